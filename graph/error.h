@@ -1,0 +1,46 @@
+// The two families of errors and the two macros that throw them.
+//
+//   WEFT_CHECK(cond, "expected {}, got {}", a, b)      -> UserError: what the caller can mend
+//   WEFT_INVARIANT(cond, "...", ...)                   -> InternalError: a fault of weft itself
+//
+// A message reads `what is wrong: expected, got`, then `hint: ...` when there is a cure. The graph adds
+// the node's path and the user's line. Every UserError has a test in tests/errors/.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace weft {
+
+/// What the caller can mend: a wrong shape, a missing feed, a corrupt file.
+struct UserError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// A fault of weft itself; its message holds the condition, the file and the line.
+struct InternalError : std::logic_error {
+  using std::logic_error::logic_error;
+};
+
+namespace detail {
+[[noreturn]] void throw_user_error(std::string message);
+[[noreturn]] void throw_internal_error(const char* condition, const char* file, int line,
+                                       const std::string& message);
+}  // namespace detail
+}  // namespace weft
+
+#define WEFT_FAIL(...) ::weft::detail::throw_user_error(::fmt::format(__VA_ARGS__))
+
+#define WEFT_CHECK(condition, ...)      \
+  do {                                  \
+    if (!(condition)) WEFT_FAIL(__VA_ARGS__); \
+  } while (false)
+
+#define WEFT_INVARIANT(condition, ...)                                            \
+  do {                                                                            \
+    if (!(condition))                                                             \
+      ::weft::detail::throw_internal_error(#condition, __FILE__, __LINE__,        \
+                                           ::fmt::format(__VA_ARGS__));           \
+  } while (false)

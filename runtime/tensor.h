@@ -1,0 +1,120 @@
+// A tensor at run time: an element type, extents, and an aligned, contiguous, row-major buffer.
+//
+// This header stays free of xtensor; <weft/runtime/tensor_xt.h> (part of <weft/weft.h>) adds
+// `tensor.as<float>()`, an xtensor view without a copy, and `Tensor::from(expression)`.
+#pragma once
+
+#include <weft/graph/dtype.h>
+#include <weft/graph/error.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace weft {
+
+/// Byte alignment of every buffer, and of every offset in an arena.
+inline constexpr std::size_t alignment = 64;
+
+/// Aligned bytes, freed with the last owner.
+std::shared_ptr<std::byte> allocate_aligned(std::size_t bytes);
+
+class Tensor {
+ public:
+  using Extents = std::vector<std::int64_t>;
+
+  Tensor() = default;
+  /// A tensor of zeros that owns its buffer.
+  Tensor(DType type, Extents extents);
+  /// A view of `data`, kept alive by `owner` (null: the caller keeps it alive).
+  Tensor(DType type, Extents extents, std::byte* data, std::shared_ptr<void> owner = nullptr);
+
+  /// From values in row-major order: Tensor::of<float>({2, 2}, {1, 2, 3, 4}).
+  template <class T>
+  static Tensor of(Extents extents, std::initializer_list<T> values) {
+    return of<T>(std::move(extents), std::span<const T>(values.begin(), values.size()));
+  }
+  template <class T>
+  static Tensor of(Extents extents, std::span<const T> values) {
+    Tensor tensor(dtype_of<T>, std::move(extents));
+    WEFT_CHECK(static_cast<std::int64_t>(values.size()) == tensor.size(),
+               "a tensor of {} elements was given {} values", tensor.size(), values.size());
+    T* to = tensor.data<T>();
+    for (const T& value : values) *to++ = value;
+    return tensor;
+  }
+  template <class T>
+  static Tensor scalar(T value) {
+    Tensor tensor(dtype_of<T>, {});
+    *tensor.data<T>() = value;
+    return tensor;
+  }
+  /// A copy of an xtensor expression (<weft/runtime/tensor_xt.h>).
+  template <class Expression>
+  static Tensor from(const Expression& expression);
+
+  DType dtype() const { return type_; }
+  const Extents& extents() const { return extents_; }
+  std::int64_t extent(int axis) const {
+    return extents_.at(static_cast<std::size_t>(axis < 0 ? axis + rank() : axis));
+  }
+  int rank() const { return static_cast<int>(extents_.size()); }
+  /// Number of elements.
+  std::int64_t size() const { return size_; }
+  std::size_t bytes() const { return static_cast<std::size_t>(size_) * size_of(type_); }
+  bool empty() const { return data_ == nullptr; }
+
+  std::byte* raw() { return data_; }
+  const std::byte* raw() const { return data_; }
+  template <class T>
+  T* data() {
+    expect_type(dtype_of<std::remove_const_t<T>>);
+    return reinterpret_cast<T*>(data_);
+  }
+  template <class T>
+  const T* data() const {
+    expect_type(dtype_of<std::remove_const_t<T>>);
+    return reinterpret_cast<const T*>(data_);
+  }
+  template <class T>
+  std::span<const T> values() const {
+    return {data<T>(), static_cast<std::size_t>(size_)};
+  }
+  /// The xtensor view of the buffer, without a copy (<weft/runtime/tensor_xt.h>).
+  template <class T>
+  auto as();
+  template <class T>
+  auto as() const;
+
+  /// The one element of a scalar, whatever its type.
+  double item() const;
+  /// Element `index` in row-major order, as a double.
+  double at(std::int64_t index) const;
+  /// A deep copy; with `type`, converted element by element.
+  Tensor clone() const;
+  Tensor cast(DType type) const;
+  /// The same buffer under other extents (their product must agree).
+  Tensor reshaped(Extents extents) const;
+  /// Elements [first, last) along axis 0, without a copy.
+  Tensor rows(std::int64_t first, std::int64_t last) const;
+
+ private:
+  void expect_type(DType type) const {
+    WEFT_CHECK(type == type_, "a tensor of {} was read as {}", name_of(type_), name_of(type));
+  }
+
+  DType type_ = f32;
+  Extents extents_;
+  std::int64_t size_ = 0;
+  std::byte* data_ = nullptr;
+  std::shared_ptr<void> owner_;
+};
+
+/// Same type, extents and bytes.
+bool same_bits(const Tensor& a, const Tensor& b);
+
+}  // namespace weft

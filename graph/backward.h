@@ -1,0 +1,44 @@
+// What a backward rule works with. It builds nodes and never computes (invariant 1 of docs/design.md).
+#pragma once
+
+#include <weft/graph/value.h>
+
+#include <functional>
+#include <vector>
+
+namespace weft {
+
+class Attributes;
+
+/// The node being differentiated, the cotangents of its outputs, and a place for those of its operands. A cotangent
+/// given for an operand may have the broadcast shape: the reverse walk sums it back (autodiff/gradient.cpp).
+class Backward {
+ public:
+  int inputs() const { return static_cast<int>(in_.size()); }
+  /// Operand i; an absent value where the operand was not given.
+  const Value& in(int i) const { return in_.at(static_cast<std::size_t>(i)); }
+  /// Output i of the forward node.
+  const Value& out(int i) const { return out_.at(static_cast<std::size_t>(i)); }
+  const Attributes& attributes() const { return *attributes_; }
+
+  /// Whether anything flows into output i.
+  bool has_cotangent(int i) const { return cotangents_.at(static_cast<std::size_t>(i)).valid(); }
+  /// d loss / d out(i); zeros if nothing flows into it.
+  Value cotangent(int i) { return has_cotangent(i) ? cotangents_.at(static_cast<std::size_t>(i)) : zeros_(out(i)); }
+
+  /// Whether the gradient of operand i is asked for: skip the work when it is not.
+  bool wants(int i) const { return i < inputs() && wants_[static_cast<std::size_t>(i)]; }
+  /// Sets d loss / d in(i).
+  void input(int i, const Value& gradient) {
+    if (wants(i)) gradients_[static_cast<std::size_t>(i)] = gradient;
+  }
+
+ private:
+  friend class ReverseWalk;  // autodiff/gradient.cpp fills and reads these
+  Values in_, out_, cotangents_, gradients_;
+  std::vector<bool> wants_;
+  const Attributes* attributes_ = nullptr;
+  std::function<Value(const Value&)> zeros_;
+};
+
+}  // namespace weft

@@ -1,0 +1,330 @@
+#include <weft/graph/graph.h>
+#include <weft/graph/graph_data.h>
+#include <weft/graph/sources.h>
+
+#include <algorithm>
+#include <string>
+
+namespace weft {
+
+std::string str(const std::source_location& where) {
+  std::string_view file = where.file_name();
+  if (const auto slash = file.find_last_of('/'); slash != std::string_view::npos) file.remove_prefix(slash + 1);
+  return fmt::format("{}:{}", file, where.line());
+}
+
+std::string Problem::str() const {
+  std::string text = fmt::format("{} ({}): {}", path, weft::str(where), message);
+  if (!operands.empty()) text += "\n" + operands;
+  return text;
+}
+
+void GraphData::insert(Node node) {
+  const NodeId id = node.id;
+  const std::string name = node.name;
+  const std::vector<ValueRef> operands = node.operands;
+  const Vertex vertex = boost::add_vertex(std::move(node), nodes);
+  order.push_back(id);
+  if (vertex_of.size() <= id) vertex_of.resize(id + 1, no_vertex);
+  vertex_of[id] = vertex;
+  next_id = std::max(next_id, id + 1);
+  names.emplace(name, id);
+  for (std::uint32_t i = 0; i < operands.size(); ++i)
+    if (operands[i].node != no_node)
+      boost::add_edge(vertex_of[operands[i].node], vertex, OperandEdge{operands[i].output, i}, nodes);
+}
+
+std::string GraphData::unique_name(std::string_view base) {
+  const std::string path = scope_path.empty() ? std::string(base) : scope_path + "/" + std::string(base);
+  for (int& count = name_counts[path];; ++count) {
+    std::string candidate = count == 0 ? path : fmt::format("{}_{}", path, count);
+    if (!names.contains(candidate)) return candidate;
+  }
+}
+
+Scope::Scope(std::shared_ptr<GraphData> graph, std::function<void(GraphData&)> leave)
+    : graph_(std::move(graph)), leave_(std::move(leave)) {}
+Scope::Scope(Scope&& other) noexcept : graph_(std::move(other.graph_)), leave_(std::move(other.leave_)) {
+  other.graph_ = nullptr;
+}
+Scope::~Scope() {
+  if (graph_ != nullptr) leave_(*graph_);
+}
+
+Graph::Graph() : data_(std::make_shared<GraphData>()) {}
+
+Dim Graph::dim(std::string_view name, std::int64_t value, Where where) {
+  const auto found = data_->dims.find(name);
+  if (found != data_->dims.end()) {
+    WEFT_CHECK(found->second.first == value, "dim '{}' is {} at {} and {} at {}", name, found->second.first,
+               weft::str(found->second.second), value, weft::str(where));
+  } else {
+    data_->dims.emplace(name, std::pair{value, where});
+  }
+  return Dim::named(name, value);
+}
+
+std::optional<std::int64_t> Graph::extent(Symbol symbol) const {
+  const auto found = data_->dims.find(symbol.name());
+  if (found == data_->dims.end()) return std::nullopt;
+  return found->second.first;
+}
+
+namespace {
+
+// Inputs, parameters and states: named by their path, once.
+Value add_source(const std::shared_ptr<GraphData>& data, const OpDef& op, std::string_view name, TensorType type,
+                 Attributes attributes, std::source_location where) {
+  Graph graph(data);
+  const std::string path = data->scope_path.empty() ? std::string(name) : data->scope_path + "/" + std::string(name);
+  auto reject = [&](std::string message) {
+    graph.add_problem({path, where, std::move(message), ""});
+    return Value(data, {});
+  };
+  if (name.empty()) return reject(fmt::format("{} needs a name", op.name));
+  if (const auto found = data->names.find(path); found != data->names.end())
+    return reject(fmt::format("the name '{}' is taken: first used at {}; hint: put one of them under "
+                              "graph.scope(...), or call the module twice to share its weights",
+                              path, weft::str(data->node(found->second).where)));
+  for (const Dim& dim : type.shape)
+    if (dim.value() <= 0) return reject(fmt::format("extents must be positive, got {}", type.shape.str()));
+  attributes.set("dtype", type.dtype);
+  attributes.set("shape", type.shape);
+  Node node{.id = data->next_id, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {type},
+            .name = path, .where = data->scope_where.value_or(where), .provenance = data->made_by,
+            .phase = Phase::step};
+  const NodeId id = node.id;
+  data->insert(std::move(node));
+  return {data, {id, 0}};
+}
+
+Attributes describe(const Initializer& init) {
+  Attributes attributes{{"init", init.kind}, {"init_a", init.a}, {"init_b", init.b}};
+  if (init.values != nullptr) attributes.set("init_values", init.values);
+  return attributes;
+}
+
+}  // namespace
+
+Value Graph::input(std::string_view name, DType dtype, Shape shape, Where where) {
+  return add_source(data_, input_op(), name, {dtype, std::move(shape)}, {}, where);
+}
+Value Graph::parameter(std::string_view name, TensorType type, const Initializer& init, Where where) {
+  return add_source(data_, parameter_op(), name, std::move(type), describe(init), where);
+}
+Value Graph::state(std::string_view name, TensorType type, const Initializer& init, Where where) {
+  return add_source(data_, state_op(), name, std::move(type), describe(init), where);
+}
+
+Value Graph::constant(Constant value, Where where) {
+  WEFT_CHECK(value.bytes.size() == value.type.bytes(), "a constant of {} needs {} bytes, got {}", value.type.str(),
+             value.type.bytes(), value.bytes.size());
+  const TensorType type = value.type;
+  return apply(constant_op(), {},
+               {{"dtype", type.dtype}, {"shape", type.shape}, {"value", std::make_shared<const Constant>(std::move(value))}},
+               where)
+      .front();
+}
+
+void Graph::update(const Value& state, const Value& value, Where where) {
+  if (!state.valid() || !value.valid()) return;
+  const Node& target = node(state);
+  auto reject = [&](std::string message) { add_problem({target.name, where, std::move(message), ""}); };
+  if (target.op != &state_op() && target.op != &parameter_op())
+    return reject(fmt::format("only a state or a parameter can be updated, this is the op {}", target.op->name));
+  if (state.type() != value.type())
+    return reject(fmt::format("an update must keep the type: expected {}, got {} from {}", state.type().str(),
+                              value.type().str(), value.name()));
+  for (const auto& [old, unused] : data_->updates)
+    if (old == state.ref()) return reject("a state can be updated once a step, this is the second update");
+  data_->updates.emplace_back(state.ref(), value.ref());
+}
+
+Scope Graph::scope(std::string_view name) {
+  std::string before = data_->scope_path;
+  data_->scope_path = before.empty() ? std::string(name) : before + "/" + std::string(name);
+  return {data_, [before](GraphData& data) { data.scope_path = before; }};
+}
+
+Scope Graph::scope(std::string_view name, Where where) {
+  std::string before = data_->scope_path;
+  const auto line = data_->scope_where;
+  if (!name.empty()) data_->scope_path = before.empty() ? std::string(name) : before + "/" + std::string(name);
+  if (!line) data_->scope_where = where;
+  return {data_, [before, line](GraphData& data) {
+            data.scope_path = before;
+            data.scope_where = line;
+          }};
+}
+
+Scope Graph::made_by(std::string_view pass, NodeId origin) {
+  Scope scope(data_, [before = data_->made_by, line = data_->made_where](GraphData& data) {
+    data.made_by = before;
+    data.made_where = line;
+  });
+  data_->made_by = {std::string(pass), origin};
+  if (data_->has(origin)) data_->made_where = data_->node(origin).where;
+  return scope;
+}
+
+Scope Graph::phase(Phase phase) {
+  const Phase before = data_->phase;
+  data_->phase = phase;
+  return {data_, [before](GraphData& data) { data.phase = before; }};
+}
+
+namespace {
+
+std::string describe_operands(const Graph& graph, const Values& operands) {
+  std::string text;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (!operands[i].valid()) continue;
+    const Node& from = graph.node(operands[i]);
+    text += fmt::format("{}    operand {}: {} from {} ({})", text.empty() ? "" : "\n", i, operands[i].type().str(),
+                        operands[i].name(), str(from.where));
+  }
+  return text;
+}
+
+}  // namespace
+
+Values Graph::apply(const OpDef& op, const Values& operands, Attributes attributes, Where where) {
+  if (data_->scope_where) where = *data_->scope_where;
+  if (data_->made_where) where = *data_->made_where;
+  const Values failed(op.outputs.size(), Value(data_, {}));
+  for (const Value& operand : operands)
+    if (!operand.absent() && !operand.valid()) return failed;  // the operand's own problem waits in the graph
+
+  Node node{.id = data_->next_id, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {},
+            .name = "", .where = where, .provenance = data_->made_by, .phase = data_->phase};
+  std::vector<const TensorType*> in;
+  try {
+    const int count = static_cast<int>(operands.size());
+    WEFT_CHECK(count >= op.least_inputs && (op.most_inputs < 0 || count <= op.most_inputs),
+               "expected {} operands, got {}",
+               op.least_inputs == op.most_inputs ? fmt::format("{}", op.least_inputs)
+               : op.most_inputs < 0 ? fmt::format("at least {}", op.least_inputs)
+                                    : fmt::format("{} to {}", op.least_inputs, op.most_inputs),
+               count);
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      if (operands[i].absent()) {
+        node.operands.push_back({});
+        in.push_back(nullptr);
+        continue;
+      }
+      WEFT_CHECK(operands[i].graph_data() == data_,
+                 "operand {} belongs to another graph; hint: step.find(value) gives the value in a step's graph", i);
+      node.operands.push_back(operands[i].ref());
+      in.push_back(&type(operands[i].ref()));
+    }
+    node.types = op.infer({op, node.attributes, in, {}});
+  } catch (const UserError& error) {
+    const std::string path =
+        data_->scope_path.empty() ? op.name : data_->scope_path + "/" + op.name;
+    bool foreign = false;
+    for (const Value& operand : operands) foreign |= !operand.absent() && operand.graph_data() != data_;
+    add_problem({path, where, fmt::format("[{}] {}", op.name, error.what()),
+                 foreign ? "" : describe_operands(*this, operands)});
+    return failed;
+  }
+  node.name = data_->unique_name(op.name);
+  const NodeId id = node.id;
+  const std::size_t outputs = node.types.size();
+  data_->insert(std::move(node));
+  Values results;
+  for (std::uint32_t i = 0; i < outputs; ++i) results.push_back(value(id, i));
+  return results;
+}
+
+std::span<const NodeId> Graph::ids() const { return data_->order; }
+bool Graph::has(NodeId id) const { return data_->has(id); }
+
+const Node& Graph::node(NodeId id) const {
+  WEFT_CHECK(data_->has(id), "this graph has no node {}", id);
+  return data_->node(id);
+}
+
+const TensorType& Graph::type(ValueRef ref) const {
+  WEFT_CHECK(ref.node != no_node, "this value failed to build; graph.check() says why");
+  return node(ref.node).types.at(ref.output);
+}
+
+std::vector<NodeId> Graph::users(ValueRef ref) const {
+  std::vector<NodeId> users;
+  for (auto [at, end] = boost::out_edges(data_->vertex_of[ref.node], data_->nodes); at != end; ++at)
+    if (data_->nodes[*at].output == ref.output) users.push_back(data_->order[boost::target(*at, data_->nodes)]);
+  return users;
+}
+
+std::unique_ptr<Graph::View> Graph::view(const Node& node) const {
+  std::vector<const TensorType*> in;
+  for (const ValueRef& ref : node.operands) in.push_back(ref.node == no_node ? nullptr : &type(ref));
+  auto view = std::unique_ptr<View>(new View{std::move(in), {*node.op, node.attributes, {}, node.types}});
+  view->view.in = view->in;
+  return view;
+}
+
+NodeId Graph::next_id() const { return data_->next_id; }
+
+namespace {
+std::vector<Value> sources(const Graph& graph, const OpDef& op) {
+  std::vector<Value> found;
+  for (NodeId id : graph.ids())
+    if (graph.node(id).op == &op) found.push_back(graph.value(id));
+  return found;
+}
+}  // namespace
+
+std::vector<Value> Graph::inputs() const { return sources(*this, input_op()); }
+std::vector<Value> Graph::parameters() const { return sources(*this, parameter_op()); }
+std::vector<Value> Graph::states() const { return sources(*this, state_op()); }
+const std::vector<std::pair<ValueRef, ValueRef>>& Graph::updates() const { return data_->updates; }
+
+Value Graph::find_name(std::string_view path) const {
+  const auto found = data_->names.find(path);
+  return found == data_->names.end() ? Value(data_, {}) : value(found->second);
+}
+
+bool Graph::contains(const Value& value) const {
+  ValueRef ref = value.ref();
+  for (auto at = data_->redirects.find(ref); at != data_->redirects.end(); at = data_->redirects.find(ref))
+    ref = at->second;
+  return data_->has(ref.node);
+}
+
+Value Graph::find(const Value& value) const {
+  WEFT_CHECK(!value.absent(), "a value that was never built is in no graph");
+  WEFT_CHECK(value.valid(), "this value failed to build; graph.check() says why");
+  ValueRef ref = value.ref();
+  for (auto at = data_->redirects.find(ref); at != data_->redirects.end(); at = data_->redirects.find(ref))
+    ref = at->second;
+  if (data_->has(ref.node)) return {data_, ref};
+  const auto removed = data_->removed_by.find(ref.node);
+  const std::string name = Graph(value.graph_data()).has(value.ref().node) ? value.name() : "value";
+  WEFT_CHECK(removed != data_->removed_by.end(), "{} is not in this graph: it was built after, or in another one", name);
+  WEFT_FAIL("{} was removed by {}; hint: fetch it, so that it is kept", name, removed->second);
+}
+
+void Graph::strict(bool on) { data_->strict = on; }
+const std::vector<Problem>& Graph::problems() const { return data_->problems; }
+
+void Graph::add_problem(Problem problem) const {
+  if (data_->strict) throw UserError(problem.str());
+  data_->problems.push_back(std::move(problem));
+}
+
+void Graph::check() const {
+  const auto& problems = data_->problems;
+  if (problems.empty()) return;
+  std::string text =
+      problems.size() == 1 ? "the graph has a problem" : fmt::format("the graph has {} problems", problems.size());
+  for (const Problem& problem : problems) text += "\n  " + problem.str();
+  throw UserError(text);
+}
+
+Graph Graph::clone() const { return Graph(std::make_shared<GraphData>(*data_)); }
+
+const BoostGraph& as_boost(const Graph& graph) { return graph.data()->nodes; }
+Vertex vertex_of(const Graph& graph, NodeId node) { return graph.data()->vertex_of.at(node); }
+
+}  // namespace weft

@@ -1,0 +1,157 @@
+// The graph: nodes are applications of ops, edges mirror their operands. Append-only: a node never changes; a pass
+// builds another graph. Build order is a topological order.
+//
+// A Graph is a handle: copies share the nodes, clone() copies them. Errors of the user do not stop the building: the
+// failed node gives an invalid Value, rules skip invalid operands, and check() throws all problems together
+// (training_step, evaluation, plan and Program call it). strict(true) throws at the line instead.
+#pragma once
+
+#include <weft/graph/initializer.h>
+#include <weft/graph/op_def.h>
+#include <weft/graph/value.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft {
+
+/// When a node runs: once for each micro-batch, or once for each step (optim/accumulate.h).
+enum class Phase : std::uint8_t { micro, step };
+
+/// What a node was made from: by which pass, and from which node.
+struct Provenance {
+  std::string pass;  ///< "" for a node that the user built
+  NodeId origin = no_node;
+};
+
+struct Node {
+  NodeId id = no_node;
+  const OpDef* op = nullptr;
+  Attributes attributes;
+  std::vector<ValueRef> operands;  ///< node == no_node: the operand is absent
+  std::vector<TensorType> types;   ///< of the outputs
+  std::string name;                ///< scoped path, unique in the graph
+  std::source_location where;      ///< the user's line
+  Provenance provenance;
+  Phase phase = Phase::micro;
+};
+
+/// A problem that the user can mend, found while building.
+struct Problem {
+  std::string path;
+  std::source_location where;
+  std::string message;
+  std::string operands;  ///< a line for each operand: its type, who produced it and where
+  std::string str() const;
+};
+
+/// state := value, at the end of a run.
+struct Update {
+  Value state;
+  Value value;
+};
+
+/// While it lives, names of new nodes start with its path. With a line, nodes inside report that line (the user's
+/// call of a module) instead of their own.
+class Scope {
+ public:
+  Scope(const Scope&) = delete;
+  Scope(Scope&& other) noexcept;
+  Scope& operator=(const Scope&) = delete;
+  Scope& operator=(Scope&&) = delete;
+  ~Scope();
+
+ private:
+  friend class Graph;
+  Scope(std::shared_ptr<GraphData> graph, std::function<void(GraphData&)> leave);
+  std::shared_ptr<GraphData> graph_;
+  std::function<void(GraphData&)> leave_;
+};
+
+class Graph {
+ public:
+  using Where = std::source_location;
+
+  Graph();
+  explicit Graph(std::shared_ptr<GraphData> data) : data_(std::move(data)) {}
+
+  /// A named extent. The same name with another value is an error.
+  Dim dim(std::string_view name, std::int64_t value, Where where = Where::current());
+
+  /// A tensor that each run is fed. Names are unique.
+  Value input(std::string_view name, DType dtype, Shape shape, Where where = Where::current());
+  /// A trained tensor, named by its scoped path; the same path twice is an error with both lines.
+  Value parameter(std::string_view name, TensorType type, const Initializer& init, Where where = Where::current());
+  /// A tensor that the Store keeps from run to run and that is not trained; changed by update().
+  Value state(std::string_view name, TensorType type, const Initializer& init, Where where = Where::current());
+  /// state := value when a run ends. One update a state.
+  void update(const Value& state, const Value& value, Where where = Where::current());
+  /// A tensor fixed at build time.
+  Value constant(Constant value, Where where = Where::current());
+
+  [[nodiscard]] Scope scope(std::string_view name);
+  [[nodiscard]] Scope scope(std::string_view name, Where where);
+  /// Nodes made while it lives were made by `pass` from `origin`, and report the origin's line.
+  [[nodiscard]] Scope made_by(std::string_view pass, NodeId origin);
+  [[nodiscard]] Scope phase(Phase phase);
+
+  /// Applies an op: the only way in which nodes come to be. Runs the shape rule at once.
+  Values apply(const OpDef& op, const Values& operands, Attributes attributes = {}, Where where = Where::current());
+
+  std::span<const NodeId> ids() const;  ///< in topological (build) order
+  std::size_t size() const { return ids().size(); }
+  bool has(NodeId id) const;
+  const Node& node(NodeId id) const;
+  const Node& node(const Value& value) const { return node(value.ref().node); }
+  const TensorType& type(ValueRef ref) const;
+  Value value(ValueRef ref) const { return {data_, ref}; }
+  Value value(NodeId node, std::uint32_t output = 0) const { return {data_, {node, output}}; }
+  /// Nodes that read `ref`, in topological order, one entry an operand.
+  std::vector<NodeId> users(ValueRef ref) const;
+  /// What the op's rules see of a node. The view points into this graph.
+  struct View {
+    std::vector<const TensorType*> in;
+    OpView view;
+  };
+  std::unique_ptr<View> view(const Node& node) const;
+  NodeId next_id() const;
+
+  std::vector<Value> inputs() const;
+  std::vector<Value> parameters() const;  ///< in build order
+  std::vector<Value> states() const;
+  const std::vector<std::pair<ValueRef, ValueRef>>& updates() const;  ///< (state, value)
+  /// By full path; invalid if there is none.
+  Value find_name(std::string_view path) const;
+  /// The extent of a named dim, if the graph has it.
+  std::optional<std::int64_t> extent(Symbol symbol) const;
+
+  /// Where a value of an earlier graph is now; throws UserError that says which pass removed it.
+  Value find(const Value& value) const;
+  bool contains(const Value& value) const;  ///< whether find() would succeed
+
+  /// Throw at the line of a problem instead of collecting.
+  void strict(bool on);
+  const std::vector<Problem>& problems() const;
+  void add_problem(Problem problem) const;
+  /// Throws one UserError with every problem of the graph.
+  void check() const;
+
+  Graph clone() const;
+  const std::shared_ptr<GraphData>& data() const { return data_; }
+  friend bool operator==(const Graph&, const Graph&) = default;
+
+ private:
+  friend class Rebuild;
+  std::shared_ptr<GraphData> data_;
+};
+
+/// "file.cpp:42", with the file's name only.
+std::string str(const std::source_location& where);
+
+}  // namespace weft

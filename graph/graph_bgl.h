@@ -1,0 +1,24 @@
+// The graph as a Boost.Graph, for those who want Boost's algorithms (opt-in: no other public header shows Boost).
+//
+//   const BoostGraph& g = as_boost(graph);
+//   boost::topological_sort(g, out);             g[vertex] is a weft::Node, g[edge].operand its operand index
+#pragma once
+
+#include <weft/graph/graph.h>
+
+#include <boost/graph/adjacency_list.hpp>
+
+namespace weft {
+
+/// An edge runs from the producer to the user of a value.
+struct OperandEdge {
+  std::uint32_t output = 0;   ///< of the producer
+  std::uint32_t operand = 0;  ///< of the user
+};
+using BoostGraph = boost::adjacency_list<boost::vecS, boost::vecS, boost::bidirectionalS, Node, OperandEdge>;
+using Vertex = BoostGraph::vertex_descriptor;
+
+const BoostGraph& as_boost(const Graph& graph);
+Vertex vertex_of(const Graph& graph, NodeId node);
+
+}  // namespace weft

@@ -1,0 +1,45 @@
+// What a Graph handle points to. Private to graph/: everyone else reads through Graph or graph_bgl.h.
+#pragma once
+
+#include <weft/graph/graph_bgl.h>
+
+#include <map>
+#include <set>
+#include <unordered_map>
+
+namespace weft {
+
+struct GraphData {
+  static constexpr Vertex no_vertex = ~Vertex{0};
+
+  BoostGraph nodes;                ///< vertices in build order
+  std::vector<NodeId> order;       ///< ids in build order: order[vertex] == id
+  std::vector<Vertex> vertex_of;   ///< by id
+  NodeId next_id = 0;
+
+  std::map<std::string, std::pair<std::int64_t, std::source_location>, std::less<>> dims;
+  std::map<std::string, NodeId, std::less<>> names;  ///< path -> node
+  std::vector<std::pair<ValueRef, ValueRef>> updates;
+  std::map<std::string, int, std::less<>> name_counts;
+
+  // Where values of earlier graphs went, kept by passes.
+  std::unordered_map<ValueRef, ValueRef> redirects;
+  std::unordered_map<NodeId, std::string> removed_by;
+
+  // What the scopes that are open say.
+  std::string scope_path;
+  std::optional<std::source_location> scope_where;
+  Provenance made_by;
+  std::optional<std::source_location> made_where;
+  Phase phase = Phase::micro;
+
+  bool strict = false;
+  std::vector<Problem> problems;
+
+  bool has(NodeId id) const { return id < vertex_of.size() && vertex_of[id] != no_vertex; }
+  const Node& node(NodeId id) const { return nodes[vertex_of[id]]; }
+  void insert(Node node);
+  std::string unique_name(std::string_view base);
+};
+
+}  // namespace weft

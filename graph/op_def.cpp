@@ -1,0 +1,50 @@
+#include <weft/graph/op_def.h>
+
+namespace weft {
+namespace sample {
+
+SampleInput absent() { return {.fill = SampleInput::Fill::absent, .extents = {}}; }
+SampleInput normal(std::vector<std::int64_t> extents, double mean, double deviation) {
+  return {SampleInput::Fill::normal, std::move(extents), mean, deviation, -1, true};
+}
+SampleInput uniform(std::vector<std::int64_t> extents, double low, double high) {
+  return {SampleInput::Fill::uniform, std::move(extents), low, high, -1, true};
+}
+SampleInput integers(std::vector<std::int64_t> extents, std::int64_t low, std::int64_t high) {
+  return {SampleInput::Fill::integers, std::move(extents), static_cast<double>(low), static_cast<double>(high), -1,
+          false};
+}
+SampleInput booleans(std::vector<std::int64_t> extents) {
+  return {SampleInput::Fill::booleans, std::move(extents), 0, 1, -1, false};
+}
+SampleInput extremes(std::vector<std::int64_t> extents) {
+  return {SampleInput::Fill::extremes, std::move(extents), 0, 1, -1, false};
+}
+
+}  // namespace sample
+
+const Kernel* OpDef::kernel(DType type) const {
+  for (const Kernel& kernel : kernels)
+    if (kernel.dtype == type) return &kernel;
+  return nullptr;
+}
+
+DType kernel_dtype(const OpView& view) {
+  for (int i = 0; i < view.inputs(); ++i)
+    if (view.has(i)) return view.type(i).dtype;
+  return view.out.front().dtype;
+}
+
+Cost cost_of(const OpView& view) {
+  if (view.op.cost) return view.op.cost(view);
+  Cost cost;
+  for (int i = 0; i < view.inputs(); ++i)
+    if (view.has(i)) cost.bytes += static_cast<double>(view.type(i).bytes());
+  for (const TensorType& type : view.out) {
+    cost.bytes += static_cast<double>(type.bytes());
+    cost.flops += static_cast<double>(type.count());
+  }
+  return cost;
+}
+
+}  // namespace weft

@@ -1,0 +1,167 @@
+// What an op is: one record that holds everything weft knows of it. The library's ops and a user's have the same form:
+//
+//   const OpDef& relu_op() {
+//     static const OpDef op{.name = "relu", .law = "y = max(x, 0)", .infer = same_as_input, ...};
+//     return op;
+//   }
+//
+// Registering an op (graph/registry.h) creates its tests: they loop over the samples.
+#pragma once
+
+#include <weft/graph/attributes.h>
+#include <weft/graph/backward.h>
+#include <weft/graph/batch_state.h>
+#include <weft/graph/value.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace weft {
+
+class KernelContext;  // runtime/kernel.h
+struct OpDef;
+
+/// What a rule sees of a node: attributes and types. An absent operand has no type: ask has(i).
+struct OpView {
+  const OpDef& op;
+  const Attributes& attributes;
+  std::span<const TensorType* const> in;  ///< null: the operand is absent
+  std::span<const TensorType> out;        ///< empty while the shape rule runs
+
+  int inputs() const { return static_cast<int>(in.size()); }
+  bool has(int i) const { return i < inputs() && in[static_cast<std::size_t>(i)] != nullptr; }
+  const TensorType& type(int i) const {
+    WEFT_INVARIANT(has(i), "{} operands, operand {} is absent", inputs(), i);
+    return *in[static_cast<std::size_t>(i)];
+  }
+  const Shape& shape(int i) const { return type(i).shape; }
+  const TensorType& out_type(int i) const { return out[static_cast<std::size_t>(i)]; }
+};
+
+/// Types of the outputs from types of the operands; throws UserError on a misfit.
+using InferRule = std::function<std::vector<TensorType>(const OpView&)>;
+/// Where the batch lies in each output, given where it lies in each operand.
+using BatchRule = std::function<std::vector<BatchState>(const OpView&, std::span<const BatchState>)>;
+/// Builds the nodes of the gradient.
+using BackwardRule = std::function<void(Backward&)>;
+
+/// The op in terms of more basic ops: its definition, its test oracle, and what is differentiated when the op's own
+/// backward has no backward.
+struct Plain {
+  Values in;  ///< absent operands are absent values
+  const Attributes& attributes;
+  std::span<const TensorType> out;
+};
+using PlainRule = std::function<Values(const Plain&)>;
+/// The node as it is outside training (dropout gives back its input); null: the same node.
+using EvaluationRule = std::function<Values(const Plain&)>;
+
+/// Arithmetic operations and bytes moved by one run of a node.
+struct Cost {
+  double flops = 0;
+  double bytes = 0;
+};
+using CostRule = std::function<Cost(const OpView&)>;
+
+/// A kernel bound to a node: shapes are known, so all that can be prepared has been.
+using BoundKernel = std::function<void(KernelContext&)>;
+
+struct Kernel {
+  DType dtype = f32;  ///< the type of operand 0 (of output 0 when there are no operands) that it serves
+  BoundKernel (*bind)(const OpView&) = nullptr;
+  void (*run)(KernelContext&) = nullptr;  ///< instead of bind, where nothing is worth preparing
+  std::size_t (*workspace)(const OpView&, int threads) = nullptr;  ///< bytes; null: none
+};
+
+/// What mixed_precision may do with an op (optim/mixed_precision.h).
+enum class Precision { follow, low, f32, widest };
+
+/// In-place: output may take the buffer of operand when that dies here.
+struct InPlace {
+  int output = 0;
+  int operand = 0;
+};
+
+struct Traits {
+  bool pointwise = false;     ///< out[i] depends only on in[...][i], after broadcasting
+  bool recomputable = true;   ///< may run twice: no effects (random ops may: they draw the same numbers)
+  bool random = false;        ///< reads the Philox stream in attribute "stream"
+  bool source = false;        ///< input, parameter, state, constant: bytes come from outside
+  bool view = false;          ///< output 0 is operand 0's bytes under another type
+  bool cheap = true;          ///< worth recomputing rather than keeping
+  std::vector<InPlace> in_place = {};
+  std::vector<InPlace> must_alias = {};  ///< state updated where it lies
+  Precision precision = Precision::follow;
+};
+
+/// One operand of a sample: how to fill it.
+struct SampleInput {
+  enum class Fill { absent, normal, uniform, integers, booleans, extremes };
+  Fill fill = Fill::normal;
+  std::vector<std::int64_t> extents = {};
+  double low = 0, high = 1;  ///< uniform: [low, high); integers: {low, ..., high - 1}; normal: mean and deviation
+  int batch_axis = -1;       ///< the axis that is the batch; -1: none
+  bool smooth = true;        ///< false: not differentiated in gradient checks
+  SampleInput batched(int axis) const {
+    SampleInput copy = *this;
+    copy.batch_axis = axis;
+    return copy;
+  }
+  SampleInput constant() const {
+    SampleInput copy = *this;
+    copy.smooth = false;
+    return copy;
+  }
+};
+namespace sample {
+SampleInput absent();
+SampleInput normal(std::vector<std::int64_t> extents, double mean = 0, double deviation = 1);
+SampleInput uniform(std::vector<std::int64_t> extents, double low, double high);
+SampleInput integers(std::vector<std::int64_t> extents, std::int64_t low, std::int64_t high);  ///< i64
+SampleInput booleans(std::vector<std::int64_t> extents);
+SampleInput extremes(std::vector<std::int64_t> extents);  ///< +-inf, NaN, denormals, +-1e4, zeros among normals
+}  // namespace sample
+
+struct Sample {
+  std::vector<SampleInput> inputs = {};
+  Attributes attributes = {};
+  /// Of shapes that the attributes hold: the batch extent in them is given by name "batch" (Dim::named).
+  bool gradient = true;  ///< whether finite differences make sense here
+};
+
+/// A call that must fail, and a part of what it must say.
+struct BadSample {
+  std::vector<TensorType> inputs = {};
+  Attributes attributes = {};
+  std::string message = {};
+};
+
+struct OpDef {
+  std::string name;
+  std::string law = {};     ///< the formula, for people
+  std::string source = {};  ///< paper, section, equation
+  std::vector<std::string> outputs = {"y"};
+  int least_inputs = 1, most_inputs = 1;  ///< most -1: any number
+  InferRule infer = {};
+  BatchRule batch = {};
+  BackwardRule backward = {};  ///< null: the gradient of `plain`, or none: an error that names the op
+  PlainRule plain = {};        ///< null: the op is basic
+  EvaluationRule evaluation = {};
+  Traits traits = {};
+  CostRule cost = {};  ///< null: one operation an element, every operand and output moved once
+  std::vector<Kernel> kernels = {};
+  std::vector<Sample> samples = {};
+  std::vector<BadSample> bad_samples = {};
+
+  const Kernel* kernel(DType type) const;
+};
+
+/// The dtype by which a node's kernel is chosen.
+DType kernel_dtype(const OpView& view);
+Cost cost_of(const OpView& view);
+
+}  // namespace weft

@@ -1,0 +1,73 @@
+#include <weft/graph/registry.h>
+#include <weft/graph/sources.h>
+
+#include <algorithm>
+
+namespace weft {
+namespace {
+
+// Levenshtein distance, for "did you mean".
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      diagonal = row[j];
+      row[j] = next;
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+void Registry::add(const OpDef& op) {
+  WEFT_CHECK(!op.name.empty(), "an op needs a name");
+  WEFT_CHECK(op.infer, "the op '{}' needs a shape rule (.infer)", op.name);
+  if (!op.traits.source) {
+    WEFT_CHECK(op.batch, "the op '{}' needs a batch rule (.batch), such as same_axis", op.name);
+    WEFT_CHECK(!op.kernels.empty(), "the op '{}' needs a kernel (.kernels)", op.name);
+    WEFT_CHECK(!op.samples.empty(), "the op '{}' needs samples (.samples): they are its tests", op.name);
+  }
+  const auto at = std::lower_bound(ops_.begin(), ops_.end(), op.name,
+                                   [](const OpDef* a, const std::string& name) { return a->name < name; });
+  if (at != ops_.end() && (*at)->name == op.name) {
+    WEFT_CHECK(*at == &op, "an op named '{}' is registered already", op.name);
+    return;
+  }
+  ops_.insert(at, &op);
+}
+
+const OpDef* Registry::find(std::string_view name) const {
+  const auto at = std::lower_bound(ops_.begin(), ops_.end(), name,
+                                   [](const OpDef* a, std::string_view n) { return a->name < n; });
+  return at != ops_.end() && (*at)->name == name ? *at : nullptr;
+}
+
+const OpDef& Registry::at(std::string_view name) const {
+  if (const OpDef* found = find(name)) return *found;
+  std::vector<const OpDef*> nearest = ops_;
+  std::stable_sort(nearest.begin(), nearest.end(), [&](const OpDef* a, const OpDef* b) {
+    return distance(name, a->name) < distance(name, b->name);
+  });
+  std::string hint;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, nearest.size()); ++i)
+    hint += (i == 0 ? "" : ", ") + nearest[i]->name;
+  WEFT_FAIL("no op is named '{}'; hint: the nearest are {}", name, hint);
+}
+
+std::vector<const OpDef*> Registry::all() const { return ops_; }
+
+Registry& registry() {
+  static Registry instance = [] {
+    Registry sources;
+    for (const OpDef* op : {&input_op(), &parameter_op(), &state_op(), &constant_op()}) sources.add(*op);
+    return sources;
+  }();
+  return instance;
+}
+
+}  // namespace weft

@@ -1,0 +1,23 @@
+#include <weft/graph/graph.h>
+
+namespace weft {
+
+const TensorType& Value::type() const { return graph().type(ref_); }
+
+const Node& Value::node() const {
+  WEFT_CHECK(!absent(), "a value that was never built has no node");
+  WEFT_CHECK(valid(), "this value failed to build; graph.check() says why");
+  return graph().node(ref_.node);
+}
+
+std::string Value::name() const {
+  const Node& from = node();
+  return ref_.output == 0 ? from.name : fmt::format("{}.{}", from.name, from.op->outputs.at(ref_.output));
+}
+
+Graph Value::graph() const {
+  WEFT_CHECK(!absent(), "a value that was never built belongs to no graph");
+  return Graph(graph_);
+}
+
+}  // namespace weft

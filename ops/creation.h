@@ -1,0 +1,28 @@
+// Tensors from nothing: constants of one number, counting, given values.
+#pragma once
+
+#include <weft/graph/graph.h>
+
+namespace weft {
+
+/// Every element is `value`. An integer or bool dtype needs a value that it can hold.
+Value full(Graph graph, Shape shape, DType dtype, double value,
+           std::source_location where = std::source_location::current());
+inline Value zeros(Graph graph, Shape shape, DType dtype = f32,
+                   std::source_location where = std::source_location::current()) {
+  return full(std::move(graph), std::move(shape), dtype, 0, where);
+}
+inline Value ones(Graph graph, Shape shape, DType dtype = f32,
+                  std::source_location where = std::source_location::current()) {
+  return full(std::move(graph), std::move(shape), dtype, 1, where);
+}
+Value zeros_like(const Arg& x);
+Value ones_like(const Arg& x);
+/// 0, 1, ..., n - 1 along a new 1-D tensor.
+Value iota(Graph graph, Dim n, DType dtype = i64, std::source_location where = std::source_location::current());
+
+const OpDef& full_op();
+const OpDef& iota_op();
+void register_creation();
+
+}  // namespace weft

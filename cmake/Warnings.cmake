@@ -1,0 +1,22 @@
+# weft_flags: what every target of this project is compiled with, and no user of the installed package is.
+add_library(weft_flags INTERFACE)
+target_compile_options(weft_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion $<$<BOOL:${WEFT_WERROR}>:-Werror>
+  # The same bits from every compiler setting: no silent fused multiply-add; errno costs vector code.
+  -ffp-contract=off -fno-math-errno)
+
+if(WEFT_SANITIZE)
+  set(sanitize -fsanitize=${WEFT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(weft_flags INTERFACE ${sanitize})
+  target_link_options(weft_flags INTERFACE ${sanitize})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # GCC 12's flow warnings report false positives in the standard library under a sanitizer.
+    target_compile_options(weft_flags INTERFACE -Wno-maybe-uninitialized -Wno-stringop-overflow
+                           -Wno-array-bounds)
+  endif()
+endif()
+
+if(WEFT_COVERAGE)
+  target_compile_options(weft_flags INTERFACE --coverage -fprofile-update=atomic)
+  target_link_options(weft_flags INTERFACE --coverage)
+endif()

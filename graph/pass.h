@@ -1,0 +1,40 @@
+// Meaning-preserving passes over a Step, and the one runner through which they go.
+#pragma once
+
+#include <weft/graph/step.h>
+
+#include <chrono>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace weft {
+
+struct Pass {
+  std::string name;
+  std::function<Step(const Step&)> run;
+};
+
+struct PassOptions {
+  std::set<std::string> disabled = {};  ///< names of passes to leave out, to bisect
+  bool verify = true;                   ///< the graph after each pass
+};
+
+/// What each pass did, for people: nodes before and after, time, "unchanged".
+struct PassReport {
+  struct Line {
+    std::string name;
+    std::size_t nodes_before = 0, nodes_after = 0;
+    double seconds = 0;
+    bool changed = false, disabled = false;
+  };
+  std::vector<Line> lines;
+  std::string str() const;
+};
+
+/// Runs each pass unless it is disabled, times it, verifies the step after it.
+Step run_passes(Step step, const std::vector<Pass>& passes, const PassOptions& options = {},
+                PassReport* report = nullptr);
+
+}  // namespace weft

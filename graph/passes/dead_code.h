@@ -1,0 +1,11 @@
+#pragma once
+
+#include <weft/graph/pass.h>
+
+namespace weft {
+
+/// Keeps what fetches and updates need, and every parameter and state (the Store is shared by several graphs' worth of
+/// programs): same bits.
+Step dead_code(const Step& step);
+
+}  // namespace weft

@@ -1,0 +1,117 @@
+#include <weft/graph/step.h>
+#include <weft/graph/verify.h>
+
+#include <algorithm>
+
+namespace weft {
+
+bool Step::has_fetch(std::string_view name) const {
+  return std::ranges::any_of(fetches, [&](const Fetch& fetch) { return fetch.name == name; });
+}
+
+Value Step::fetch(std::string_view name) const {
+  std::string names;
+  for (const Fetch& fetch : fetches) {
+    if (fetch.name == name) return fetch.value;
+    names += (names.empty() ? "" : ", ") + fetch.name;
+  }
+  WEFT_FAIL("this step publishes no '{}'; there are: {}", name, names.empty() ? "none" : names);
+}
+
+void Step::set_fetch(std::string_view name, const Value& value) {
+  for (Fetch& fetch : fetches)
+    if (fetch.name == name) {
+      fetch.value = value;
+      return;
+    }
+  fetches.push_back({std::string(name), value});
+}
+
+const Gradient* Step::gradient_of(const Value& parameter) const {
+  const Value here = find(parameter);
+  for (const Gradient& gradient : gradients)
+    if (gradient.parameter == here) return &gradient;
+  return nullptr;
+}
+
+std::vector<Value> Step::roots() const {
+  std::vector<Value> roots;
+  for (const Fetch& fetch : fetches) roots.push_back(fetch.value);
+  for (const Update& update : updates) {
+    roots.push_back(update.state);
+    roots.push_back(update.value);
+  }
+  return roots;
+}
+
+Step Step::over(const Graph& other) const {
+  Step result = *this;
+  result.graph = other;
+  auto move = [&](Value& value) {
+    if (value.absent()) return;
+    // Values that were dropped on purpose (a gradient nobody reads any more) are not an error until asked for.
+    value = other.contains(value) ? other.find(value) : Value(other.data(), {});
+  };
+  move(result.loss_value);
+  move(result.finite);
+  for (LossTerm& term : result.loss.terms) {
+    move(term.sum);
+    move(term.weight);
+  }
+  for (Value& seed : result.seeds) move(seed);
+  for (Value& parameter : result.parameters) move(parameter);
+  for (Gradient& gradient : result.gradients) {
+    move(gradient.parameter);
+    move(gradient.value);
+  }
+  for (Update& update : result.updates) {
+    move(update.state);
+    move(update.value);
+  }
+  for (Fetch& fetch : result.fetches) move(fetch.value);
+  std::erase_if(result.parameters, [](const Value& value) { return !value.valid(); });
+  std::erase_if(result.gradients, [](const Gradient& g) { return !g.parameter.valid() || !g.value.valid(); });
+  return result;
+}
+
+namespace {
+
+std::string chain(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : " | ") + name;
+  return text;
+}
+
+}  // namespace
+
+Step operator|(const Step& step, const Transform& transform) {
+  step.graph.check();
+  for (const std::string& need : transform.needs)
+    WEFT_CHECK(step.facts.contains(need), "{} needs '{}', which nothing in {} provides; hint: training_step(loss) | ... | {}",
+               transform.name, need, step.history.empty() ? "an empty step" : chain(step.history), transform.name);
+  for (const std::string& forbidden : transform.forbids)
+    if (step.facts.contains(forbidden)) {
+      // Facts are named after what was done; the transform that promised it is the last that could have.
+      std::vector<std::string> right = step.history;
+      const auto at = std::find_if(right.begin(), right.end(), [&](const std::string& name) {
+        return name == forbidden || step.facts.contains(forbidden + " by " + name);
+      });
+      const std::string culprit = at == right.end() ? forbidden : *at;
+      right.insert(at, transform.name);
+      WEFT_FAIL("{} must come before {}, and this step is already '{}'; the right order: {}", transform.name, culprit,
+                forbidden, chain(right));
+    }
+  Step copy = step.over(step.graph.clone());
+  copy.lowered = false;
+  Step result = transform.apply(std::move(copy));
+  result.graph.check();
+  result.history.push_back(transform.name);
+  for (const std::string& promise : transform.promises) {
+    result.facts.insert(promise);
+    result.facts.insert(promise + " by " + transform.name);
+  }
+  verify(result);
+  return result;
+}
+
+}  // namespace weft

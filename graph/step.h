@@ -1,0 +1,109 @@
+// A training step as a value: one graph that holds forward, backward, clipping, optimizer and state updates as named
+// nodes, and the lists that say which value is what. Transforms take a Step and give another; audit(step), plan(step)
+// and verify(step) read it.
+#pragma once
+
+#include <weft/graph/graph.h>
+
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace weft {
+
+/// One term of a loss: coefficient * sum / weight, or coefficient * sum where there is no weight (a term that does
+/// not depend on the batch).
+struct LossTerm {
+  double coefficient = 1;
+  Value sum;     ///< scalar: summed over the examples (cross_entropy: over the tokens that count)
+  Value weight;  ///< scalar: what it is divided by (number of tokens); absent: batch-free
+};
+
+/// A linear combination of quotients of sums and of batch-free terms: what accumulation and data parallelism can
+/// split exactly. Anything else can be trained as a term without weight, until one of those refuses it.
+struct Loss {
+  std::vector<LossTerm> terms;
+
+  Loss() = default;
+  Loss(LossTerm term) : terms{std::move(term)} {}  // NOLINT: implicit
+  /// A scalar that is taken as it is.
+  Loss(const Value& value) : terms{{1, value, {}}} {}  // NOLINT: implicit
+
+  friend Loss operator+(Loss a, const Loss& b) {
+    a.terms.insert(a.terms.end(), b.terms.begin(), b.terms.end());
+    return a;
+  }
+  friend Loss operator*(double factor, Loss loss) {
+    for (LossTerm& term : loss.terms) term.coefficient *= factor;
+    return loss;
+  }
+  friend Loss operator*(Loss loss, double factor) { return factor * std::move(loss); }
+};
+
+/// What has been done to a gradient, so that the first pass that reads it can undo it once.
+struct GradientTags {
+  bool scaled = false;             ///< times the loss scale
+  bool weight_normalised = true;   ///< already divided by the weight of the loss
+  bool finite_checked = false;
+  bool clipped = false;
+};
+
+struct Gradient {
+  Value parameter;
+  Value value;
+  GradientTags tags;
+};
+
+/// A value that a run gives back under a name: loss, grad_norm, rate, ...
+struct Fetch {
+  std::string name;
+  Value value;
+};
+
+struct Step {
+  Graph graph;
+  Loss loss;
+  Value loss_value;                  ///< the scalar whose gradient is taken
+  std::vector<Value> seeds;          ///< cotangent given to each loss term's sum: where scaling and accumulation act
+  std::vector<Value> parameters;     ///< trained ones, in build order
+  std::vector<Gradient> gradients;   ///< one for each parameter that the loss reaches
+  std::vector<Update> updates;
+  std::vector<Fetch> fetches;
+  Value finite;                      ///< bool: whether this step's update is taken; absent: always
+  std::vector<std::string> history;  ///< names of the transforms, in order
+  std::set<std::string> facts;       ///< what they promised: "gradients", "clipped", "optimized", ...
+  bool lowered = false;
+
+  /// Where a value of an earlier graph is in this step; UserError that names the transform that removed it.
+  Value find(const Value& value) const { return graph.find(value); }
+  /// The fetch of that name; UserError that lists the names there are.
+  Value fetch(std::string_view name) const;
+  bool has_fetch(std::string_view name) const;
+  void set_fetch(std::string_view name, const Value& value);
+  const Gradient* gradient_of(const Value& parameter) const;
+  /// Every value that must survive: fetches, updates, gradients.
+  std::vector<Value> roots() const;
+  /// The same step over another graph that knows where this one's values went.
+  Step over(const Graph& other) const;
+};
+
+/// What a transform does to the mathematics.
+enum class Claim { same_bits, rounding, changes_meaning };
+
+/// Step -> Step, with what it needs and promises: a wrong order cannot be built.
+struct Transform {
+  std::string name;
+  Claim claim = Claim::rounding;
+  std::vector<std::string> needs = {};     ///< facts that must hold, such as "gradients"
+  std::vector<std::string> forbids = {};   ///< facts that must not hold yet, such as "optimized"
+  std::vector<std::string> promises = {};  ///< facts that hold afterwards
+  std::function<Step(Step)> apply;         ///< gets a step over a graph of its own
+};
+
+/// Runs the transform: checks the order (the error names both transforms and the right order), copies the graph,
+/// applies, verifies the result. Pure: `step` stays as it is.
+Step operator|(const Step& step, const Transform& transform);
+
+}  // namespace weft

@@ -1,0 +1,45 @@
+// Work cut into tiles, run by a team of threads. The only door to threads in weft.
+//
+// Tiles are cut by SHAPE, never by the number of threads, so results have the same bits with any
+// number. A body gets its tile and its slot; two bodies that run at once have different slots, so a
+// workspace of threads() parts, one a slot, needs no lock.
+//
+//   parallel_for(rows, [&](std::int64_t row, int slot) { ... });
+//
+// - The body's libraries (OpenBLAS, oneDNN) run single-threaded, also where the call runs inline.
+// - A call from within a body runs its tiles in order on the calling thread, under its slot.
+// - An exception from a body reaches the caller; tiles not yet begun are then left out.
+// - Nothing is allocated.
+//
+// OpenMP by default; with WEFT_PARALLEL_STD a pool of std::threads (ThreadSanitizer understands it).
+#pragma once
+
+#include <weft/runtime/function_ref.h>
+
+#include <cstdint>
+
+namespace weft {
+
+/// The most threads a team may have.
+inline constexpr int max_threads = 256;
+
+/// How many threads parallel_for uses: 1 to max_threads; 0 means one for each processor.
+/// Not to be called while a parallel_for runs. Before the first call OMP_NUM_THREADS decides.
+void set_threads(int count);
+int threads();
+
+/// True inside a body of parallel_for.
+bool in_parallel();
+
+namespace detail {
+void run_tiles(std::int64_t tiles, FunctionRef<void(std::int64_t, int)> body);
+}
+
+/// Calls body(tile, slot) for each tile in [0, tiles), slot in [0, threads()).
+/// Each thread begins with its own contiguous share and then helps the others.
+template <class F>
+void parallel_for(std::int64_t tiles, F&& body) {
+  if (tiles > 0) detail::run_tiles(tiles, body);
+}
+
+}  // namespace weft

@@ -1,6 +1,29 @@
 // Everything a user of weft includes: `#include <weft/weft.h>`. Includes only.
 #pragma once
 
+#include <weft/graph/at_batch.h>
+#include <weft/graph/attributes.h>
+#include <weft/graph/backward.h>
+#include <weft/graph/batch_state.h>
 #include <weft/graph/dtype.h>
 #include <weft/graph/error.h>
+#include <weft/graph/graph.h>
+#include <weft/graph/initializer.h>
+#include <weft/graph/op_def.h>
+#include <weft/graph/pass.h>
+#include <weft/graph/passes/common_subexpressions.h>
+#include <weft/graph/passes/dead_code.h>
+#include <weft/graph/passes/fold_constants.h>
+#include <weft/graph/print.h>
+#include <weft/graph/registry.h>
+#include <weft/graph/rewrite.h>
+#include <weft/graph/shape.h>
+#include <weft/graph/sources.h>
+#include <weft/graph/step.h>
+#include <weft/graph/value.h>
+#include <weft/graph/verify.h>
+#include <weft/runtime/kernel.h>
 #include <weft/runtime/tensor.h>
+#include <weft/ops/build.h>
+#include <weft/ops/creation.h>
+#include <weft/ops/rules.h>

@@ -1,0 +1,40 @@
+# layout.headers: every public header is in the umbrella weft.h or in the opt-in list below, never in both,
+# and weft.h names nothing that is gone.
+# Run as: cmake -DROOT=<source folder> -P headers.cmake
+cmake_minimum_required(VERSION 3.25)
+
+# Not in <weft/weft.h>: what only weft's own sources use, or what costs a user's compile time.
+set(opt_in "^(graph/graph_bgl|graph/graph_data|runtime/simd/.*)\\.h$")
+
+file(GLOB_RECURSE headers RELATIVE "${ROOT}"
+     "${ROOT}/graph/*.h" "${ROOT}/runtime/*.h" "${ROOT}/ops/*.h" "${ROOT}/autodiff/*.h"
+     "${ROOT}/optim/*.h" "${ROOT}/nn/*.h" "${ROOT}/io/*.h")
+file(STRINGS "${ROOT}/weft.h" lines)
+set(included "")
+set(faults "")
+foreach(line IN LISTS lines)
+  if(line MATCHES "^#include <weft/(.+)>$")
+    list(APPEND included "${CMAKE_MATCH_1}")
+  elseif(NOT line MATCHES "^(//.*|#pragma once)?$")
+    string(APPEND faults "  weft.h holds more than includes: ${line}\n")
+  endif()
+endforeach()
+
+foreach(header IN LISTS headers)
+  if(header MATCHES "${opt_in}")
+    if(header IN_LIST included)
+      string(APPEND faults "  ${header} is in weft.h and in the opt-in list\n")
+    endif()
+  elseif(NOT header IN_LIST included)
+    string(APPEND faults "  ${header} is missing in weft.h (or in the opt-in list of this test)\n")
+  endif()
+endforeach()
+foreach(header IN LISTS included)
+  if(NOT header IN_LIST headers)
+    string(APPEND faults "  weft.h includes ${header}, which does not exist\n")
+  endif()
+endforeach()
+
+if(faults)
+  message(FATAL_ERROR "The umbrella and the tree differ:\n${faults}")
+endif()

@@ -1,0 +1,69 @@
+# layout.includes: the folders include each other one way only, and a library stays where it belongs.
+# Run as: cmake -DROOT=<source folder> -P includes.cmake
+cmake_minimum_required(VERSION 3.25)
+
+set(may_include_graph    graph)
+set(may_include_runtime  graph runtime)
+set(may_include_ops      graph runtime ops)
+set(may_include_autodiff graph runtime ops autodiff)
+set(may_include_optim    graph runtime ops autodiff optim)
+set(may_include_nn       graph runtime ops nn)
+set(may_include_io       graph runtime io)
+
+# Third-party headers that would cost every user's file seconds: only .cpp files include them, and
+# graph/graph_bgl.h, the opt-in view for those who want Boost's algorithms.
+set(cpp_only "^(boost/|xtensor-blas/|xflens/|oneapi/|dnnl|cblas|nlohmann/|Random123/)")
+set(cpp_only_exceptions graph/graph_bgl.h)
+
+# A file compiled for one instruction set takes no inline function of another library with it: the linker
+# keeps one copy of each, and it might be the one that the machine cannot run.
+set(one_isa "_(avx2|avx512)\\.cpp$")
+set(one_isa_may_include "^(xsimd/|weft/runtime/simd/|immintrin\\.h|cstdint|cstddef|cmath)")
+
+set(faults "")
+macro(fault text)
+  string(APPEND faults "  ${file}:${number}: ${include}: ${text}\n")
+endmacro()
+
+foreach(folder graph runtime ops autodiff optim nn io)
+  file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/${folder}/*.h" "${ROOT}/${folder}/*.cpp")
+  foreach(file IN LISTS files)
+    file(READ "${ROOT}/${file}" text)
+    string(REGEX REPLACE "[][;]" " " text "${text}")
+    string(REPLACE "\n" ";" lines "${text}")
+    set(number 0)
+    foreach(line IN LISTS lines)
+      math(EXPR number "${number} + 1")
+      if(line MATCHES "^ *# *pragma omp" AND NOT file MATCHES "^runtime/parallel\\.")
+        set(include "#pragma omp")
+        fault("OpenMP stands in runtime/parallel.* only")
+      endif()
+      if(NOT line MATCHES "^ *# *include *([<\"])([^>\"]+)")
+        continue()
+      endif()
+      set(quote "${CMAKE_MATCH_1}")
+      set(include "${CMAKE_MATCH_2}")
+      if(quote STREQUAL "\"")
+        fault("write <weft/folder/file.h>")
+      elseif(include MATCHES "^weft/([^/]+)/")
+        if(NOT CMAKE_MATCH_1 IN_LIST may_include_${folder})
+          fault("${folder}/ may include only: ${may_include_${folder}}")
+        endif()
+      elseif(include STREQUAL "weft/weft.h")
+        fault("the umbrella is for users; include what is used")
+      elseif(include MATCHES "${cpp_only}" AND file MATCHES "\\.h$" AND
+             NOT file IN_LIST cpp_only_exceptions)
+        fault("only .cpp files include this library")
+      elseif(include STREQUAL "omp.h" AND NOT file MATCHES "^runtime/parallel\\.")
+        fault("OpenMP stands in runtime/parallel.* only")
+      endif()
+      if(file MATCHES "${one_isa}" AND NOT include MATCHES "${one_isa_may_include}")
+        fault("a file of one instruction set includes only xsimd and runtime/simd/")
+      endif()
+    endforeach()
+  endforeach()
+endforeach()
+
+if(faults)
+  message(FATAL_ERROR "Includes against the table of tests/layout/includes.cmake:\n${faults}")
+endif()

@@ -1,0 +1,116 @@
+#include <weft/graph/graph_data.h>
+#include <weft/graph/verify.h>
+
+#include <set>
+
+namespace weft {
+namespace {
+
+void verify_types(const Graph& graph, const Node& node) {
+  const auto view = graph.view(node);
+  std::vector<TensorType> types;
+  try {
+    types = node.op->infer({*node.op, node.attributes, view->in, {}});
+  } catch (const UserError& error) {
+    WEFT_INVARIANT(false, "the shape rule of {} refuses '{}': {}", node.op->name, node.name, error.what());
+  }
+  WEFT_INVARIANT(types.size() == node.types.size(), "'{}' has {} outputs, its shape rule gives {}", node.name,
+                 node.types.size(), types.size());
+  for (std::size_t i = 0; i < types.size(); ++i)
+    WEFT_INVARIANT(types[i] == node.types[i], "output {} of '{}' is {}, its shape rule gives {}", i, node.name,
+                   node.types[i].str(), types[i].str());
+}
+
+// Each operand that is present has one edge, in whatever order.
+void verify_edges(const GraphData& data, Vertex vertex, const Node& node) {
+  std::vector<bool> seen(node.operands.size(), false);
+  for (auto [at, end] = boost::in_edges(vertex, data.nodes); at != end; ++at) {
+    const OperandEdge& edge = data.nodes[*at];
+    const ValueRef ref{data.order[boost::source(*at, data.nodes)], edge.output};
+    WEFT_INVARIANT(edge.operand < seen.size() && !seen[edge.operand] && node.operands[edge.operand] == ref,
+                   "an edge of '{}' does not mirror operand {}", node.name, edge.operand);
+    seen[edge.operand] = true;
+  }
+  for (std::size_t i = 0; i < seen.size(); ++i)
+    WEFT_INVARIANT(seen[i] == (node.operands[i].node != no_node), "operand {} of '{}' has no edge", i, node.name);
+}
+
+void verify_value(const Step& step, const Value& value, std::string_view what) {
+  if (value.absent()) return;
+  WEFT_INVARIANT(value.graph_data() == step.graph.data(), "{} belongs to another graph than the step", what);
+  if (!value.valid()) return;
+  WEFT_INVARIANT(step.graph.has(value.ref().node), "{} is node {}, which the step's graph lacks", what,
+                 value.ref().node);
+  WEFT_INVARIANT(value.ref().output < value.node().types.size(), "{} is output {} of '{}', which has {}", what,
+                 value.ref().output, value.node().name, value.node().types.size());
+}
+
+}  // namespace
+
+void verify(const Graph& graph) {
+  const GraphData& data = *graph.data();
+  const std::size_t size = boost::num_vertices(data.nodes);
+  WEFT_INVARIANT(data.order.size() == size, "{} ids for {} nodes", data.order.size(), size);
+  WEFT_INVARIANT(data.names.size() == size, "{} names for {} nodes: two nodes share a name", data.names.size(), size);
+  for (Vertex vertex = 0; vertex < size; ++vertex) {
+    const Node& node = data.nodes[vertex];
+    WEFT_INVARIANT(node.op != nullptr, "node {} has no op", node.id);
+    WEFT_INVARIANT(node.id == data.order[vertex] && data.has(node.id) && data.vertex_of[node.id] == vertex,
+                   "the id {} of '{}' is not its own", node.id, node.name);
+    WEFT_INVARIANT(node.id < data.next_id, "the id {} of '{}' would be given again", node.id, node.name);
+    const auto name = data.names.find(node.name);
+    WEFT_INVARIANT(name != data.names.end() && name->second == node.id, "the name '{}' is not its node's own",
+                   node.name);
+    for (const ValueRef& ref : node.operands) {
+      if (ref.node == no_node) continue;
+      WEFT_INVARIANT(data.has(ref.node), "'{}' reads node {}, which the graph lacks", node.name, ref.node);
+      WEFT_INVARIANT(data.vertex_of[ref.node] < vertex, "'{}' comes before its operand '{}'", node.name,
+                     data.node(ref.node).name);
+      WEFT_INVARIANT(ref.output < data.node(ref.node).types.size(), "'{}' reads output {} of '{}', which has {}",
+                     node.name, ref.output, data.node(ref.node).name, data.node(ref.node).types.size());
+    }
+    verify_edges(data, vertex, node);
+    verify_types(graph, node);
+  }
+  for (const auto& [state, value] : data.updates) {
+    WEFT_INVARIANT(data.has(state.node) && data.has(value.node), "an update of the graph refers to a missing node");
+    WEFT_INVARIANT(graph.type(state) == graph.type(value), "the update of '{}' changes its type", data.node(state.node).name);
+  }
+}
+
+void verify(const Step& step) {
+  verify(step.graph);
+  verify_value(step, step.loss_value, "the loss");
+  verify_value(step, step.finite, "the flag 'finite'");
+  for (const LossTerm& term : step.loss.terms) {
+    verify_value(step, term.sum, "the sum of a loss term");
+    verify_value(step, term.weight, "the weight of a loss term");
+  }
+  for (const Value& seed : step.seeds) verify_value(step, seed, "a seed of the backward pass");
+  for (const Value& parameter : step.parameters) verify_value(step, parameter, "a parameter");
+  for (const Gradient& gradient : step.gradients) {
+    verify_value(step, gradient.parameter, "a gradient's parameter");
+    verify_value(step, gradient.value, "a gradient");
+    WEFT_INVARIANT(gradient.parameter.valid() && gradient.value.valid(), "a gradient without value or parameter");
+    WEFT_INVARIANT(gradient.parameter.type() == gradient.value.type(), "the gradient of '{}' is {}, the parameter {}",
+                   gradient.parameter.name(), gradient.value.type().str(), gradient.parameter.type().str());
+  }
+  std::set<ValueRef> updated;
+  for (const Update& update : step.updates) {
+    verify_value(step, update.state, "an updated state");
+    verify_value(step, update.value, "the value of an update");
+    WEFT_INVARIANT(update.state.valid() && update.value.valid(), "an update without state or value");
+    WEFT_INVARIANT(update.state.node().op->traits.source, "'{}' is updated and is no state", update.state.name());
+    WEFT_INVARIANT(update.state.type() == update.value.type(), "the update of '{}' is {}, the state {}",
+                   update.state.name(), update.value.type().str(), update.state.type().str());
+    WEFT_INVARIANT(updated.insert(update.state.ref()).second, "'{}' is updated twice", update.state.name());
+  }
+  std::set<std::string_view> names;
+  for (const Fetch& fetch : step.fetches) {
+    verify_value(step, fetch.value, "the fetch '" + fetch.name + "'");
+    WEFT_INVARIANT(fetch.value.valid(), "the fetch '{}' has no value", fetch.name);
+    WEFT_INVARIANT(names.insert(fetch.name).second, "two fetches are named '{}'", fetch.name);
+  }
+}
+
+}  // namespace weft

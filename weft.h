@@ -22,7 +22,9 @@
 #include <weft/graph/step.h>
 #include <weft/graph/value.h>
 #include <weft/graph/verify.h>
+#include <weft/runtime/function_ref.h>
 #include <weft/runtime/kernel.h>
+#include <weft/runtime/parallel.h>
 #include <weft/runtime/tensor.h>
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>

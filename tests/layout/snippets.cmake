@@ -6,12 +6,8 @@
 cmake_minimum_required(VERSION 3.25)
 
 set(faults "")
-file(GLOB_RECURSE documents RELATIVE "${ROOT}" "${ROOT}/README.md" "${ROOT}/CONTRIBUTING.md"
-     "${ROOT}/docs/*.md")
-foreach(document IN LISTS documents)
-  if(document MATCHES "^build/")
-    continue()
-  endif()
+file(GLOB_RECURSE documents RELATIVE "${ROOT}" "${ROOT}/docs/*.md")
+foreach(document IN ITEMS README.md CONTRIBUTING.md LISTS documents)
   file(READ "${ROOT}/${document}" rest)
   while(TRUE)
     string(FIND "${rest}" "\n```cpp\n" at)

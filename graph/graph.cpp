@@ -23,7 +23,7 @@ void GraphData::insert(Node node) {
   const NodeId id = node.id;
   const std::string name = node.name;
   const std::vector<ValueRef> operands = node.operands;
-  const Vertex vertex = boost::add_vertex(std::move(node), nodes);
+  const Vertex vertex = boost::add_vertex(NodeVertex{std::make_shared<const Node>(std::move(node))}, nodes);
   order.push_back(id);
   if (vertex_of.size() <= id) vertex_of.resize(id + 1, no_vertex);
   vertex_of[id] = vertex;

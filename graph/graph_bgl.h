@@ -1,7 +1,7 @@
 // The graph as a Boost.Graph, for those who want Boost's algorithms (opt-in: no other public header shows Boost).
 //
 //   const BoostGraph& g = as_boost(graph);
-//   boost::topological_sort(g, out);             g[vertex] is a weft::Node, g[edge].operand its operand index
+//   boost::topological_sort(g, out);             *g[vertex].node is a weft::Node, g[edge].operand its operand index
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -15,7 +15,11 @@ struct OperandEdge {
   std::uint32_t output = 0;   ///< of the producer
   std::uint32_t operand = 0;  ///< of the user
 };
-using BoostGraph = boost::adjacency_list<boost::vecS, boost::vecS, boost::bidirectionalS, Node, OperandEdge>;
+/// Nodes never change, so graphs that were copied share them, and references to them stay valid while a graph grows.
+struct NodeVertex {
+  std::shared_ptr<const Node> node;
+};
+using BoostGraph = boost::adjacency_list<boost::vecS, boost::vecS, boost::bidirectionalS, NodeVertex, OperandEdge>;
 using Vertex = BoostGraph::vertex_descriptor;
 
 const BoostGraph& as_boost(const Graph& graph);

@@ -37,7 +37,7 @@ struct GraphData {
   std::vector<Problem> problems;
 
   bool has(NodeId id) const { return id < vertex_of.size() && vertex_of[id] != no_vertex; }
-  const Node& node(NodeId id) const { return nodes[vertex_of[id]]; }
+  const Node& node(NodeId id) const { return *nodes[vertex_of[id]].node; }
   void insert(Node node);
   std::string unique_name(std::string_view base);
 };

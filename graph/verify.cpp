@@ -53,7 +53,7 @@ void verify(const Graph& graph) {
   WEFT_INVARIANT(data.order.size() == size, "{} ids for {} nodes", data.order.size(), size);
   WEFT_INVARIANT(data.names.size() == size, "{} names for {} nodes: two nodes share a name", data.names.size(), size);
   for (Vertex vertex = 0; vertex < size; ++vertex) {
-    const Node& node = data.nodes[vertex];
+    const Node& node = *data.nodes[vertex].node;
     WEFT_INVARIANT(node.op != nullptr, "node {} has no op", node.id);
     WEFT_INVARIANT(node.id == data.order[vertex] && data.has(node.id) && data.vertex_of[node.id] == vertex,
                    "the id {} of '{}' is not its own", node.id, node.name);

@@ -38,7 +38,7 @@ std::string GraphData::unique_name(std::string_view base) {
   const std::string path = scope_path.empty() ? std::string(base) : scope_path + "/" + std::string(base);
   for (int& count = name_counts[path];; ++count) {
     std::string candidate = count == 0 ? path : fmt::format("{}_{}", path, count);
-    if (!names.contains(candidate)) return candidate;
+    if (!names.contains(candidate) && (reserved == nullptr || !reserved->names.contains(candidate))) return candidate;
   }
 }
 
@@ -173,9 +173,7 @@ Scope Graph::phase(Phase phase) {
   return {data_, [before](GraphData& data) { data.phase = before; }};
 }
 
-namespace {
-
-std::string describe_operands(const Graph& graph, const Values& operands) {
+std::string describe_operands(const Graph& graph, const std::vector<Value>& operands) {
   std::string text;
   for (std::size_t i = 0; i < operands.size(); ++i) {
     if (!operands[i].valid()) continue;
@@ -185,8 +183,6 @@ std::string describe_operands(const Graph& graph, const Values& operands) {
   }
   return text;
 }
-
-}  // namespace
 
 Values Graph::apply(const OpDef& op, const Values& operands, Attributes attributes, Where where) {
   if (data_->scope_where) where = *data_->scope_where;
@@ -285,23 +281,36 @@ Value Graph::find_name(std::string_view path) const {
   return found == data_->names.end() ? Value(data_, {}) : value(found->second);
 }
 
-bool Graph::contains(const Value& value) const {
+namespace {
+
+// A value's place in `data` after all passes that recorded where it went. An id without such a record means the same
+// in two graphs only if the node's name is the same: both may have grown since they were one.
+std::optional<ValueRef> locate(const GraphData& data, const Value& value) {
+  if (!value.valid() || value.graph_data()->family != data.family) return std::nullopt;
   ValueRef ref = value.ref();
-  for (auto at = data_->redirects.find(ref); at != data_->redirects.end(); at = data_->redirects.find(ref))
-    ref = at->second;
-  return data_->has(ref.node);
+  for (auto at = data.redirects.find(ref); at != data.redirects.end(); at = data.redirects.find(ref)) ref = at->second;
+  if (!data.has(ref.node)) return std::nullopt;
+  const GraphData& home = *value.graph_data();
+  if (ref == value.ref() && home.has(ref.node) && home.node(ref.node).name != data.node(ref.node).name)
+    return std::nullopt;
+  return ref;
 }
+
+}  // namespace
+
+bool Graph::contains(const Value& value) const { return locate(*data_, value).has_value(); }
 
 Value Graph::find(const Value& value) const {
   WEFT_CHECK(!value.absent(), "a value that was never built is in no graph");
   WEFT_CHECK(value.valid(), "this value failed to build; graph.check() says why");
+  if (const auto found = locate(*data_, value)) return {data_, *found};
   ValueRef ref = value.ref();
   for (auto at = data_->redirects.find(ref); at != data_->redirects.end(); at = data_->redirects.find(ref))
     ref = at->second;
-  if (data_->has(ref.node)) return {data_, ref};
   const auto removed = data_->removed_by.find(ref.node);
-  const std::string name = Graph(value.graph_data()).has(value.ref().node) ? value.name() : "value";
-  WEFT_CHECK(removed != data_->removed_by.end(), "{} is not in this graph: it was built after, or in another one", name);
+  const std::string name = value.graph_data()->has(value.ref().node) ? "'" + value.name() + "'" : "the value";
+  WEFT_CHECK(removed != data_->removed_by.end() && value.graph_data()->family == data_->family,
+             "{} is not in this graph: it was built after, or in another one", name);
   WEFT_FAIL("{} was removed by {}; hint: fetch it, so that it is kept", name, removed->second);
 }
 

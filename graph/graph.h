@@ -69,6 +69,7 @@ class Scope {
 
  private:
   friend class Graph;
+  friend class Rebuild;
   Scope(std::shared_ptr<GraphData> graph, std::function<void(GraphData&)> leave);
   std::shared_ptr<GraphData> graph_;
   std::function<void(GraphData&)> leave_;

@@ -16,6 +16,10 @@ struct GraphData {
   std::vector<NodeId> order;       ///< ids in build order: order[vertex] == id
   std::vector<Vertex> vertex_of;   ///< by id
   NodeId next_id = 0;
+  /// Shared with every graph made from this one by clone() or a pass: ids mean the same only within a family.
+  std::shared_ptr<const char> family = std::make_shared<const char>();
+  /// While a pass builds this graph: the graph it reads, whose names are not given to other nodes.
+  std::shared_ptr<const GraphData> reserved;
 
   std::map<std::string, std::pair<std::int64_t, std::source_location>, std::less<>> dims;
   std::map<std::string, NodeId, std::less<>> names;  ///< path -> node
@@ -41,5 +45,8 @@ struct GraphData {
   void insert(Node node);
   std::string unique_name(std::string_view base);
 };
+
+/// A line for each valid operand: its type, who produced it and where.
+std::string describe_operands(const Graph& graph, const std::vector<Value>& operands);
 
 }  // namespace weft

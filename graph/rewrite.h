@@ -24,14 +24,17 @@ class Rebuild {
   bool mapped(ValueRef old) const;
   std::vector<ValueRef> operands(const Node& node) const;  ///< mapped; absent stays absent
 
-  /// The node as it is, over mapped operands, with its id.
+  /// The node as it is, over mapped operands, with its id. Types are inferred anew where an operand's has changed.
   void keep(const Node& node);
-  /// The same node (and id) with other attributes and types inferred anew.
+  /// The same node (and id) with other attributes and types inferred anew; UserError where the shape rule refuses.
   void keep_with(const Node& node, Attributes attributes);
   /// Output k of `node` is `values[k]` (of the new graph) from now on.
   void replace(const Node& node, const std::vector<Value>& values);
-  /// Nobody reads the node any more.
+  /// Nobody reads the node any more. A node of which nothing is said until finish() is dropped too.
   void drop(const Node& node);
+  /// While it lives, nodes built in to() stand for `node`: they lie in its scope and phase, report its line, and
+  /// their provenance is (pass, node).
+  [[nodiscard]] Scope in_place_of(const Node& node);
   /// The finished graph: named extents, updates and what was known of earlier graphs carried over.
   Graph finish();
 
@@ -42,7 +45,7 @@ class Rebuild {
 };
 
 /// `values` of a graph, as they would be if `from` were `to` (same types): appends to the graph the nodes between, with
-/// new ids and provenance. Values that do not depend on `from` come back as they are.
+/// new ids and provenance ("substitute", or the pass of the open made_by scope; old id). Values that do not depend on `from` come back as they are.
 std::vector<Value> substitute(const std::vector<Value>& values, const std::vector<std::pair<Value, Value>>& replacements);
 
 }  // namespace weft

@@ -12,7 +12,10 @@ const Node& Value::node() const {
 
 std::string Value::name() const {
   const Node& from = node();
-  return ref_.output == 0 ? from.name : fmt::format("{}.{}", from.name, from.op->outputs.at(ref_.output));
+  if (ref_.output == 0) return from.name;
+  // An op with as many outputs as its attributes say (split) names only the first.
+  return ref_.output < from.op->outputs.size() ? fmt::format("{}.{}", from.name, from.op->outputs[ref_.output])
+                                               : fmt::format("{}.{}", from.name, ref_.output);
 }
 
 Graph Value::graph() const {

@@ -46,7 +46,7 @@ Cluster clusters_of(const BoostGraph& nodes, const std::vector<bool>& shown) {
   Cluster root;
   for (Vertex vertex = 0; vertex < shown.size(); ++vertex) {
     if (!shown[vertex]) continue;
-    const std::string& name = nodes[vertex].name;
+    const std::string& name = nodes[vertex].node->name;
     Cluster* cluster = &root;
     std::size_t begin = 0;
     for (auto slash = name.find('/'); slash != std::string::npos; slash = name.find('/', begin)) {
@@ -63,7 +63,7 @@ std::string render(const Graph& graph, const std::vector<bool>& shown, const std
   const std::function<bool(Vertex)> is_shown = [&](Vertex vertex) { return shown[vertex]; };
   const boost::filtered_graph visible(nodes, boost::keep_all{}, is_shown);
   auto write_vertex = [&](std::ostream& out, Vertex vertex) {
-    const Node& node = nodes[vertex];
+    const Node& node = *nodes[vertex].node;
     out << "[label=" << quoted(last_part(node.name) + "\n" + node.types.front().str()) << ", tooltip="
         << quoted(fmt::format("%{} {} = {} {} ({})", node.id, node.name, node.op->name, node.attributes.str(),
                               str(node.where)))

@@ -25,6 +25,8 @@
 #include <weft/runtime/function_ref.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/random.h>
+#include <weft/runtime/simd.h>
 #include <weft/runtime/tensor.h>
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>

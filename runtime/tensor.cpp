@@ -70,6 +70,12 @@ Tensor::Tensor(DType type, Extents extents, std::byte* data, std::shared_ptr<voi
       data_(data),
       owner_(std::move(owner)) {}
 
+std::string Tensor::type_str() const {
+  std::string text;
+  for (std::int64_t extent : extents_) text += (text.empty() ? "" : ", ") + fmt::format("{}", extent);
+  return fmt::format("{}[{}]", name_of(type_), text);
+}
+
 double Tensor::item() const {
   WEFT_CHECK(size_ == 1, "item() needs a tensor of one element, this one has {}", size_);
   return load(data_, type_);

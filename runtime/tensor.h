@@ -67,6 +67,7 @@ class Tensor {
   std::int64_t size() const { return size_; }
   std::size_t bytes() const { return static_cast<std::size_t>(size_) * size_of(type_); }
   bool empty() const { return data_ == nullptr; }
+  std::string type_str() const;  ///< "f32[2, 3]"
 
   std::byte* raw() { return data_; }
   const std::byte* raw() const { return data_; }

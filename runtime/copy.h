@@ -1,0 +1,10 @@
+// An explicit copy of bytes, put in by lowering where a value must not share a state's storage.
+#pragma once
+
+#include <weft/graph/op_def.h>
+
+namespace weft {
+
+const OpDef& copy_op();
+
+}  // namespace weft

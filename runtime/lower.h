@@ -1,0 +1,13 @@
+// From the step that people read to the step that runs: meaning-preserving passes through the one runner. Pure and
+// idempotent; checkpoint, plan and Program all call it first.
+#pragma once
+
+#include <weft/graph/pass.h>
+
+namespace weft {
+
+/// The passes, in order: fold_constants, common_subexpressions, isolate_updates, dead_code.
+const std::vector<Pass>& lowering_passes();
+Step lower(const Step& step, const PassOptions& options = {}, PassReport* report = nullptr);
+
+}  // namespace weft

@@ -1,0 +1,76 @@
+// What will run, in which order, in how many bytes: known before the run, and byte-exact.
+#pragma once
+
+#include <weft/graph/step.h>
+#include <weft/runtime/lower.h>
+
+#include <iosfwd>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace weft {
+
+struct PlanOptions {
+  int threads = 0;            ///< sizes of workspaces; 0: threads() of runtime/parallel.h
+  PassOptions lowering = {};  ///< passes to leave out
+};
+
+/// Where the bytes of a value lie.
+enum class Region : std::uint8_t {
+  fed,         ///< the caller's buffer
+  persistent,  ///< the Store's cell
+  constant,    ///< fixed at build time, kept by the program
+  arena        ///< one block, at `offset`
+};
+
+struct Place {
+  Region region = Region::arena;
+  std::size_t storage = 0;  ///< index into Plan::storages
+};
+
+/// Values that share bytes: a view and its base, an output that overwrote its operand.
+struct Storage {
+  Region region = Region::arena;
+  std::size_t bytes = 0;            ///< rounded up to the alignment
+  std::size_t offset = 0;           ///< in the arena
+  std::size_t first = 0, last = 0;  ///< positions in the schedule between which it lives (arena)
+  ValueRef owner;                   ///< the value that names it
+};
+
+struct Plan {
+  Step step;                     ///< lowered
+  std::vector<NodeId> schedule;  ///< nodes that compute, in order
+  std::vector<Storage> storages;
+  std::unordered_map<ValueRef, Place> places;
+  std::unordered_map<NodeId, std::size_t> workspaces;  ///< storage of a node's workspace
+  /// Updates whose value does not lie in the state's own bytes: copied when the run ends.
+  std::vector<Update> copies;
+  int threads = 1;
+
+  std::size_t persistent_bytes = 0;  ///< parameters and states that the step uses
+  std::size_t constant_bytes = 0;
+  std::size_t arena_bytes = 0;       ///< transient: activations, gradients, workspaces
+  std::size_t lower_bound = 0;       ///< the largest sum of live bytes for this schedule
+  std::size_t unshared_bytes = 0;    ///< what the arena would be if nothing shared
+  std::size_t peak_position = 0;     ///< in the schedule, where most bytes live
+  PassReport passes;
+
+  /// All that a run takes beside the feeds.
+  std::size_t total_bytes() const { return persistent_bytes + constant_bytes + arena_bytes; }
+  const Storage& storage(ValueRef ref) const { return storages[places.at(ref).storage]; }
+  /// Storages that live at a position, largest first.
+  std::vector<const Storage*> live_at(std::size_t position) const;
+  std::string str() const;
+};
+
+/// Lowers and plans. Throws UserError with all problems of the graph.
+Plan plan(const Step& step, const PlanOptions& options = {});
+/// Independent of the planner: InternalError if two storages share bytes while both live, if a value is read before it
+/// is written or after its bytes went to another, or if an arena offset is not aligned.
+void check_plan(const Plan& plan);
+std::ostream& operator<<(std::ostream& out, const Plan& plan);
+/// "1.25 MiB"
+std::string readable_bytes(std::size_t bytes);
+
+}  // namespace weft

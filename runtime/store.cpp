@@ -1,0 +1,149 @@
+#include <weft/graph/sources.h>
+#include <weft/runtime/random.h>
+#include <weft/runtime/store.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+namespace weft {
+
+bool matches(std::string_view pattern, std::string_view path) {
+  if (pattern.empty()) return path.empty();
+  if (pattern.starts_with("**")) {
+    const std::string_view rest = pattern.substr(2);
+    for (std::size_t i = 0; i <= path.size(); ++i)
+      if (matches(rest, path.substr(i))) return true;
+    return rest.starts_with("/") && matches(rest.substr(1), path);  // "**/x" matches "x" too
+  }
+  if (pattern.front() == '*') {
+    for (std::size_t i = 0;; ++i) {
+      if (matches(pattern.substr(1), path.substr(i))) return true;
+      if (i == path.size() || path[i] == '/') return false;
+    }
+  }
+  if (path.empty() || (pattern.front() != '?' && pattern.front() != path.front())) return false;
+  if (pattern.front() == '?' && path.front() == '/') return false;
+  return matches(pattern.substr(1), path.substr(1));
+}
+
+Tensor initial_value(const Node& source, std::uint64_t seed) {
+  const TensorType& type = source.types.front();
+  const Attributes& attributes = source.attributes;
+  const std::string& kind = attributes.text("init");
+  const double a = attributes.number("init_a");
+  const double b = attributes.number("init_b");
+  Tensor tensor(type.dtype, type.shape.extents());
+  if (kind == "zeros") return tensor;
+  if (kind == "tensor") {
+    const auto& values = attributes.get<std::shared_ptr<const Constant>>("init_values");
+    WEFT_CHECK(values->type == type, "the initial value of '{}' must be {}, got {}", source.name, type.str(),
+               values->type.str());
+    std::memcpy(tensor.raw(), values->bytes.data(), values->bytes.size());
+    return tensor;
+  }
+  // Drawn in double and rounded once, so that an f32 and an f64 model start alike.
+  Tensor drawn(f64, tensor.extents());
+  double* values = drawn.data<double>();
+  const std::int64_t n = drawn.size();
+  const RandomKey key = random_key(seed, stream_of(source.name));
+  if (kind == "constant") {
+    std::fill(values, values + n, a);
+  } else if (kind == "uniform") {
+    uniform_fill(values, n, 0, key, 0);
+    for (std::int64_t i = 0; i < n; ++i) values[i] = a + (b - a) * values[i];
+  } else if (kind == "normal" || kind == "truncated_normal") {
+    normal_fill(values, n, 0, key, 0);
+    if (kind == "truncated_normal") {
+      // Values beyond two deviations are drawn again, at the same place, from the next run's numbers.
+      std::vector<double> again(values, values + n);
+      for (std::uint64_t round = 1; std::any_of(values, values + n, [](double v) { return std::abs(v) > 2; }); ++round) {
+        normal_fill(again.data(), n, 0, key, round);
+        for (std::int64_t i = 0; i < n; ++i)
+          if (std::abs(values[i]) > 2) values[i] = again[static_cast<std::size_t>(i)];
+      }
+    }
+    for (std::int64_t i = 0; i < n; ++i) values[i] = a + b * values[i];
+  } else {
+    WEFT_FAIL("'{}' has an unknown initializer '{}'", source.name, kind);
+  }
+  return drawn.cast(type.dtype);
+}
+
+Store::Store(const Graph& graph, StoreOptions options) : seed_(options.seed) {
+  graph.check();
+  add(graph);
+}
+
+void Store::add(const Graph& graph) {
+  for (NodeId id : graph.ids()) {
+    const Node& node = graph.node(id);
+    const bool trained = node.op == &parameter_op();
+    if (!trained && node.op != &state_op()) continue;
+    const auto found = cells_.find(node.name);
+    if (found == cells_.end()) {
+      cells_.emplace(node.name, Cell{initial_value(node, seed_), trained});
+      continue;
+    }
+    const Tensor& here = found->second.tensor;
+    WEFT_CHECK(here.dtype() == node.types.front().dtype && here.extents() == node.types.front().shape.extents(),
+               "'{}' is {} in the graph ({}) and {} in the store", node.name, node.types.front().str(),
+               str(node.where), here.type_str());
+  }
+}
+
+bool Store::has(std::string_view path) const { return cells_.contains(path); }
+
+Tensor& Store::tensor(std::string_view path) {
+  return const_cast<Tensor&>(static_cast<const Store*>(this)->tensor(path));
+}
+
+const Tensor& Store::tensor(std::string_view path) const {
+  const auto found = cells_.find(path);
+  if (found == cells_.end()) {
+    std::string near;
+    const auto last = path.substr(path.find_last_of('/') + 1);
+    int listed = 0;
+    for (const auto& [name, cell] : cells_)
+      if (name.ends_with(last) && listed++ < 4) near += (near.empty() ? "" : ", ") + name;
+    WEFT_FAIL("the store has no '{}'; {}", path,
+              near.empty() ? fmt::format("it has {} cells", cells_.size()) : "hint: it has " + near);
+  }
+  return found->second.tensor;
+}
+
+void Store::set(std::string_view path, const Tensor& values) {
+  Tensor& cell = tensor(path);
+  WEFT_CHECK(cell.dtype() == values.dtype() && cell.extents() == values.extents(),
+             "'{}' is {}, it was given {}", path, cell.type_str(), values.type_str());
+  if (cell.bytes() > 0) std::memcpy(cell.raw(), values.raw(), cell.bytes());
+}
+
+std::vector<std::string> Store::match(std::string_view pattern) const {
+  std::vector<std::string> found;
+  for (const auto& [path, cell] : cells_)
+    if (matches(pattern, path)) found.push_back(path);
+  return found;
+}
+
+std::int64_t Store::updates() const {
+  const auto found = cells_.find("updates");
+  return found == cells_.end() ? 0 : static_cast<std::int64_t>(found->second.tensor.item());
+}
+
+std::size_t Store::bytes() const {
+  std::size_t total = 0;
+  for (const auto& [path, cell] : cells_) total += cell.tensor.bytes();
+  return total;
+}
+
+Store Store::clone() const {
+  Store copy;
+  copy.seed_ = seed_;
+  copy.runs_ = runs_;
+  for (const auto& [path, cell] : cells_) copy.cells_.emplace(path, Cell{cell.tensor.clone(), cell.trained});
+  return copy;
+}
+
+}  // namespace weft

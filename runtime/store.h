@@ -1,0 +1,70 @@
+// Parameters, state cells, counters and the seed: all that outlives a run. Made from a graph, shared by several
+// programs (training, evaluation). A cell starts from (seed, path): another layer changes no other layer's numbers.
+#pragma once
+
+#include <weft/graph/step.h>
+#include <weft/runtime/tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft {
+
+struct StoreOptions {
+  std::uint64_t seed = 0;
+};
+
+class Store {
+ public:
+  struct Cell {
+    Tensor tensor;
+    bool trained = false;  ///< a parameter, not a state
+  };
+
+  explicit Store(const Graph& graph, StoreOptions options = {});
+  explicit Store(const Step& step, StoreOptions options = {}) : Store(step.graph, options) {}
+
+  /// Adds the parameters and states of a graph that are not here yet. UserError if one is here under another type.
+  void add(const Graph& graph);
+
+  bool has(std::string_view path) const;
+  /// The cell's tensor: writing to it changes the parameter. UserError that lists near paths if there is none.
+  Tensor& tensor(std::string_view path);
+  const Tensor& tensor(std::string_view path) const;
+  /// Copies values in; UserError unless type and extents agree.
+  void set(std::string_view path, const Tensor& values);
+  /// Sorted by path.
+  const std::map<std::string, Cell, std::less<>>& cells() const { return cells_; }
+  /// Paths that match a glob: * within a component, ** across them, ? one letter.
+  std::vector<std::string> match(std::string_view pattern) const;
+
+  std::uint64_t seed() const { return seed_; }
+  void set_seed(std::uint64_t seed) { seed_ = seed; }
+  /// Runs of programs that train or draw: keys randomness, always advances.
+  std::int64_t runs() const { return runs_; }
+  void set_runs(std::int64_t runs) { runs_ = runs; }
+  /// Steps that were taken: the state cell "updates" (schedules and Adam's t follow it); 0 without an optimizer.
+  std::int64_t updates() const;
+
+  /// Bytes of all cells.
+  std::size_t bytes() const;
+  /// A deep copy.
+  Store clone() const;
+
+ private:
+  Store() = default;
+
+  std::uint64_t seed_ = 0;
+  std::int64_t runs_ = 0;
+  std::map<std::string, Cell, std::less<>> cells_;
+};
+
+/// The tensor with which a cell starts.
+Tensor initial_value(const Node& source, std::uint64_t seed);
+/// Whether `path` matches a glob.
+bool matches(std::string_view pattern, std::string_view path);
+
+}  // namespace weft

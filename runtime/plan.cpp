@@ -1,0 +1,250 @@
+#include <weft/graph/sources.h>
+#include <weft/runtime/parallel.h>
+#include <weft/runtime/placement.h>
+#include <weft/runtime/plan.h>
+#include <weft/runtime/schedule.h>
+#include <weft/runtime/tensor.h>
+
+#include <algorithm>
+#include <set>
+
+namespace weft {
+namespace {
+
+std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+// The value whose bytes `ref` shows: through views.
+ValueRef base_of(const Graph& graph, ValueRef ref) {
+  while (graph.node(ref.node).op->traits.view && ref.output == 0) ref = graph.node(ref.node).operands.front();
+  return ref;
+}
+
+class Planner {
+ public:
+  Planner(const Step& step, const PlanOptions& options) {
+    plan_.threads = options.threads > 0 ? options.threads : threads();
+    plan_.step = lower(step, options.lowering, &plan_.passes);
+    require_kernels();
+  }
+
+  Plan run() {
+    choose_states_updated_in_place();
+    plan_.schedule = schedule(plan_.step, edges_);
+    for (const Value& root : plan_.step.roots()) kept_.insert(base_of(graph(), root.ref()));
+    find_last_reads();
+    place_sources();
+    for (std::size_t i = 0; i < plan_.schedule.size(); ++i) place_outputs(i);
+    for (const Update& update : plan_.step.updates)
+      if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
+        plan_.copies.push_back(update);
+    finish();
+    return std::move(plan_);
+  }
+
+ private:
+  const Graph& graph() const { return plan_.step.graph; }
+
+  void require_kernels() const {
+    for (NodeId id : computing_nodes(plan_.step)) {
+      const Node& node = graph().node(id);
+      const auto view = graph().view(node);
+      if (node.op->kernel(kernel_dtype(view->view)) == nullptr && !node.op->traits.view)
+        graph().add_problem({node.name, node.where,
+                             fmt::format("[{}] has no kernel for {}", node.op->name,
+                                         name_of(kernel_dtype(view->view))),
+                             ""});
+    }
+    graph().check();
+  }
+
+  // A state that its update may overwrite: all other readers must have run, which adds edges to the order. Where those
+  // would close a circle the update is copied at the end instead.
+  void choose_states_updated_in_place() {
+    std::unordered_map<ValueRef, std::vector<NodeId>> readers;
+    std::unordered_map<NodeId, std::vector<NodeId>> after;
+    for (NodeId id : computing_nodes(plan_.step))
+      for (ValueRef ref : graph().node(id).operands)
+        if (ref.node != no_node) {
+          readers[base_of(graph(), ref)].push_back(id);
+          after[ref.node].push_back(id);
+        }
+    for (const Update& update : plan_.step.updates) {
+      const Node& node = graph().node(update.value);
+      for (const InPlace& pair : node.op->traits.in_place) {
+        if (pair.output != static_cast<int>(update.value.ref().output)) continue;
+        if (node.operands.at(static_cast<std::size_t>(pair.operand)) != update.state.ref()) continue;
+        const std::set<NodeId> later = reachable(after, node.id);
+        const auto& all = readers[update.state.ref()];
+        if (std::ranges::any_of(all, [&](NodeId id) { return id != node.id && later.contains(id); })) break;
+        for (NodeId id : std::set<NodeId>(all.begin(), all.end()))
+          if (id != node.id) {
+            edges_.emplace_back(id, node.id);
+            after[id].push_back(node.id);
+          }
+        in_place_[update.value.ref()] = update.state.ref();
+      }
+    }
+  }
+
+  static std::set<NodeId> reachable(const std::unordered_map<NodeId, std::vector<NodeId>>& after, NodeId from) {
+    std::set<NodeId> seen;
+    std::vector<NodeId> open{from};
+    while (!open.empty()) {
+      const NodeId id = open.back();
+      open.pop_back();
+      const auto next = after.find(id);
+      if (next == after.end()) continue;
+      for (NodeId to : next->second)
+        if (seen.insert(to).second) open.push_back(to);
+    }
+    return seen;
+  }
+
+  void find_last_reads() {
+    for (std::size_t i = 0; i < plan_.schedule.size(); ++i)
+      for (ValueRef ref : graph().node(plan_.schedule[i]).operands)
+        if (ref.node != no_node) last_read_[base_of(graph(), ref)] = i;
+  }
+
+  std::size_t add_storage(Region region, std::size_t bytes, std::size_t first, ValueRef owner) {
+    plan_.storages.push_back({region, aligned(bytes), 0, first, first, owner});
+    return plan_.storages.size() - 1;
+  }
+
+  void place_sources() {
+    for (NodeId id : graph().ids()) {
+      const Node& node = graph().node(id);
+      if (!node.op->traits.source) continue;
+      const Region region = node.op == &input_op()      ? Region::fed
+                            : node.op == &constant_op() ? Region::constant
+                                                        : Region::persistent;
+      const std::size_t bytes = node.types.front().bytes();
+      plan_.places[{id, 0}] = {region, add_storage(region, bytes, 0, {id, 0})};
+      if (region == Region::persistent) plan_.persistent_bytes += bytes;
+      if (region == Region::constant) plan_.constant_bytes += aligned(bytes);
+    }
+  }
+
+  // Whether output k of the node at `position` may lie in an operand's bytes; which storage.
+  const Place* reusable(const Node& node, std::size_t position, std::uint32_t k) const {
+    for (const InPlace& pair : node.op->traits.in_place) {
+      if (pair.output != static_cast<int>(k) || pair.operand >= static_cast<int>(node.operands.size())) continue;
+      const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
+      if (operand.node == no_node || graph().type(operand).bytes() != node.types[k].bytes()) continue;
+      const Place& place = plan_.places.at(operand);
+      if (place.region != Region::arena || kept_.contains(base_of(graph(), operand))) continue;
+      const ValueRef base = base_of(graph(), operand);
+      if (last_read_.at(base) != position) continue;
+      bool shared = false;  // another operand in the same bytes: only elementwise kernels may read it while writing
+      for (std::size_t i = 0; i < node.operands.size(); ++i)
+        shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
+                  plan_.places.at(node.operands[i]).storage == place.storage &&
+                  (!node.op->traits.pointwise || graph().type(node.operands[i]) != node.types[k]);
+      if (!shared) return &place;
+    }
+    return nullptr;
+  }
+
+  void place_outputs(std::size_t position) {
+    const Node& node = graph().node(plan_.schedule[position]);
+    std::set<std::size_t> taken;  // two outputs never take one operand's bytes
+    for (std::uint32_t k = 0; k < node.types.size(); ++k) {
+      const ValueRef ref{node.id, k};
+      if (node.op->traits.view && k == 0) {
+        plan_.places[ref] = plan_.places.at(node.operands.front());
+        continue;
+      }
+      if (const auto state = in_place_.find(ref); state != in_place_.end()) {
+        plan_.places[ref] = plan_.places.at(state->second);
+        continue;
+      }
+      const Place* reuse = reusable(node, position, k);
+      if (reuse != nullptr && taken.insert(reuse->storage).second) {
+        plan_.places[ref] = *reuse;
+      } else {
+        const std::size_t bytes = node.types[k].bytes();
+        plan_.unshared_bytes += aligned(bytes);
+        plan_.places[ref] = {Region::arena, add_storage(Region::arena, bytes, position, ref)};
+      }
+      Storage& storage = plan_.storages[plan_.places[ref].storage];
+      const auto last = last_read_.find(ref);
+      storage.last = std::max(storage.last, last == last_read_.end() ? position : last->second);
+      if (kept_.contains(ref)) storage.last = plan_.schedule.size();
+    }
+    const auto view = graph().view(node);
+    const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
+    if (kernel == nullptr || kernel->workspace == nullptr) return;
+    if (const std::size_t bytes = kernel->workspace(view->view, plan_.threads); bytes > 0) {
+      plan_.unshared_bytes += aligned(bytes);
+      plan_.workspaces[node.id] = add_storage(Region::arena, bytes, position, {node.id, 0});
+    }
+  }
+
+  void finish() {
+    plan_.arena_bytes = place(plan_.storages);
+    plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);
+  }
+
+  Plan plan_;
+  OrderEdges edges_;
+  std::unordered_map<ValueRef, ValueRef> in_place_;  // output -> state whose bytes it overwrites
+  std::unordered_map<ValueRef, std::size_t> last_read_;
+  std::set<ValueRef> kept_;
+};
+
+}  // namespace
+
+Plan plan(const Step& step, const PlanOptions& options) {
+  step.graph.check();
+  return Planner(step, options).run();
+}
+
+void check_plan(const Plan& plan) {
+  const Graph& graph = plan.step.graph;
+  for (std::size_t a = 0; a < plan.storages.size(); ++a) {
+    const Storage& x = plan.storages[a];
+    if (x.region != Region::arena || x.bytes == 0) continue;
+    WEFT_INVARIANT(x.offset % alignment == 0 && x.offset + x.bytes <= plan.arena_bytes, "storage {} at {}", a, x.offset);
+    for (std::size_t b = a + 1; b < plan.storages.size(); ++b) {
+      const Storage& y = plan.storages[b];
+      if (y.region != Region::arena || y.bytes == 0 || x.last < y.first || y.last < x.first) continue;
+      WEFT_INVARIANT(x.offset + x.bytes <= y.offset || y.offset + y.bytes <= x.offset,
+                     "storages of {} and {} live at once and share bytes", graph.value(x.owner).name(),
+                     graph.value(y.owner).name());
+    }
+  }
+  // Replays the schedule: each storage remembers which value wrote it last.
+  std::vector<ValueRef> content(plan.storages.size());
+  std::vector<bool> written(plan.storages.size(), false);
+  for (const auto& [ref, place] : plan.places)
+    if (graph.node(ref.node).op->traits.source) {
+      content[place.storage] = ref;
+      written[place.storage] = true;
+    }
+  auto readable = [&](ValueRef ref) {
+    const std::size_t storage = plan.places.at(ref).storage;
+    return written[storage] && content[storage] == base_of(graph, ref);
+  };
+  for (std::size_t i = 0; i < plan.schedule.size(); ++i) {
+    const Node& node = graph.node(plan.schedule[i]);
+    for (ValueRef ref : node.operands) {
+      if (ref.node == no_node) continue;
+      const Storage& storage = plan.storage(ref);
+      WEFT_INVARIANT(readable(ref), "{} reads {}, whose bytes hold something else", node.name, graph.value(ref).name());
+      WEFT_INVARIANT(storage.region != Region::arena || (storage.first <= i && i <= storage.last),
+                     "{} reads {} outside its life", node.name, graph.value(ref).name());
+    }
+    for (std::uint32_t k = 0; k < node.types.size(); ++k) {
+      if (node.op->traits.view && k == 0) continue;
+      const std::size_t storage = plan.places.at({node.id, k}).storage;
+      content[storage] = {node.id, k};
+      written[storage] = true;
+    }
+  }
+  for (const Fetch& fetch : plan.step.fetches)
+    WEFT_INVARIANT(readable(fetch.value.ref()), "the fetch '{}' was overwritten", fetch.name);
+  for (const Update& update : plan.step.updates)
+    WEFT_INVARIANT(readable(update.value.ref()), "the update of {} was overwritten", update.state.name());
+}
+
+}  // namespace weft

@@ -1,0 +1,230 @@
+#include <weft/graph/sources.h>
+#include <weft/runtime/kernel.h>
+#include <weft/runtime/parallel.h>
+#include <weft/runtime/program.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace weft {
+
+namespace {
+
+// One node, ready to run: pointers are fixed at binding, except those into feeds.
+struct BoundNode {
+  const Node* node = nullptr;
+  std::unique_ptr<Graph::View> view;
+  BoundKernel kernel;
+  std::vector<const std::byte*> in;
+  std::vector<std::byte*> out;
+  std::byte* workspace = nullptr;
+};
+
+struct FedInput {
+  const Node* node = nullptr;
+  const Tensor* tensor = nullptr;            // of this run
+  std::vector<const std::byte**> readers;    // pointers to set
+};
+
+}  // namespace
+
+struct Program::Impl {
+  Plan plan;
+  Store* store = nullptr;
+  std::shared_ptr<std::byte> arena;
+  std::vector<Tensor> constants;
+  std::vector<BoundNode> nodes;
+  std::vector<FedInput> inputs;
+  bool advances = false;  // trains or draws
+
+  // Bytes of a value; null while it lies in a feed.
+  std::byte* bytes_of(ValueRef ref) {
+    const Place& place = plan.places.at(ref);
+    const Storage& storage = plan.storages[place.storage];
+    switch (place.region) {
+      case Region::fed: return nullptr;
+      case Region::arena: return arena.get() + storage.offset;
+      case Region::persistent: return store->tensor(plan.step.graph.node(storage.owner.node).name).raw();
+      case Region::constant: return constant_bytes.at(storage.owner);
+    }
+    return nullptr;
+  }
+  std::unordered_map<ValueRef, std::byte*> constant_bytes;
+
+  void bind();
+  void bind_node(const Node& node);
+  void check_feeds(std::span<const Feed> feeds);
+};
+
+void Program::Impl::bind() {
+  const Graph& graph = plan.step.graph;
+  store->add(graph);
+  arena = allocate_aligned(plan.arena_bytes);
+  for (NodeId id : graph.ids()) {
+    const Node& node = graph.node(id);
+    if (node.op == &constant_op()) {
+      const auto& value = node.attributes.get<std::shared_ptr<const Constant>>("value");
+      constants.emplace_back(value->type.dtype, value->type.shape.extents());
+      if (!value->bytes.empty()) std::memcpy(constants.back().raw(), value->bytes.data(), value->bytes.size());
+      constant_bytes[{id, 0}] = constants.back().raw();
+    } else if (node.op == &input_op()) {
+      inputs.push_back({&node, nullptr, {}});
+    }
+  }
+  nodes.reserve(plan.schedule.size());  // readers point into the nodes
+  for (NodeId id : plan.schedule) {
+    const Node& node = graph.node(id);
+    advances |= node.op->traits.random;
+    if (!node.op->traits.view) bind_node(node);
+  }
+  advances |= !plan.step.updates.empty();
+  set_threads(plan.threads);
+}
+
+void Program::Impl::bind_node(const Node& node) {
+  const Graph& graph = plan.step.graph;
+  BoundNode& bound = nodes.emplace_back();
+  bound.node = &node;
+  bound.view = graph.view(node);
+  const Kernel* kernel = node.op->kernel(kernel_dtype(bound.view->view));
+  if (kernel->run != nullptr) bound.kernel = kernel->run;
+  else bound.kernel = kernel->bind(bound.view->view);
+  for (ValueRef ref : node.operands) bound.in.push_back(ref.node == no_node ? nullptr : bytes_of(ref));
+  for (std::uint32_t k = 0; k < node.types.size(); ++k) bound.out.push_back(bytes_of({node.id, k}));
+  for (std::size_t i = 0; i < node.operands.size(); ++i) {
+    if (node.operands[i].node == no_node || plan.places.at(node.operands[i]).region != Region::fed) continue;
+    const NodeId owner = plan.storage(node.operands[i]).owner.node;
+    for (FedInput& input : inputs)
+      if (input.node->id == owner) input.readers.push_back(&bound.in[i]);
+  }
+  if (const auto at = plan.workspaces.find(node.id); at != plan.workspaces.end())
+    bound.workspace = arena.get() + plan.storages[at->second].offset;
+}
+
+void Program::Impl::check_feeds(std::span<const Feed> feeds) {
+  for (FedInput& input : inputs) input.tensor = nullptr;
+  for (const Feed& feed : feeds) {
+    FedInput* found = nullptr;
+    for (FedInput& input : inputs)
+      if (input.node->name == feed.name) found = &input;
+    if (found == nullptr) {
+      std::string names;
+      for (const FedInput& input : inputs) names += (names.empty() ? "" : ", ") + input.node->name;
+      WEFT_FAIL("no input is named '{}'; this program reads: {}", feed.name, names.empty() ? "nothing" : names);
+    }
+    WEFT_CHECK(found->tensor == nullptr, "the input '{}' was fed twice", feed.name);
+    const TensorType& type = found->node->types.front();
+    const auto& extents = feed.tensor->extents();
+    bool fits = feed.tensor->dtype() == type.dtype && feed.tensor->rank() == type.shape.rank();
+    for (int axis = 0; fits && axis < type.shape.rank(); ++axis)
+      fits = extents[static_cast<std::size_t>(axis)] == type.shape.extent(axis);
+    WEFT_CHECK(fits, "the input '{}' ({}) must be {}, it was fed {}", feed.name, str(found->node->where), type.str(),
+               feed.tensor->type_str());
+    found->tensor = feed.tensor;
+  }
+  for (const FedInput& input : inputs)
+    WEFT_CHECK(input.tensor != nullptr, "the input '{}' ({}) of {} was not fed", input.node->name,
+               str(input.node->where), input.node->types.front().str());
+}
+
+Program::Program(Plan plan, Store& store) : impl_(std::make_unique<Impl>()) {
+  impl_->plan = std::move(plan);
+  impl_->store = &store;
+  impl_->bind();
+}
+
+Program::Program(const Step& step, Store& store, const PlanOptions& options)
+    : Program(weft::plan(step, options), store) {}
+Program::~Program() = default;
+Program::Program(Program&&) noexcept = default;
+Program& Program::operator=(Program&&) noexcept = default;
+
+Result Program::run(std::span<const Feed> feeds) {
+  Impl& impl = *impl_;
+  impl.check_feeds(feeds);
+  for (const FedInput& input : impl.inputs)
+    for (const std::byte** reader : input.readers) *reader = input.tensor->raw();
+  if (threads() != impl.plan.threads) set_threads(impl.plan.threads);
+  const RandomState random{impl.store->seed(), static_cast<std::uint64_t>(impl.store->runs()), 0};
+  for (BoundNode& bound : impl.nodes) {
+    KernelContext context(bound.view->view, bound.in, bound.out, bound.workspace, random);
+    try {
+      bound.kernel(context);
+    } catch (const UserError& error) {
+      WEFT_FAIL("{} ({}): [{}] {}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what());
+    }
+  }
+  for (const Update& update : impl.plan.copies)
+    std::memcpy(impl.bytes_of(update.state.ref()), impl.bytes_of(update.value.ref()), update.value.type().bytes());
+  if (impl.advances) impl.store->set_runs(impl.store->runs() + 1);
+  return Result(*this);
+}
+
+const Plan& Program::plan() const { return impl_->plan; }
+Store& Program::store() const { return *impl_->store; }
+
+std::size_t Program::allocated_bytes() const {
+  std::size_t bytes = impl_->plan.arena_bytes;
+  for (const Tensor& constant : impl_->constants)
+    bytes += (constant.bytes() + alignment - 1) / alignment * alignment;
+  return bytes;
+}
+
+namespace {
+
+Tensor view_of(const TensorType& type, std::byte* bytes) { return {type.dtype, type.shape.extents(), bytes}; }
+
+}  // namespace
+
+Tensor Result::tensor(std::string_view name) const {
+  const Value value = program_->plan().step.fetch(name);
+  return view_of(value.type(), program_->impl_->bytes_of(value.ref()));
+}
+
+Tensor Result::tensor(const Value& value) const {
+  const Step& step = program_->plan().step;
+  const Value here = step.find(value);
+  for (const Fetch& fetch : step.fetches)
+    if (fetch.value == here) return tensor(fetch.name);
+  for (const Fetch& fetch : step.fetches)  // a copy of a parameter, a state or an input is fetched under its own name
+    if (fetch.name == value.name()) return tensor(fetch.name);
+  WEFT_FAIL("{} is not fetched by this program; hint: step | fetch(\"name\", value), or evaluation(loss, {{value}})",
+            here.name());
+}
+
+double Result::scalar(std::string_view name) const { return tensor(name).item(); }
+double Result::scalar(const Value& value) const { return tensor(value).item(); }
+bool Result::has(std::string_view name) const { return program_->plan().step.has_fetch(name); }
+
+Step fetching(const std::vector<Value>& values) {
+  WEFT_CHECK(!values.empty(), "nothing to fetch");
+  for (const Value& value : values)
+    if (!value.absent()) value.graph().check();
+  Step step;
+  step.graph = values.front().graph();
+  for (const Value& value : values) step.set_fetch(value.name(), value);
+  return step;
+}
+
+std::vector<Tensor> evaluate(const std::vector<Value>& values, std::span<const Feed> feeds, std::uint64_t seed) {
+  const Step step = fetching(values);
+  Store store(step.graph, {.seed = seed});
+  Program program(step, store);
+  const Result result = program.run(feeds);
+  std::vector<Tensor> tensors;
+  for (const Value& value : values) tensors.push_back(result.tensor(value.name()).clone());
+  return tensors;
+}
+
+Tensor evaluate(const Value& value, std::span<const Feed> feeds, std::uint64_t seed) {
+  return evaluate(std::vector<Value>{value}, feeds, seed).front();
+}
+
+Transform fetch(std::string name, Value value) {
+  return {.name = "fetch", .claim = Claim::same_bits, .apply = [name = std::move(name), value](Step step) {
+            step.set_fetch(name, step.find(value));
+            return step;
+          }};
+}
+
+}  // namespace weft

@@ -1,0 +1,82 @@
+// A plan bound to kernels and to a Store: what runs. A run allocates nothing.
+#pragma once
+
+#include <weft/runtime/plan.h>
+#include <weft/runtime/store.h>
+#include <weft/runtime/tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft {
+
+/// A tensor for an input, by name. Names and tensors must outlive the call of run(); no copy is made.
+struct Feed {
+  std::string_view name;
+  const Tensor* tensor;
+  Feed(std::string_view input, const Tensor& value) : name(input), tensor(&value) {}
+};
+
+class Program;
+
+/// What the last run gave: views, valid until the program's next run.
+class Result {
+ public:
+  /// A fetch of one element ("loss", "grad_norm", ...) as a double. UserError lists the fetches there are.
+  double scalar(std::string_view name) const;
+  double scalar(const Value& value) const;
+  Tensor tensor(std::string_view name) const;
+  /// A value that is fetched, as the user built it.
+  Tensor tensor(const Value& value) const;
+  bool has(std::string_view name) const;
+
+ private:
+  friend class Program;
+  explicit Result(const Program& program) : program_(&program) {}
+  const Program* program_;
+};
+
+class Program {
+ public:
+  /// Plans and binds. States of the step that the store lacks (moments of an optimizer) are added to it. The store must
+  /// outlive the program.
+  Program(const Step& step, Store& store, const PlanOptions& options = {});
+  Program(Plan plan, Store& store);
+  ~Program();
+  Program(Program&&) noexcept;
+  Program& operator=(Program&&) noexcept;
+
+  /// One run. UserError if a feed is missing, unknown, given twice, or of another type; then nothing has changed.
+  Result run(std::initializer_list<Feed> feeds) { return run(std::span<const Feed>(feeds.begin(), feeds.size())); }
+  Result run(std::span<const Feed> feeds = {});
+
+  const Plan& plan() const;
+  Store& store() const;
+  /// Bytes that the program itself has allocated: arena and constants, exactly what the plan says.
+  std::size_t allocated_bytes() const;
+
+ private:
+  friend class Result;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Runs what `value` needs, once, in one line for tests: parameters start from `seed`. The graph stays as it is.
+Tensor evaluate(const Value& value, std::span<const Feed> feeds, std::uint64_t seed = 0);
+inline Tensor evaluate(const Value& value, std::initializer_list<Feed> feeds = {}, std::uint64_t seed = 0) {
+  return evaluate(value, std::span<const Feed>(feeds.begin(), feeds.size()), seed);
+}
+/// Several values of one graph by one run.
+std::vector<Tensor> evaluate(const std::vector<Value>& values, std::span<const Feed> feeds, std::uint64_t seed = 0);
+/// A Step that only fetches: names are the values' paths.
+Step fetching(const std::vector<Value>& values);
+/// Adds a fetch to any step.
+Transform fetch(std::string name, Value value);
+
+}  // namespace weft

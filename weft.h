@@ -24,10 +24,15 @@
 #include <weft/graph/verify.h>
 #include <weft/runtime/function_ref.h>
 #include <weft/runtime/kernel.h>
+#include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/plan.h>
+#include <weft/runtime/program.h>
 #include <weft/runtime/random.h>
 #include <weft/runtime/simd.h>
+#include <weft/runtime/store.h>
 #include <weft/runtime/tensor.h>
+#include <weft/runtime/tensor_xt.h>
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/rules.h>

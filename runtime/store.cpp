@@ -47,7 +47,7 @@ Tensor initial_value(const Node& source, std::uint64_t seed) {
   Tensor drawn(f64, tensor.extents());
   double* values = drawn.data<double>();
   const std::int64_t n = drawn.size();
-  const RandomKey key = random_key(seed, stream_of(source.name));
+  const RandomKey key = random_key(seed, source.name);
   if (kind == "constant") {
     std::fill(values, values + n, a);
   } else if (kind == "uniform") {

@@ -19,19 +19,17 @@ std::string Problem::str() const {
   return text;
 }
 
-void GraphData::insert(Node node) {
-  const NodeId id = node.id;
-  const std::string name = node.name;
-  const std::vector<ValueRef> operands = node.operands;
-  const Vertex vertex = boost::add_vertex(NodeVertex{std::make_shared<const Node>(std::move(node))}, nodes);
-  order.push_back(id);
-  if (vertex_of.size() <= id) vertex_of.resize(id + 1, no_vertex);
-  vertex_of[id] = vertex;
-  next_id = std::max(next_id, id + 1);
-  names.emplace(name, id);
-  for (std::uint32_t i = 0; i < operands.size(); ++i)
-    if (operands[i].node != no_node)
-      boost::add_edge(vertex_of[operands[i].node], vertex, OperandEdge{operands[i].output, i}, nodes);
+void GraphData::insert(std::shared_ptr<const Node> shared) {
+  const Node& node = *shared;
+  const Vertex vertex = boost::add_vertex(NodeVertex{std::move(shared)}, nodes);
+  order.push_back(node.id);
+  if (vertex_of.size() <= node.id) vertex_of.resize(node.id + 1, no_vertex);
+  vertex_of[node.id] = vertex;
+  next_id = std::max(next_id, node.id + 1);
+  names.emplace(node.name, node.id);
+  for (std::uint32_t i = 0; i < node.operands.size(); ++i)
+    if (node.operands[i].node != no_node)
+      boost::add_edge(vertex_of[node.operands[i].node], vertex, OperandEdge{node.operands[i].output, i}, nodes);
 }
 
 std::string GraphData::unique_name(std::string_view base) {

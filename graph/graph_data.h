@@ -42,7 +42,8 @@ struct GraphData {
 
   bool has(NodeId id) const { return id < vertex_of.size() && vertex_of[id] != no_vertex; }
   const Node& node(NodeId id) const { return *nodes[vertex_of[id]].node; }
-  void insert(Node node);
+  void insert(Node node) { insert(std::make_shared<const Node>(std::move(node))); }
+  void insert(std::shared_ptr<const Node> node);
   std::string unique_name(std::string_view base);
 };
 

@@ -68,10 +68,16 @@ void Rebuild::keep(const Node& node) {
   for (const ValueRef& ref : node.operands)
     if (ref.node != no_node && same) same = from_.type(ref) == to_.type(map(ref).ref());
   if (!same) return keep_with(node, node.attributes);
-  Node copy = node;
-  copy.operands = operands(node);
-  map_[node.id] = outputs_of(node.id, copy.types.size());
-  to_.data_->insert(std::move(copy));
+  map_[node.id] = outputs_of(node.id, node.types.size());
+  std::vector<ValueRef> mapped = operands(node);
+  if (mapped == node.operands) {
+    const GraphData& data = *from_.data();
+    to_.data_->insert(data.nodes[data.vertex_of[node.id]].node);
+  } else {
+    Node copy = node;
+    copy.operands = std::move(mapped);
+    to_.data_->insert(std::move(copy));
+  }
 }
 
 void Rebuild::keep_with(const Node& node, Attributes attributes) {

@@ -1,0 +1,116 @@
+#include <weft/graph/rewrite.h>
+#include <weft/graph/step.h>
+
+#include <graph/toy_ops.h>
+#include <support/catch.h>
+
+using namespace weft;
+using toy::negate, toy::plus, toy::step_of;
+
+namespace {
+
+Transform backward() {
+  return {.name = "training_step", .promises = {"gradients"}, .apply = [](Step step) { return step; }};
+}
+Transform clip() {
+  return {.name = "clip_global_norm",
+          .needs = {"gradients"},
+          .forbids = {"optimized"},
+          .promises = {"clipped"},
+          .apply = [](Step step) { return step; }};
+}
+Transform optimize() {
+  return {.name = "optimize",
+          .needs = {"gradients"},
+          .forbids = {"optimized"},
+          .promises = {"optimized"},
+          .apply = [](Step step) { return step; }};
+}
+
+Step start() {
+  Graph graph;
+  return step_of(graph, {{"y", negate(graph.input("x", f32, {3}))}});
+}
+
+}  // namespace
+
+TEST_CASE("transforms are recorded with what they promise", "[core][graph]") {
+  const Step step = start() | backward() | clip() | optimize();
+  CHECK(step.history == std::vector<std::string>{"training_step", "clip_global_norm", "optimize"});
+  CHECK(step.facts.contains("clipped"));
+}
+
+TEST_CASE("a transform works on a graph of its own", "[core][graph]") {
+  const Step before = start();
+  const Transform more{.name = "more", .apply = [](Step step) {
+                         step.set_fetch("z", negate(step.fetch("y")));
+                         return step;
+                       }};
+  const Step after = before | more;
+  CHECK(before.graph.size() == 2);
+  CHECK(after.graph.size() == 3);
+  CHECK(after.has_fetch("z"));
+  CHECK_FALSE(before.has_fetch("z"));
+  CHECK(after.find(before.fetch("y")) == after.fetch("y"));
+}
+
+TEST_CASE("a wrong order names both transforms and the right order", "[core][graph]") {
+  CHECK_THROWS_WITH(start() | backward() | optimize() | clip(),
+                    ContainsSubstring("clip_global_norm must come before optimize") &&
+                        ContainsSubstring("the right order: training_step | clip_global_norm | optimize"));
+}
+
+TEST_CASE("a transform whose need nobody met says what is missing", "[core][graph]") {
+  CHECK_THROWS_WITH(start() | clip(), ContainsSubstring("clip_global_norm needs 'gradients'") &&
+                                          ContainsSubstring("hint: training_step(loss)"));
+}
+
+TEST_CASE("a problem of the graph stops the next transform", "[core][graph]") {
+  Step step = start();
+  plus(step.fetch("y"), step.graph.input("b", f32, {4}));
+  CHECK_THROWS_WITH(step | backward(), ContainsSubstring("do not broadcast"));
+}
+
+TEST_CASE("a step that a transform broke is refused", "[core][graph]") {
+  const Transform breaking{.name = "breaking", .apply = [](Step step) {
+                             Graph other;
+                             step.set_fetch("y", other.input("x", f32, {3}));
+                             return step;
+                           }};
+  CHECK_THROWS_AS(start() | breaking, InternalError);
+}
+
+TEST_CASE("an unknown fetch is answered with the names there are", "[core][graph]") {
+  Step step = start();
+  step.set_fetch("loss", step.fetch("y"));
+  CHECK_THROWS_WITH(step.fetch("losss"), ContainsSubstring("publishes no 'losss'; there are: y, loss"));
+}
+
+TEST_CASE("losses add and scale", "[core][graph]") {
+  Graph graph;
+  const Value sum = graph.input("sum", f32, {}), weight = graph.input("weight", f32, {});
+  const Loss loss = 0.5 * (Loss(LossTerm{1, sum, weight}) + Loss(sum) * 2.0);
+  REQUIRE(loss.terms.size() == 2);
+  CHECK(loss.terms[0].coefficient == 0.5);
+  CHECK(loss.terms[1].coefficient == 1.0);
+  CHECK(loss.terms[1].weight.absent());
+}
+
+TEST_CASE("a step moved to another graph takes all its values along", "[core][graph]") {
+  Graph graph;
+  const Value w = graph.parameter("w", {f32, {3}}, init::zeros());
+  const Value g = negate(w);
+  Step step = step_of(graph, {{"g", g}});
+  step.parameters = {w};
+  step.gradients = {{w, g, {.scaled = true}}};
+  step.updates = {{w, plus(w, g)}};
+  const Graph copy = graph.clone();
+  const Step moved = step.over(copy);
+  CHECK(moved.parameters[0].graph() == copy);
+  CHECK(moved.gradients[0].value.graph() == copy);
+  CHECK(moved.gradients[0].tags.scaled);
+  CHECK(moved.updates[0].value.graph() == copy);
+  CHECK(moved.fetch("g").graph() == copy);
+  CHECK(moved.gradient_of(w)->value == copy.find(g));
+  CHECK(moved.gradient_of(g) == nullptr);
+}

@@ -23,7 +23,7 @@ double seconds(const std::function<void()>& work) {
 
 }  // namespace
 
-TEST_CASE("a graph of 20,000 nodes is built and passed over in well below a second", "[core][graph]") {
+TEST_CASE("a graph of twenty thousand nodes is built and passed over in well below a second", "[core][graph]") {
   constexpr int pairs = 5000;  // four nodes each: two are equal, one is dead
   Graph graph;
   Step step, after;

@@ -22,13 +22,16 @@
 #include <weft/graph/step.h>
 #include <weft/graph/value.h>
 #include <weft/graph/verify.h>
+#include <weft/runtime/copy.h>
 #include <weft/runtime/function_ref.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/placement.h>
 #include <weft/runtime/plan.h>
 #include <weft/runtime/program.h>
 #include <weft/runtime/random.h>
+#include <weft/runtime/schedule.h>
 #include <weft/runtime/simd.h>
 #include <weft/runtime/store.h>
 #include <weft/runtime/tensor.h>

@@ -36,6 +36,10 @@
 #include <weft/runtime/store.h>
 #include <weft/runtime/tensor.h>
 #include <weft/runtime/tensor_xt.h>
+#include <weft/ops/all.h>
+#include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>
+#include <weft/ops/pointwise.h>
 #include <weft/ops/rules.h>
+#include <weft/ops/unary.h>

@@ -5,6 +5,7 @@
 #include <weft/ops/pointwise.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/unary.h>
+#include <weft/runtime/simd.h>
 
 #include <cmath>
 
@@ -74,6 +75,8 @@ const std::vector<BadSample> bad_pairs{
 struct Add {
   template <class T>
   static T apply(T a, T b) { return static_cast<T>(a + b); }
+  template <std::floating_point T>
+  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().add(a, b, y, n); }
 };
 const OpDef& add_op() {
   static const OpDef op{
@@ -98,6 +101,8 @@ const OpDef& add_op() {
 struct Subtract {
   template <class T>
   static T apply(T a, T b) { return static_cast<T>(a - b); }
+  template <std::floating_point T>
+  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().subtract(a, b, y, n); }
 };
 const OpDef& subtract_op() {
   static const OpDef op{
@@ -122,6 +127,8 @@ const OpDef& subtract_op() {
 struct Multiply {
   template <class T>
   static T apply(T a, T b) { return static_cast<T>(a * b); }
+  template <std::floating_point T>
+  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().multiply(a, b, y, n); }
 };
 const OpDef& multiply_op() {
   static const OpDef op{
@@ -146,6 +153,8 @@ const OpDef& multiply_op() {
 struct Divide {
   template <class T>
   static T apply(T a, T b) { return a / b; }
+  template <std::floating_point T>
+  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().divide(a, b, y, n); }
 };
 const OpDef& divide_op() {
   static const OpDef op{
@@ -199,10 +208,14 @@ const OpDef& pow_op() {
 struct Minimum {
   template <class T>
   static T apply(T a, T b) { return a < b || a != a ? a : b; }
+  template <std::floating_point T>
+  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().minimum(a, b, y, n); }
 };
 struct Maximum {
   template <class T>
   static T apply(T a, T b) { return a > b || a != a ? a : b; }
+  template <std::floating_point T>
+  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().maximum(a, b, y, n); }
 };
 void choose_backward(Backward& b, Value (*chosen)(const Arg&, const Arg&)) {
   const Value d_y = b.cotangent(0), shared = where(equal(b.in(0), b.in(1)), d_y * 0.5, 0.0);

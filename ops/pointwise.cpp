@@ -1,5 +1,7 @@
 #include <weft/ops/pointwise.h>
 
+#include <weft/runtime/simd.h>
+
 namespace weft {
 
 BroadcastWalk::BroadcastWalk(const OpView& view) {
@@ -71,15 +73,15 @@ void BroadcastWalk::advance(Place& place) const {
 }
 
 namespace {
-template <class From, class To>
-void convert(const From* x, To* y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<To>(x[i]);
-}
+const std::uint16_t* bits(const bfloat16* x) { return reinterpret_cast<const std::uint16_t*>(x); }
+const std::uint16_t* bits(const float16* x) { return reinterpret_cast<const std::uint16_t*>(x); }
+std::uint16_t* bits(bfloat16* x) { return reinterpret_cast<std::uint16_t*>(x); }
+std::uint16_t* bits(float16* x) { return reinterpret_cast<std::uint16_t*>(x); }
 }  // namespace
 
-void widen(const bfloat16* x, float* y, std::int64_t n) { convert(x, y, n); }
-void widen(const float16* x, float* y, std::int64_t n) { convert(x, y, n); }
-void narrow(const float* x, bfloat16* y, std::int64_t n) { convert(x, y, n); }
-void narrow(const float* x, float16* y, std::int64_t n) { convert(x, y, n); }
+void widen(const bfloat16* x, float* y, std::int64_t n) { simd_bits().bf16_to_f32(bits(x), y, n); }
+void widen(const float16* x, float* y, std::int64_t n) { simd_bits().f16_to_f32(bits(x), y, n); }
+void narrow(const float* x, bfloat16* y, std::int64_t n) { simd_bits().f32_to_bf16(x, bits(y), n); }
+void narrow(const float* x, float16* y, std::int64_t n) { simd_bits().f32_to_f16(x, bits(y), n); }
 
 }  // namespace weft

@@ -5,6 +5,7 @@
 #include <weft/ops/build.h>
 #include <weft/ops/pointwise.h>
 #include <weft/ops/rules.h>
+#include <weft/runtime/simd.h>
 
 #include <cmath>
 #include <numbers>
@@ -30,8 +31,7 @@ const std::vector<BadSample> bad{{{{i64, {3}}}, {}, "floating type"}};
 struct Exp {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::exp(x[i]);
+    simd<T>().exp(x, y, n);
   }
 };
 const OpDef& exp_op() {
@@ -76,8 +76,7 @@ const OpDef& expm1_op() {
 struct Log {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::log(x[i]);
+    simd<T>().log(x, y, n);
   }
 };
 const OpDef& log_op() {
@@ -122,8 +121,7 @@ const OpDef& log1p_op() {
 struct Sqrt {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::sqrt(x[i]);
+    simd<T>().sqrt(x, y, n);
   }
 };
 const OpDef& sqrt_op() {
@@ -168,8 +166,7 @@ const OpDef& rsqrt_op() {
 struct Reciprocal {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = T(1) / x[i];
+    simd<T>().reciprocal(x, y, n);
   }
 };
 const OpDef& reciprocal_op() {
@@ -191,8 +188,7 @@ const OpDef& reciprocal_op() {
 struct Square {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] * x[i];
+    simd<T>().square(x, y, n);
   }
 };
 const OpDef& square_op() {
@@ -214,8 +210,7 @@ const OpDef& square_op() {
 struct Tanh {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::tanh(x[i]);
+    simd<T>().tanh(x, y, n);
   }
 };
 const OpDef& tanh_op() {
@@ -237,8 +232,7 @@ const OpDef& tanh_op() {
 struct Sigmoid {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = T(1) / (T(1) + std::exp(-x[i]));
+    simd<T>().sigmoid(x, y, n);
   }
 };
 const OpDef& sigmoid_op() {
@@ -260,8 +254,7 @@ const OpDef& sigmoid_op() {
 struct Erf {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::erf(x[i]);
+    simd<T>().erf(x, y, n);
   }
 };
 const OpDef& erf_op() {

@@ -1,0 +1,54 @@
+// Tensors by name in one file: the safetensors format (Hugging Face, format description of version 0.4).
+//
+//   8 bytes   N, unsigned, little endian
+//   N bytes   JSON: {"__metadata__": {text: text}, name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...},
+//             padded with spaces to a multiple of 8
+//   the rest  the tensors' bytes, row-major, little endian; offsets count from here and leave no hole
+//
+// Reading checks everything: a corrupt file is one UserError that says what is wrong, and nothing is read past it.
+// What is written depends on the tensors and the metadata alone, so equal runs give equal files.
+#pragma once
+
+#include <weft/graph/shape.h>
+#include <weft/runtime/tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <iosfwd>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace weft {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct Safetensors {
+  std::map<std::string, Tensor> tensors;
+  Metadata metadata;
+};
+
+/// What a file holds, without its numbers.
+struct SafetensorsHeader {
+  struct Entry {
+    DType dtype = f32;
+    Tensor::Extents extents;
+    std::uint64_t begin = 0, end = 0;  ///< bytes, from the end of the header
+  };
+  std::map<std::string, Entry> entries;
+  Metadata metadata;
+  std::uint64_t data_begin = 0;  ///< byte of the file at which the tensors begin
+};
+
+/// UserError: no such file, or one that is not exactly in the format (too short, header not JSON, a name twice, an unknown
+/// dtype, a shape that does not fit its bytes, offsets that overlap, leave a hole or end outside the file).
+Safetensors read_safetensors(const std::filesystem::path& path);
+SafetensorsHeader read_safetensors_header(const std::filesystem::path& path);
+/// The same from memory; `name` stands in messages.
+Safetensors parse_safetensors(std::string_view bytes, const std::string& name = "memory");
+
+/// Whole or not at all (io/atomic_file.h). Widest dtypes first, then by name, so that every tensor is aligned in the file.
+/// UserError: the file cannot be written; a name is "__metadata__" or not UTF-8.
+void write_safetensors(const std::filesystem::path& path, const Safetensors& contents);
+
+}  // namespace weft

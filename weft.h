@@ -43,3 +43,8 @@
 #include <weft/ops/pointwise.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/unary.h>
+#include <weft/io/atomic_file.h>
+#include <weft/io/log.h>
+#include <weft/io/run_state.h>
+#include <weft/io/safetensors.h>
+#include <weft/io/text.h>

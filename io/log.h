@@ -1,0 +1,59 @@
+// What a training run says: JSON lines for programs, a progress bar for people.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace weft {
+
+/// One field of a line. A double that is not finite becomes null.
+using LogField = std::pair<std::string_view, std::variant<bool, std::int64_t, double, std::string_view>>;
+
+/// A JSON object on one line, fields in the order given, without the line's end: {"step":1,"loss":4.17}.
+std::string json_line(std::initializer_list<LogField> fields);
+
+/// A file of JSON lines, flushed line by line.
+class JsonLines {
+ public:
+  /// Appends, or begins anew. UserError: the file cannot be opened.
+  JsonLines(const std::filesystem::path& path, bool append);
+  /// UserError: it cannot be written (disk full).
+  void write(std::string_view line);
+
+ private:
+  std::string name_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+};
+
+/// One line that is drawn over itself while `stream` is a terminal, and nothing otherwise:
+///   [=======>             ]  700/2000  loss 1.9832  41.2k tokens/s  0:35 left
+class ProgressBar {
+ public:
+  ProgressBar(std::FILE* stream, std::int64_t total);
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+
+  void draw(std::int64_t done, double loss, double tokens_per_s, double seconds_left);
+  /// Takes the line away, so that something else can be printed.
+  void clear();
+  bool visible() const { return visible_; }
+
+ private:
+  std::FILE* stream_;
+  std::int64_t total_;
+  bool visible_;
+  bool drawn_ = false;
+};
+
+/// The line without the terminal's control letters.
+std::string progress_line(std::int64_t done, std::int64_t total, double loss, double tokens_per_s, double seconds_left);
+
+}  // namespace weft

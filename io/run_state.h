@@ -1,7 +1,7 @@
 // A run as one file, from which it goes on with the same bits: every cell of the Store (parameters, optimizer state,
 // counters), the seed and the count of runs, which keys randomness and the order of the data, and the caller's notes
 // (the recipe, the vocabulary). One safetensors file, so that a crash can never leave two halves of different age
-// (docs/decisions/0002-one-file-for-a-run.md). No time stamps: equal runs give equal files.
+// (docs/decisions/0004-one-file-for-a-run.md). No time stamps: equal runs give equal files.
 #pragma once
 
 #include <weft/io/safetensors.h>

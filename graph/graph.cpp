@@ -281,12 +281,21 @@ Value Graph::find_name(std::string_view path) const {
 
 namespace {
 
-// A value's place in `data` after all passes that recorded where it went. An id without such a record means the same
-// in two graphs only if the node's name is the same: both may have grown since they were one.
+// Where passes moved a value that is no longer in `data`, as far as they recorded it.
+ValueRef follow(const GraphData& data, ValueRef ref) {
+  while (!data.has(ref.node)) {
+    const auto at = data.redirects.find(ref);
+    if (at == data.redirects.end()) break;
+    ref = at->second;
+  }
+  return ref;
+}
+
+// A value's place in `data`. An id that was not moved means the same in two graphs only if the node's name is the
+// same: both may have grown since they were one.
 std::optional<ValueRef> locate(const GraphData& data, const Value& value) {
   if (!value.valid() || value.graph_data()->family != data.family) return std::nullopt;
-  ValueRef ref = value.ref();
-  for (auto at = data.redirects.find(ref); at != data.redirects.end(); at = data.redirects.find(ref)) ref = at->second;
+  const ValueRef ref = follow(data, value.ref());
   if (!data.has(ref.node)) return std::nullopt;
   const GraphData& home = *value.graph_data();
   if (ref == value.ref() && home.has(ref.node) && home.node(ref.node).name != data.node(ref.node).name)
@@ -302,10 +311,7 @@ Value Graph::find(const Value& value) const {
   WEFT_CHECK(!value.absent(), "a value that was never built is in no graph");
   WEFT_CHECK(value.valid(), "this value failed to build; graph.check() says why");
   if (const auto found = locate(*data_, value)) return {data_, *found};
-  ValueRef ref = value.ref();
-  for (auto at = data_->redirects.find(ref); at != data_->redirects.end(); at = data_->redirects.find(ref))
-    ref = at->second;
-  const auto removed = data_->removed_by.find(ref.node);
+  const auto removed = data_->removed_by.find(follow(*data_, value.ref()).node);
   const std::string name = value.graph_data()->has(value.ref().node) ? "'" + value.name() + "'" : "the value";
   WEFT_CHECK(removed != data_->removed_by.end() && value.graph_data()->family == data_->family,
              "{} is not in this graph: it was built after, or in another one", name);

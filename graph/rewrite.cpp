@@ -97,7 +97,7 @@ void Rebuild::replace(const Node& node, const std::vector<Value>& values) {
     WEFT_INVARIANT(values[k].graph_data() == to_.data_, "{}: '{}' is replaced by a value of another graph", pass_,
                    node.name);
     refs[k] = values[k].ref();
-    if (refs[k] != ValueRef{node.id, k}) to_.data_->redirects.insert_or_assign({node.id, k}, refs[k]);
+    if (!to_.has(node.id)) to_.data_->redirects.insert_or_assign({node.id, k}, refs[k]);
   }
   if (!to_.has(node.id)) to_.data_->removed_by.insert_or_assign(node.id, pass_);
 }

@@ -28,7 +28,8 @@ class Rebuild {
   void keep(const Node& node);
   /// The same node (and id) with other attributes and types inferred anew; UserError where the shape rule refuses.
   void keep_with(const Node& node, Attributes attributes);
-  /// Output k of `node` is `values[k]` (of the new graph) from now on.
+  /// Output k of `node` is `values[k]` (of the new graph) from now on. A node that was kept before stays what find()
+  /// answers; only those who read it read `values` instead (a cast put behind it).
   void replace(const Node& node, const std::vector<Value>& values);
   /// Nobody reads the node any more. A node of which nothing is said until finish() is dropped too.
   void drop(const Node& node);

@@ -51,6 +51,23 @@ TEST_CASE("a replaced value is found where it went, also two passes later", "[co
   CHECK(twice.find(once.find(y)).ref() == x.ref());
 }
 
+TEST_CASE("a node that is kept and replaced is still found, while its readers read what replaced it", "[core][graph]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {3});
+  const Value y = negate(x);
+  const Value z = plus(y, y);
+  Rebuild rebuild(graph, "insert");
+  rebuild.keep(x.node());
+  rebuild.keep(y.node());
+  rebuild.replace(y.node(), {negate(rebuild.map(y.ref()))});
+  rebuild.keep(z.node());
+  const Graph after = rebuild.finish();
+  verify(after);
+  CHECK(after.find(y).ref() == y.ref());
+  CHECK(after.clone().find(after.find(y)).ref() == y.ref());
+  CHECK(after.node(after.find(z).node().operands[0].node).operands[0] == y.ref());
+}
+
 TEST_CASE("a dropped value names the pass that removed it", "[core][graph]") {
   Graph graph;
   const Value x = graph.input("x", f32, {3});

@@ -35,7 +35,13 @@ struct Program::Impl {
   std::vector<Tensor> constants;
   std::vector<BoundNode> nodes;
   std::vector<FedInput> inputs;
-  bool advances = false;  // trains or draws
+  struct Copy {
+    std::byte* to;
+    const std::byte* from;
+    std::size_t bytes;
+  };
+  std::vector<Copy> copies;  // updates that end a run
+  bool advances = false;     // trains or draws
 
   // Bytes of a value; null while it lies in a feed.
   std::byte* bytes_of(ValueRef ref) {
@@ -78,6 +84,8 @@ void Program::Impl::bind() {
     if (!node.op->traits.view) bind_node(node);
   }
   advances |= !plan.step.updates.empty();
+  for (const Update& update : plan.copies)
+    copies.push_back({bytes_of(update.state.ref()), bytes_of(update.value.ref()), update.value.type().bytes()});
   set_threads(plan.threads);
 }
 
@@ -154,8 +162,7 @@ Result Program::run(std::span<const Feed> feeds) {
       WEFT_FAIL("{} ({}): [{}] {}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what());
     }
   }
-  for (const Update& update : impl.plan.copies)
-    std::memcpy(impl.bytes_of(update.state.ref()), impl.bytes_of(update.value.ref()), update.value.type().bytes());
+  for (const Impl::Copy& copy : impl.copies) std::memcpy(copy.to, copy.from, copy.bytes);
   if (impl.advances) impl.store->set_runs(impl.store->runs() + 1);
   return Result(*this);
 }

@@ -1,0 +1,162 @@
+#include <weft/autodiff/gradient.h>
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/creation.h>
+#include <weft/ops/reduce.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace weft {
+
+// One walk over the nodes between `values` and `outputs`, in reverse build order.
+class ReverseWalk {
+ public:
+  ReverseWalk(Graph graph, const std::vector<Value>& values) : graph_(std::move(graph)) {
+    for (const Value& value : values) reached_.insert(value.ref());
+  }
+
+  std::vector<Value> run(const std::vector<Value>& outputs, const std::vector<Value>& cotangents,
+                         const std::vector<Value>& values) {
+    find_reached(outputs);
+    for (std::size_t i = 0; i < outputs.size(); ++i) add(outputs[i].ref(), cotangents[i]);
+    // Nodes that this walk builds come after: they are not visited.
+    const std::vector<NodeId> order(graph_.ids().begin(), graph_.ids().begin() + static_cast<std::ptrdiff_t>(visited_));
+    for (auto id = order.rbegin(); id != order.rend(); ++id) visit(*id);
+    graph_.check();
+    std::vector<Value> gradients;
+    for (const Value& value : values) {
+      const auto found = cotangents_.find(value.ref());
+      gradients.push_back(found == cotangents_.end() ? Value{} : found->second);
+    }
+    return gradients;
+  }
+
+ private:
+  static bool differentiable(const TensorType& type) { return is_float(type.dtype); }
+
+  // Values that depend on what we differentiate by. Integers and booleans carry no gradient.
+  void find_reached(const std::vector<Value>& outputs) {
+    NodeId last = 0;
+    for (const Value& output : outputs) last = std::max(last, output.ref().node);
+    std::size_t position = 0;
+    for (NodeId id : graph_.ids()) {
+      ++position;
+      const Node& node = graph_.node(id);
+      const bool depends = std::ranges::any_of(node.operands, [&](ValueRef ref) { return reached_.contains(ref); });
+      for (std::uint32_t k = 0; depends && k < node.types.size(); ++k)
+        if (differentiable(node.types[k])) reached_.insert({id, k});
+      if (id == last) break;
+    }
+    visited_ = position;
+  }
+
+  // Sums of cotangents, in the order in which users are visited: fixed when the graph is built.
+  void add(ValueRef ref, Value cotangent) {
+    if (!cotangent.valid()) return;
+    const TensorType& type = graph_.type(ref);
+    if (cotangent.shape() != type.shape) {
+      // A pointwise op's operand was broadcast: its gradient is the sum over the copies. Done here, for all ops.
+      WEFT_CHECK(broadcasts_to(type.shape, cotangent.shape()), "the gradient of {} must broadcast from {}, got {}",
+                 graph_.value(ref).name(), type.str(), cotangent.type().str());
+      cotangent = sum_to(cotangent, type.shape);
+    }
+    WEFT_CHECK(cotangent.dtype() == type.dtype, "the gradient of {} must be {}, got {}", graph_.value(ref).name(),
+               type.str(), cotangent.type().str());
+    Value& total = cotangents_[ref];
+    total = total.valid() ? weft::add(total, cotangent) : cotangent;
+  }
+
+  void visit(NodeId id) {
+    const Node& node = graph_.node(id);
+    bool any = false, wanted = false;
+    for (std::uint32_t k = 0; k < node.types.size(); ++k) any |= cotangents_.contains({id, k});
+    for (ValueRef ref : node.operands) wanted |= reached_.contains(ref);
+    if (!any || !wanted) return;
+
+    const auto scope = graph_.scope("gradient/" + node.name);
+    const auto origin = graph_.made_by("gradient", id);
+    Backward backward;
+    fill(backward, node);
+    try {
+      if (node.op->backward) node.op->backward(backward);
+      else if (node.op->plain) through_plain(backward, node);
+      else
+        WEFT_FAIL("this op has no backward; hint: give its OpDef a .backward that builds the gradient, or a .plain "
+                  "definition to differentiate, or cut here on purpose with stop_gradient(x)");
+      for (std::size_t i = 0; i < node.operands.size(); ++i)
+        if (backward.wants_[i]) add(node.operands[i], backward.gradients_[i]);
+    } catch (const UserError& error) {
+      graph_.add_problem({node.name, node.where, fmt::format("[{}] {}", node.op->name, error.what()), ""});
+    }
+  }
+
+  void fill(Backward& backward, const Node& node) {
+    for (ValueRef ref : node.operands) {
+      backward.in_.push_back(ref.node == no_node ? Value{} : graph_.value(ref));
+      backward.wants_.push_back(ref.node != no_node && reached_.contains(ref));
+    }
+    backward.gradients_.resize(node.operands.size());
+    for (std::uint32_t k = 0; k < node.types.size(); ++k) {
+      backward.out_.push_back(graph_.value(node.id, k));
+      const auto found = cotangents_.find({node.id, k});
+      backward.cotangents_.push_back(found == cotangents_.end() ? Value{} : found->second);
+    }
+    backward.attributes_ = &node.attributes;
+    backward.zeros_ = [](const Value& like) { return zeros_like(like); };
+  }
+
+  // A fused op without a backward of its own: its plain definition is built here and differentiated.
+  void through_plain(Backward& backward, const Node& node) {
+    const std::vector<TensorType> types = node.types;
+    const Values outputs = node.op->plain({backward.in_, node.attributes, types});
+    std::vector<Value> flowing, cotangents, wanted;
+    for (std::size_t k = 0; k < outputs.size(); ++k)
+      if (backward.has_cotangent(static_cast<int>(k)) && outputs[k].valid()) {
+        flowing.push_back(outputs[k]);
+        cotangents.push_back(backward.cotangents_[k]);
+      }
+    for (std::size_t i = 0; i < backward.in_.size(); ++i)
+      if (backward.wants_[i]) wanted.push_back(backward.in_[i]);
+    const std::vector<Value> gradients = ReverseWalk(graph_, wanted).run(flowing, cotangents, wanted);
+    for (std::size_t i = 0, j = 0; i < backward.in_.size(); ++i)
+      if (backward.wants_[i]) backward.gradients_[i] = gradients[j++];
+  }
+
+  Graph graph_;
+  std::unordered_set<ValueRef> reached_;
+  std::unordered_map<ValueRef, Value> cotangents_;
+  std::size_t visited_ = 0;
+};
+
+std::vector<Value> vector_jacobian(const std::vector<Value>& outputs, const std::vector<Value>& cotangents,
+                                   const std::vector<Value>& values) {
+  WEFT_CHECK(outputs.size() == cotangents.size(), "{} outputs need {} cotangents, got {}", outputs.size(),
+             outputs.size(), cotangents.size());
+  if (outputs.empty()) return std::vector<Value>(values.size());
+  Graph graph = outputs.front().graph();
+  graph.check();
+  for (const Value& value : values)
+    WEFT_CHECK(value.valid() && value.graph() == graph, "a value to differentiate by is not in the loss's graph; "
+               "hint: step.find(value) gives the value in a step's graph");
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    WEFT_CHECK(cotangents[i].type() == outputs[i].type(), "the cotangent of {} must be {}, got {}", outputs[i].name(),
+               outputs[i].type().str(), cotangents[i].type().str());
+  return ReverseWalk(graph, values).run(outputs, cotangents, values);
+}
+
+std::vector<Value> gradient(const Value& loss, const std::vector<Value>& values, GradientOptions options) {
+  if (!loss.absent()) loss.graph().check();
+  WEFT_CHECK(loss.valid(), "there is no loss to differentiate");
+  WEFT_CHECK(loss.shape().count() == 1 && is_float(loss.dtype()),
+             "a loss must be one number of a floating type, {} ({}) is {}; hint: sum(x) or mean(x)", loss.name(),
+             str(loss.node().where), loss.type().str());
+  std::vector<Value> gradients = vector_jacobian({loss}, {ones_like(loss)}, values);
+  for (std::size_t i = 0; i < values.size() && !options.allow_unused; ++i)
+    WEFT_CHECK(gradients[i].valid(), "{} does not depend on {} ({}) in a differentiable way; hint: audit(step) says "
+               "where the path is cut; {{.allow_unused = true}} gives an absent value instead",
+               loss.name(), values[i].name(), str(values[i].node().where));
+  return gradients;
+}
+
+}  // namespace weft

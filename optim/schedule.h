@@ -1,0 +1,30 @@
+// Learning rates as nodes: functions of the number of updates taken so far.
+#pragma once
+
+#include <weft/graph/graph.h>
+
+#include <functional>
+#include <string>
+
+namespace weft {
+
+/// From the count of updates (i64 scalar, 0 at the first) to a rate (f64 scalar). A number is a constant schedule.
+class Schedule {
+ public:
+  using Rule = std::function<Value(const Value& updates)>;
+  Schedule(double rate);  // NOLINT: implicit
+  Schedule(std::string name, Rule rule) : name_(std::move(name)), rule_(std::move(rule)) {}
+  Value operator()(const Value& updates) const { return rule_(updates); }
+  const std::string& name() const { return name_; }
+
+ private:
+  std::string name_;
+  Rule rule_;
+};
+
+/// t updates taken: peak (t + 1) / (warmup + 1) for t < warmup, then
+/// least + (peak - least) (1 + cos(pi min(1, (t - warmup) / (total - warmup)))) / 2 (Loshchilov & Hutter 2017, eq. 5).
+/// UserError unless 0 <= warmup < total and 0 <= least <= peak.
+Schedule warmup_cosine(double peak, std::int64_t warmup, std::int64_t total, double least = 0);
+
+}  // namespace weft

@@ -1,0 +1,158 @@
+#include <weft/autodiff/gradient.h>
+#include <weft/graph/rewrite.h>
+#include <weft/graph/sources.h>
+#include <weft/graph/verify.h>
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/creation.h>
+#include <weft/optim/training_step.h>
+
+#include <algorithm>
+#include <set>
+
+namespace weft {
+namespace {
+
+Graph graph_of(const Loss& loss) {
+  for (const LossTerm& term : loss.terms)
+    if (!term.sum.absent()) return term.sum.graph();
+  WEFT_FAIL("there is no loss to train; hint: Loss loss = cross_entropy(logits, targets)");
+}
+
+bool depends_on_parameter(const Graph& graph, const Value& value) {
+  std::set<NodeId> seen;
+  std::vector<NodeId> open{value.ref().node};
+  while (!open.empty()) {
+    const Node& node = graph.node(open.back());
+    open.pop_back();
+    if (node.op == &parameter_op()) return true;
+    for (ValueRef ref : node.operands)
+      if (ref.node != no_node && is_float(graph.type(ref).dtype) && seen.insert(ref.node).second)
+        open.push_back(ref.node);
+  }
+  return false;
+}
+
+// The terms as values of `graph`, each a scalar of a floating type.
+Loss terms_in(const Graph& graph, const Loss& loss) {
+  Loss found;
+  for (const LossTerm& term : loss.terms) {
+    LossTerm here{term.coefficient, graph.find(term.sum), {}};
+    WEFT_CHECK(here.sum.shape().count() == 1 && is_float(here.sum.dtype()),
+               "a loss must be one number of a floating type, {} ({}) is {}; hint: sum(x) or mean(x)",
+               here.sum.name(), str(here.sum.node().where), here.sum.type().str());
+    if (!term.weight.absent()) {
+      here.weight = graph.find(term.weight);
+      WEFT_CHECK(here.weight.shape().count() == 1, "the weight of a loss must be one number, {} ({}) is {}",
+                 here.weight.name(), str(here.weight.node().where), here.weight.type().str());
+      // A weight that is trained is no weight: the quotient is differentiated whole.
+      if (depends_on_parameter(graph, here.weight)) here = {term.coefficient, divide(here.sum, here.weight), {}};
+    }
+    found.terms.push_back(here);
+  }
+  return found;
+}
+
+// sum_i coefficient_i * sum_i / weight_i
+Value mean_of(const Loss& loss) {
+  Value total;
+  for (const LossTerm& term : loss.terms) {
+    Value value = term.weight.absent() ? term.sum : divide(term.sum, cast(term.weight, term.sum.dtype()));
+    if (term.coefficient != 1) value = multiply(value, term.coefficient);
+    total = total.valid() ? add(total, value) : value;
+  }
+  return total;
+}
+
+void publish(Step& step) {
+  step.loss_value = mean_of(step.loss);
+  step.set_fetch("loss", step.loss_value);
+  for (const LossTerm& term : step.loss.terms)
+    if (!term.weight.absent() && !step.has_fetch("tokens")) step.set_fetch("tokens", term.weight);
+}
+
+}  // namespace
+
+Step training_step(const Loss& loss, std::source_location where) {
+  const Graph source = graph_of(loss);
+  source.check();
+  Step step;
+  step.graph = source.clone();
+  const auto line = step.graph.scope("loss", where);
+  step.loss = terms_in(step.graph, loss);
+  publish(step);
+
+  std::vector<Value> sums;
+  for (const LossTerm& term : step.loss.terms) {
+    Value seed = multiply(ones_like(term.sum), term.coefficient);
+    if (!term.weight.absent()) seed = divide(seed, cast(term.weight, term.sum.dtype()));
+    sums.push_back(term.sum);
+    step.seeds.push_back(seed);
+  }
+  step.parameters = step.graph.parameters();
+  const std::vector<Value> gradients = vector_jacobian(sums, step.seeds, step.parameters);
+  for (std::size_t i = 0; i < gradients.size(); ++i)
+    if (gradients[i].valid()) step.gradients.push_back({step.parameters[i], gradients[i], {}});
+  WEFT_CHECK(!step.gradients.empty(), "the loss {} ({}) reaches no parameter, so there is nothing to train; the graph has {} parameters",
+             step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size());
+  for (const auto& [state, value] : step.graph.updates())
+    step.updates.push_back({step.graph.value(state), step.graph.value(value)});
+  step.history = {"training_step"};
+  step.facts = {"gradients", "gradients by training_step"};
+  step.graph.check();
+  verify(step);
+  return step;
+}
+
+namespace {
+
+// Every node as it is outside training, and nothing that only updates need.
+Graph without_training(const Graph& graph) {
+  Rebuild rebuild(graph, "evaluation");
+  for (NodeId id : graph.ids()) {
+    const Node& node = graph.node(id);
+    if (!node.op->evaluation) {
+      rebuild.keep(node);
+      continue;
+    }
+    Values operands;
+    for (ValueRef ref : rebuild.operands(node))
+      operands.push_back(ref.node == no_node ? Value{} : rebuild.to().value(ref));
+    const auto origin = rebuild.to().made_by("evaluation", node.id);
+    rebuild.replace(node, node.op->evaluation({operands, node.attributes, node.types}));
+  }
+  return rebuild.finish();
+}
+
+}  // namespace
+
+Step evaluation(const Loss& loss, const std::vector<Value>& fetches, std::source_location where) {
+  const Graph source = graph_of(loss);
+  source.check();
+  Step step;
+  step.graph = without_training(source);
+  const auto line = step.graph.scope("loss", where);
+  step.loss = terms_in(step.graph, loss);
+  publish(step);
+  if (step.loss.terms.size() == 1) {
+    step.set_fetch("sum", step.loss.terms.front().sum);
+    if (!step.loss.terms.front().weight.absent()) step.set_fetch("weight", step.loss.terms.front().weight);
+  }
+  for (const Value& value : fetches) step.set_fetch(value.name(), step.find(value));
+  step.history = {"evaluation"};
+  verify(step);
+  return step;
+}
+
+Step evaluation(const std::vector<Value>& fetches) {
+  WEFT_CHECK(!fetches.empty(), "nothing to fetch");
+  const Graph source = fetches.front().graph();
+  source.check();
+  Step step;
+  step.graph = without_training(source);
+  for (const Value& value : fetches) step.set_fetch(value.name(), step.find(value));
+  step.history = {"evaluation"};
+  verify(step);
+  return step;
+}
+
+}  // namespace weft

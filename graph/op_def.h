@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -106,9 +107,16 @@ struct SampleInput {
   double low = 0, high = 1;  ///< uniform: [low, high); integers: {low, ..., high - 1}; normal: mean and deviation
   int batch_axis = -1;       ///< the axis that is the batch; -1: none
   bool smooth = true;        ///< false: not differentiated in gradient checks
+  /// Instead of the dtype under test (f32, f64, bf16, f16 in turn; integers are i64).
+  std::optional<DType> dtype = std::nullopt;
   SampleInput batched(int axis) const {
     SampleInput copy = *this;
     copy.batch_axis = axis;
+    return copy;
+  }
+  SampleInput as(DType type) const {
+    SampleInput copy = *this;
+    copy.dtype = type;
     return copy;
   }
   SampleInput constant() const {

@@ -1,0 +1,37 @@
+// All that can be checked of an op from its definition and samples alone: the library's ops and a user's get the same.
+//
+//   shape rule      the samples build; the definition's bad samples fail with their message
+//   forward         every dtype with a kernel against the plain definition (else the f64 kernel) in f64
+//   gradient        central differences and slope test, in f64
+//   second order    the same for the gradient
+//   batch           at_batch(n) gives the whole run's slices, or parts that sum to it
+//   threads         1, 2, 3, 4 threads give the same bits
+//   recompute       running again, and in place or not, gives the same bits
+#pragma once
+
+#include <weft/graph/op_def.h>
+
+#include <string>
+#include <vector>
+
+namespace weft {
+
+struct OpCheck {
+  struct Line {
+    std::string check;   ///< "forward f32", ...
+    int sample = -1;
+    bool passed = true;
+    std::string message;
+  };
+  std::string op;
+  std::vector<Line> lines;
+  double worst_f32 = 0;  ///< largest error of the f32 forward, relative to the larger of 1 and the largest element
+  double worst_f64 = 0;
+
+  bool passed() const;
+  std::string str() const;  ///< what failed, one line each; "" when all passed
+};
+
+OpCheck check_op(const OpDef& op);
+
+}  // namespace weft

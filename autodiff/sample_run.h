@@ -1,0 +1,44 @@
+// One sample of an op as a graph with feeds: what check_op runs. Private to autodiff/.
+#pragma once
+
+#include <weft/graph/graph.h>
+#include <weft/runtime/program.h>
+
+#include <deque>
+#include <vector>
+
+namespace weft {
+
+class SampleRun {
+ public:
+  /// The sample with floats of `dtype`. `by_plain`: through the plain definition.
+  SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by_plain = false);
+
+  Graph graph() const { return graph_; }
+  const Values& operands() const { return operands_; }
+  const Values& outputs() const { return outputs_; }
+  /// Whether it builds and every node has a kernel; the reason if not.
+  bool supported() const;
+  std::vector<Feed> feeds() const;
+  /// The same numbers rounded to another run's dtype: so that both compute from equal operands.
+  void take_values(const SampleRun& other);
+  std::vector<Tensor> run(int threads = 0) const;
+  bool has_batch() const;
+  std::int64_t batch() const { return batch_; }
+  /// The feeds of example `i` alone.
+  std::vector<Tensor> example(std::int64_t i) const;
+  const std::vector<std::string>& names() const { return names_; }
+  std::vector<Value> smooth_inputs() const;
+  std::vector<Value> float_outputs() const;
+
+ private:
+  const Sample& sample_;
+  Graph graph_;
+  Values operands_, outputs_;
+  std::vector<std::string> names_;  ///< of fed operands
+  std::vector<Tensor> tensors_;
+  std::vector<const SampleInput*> inputs_;
+  std::int64_t batch_ = 0;
+};
+
+}  // namespace weft

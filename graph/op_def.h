@@ -93,9 +93,9 @@ struct Traits {
   bool random = false;        ///< reads the Philox stream in attribute "stream"
   bool source = false;        ///< input, parameter, state, constant: bytes come from outside
   bool view = false;          ///< output 0 is operand 0's bytes under another type
+  bool cuts_gradient = false; ///< its outputs carry no gradient on purpose (stop_gradient)
   bool cheap = true;          ///< worth recomputing rather than keeping
   std::vector<InPlace> in_place = {};
-  std::vector<InPlace> must_alias = {};  ///< state updated where it lies
   Precision precision = Precision::follow;
 };
 

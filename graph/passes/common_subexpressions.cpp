@@ -67,7 +67,7 @@ struct HashKey {
 bool may_merge(const Node& node) {
   if (node.op == &constant_op()) return true;
   const Traits& traits = node.op->traits;
-  return !traits.source && !traits.random && traits.recomputable && traits.must_alias.empty() &&
+  return !traits.source && !traits.random && traits.recomputable &&
          node.provenance.pass != "checkpoint";
 }
 

@@ -1,0 +1,39 @@
+// Reductions over any axes. Sums are fixed trees: the same bits for any number of threads.
+#pragma once
+
+#include <weft/graph/graph.h>
+
+#include <vector>
+
+namespace weft {
+
+struct ReduceOptions {
+  std::vector<std::int64_t> axes = {};  ///< negative: from the end; none: all
+  bool keep = false;                    ///< reduced axes stay, with extent 1
+};
+
+Value sum(const Arg& x, const ReduceOptions& options = {});   ///< floats and integers; 0 over nothing
+Value mean(const Arg& x, const ReduceOptions& options = {});  ///< floats; NaN over nothing
+/// Equal largest elements share the gradient, as torch.amax. NaN if there is one. UserError over nothing.
+Value max(const Arg& x, const ReduceOptions& options = {});
+Value min(const Arg& x, const ReduceOptions& options = {});
+Value all(const Arg& x, const ReduceOptions& options = {});  ///< of bools; true over nothing
+Value any(const Arg& x, const ReduceOptions& options = {});  ///< of bools; false over nothing
+/// Position of the largest element along one axis, i64; of equal ones the first; of the first NaN if there is one.
+Value argmax(const Arg& x, std::int64_t axis, bool keep = false);
+/// Sum of the squares of all elements, a scalar of x's dtype, added in double: for norms.
+Value sum_squares(const Arg& x);
+/// The sum over all that broadcasting `shape` to x's shape would copy: the transpose of broadcast_to.
+Value sum_to(const Arg& x, const Shape& shape);
+
+const OpDef& sum_op();
+const OpDef& mean_op();
+const OpDef& max_op();
+const OpDef& min_op();
+const OpDef& all_op();
+const OpDef& any_op();
+const OpDef& argmax_op();
+const OpDef& sum_squares_op();
+void register_reduce();
+
+}  // namespace weft

@@ -1,0 +1,303 @@
+#include <weft/runtime/gemm.h>
+
+#include <weft/graph/error.h>
+#include <weft/runtime/onednn.h>
+#include <weft/runtime/parallel.h>
+#include <weft/runtime/simd.h>
+
+#include <xtensor-blas/xlinalg.hpp>
+
+#include <algorithm>
+#include <limits>
+
+namespace weft {
+namespace {
+
+constexpr std::int64_t panel_depth = 512;  // how much of k is widened at a time
+
+std::int64_t parts(std::int64_t extent, std::int64_t part) { return (extent + part - 1) / part; }
+std::int64_t round_up(std::int64_t x, std::int64_t unit) { return parts(x, unit) * unit; }
+
+Gemm with_strides(Gemm g) {
+  if (g.lda == 0) g.lda = g.trans_a ? g.m : g.k;
+  if (g.ldb == 0) g.ldb = g.trans_b ? g.k : g.n;
+  if (g.ldc == 0) g.ldc = g.n;
+  return g;
+}
+
+bool is_half(DType type) { return type == bf16 || type == f16; }
+
+bool is_widened([[maybe_unused]] DType input) {
+#ifdef WEFT_PLAIN_GEMM
+  return false;
+#else
+  return input == f16 || (input == bf16 && bf16_is_emulated());
+#endif
+}
+
+void expect_supported(const Gemm& g, DType input, DType output) {
+  WEFT_INVARIANT((input == output && is_float(input)) || (is_half(input) && output == f32),
+                 "no product of {} into {}", name_of(input), name_of(output));
+  WEFT_INVARIANT(g.m >= 0 && g.n >= 0 && g.k >= 0 && g.batch >= 0 &&
+                     std::max({g.m, g.n, g.k, g.lda, g.ldb, g.ldc}) <
+                         std::numeric_limits<std::int32_t>::max(),
+                 "a product of {} x {} x {} x {} is out of range", g.batch, g.m, g.n, g.k);
+  WEFT_INVARIANT(g.lda >= (g.trans_a ? g.m : g.k) && g.ldb >= (g.trans_b ? g.k : g.n) && g.ldc >= g.n,
+                 "rows of a product overlap");
+}
+
+template <class T>
+void blas(const Gemm& g, const T* a, const T* b, T* c) {
+  using cxxblas::gemm;
+  const auto transposed = [](bool trans) { return trans ? cxxblas::Trans : cxxblas::NoTrans; };
+  const auto narrow = [](std::int64_t x) { return static_cast<int>(x); };
+  gemm<int>(cxxblas::RowMajor, transposed(g.trans_a), transposed(g.trans_b), narrow(g.m), narrow(g.n),
+            narrow(g.k), static_cast<T>(g.alpha), a, narrow(g.lda), b, narrow(g.ldb),
+            static_cast<T>(g.beta), c, narrow(g.ldc));
+}
+
+onednn::Product product_of(const Gemm& g) {
+  return {g.trans_a,  g.trans_b, g.m,   g.n,
+          g.k,        g.lda,     g.ldb, g.ldc,
+          static_cast<float>(g.alpha), static_cast<float>(g.beta)};
+}
+
+// Measured on tiles with one thread: OpenBLAS reads a transposed A faster (by a quarter at 64 x 128 x 768),
+// unless a strip of less than four rows is left over; for the rest oneDNN is ahead by a tenth or more.
+void f32_product(const Gemm& g, const float* a, const float* b, float* c) {
+  if (g.trans_a && !g.trans_b && g.m % 4 == 0) {
+    blas(g, a, b, c);
+  } else {
+    onednn::sgemm(product_of(g), a, b, c);
+  }
+}
+
+void widen(DType type, const void* from, std::int64_t offset, float* to, std::int64_t n) {
+  const auto* bits = static_cast<const std::uint16_t*>(from) + offset;
+  (type == bf16 ? simd_bits().bf16_to_f32 : simd_bits().f16_to_f32)(bits, to, n);
+}
+
+void narrow(DType type, const float* from, void* to, std::int64_t offset, std::int64_t n) {
+  auto* bits = static_cast<std::uint16_t*>(to) + offset;
+  (type == bf16 ? simd_bits().f32_to_bf16 : simd_bits().f32_to_f16)(from, bits, n);
+}
+
+std::size_t widened_floats(std::int64_t rows, std::int64_t columns, std::int64_t k) {
+  const std::int64_t depth = std::min(k, panel_depth);
+  return static_cast<std::size_t>(round_up(rows * depth, 16) + round_up(depth * columns, 16) +
+                                  round_up(rows * columns, 16));
+}
+
+// Two-byte inputs without two-byte arithmetic: panels of A and B in f32, summed over k in f32 into a tile.
+void widened_product(const Gemm& g, DType input, DType output, const void* a, const void* b, void* c,
+                     std::byte* workspace) {
+  const std::int64_t depth = std::min(g.k, panel_depth);
+  float* a_panel = reinterpret_cast<float*>(workspace);
+  float* b_panel = a_panel + round_up(g.m * depth, 16);
+  float* sum = b_panel + round_up(depth * g.n, 16);
+  std::int64_t sum_stride = g.n;
+  if (output == f32) {
+    sum = static_cast<float*>(c);
+    sum_stride = g.ldc;
+  } else if (g.beta != 0) {
+    for (std::int64_t i = 0; i < g.m; ++i) widen(output, c, i * g.ldc, sum + i * g.n, g.n);
+  }
+  const auto panel = [&](const void* from, std::int64_t stride, bool along_rows, std::int64_t extent,
+                         std::int64_t first, std::int64_t count, float* to) {
+    if (along_rows) {  // stored (k, extent)
+      for (std::int64_t i = 0; i < count; ++i) {
+        widen(input, from, (first + i) * stride, to + i * extent, extent);
+      }
+    } else {
+      for (std::int64_t i = 0; i < extent; ++i) {
+        widen(input, from, i * stride + first, to + i * count, count);
+      }
+    }
+  };
+  for (std::int64_t first = 0; first < g.k; first += panel_depth) {
+    const std::int64_t count = std::min(panel_depth, g.k - first);
+    panel(a, g.lda, g.trans_a, g.m, first, count, a_panel);
+    panel(b, g.ldb, !g.trans_b, g.n, first, count, b_panel);
+    Gemm part = g;
+    part.k = count;
+    part.lda = g.trans_a ? g.m : count;
+    part.ldb = g.trans_b ? count : g.n;
+    part.ldc = sum_stride;
+    if (first > 0) part.beta = 1;
+    f32_product(part, a_panel, b_panel, sum);
+  }
+  if (output != f32) {
+    for (std::int64_t i = 0; i < g.m; ++i) narrow(output, sum + i * g.n, c, i * g.ldc, g.n);
+  }
+}
+
+// One product of a batch of one, with its strides filled in, on the calling thread.
+void product(const Gemm& g, DType input, DType output, const void* a, const void* b, void* c,
+             [[maybe_unused]] std::byte* workspace) {
+  if (g.m == 0 || g.n == 0) return;
+#ifdef WEFT_PLAIN_GEMM
+  plain_gemm(g, input, output, a, b, c);
+#else
+  if (g.k == 0) return plain_gemm(g, input, output, a, b, c);
+  if (input == f64) {
+    blas(g, static_cast<const double*>(a), static_cast<const double*>(b), static_cast<double*>(c));
+  } else if (input == f32) {
+    f32_product(g, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(c));
+  } else if (is_widened(input)) {
+    widened_product(g, input, output, a, b, c, workspace);
+  } else {
+    onednn::matmul(product_of(g), input, output, a, b, c);
+  }
+#endif
+}
+
+template <class P>
+P moved(P data, DType type, std::int64_t elements) {
+  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<P>>, const std::byte, std::byte>;
+  return static_cast<Byte*>(data) + elements * static_cast<std::int64_t>(size_of(type));
+}
+
+template <class In, class Out>
+void plain_product(const Gemm& g, const In* a, const In* b, Out* c) {
+  for (std::int64_t i = 0; i < g.m; ++i) {
+    for (std::int64_t j = 0; j < g.n; ++j) {
+      double sum = 0;
+      for (std::int64_t l = 0; l < g.k; ++l) {
+        const In x = g.trans_a ? a[l * g.lda + i] : a[i * g.lda + l];
+        const In y = g.trans_b ? b[j * g.ldb + l] : b[l * g.ldb + j];
+        if constexpr (sizeof(In) == 2) {
+          sum += static_cast<double>(static_cast<float>(x)) * static_cast<double>(static_cast<float>(y));
+        } else {
+          sum += static_cast<double>(x) * static_cast<double>(y);
+        }
+      }
+      sum *= g.alpha;
+      Out& to = c[i * g.ldc + j];
+      if constexpr (sizeof(Out) == 2) {
+        if (g.beta != 0) sum += g.beta * static_cast<double>(static_cast<float>(to));
+        to = Out(static_cast<float>(sum));
+      } else {
+        if (g.beta != 0) sum += g.beta * static_cast<double>(to);
+        to = static_cast<Out>(sum);
+      }
+    }
+  }
+}
+
+template <class In, class Out>
+void plain_batch(const Gemm& g, const void* a, const void* b, void* c) {
+  for (std::int64_t i = 0; i < g.batch; ++i) {
+    plain_product(g, static_cast<const In*>(a) + i * g.stride_a,
+                  static_cast<const In*>(b) + i * g.stride_b, static_cast<Out*>(c) + i * g.stride_c);
+  }
+}
+
+std::size_t slot_bytes(const GemmCut& cut, std::int64_t k) {
+  return widened_floats(cut.rows, cut.columns, k) * sizeof(float);
+}
+
+}  // namespace
+
+bool bf16_is_emulated() {
+  static const bool emulated = !onednn::has_bf16();
+  return emulated;
+}
+
+GemmCut gemm_cut(const Gemm& g) {
+  // At most 256 x 768 (wider gains nothing, and more tiles balance better); then up to 8 tiles, or 16 when
+  // there is much to do, as long as each keeps 3 million operations and a useful shape: OpenBLAS, which
+  // takes a transposed A, loses a tenth on 64 x 128, oneDNN nothing.
+  constexpr double least = 3e6;
+  const double work = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
+                      static_cast<double>(g.k) * static_cast<double>(g.batch);
+  const auto wanted = static_cast<std::int64_t>(std::min(work / least, work > 4e8 ? 16.0 : 8.0));
+  const std::int64_t least_down = parts(std::max<std::int64_t>(g.m, 1), 256);
+  const std::int64_t least_across = parts(std::max<std::int64_t>(g.n, 1), 768);
+  std::int64_t down = least_down, across = least_across;
+  const auto tiles = [&] { return down * across * g.batch; };
+  while (tiles() < wanted) {
+    if (g.m >= 96 * (down + 1)) {
+      ++down;
+    } else if (g.n >= 128 * (across + 1)) {
+      ++across;
+    } else if (g.m >= 64 * (down + 1) && (!g.trans_a || tiles() < 2)) {
+      ++down;
+    } else if (g.n >= 64 * (across + 1) && tiles() < 2) {
+      ++across;
+    } else {
+      break;
+    }
+  }
+  if (tiles() % 2 == 1 && tiles() < 16) {  // an odd tile out would leave half of the threads idle
+    if (down > least_down) {
+      --down;
+    } else if (across > least_across) {
+      --across;
+    }
+  }
+  return {std::min(round_up(parts(g.m, down), 8), std::max<std::int64_t>(g.m, 1)),
+          std::min(round_up(parts(g.n, across), 16), std::max<std::int64_t>(g.n, 1))};
+}
+
+std::size_t gemm_workspace(const Gemm& g, DType input, [[maybe_unused]] DType output, int threads) {
+  if (!is_widened(input)) return 0;
+  return slot_bytes(gemm_cut(g), g.k) * static_cast<std::size_t>(threads);
+}
+
+void gemm(const Gemm& given, DType input, DType output, const void* a, const void* b, void* c,
+          std::span<std::byte> workspace, GemmEpilogue epilogue) {
+  const Gemm g = with_strides(given);
+  expect_supported(g, input, output);
+  const std::size_t needed = gemm_workspace(g, input, output, threads());
+  WEFT_INVARIANT(workspace.size() >= needed, "a product needs a workspace of {} bytes, got {}", needed,
+                 workspace.size());
+  if (g.m == 0 || g.n == 0) return;
+  const GemmCut cut = gemm_cut(g);
+  const std::size_t slot_size = needed / static_cast<std::size_t>(threads());
+  const std::int64_t across = parts(g.n, cut.columns), each = parts(g.m, cut.rows) * across;
+  parallel_for(g.batch * each, [&](std::int64_t index, int slot) {
+    const std::int64_t batch = index / each;
+    const std::int64_t row = index % each / across * cut.rows, column = index % across * cut.columns;
+    Gemm part = g;
+    part.batch = 1;
+    part.m = std::min(cut.rows, g.m - row);
+    part.n = std::min(cut.columns, g.n - column);
+    void* tile = moved(c, output, batch * g.stride_c + row * g.ldc + column);
+    product(part, input, output,
+            moved(a, input, batch * g.stride_a + (g.trans_a ? row : row * g.lda)),
+            moved(b, input, batch * g.stride_b + (g.trans_b ? column * g.ldb : column)), tile,
+            workspace.data() + slot_size * static_cast<std::size_t>(slot));
+    if (epilogue) epilogue({batch, row, column, part.m, part.n, tile, g.ldc, slot});
+  });
+}
+
+std::size_t gemm_tile_workspace(const Gemm& g, DType input, [[maybe_unused]] DType output) {
+  return is_widened(input) ? slot_bytes({g.m, g.n}, g.k) : 0;
+}
+
+void gemm_tile(const Gemm& given, DType input, DType output, const void* a, const void* b, void* c,
+               std::span<std::byte> workspace) {
+  const Gemm g = with_strides(given);
+  expect_supported(g, input, output);
+  WEFT_INVARIANT(in_parallel(), "gemm_tile outside a body of parallel_for");
+  WEFT_INVARIANT(workspace.size() >= gemm_tile_workspace(g, input, output),
+                 "a product needs a workspace of {} bytes, got {}",
+                 gemm_tile_workspace(g, input, output), workspace.size());
+  for (std::int64_t i = 0; i < g.batch; ++i) {
+    product(g, input, output, moved(a, input, i * g.stride_a), moved(b, input, i * g.stride_b),
+            moved(c, output, i * g.stride_c), workspace.data());
+  }
+}
+
+void plain_gemm(const Gemm& given, DType input, DType output, const void* a, const void* b, void* c) {
+  const Gemm g = with_strides(given);
+  expect_supported(g, input, output);
+  if (input == f32) return plain_batch<float, float>(g, a, b, c);
+  if (input == f64) return plain_batch<double, double>(g, a, b, c);
+  if (input == bf16 && output == f32) return plain_batch<bfloat16, float>(g, a, b, c);
+  if (input == bf16) return plain_batch<bfloat16, bfloat16>(g, a, b, c);
+  if (output == f32) return plain_batch<float16, float>(g, a, b, c);
+  plain_batch<float16, float16>(g, a, b, c);
+}
+
+}  // namespace weft

@@ -1,0 +1,218 @@
+#include <weft/ops/embedding.h>
+
+#include <weft/graph/registry.h>
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/build.h>
+#include <weft/ops/creation.h>
+#include <weft/ops/ids.h>
+#include <weft/ops/matmul.h>
+#include <weft/ops/movement.h>
+#include <weft/ops/one_hot.h>
+#include <weft/ops/rows.h>
+#include <weft/ops/rules.h>
+#include <weft/runtime/kernel.h>
+
+#include <cstring>
+
+namespace weft {
+namespace {
+
+// --- embedding: y[.., :] = weight[ids[..], :] ---
+
+std::vector<TensorType> embedding_infer(const OpView& view) {
+  expect_float(view, 0);
+  expect_rank(view, 0, 2, "the table");
+  expect_integer(view, 1);
+  const std::int64_t padding = view.attributes.get_or<std::int64_t>("padding_index", 0);
+  WEFT_CHECK(0 <= padding && padding < view.shape(0).extent(0), "padding_index must be a row of the table: {}, got {}",
+             view.shape(0).str(), padding);
+  Shape shape = view.shape(1);
+  shape.push_back(view.shape(0)[1]);
+  return {{view.type(0).dtype, shape}};
+}
+
+// Linear in the table.
+std::vector<BatchState> embedding_batch(const OpView&, std::span<const BatchState> in) {
+  using Kind = BatchState::Kind;
+  if (in[0].kind == Kind::free) return {in[1]};
+  if (in[1].kind == Kind::free && in[0].kind == Kind::summed) return {in[0]};
+  return {in[1].as_mixed()};
+}
+
+template <class T>
+void embedding_kernel(KernelContext& context) {
+  const std::int64_t width = context.type(0).shape.extent(1);
+  const Ids ids(context, 1, context.type(0).shape.extent(0), "id", "row of the table");
+  for_row_tiles(ids.count(), width, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t i = begin; i < end; ++i)
+      std::memcpy(context.out<T>(0) + i * width, context.in<T>(0) + ids[i] * width,
+                  static_cast<std::size_t>(width) * sizeof(T));
+  });
+}
+
+Values embedding_plain(const Plain& p) {
+  const Shape& table = p.in[0].shape();
+  const Value flat = reshape(p.in[1], {flat_extent(p.in[1].shape())});
+  return reshape(matmul(one_hot(flat, table[0], p.in[0].dtype()), p.in[0]), p.out[0].shape);
+}
+
+void embedding_backward_rule(Backward& b) {
+  const Dim rows = b.in(0).dim(0);
+  b.input(0, build(embedding_backward_op(), {b.cotangent(0), b.in(1)}, b.attributes().with("rows", Shape{rows})));
+}
+
+// --- embedding_backward: d_weight[v, :] = sum_{i: ids[i] = v} d_y[i, :] ---
+
+std::vector<TensorType> embedding_backward_infer(const OpView& view) {
+  expect_float(view, 0);
+  expect_integer(view, 1);
+  Shape expected = view.shape(1);
+  expected.push_back(view.shape(0).rank() > 0 ? view.shape(0)[-1] : Dim(1));
+  expect_shape(view, 0, expected, "the cotangent");
+  return {{view.type(0).dtype, {view.attributes.shape("rows")[0], view.shape(0)[-1]}}};
+}
+
+std::vector<BatchState> embedding_backward_batch(const OpView&, std::span<const BatchState> in) {
+  using Kind = BatchState::Kind;
+  if (in[0].kind == Kind::free && in[1].kind == Kind::free) return {BatchState{}};
+  if (in[0].kind == Kind::split && in[0] == in[1]) return {BatchState::summed()};
+  if (in[0].kind == Kind::summed && in[1].kind == Kind::free) return {in[0]};
+  return {BatchState::mixed()};
+}
+
+// The places sorted by id (a stable counting sort), and one row of f32 a thread.
+std::size_t sorted_places(const OpView& view) {
+  const std::int64_t rows = view.attributes.shape("rows").extent(0);
+  return static_cast<std::size_t>((rows + 1 + view.shape(1).count() + 7) / 8 * 8) * sizeof(std::int64_t);
+}
+std::size_t embedding_backward_workspace(const OpView& view, int threads) {
+  return sorted_places(view) + static_cast<std::size_t>(threads * view.shape(0).extent(-1)) * sizeof(float);
+}
+
+template <class T>
+void embedding_backward_kernel(KernelContext& context) {
+  using W = Wide<T>;
+  const std::int64_t width = context.type(0).shape.extent(-1), rows = context.out_type(0).shape.extent(0);
+  const std::int64_t padding = context.attributes().get_or<std::int64_t>("padding_index", -1);
+  const Ids ids(context, 1, rows, "id", "row of the table");
+  auto* starts = reinterpret_cast<std::int64_t*>(context.workspace());
+  std::int64_t* places = starts + rows + 1;
+  auto* buffers = reinterpret_cast<float*>(context.workspace() + sorted_places(context.view()));
+  std::fill_n(starts, rows + 1, std::int64_t{0});
+  for (std::int64_t i = 0; i < ids.count(); ++i) ++starts[ids[i] + 1];
+  for (std::int64_t v = 0; v < rows; ++v) starts[v + 1] += starts[v];
+  for (std::int64_t i = 0; i < ids.count(); ++i) places[starts[ids[i]]++] = i;  // now starts[v] is where v ends
+
+  for_row_tiles(rows, width, [&](std::int64_t begin, std::int64_t end, int slot) {
+    for (std::int64_t v = begin; v < end; ++v) {
+      T* out = context.out<T>(0) + v * width;
+      W* total;
+      if constexpr (is_narrow<T>) total = buffers + slot * width;
+      else total = out;
+      std::fill_n(total, width, W(0));
+      for (std::int64_t k = v == 0 ? 0 : starts[v - 1]; k < starts[v] && v != padding; ++k) {
+        const T* d_y = context.in<T>(0) + places[k] * width;
+        W block[256];
+        for (std::int64_t c = 0; c < width; c += 256) {
+          const std::int64_t count = std::min<std::int64_t>(256, width - c);
+          simd<W>().add(total + c, widened(d_y + c, block, count), total + c, count);
+        }
+      }
+      store(total, out, width);
+    }
+  }, 1024);
+}
+
+Values embedding_backward_plain(const Plain& p) {
+  const Dim places = flat_extent(p.in[1].shape());
+  const Dim rows = p.attributes.shape("rows")[0];
+  Value hot = one_hot(reshape(p.in[1], {places}), rows, p.in[0].dtype());
+  if (p.attributes.has("padding_index"))
+    hot = hot * cast(not_equal(iota(hot.graph(), rows, i64), static_cast<double>(p.attributes.integer("padding_index"))),
+                     hot.dtype());
+  return matmul(hot, reshape(p.in[0], {places, p.out[0].shape[1]}), {.transpose_a = true});
+}
+
+// Linear in d_y: the cotangent's rows, but none for padding.
+void embedding_backward_backward(Backward& b) {
+  if (!b.wants(0)) return;
+  Value rows = embedding(b.cotangent(0), b.in(1));
+  if (b.attributes().has("padding_index")) {
+    Shape column = b.in(1).shape();
+    column.push_back(1);
+    const auto padding = static_cast<double>(b.attributes().integer("padding_index"));
+    rows = where(equal(reshape(b.in(1), column), padding), 0.0, rows);
+  }
+  b.input(0, rows);
+}
+
+Attributes padding_at(std::int64_t index) { return {{"padding_index", index}}; }
+Attributes rows_of(std::int64_t rows) { return {{"rows", Shape{rows}}}; }
+
+}  // namespace
+
+const OpDef& embedding_op() {
+  static const OpDef op{
+      .name = "embedding",
+      .law = "y[.., :] = weight[ids[..], :]",
+      .least_inputs = 2,
+      .most_inputs = 2,
+      .infer = embedding_infer,
+      .batch = embedding_batch,
+      .backward = embedding_backward_rule,
+      .plain = embedding_plain,
+      .kernels = {{.dtype = f32, .run = embedding_kernel<float>},
+                  {.dtype = f64, .run = embedding_kernel<double>},
+                  {.dtype = bf16, .run = embedding_kernel<bfloat16>},
+                  {.dtype = f16, .run = embedding_kernel<float16>}},
+      .samples = {{{sample::normal({5, 3}), sample::integers({4, 2}, 0, 5).batched(0)}},
+                  {{sample::normal({5, 3}), sample::integers({4, 2}, 0, 5).batched(1)}, padding_at(2)},
+                  {{sample::normal({3, 1}), sample::integers({7}, 0, 3).batched(0)}},
+                  {{sample::normal({2, 3}), sample::integers({}, 0, 2)}},
+                  {{sample::normal({65, 130}), sample::integers({12, 64}, 0, 65).batched(0)}, {}, false}},
+      .bad_samples = {{{{i64, {5, 3}}, {i64, {2}}}, {}, "floating type"},
+                      {{{f32, {5, 3}}, {f32, {2}}}, {}, "i32 or i64"},
+                      {{{f32, {5}}, {i64, {2}}}, {}, "the table must have rank 2"},
+                      {{{f32, {5, 3}}, {i64, {2}}}, padding_at(5), "padding_index must be a row"}},
+  };
+  return op;
+}
+
+const OpDef& embedding_backward_op() {
+  static const OpDef op{
+      .name = "embedding_backward",
+      .law = "d_weight[v, :] = sum_{i: ids[i] = v} d_y[i, :]",
+      .outputs = {"d_weight"},
+      .least_inputs = 2,
+      .most_inputs = 2,
+      .infer = embedding_backward_infer,
+      .batch = embedding_backward_batch,
+      .backward = embedding_backward_backward,
+      .plain = embedding_backward_plain,
+      .kernels = {{.dtype = f32, .run = embedding_backward_kernel<float>, .workspace = embedding_backward_workspace},
+                  {.dtype = f64, .run = embedding_backward_kernel<double>, .workspace = embedding_backward_workspace},
+                  {.dtype = bf16, .run = embedding_backward_kernel<bfloat16>, .workspace = embedding_backward_workspace},
+                  {.dtype = f16, .run = embedding_backward_kernel<float16>, .workspace = embedding_backward_workspace}},
+      .samples = {{{sample::normal({4, 2, 3}).batched(0), sample::integers({4, 2}, 0, 5).batched(0)}, rows_of(5)},
+                  {{sample::normal({4, 2, 3}).batched(1), sample::integers({4, 2}, 0, 5).batched(1)},
+                   rows_of(5).with("padding_index", std::int64_t{2})},
+                  {{sample::normal({7, 1}), sample::integers({7}, 0, 3)}, rows_of(3)},
+                  {{sample::normal({6, 64, 300}).batched(0), sample::integers({6, 64}, 0, 65).batched(0)}, rows_of(65),
+                   false}},
+      .bad_samples = {{{{f32, {4, 3}}, {i64, {5}}}, rows_of(5), "the cotangent"},
+                      {{{f32, {4, 3}}, {f32, {4}}}, rows_of(5), "i32 or i64"}},
+  };
+  return op;
+}
+
+Value embedding(const Arg& weight, const Arg& ids, EmbeddingOptions options) {
+  return build(embedding_op(), {weight, ids},
+               options.padding_index ? padding_at(*options.padding_index) : Attributes{});
+}
+
+void register_embedding() {
+  registry().add(embedding_op());
+  registry().add(embedding_backward_op());
+}
+
+}  // namespace weft

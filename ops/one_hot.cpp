@@ -1,0 +1,23 @@
+#include <weft/ops/one_hot.h>
+
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/creation.h>
+#include <weft/ops/movement.h>
+
+namespace weft {
+
+Value one_hot(const Arg& ids, Dim classes, DType dtype) {
+  const Value& x = ids.value();
+  if (!x.valid()) return x;
+  Shape column = x.shape();
+  column.push_back(1);
+  return cast(equal(reshape(ids, column), iota(x.graph(), classes, x.dtype(), ids.where())), dtype);
+}
+
+Dim flat_extent(const Shape& shape, int axes) {
+  Dim product = 1;
+  for (int axis = 0; axis < axes; ++axis) product = product * shape[axis];
+  return product;
+}
+
+}  // namespace weft

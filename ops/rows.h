@@ -1,0 +1,78 @@
+// What kernels that walk over rows share: rows of any floating type computed in f32 or f64, and tiles cut by shape.
+#pragma once
+
+#include <weft/graph/shape.h>
+#include <weft/runtime/parallel.h>
+#include <weft/runtime/simd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace weft {
+
+/// The type in which T is computed: f64 in f64, all others in f32.
+template <class T>
+using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+/// Whether rows of T are converted: bf16 and f16.
+template <class T>
+inline constexpr bool is_narrow = !std::is_same_v<T, Wide<T>>;
+
+/// n elements of x in their wide type: x itself, or converted into `buffer`.
+template <class T>
+const Wide<T>* widened(const T* x, [[maybe_unused]] Wide<T>* buffer, [[maybe_unused]] std::int64_t n) {
+  if constexpr (!is_narrow<T>) {
+    return x;
+  } else {
+    const auto* bits = reinterpret_cast<const std::uint16_t*>(x);
+    if constexpr (std::is_same_v<T, bfloat16>) simd_bits().bf16_to_f32(bits, buffer, n);
+    else simd_bits().f16_to_f32(bits, buffer, n);
+    return buffer;
+  }
+}
+
+/// Where the wide results of y are written: y itself, or `buffer`; store() then puts them into y.
+template <class T>
+Wide<T>* wide_target(T* y, [[maybe_unused]] Wide<T>* buffer) {
+  if constexpr (is_narrow<T>) return buffer;
+  else return y;
+}
+template <class T>
+void store([[maybe_unused]] const Wide<T>* result, [[maybe_unused]] T* y, [[maybe_unused]] std::int64_t n) {
+  if constexpr (is_narrow<T>) {
+    auto* bits = reinterpret_cast<std::uint16_t*>(y);
+    if constexpr (std::is_same_v<T, bfloat16>) simd_bits().f32_to_bf16(result, bits, n);
+    else simd_bits().f32_to_f16(result, bits, n);
+  }
+}
+
+/// Product of the extents of axes [from, to).
+inline std::int64_t extent_product(const Shape& shape, int from, int to) {
+  std::int64_t product = 1;
+  for (int axis = from; axis < to; ++axis) product *= shape.extent(axis);
+  return product;
+}
+
+/// Work of `count` items of `size` elements in tiles of about `grain` elements: body(begin, end, slot).
+template <class F>
+void for_row_tiles(std::int64_t count, std::int64_t size, F&& body, std::int64_t grain = 8192) {
+  const std::int64_t step = std::max<std::int64_t>(1, grain / std::max<std::int64_t>(1, size));
+  parallel_for((count + step - 1) / step, [&](std::int64_t tile, int slot) {
+    body(tile * step, std::min(count, (tile + 1) * step), slot);
+  });
+}
+
+/// Sum of exp(x - shift) over n elements: blocks of 1024 that stay in L1, their sums in double.
+template <class W>
+double sum_exp(const W* x, W shift, std::int64_t n) {
+  constexpr std::int64_t block = 1024;
+  W buffer[block];
+  double total = 0;
+  for (std::int64_t i = 0; i < n; i += block)
+    total += static_cast<double>(simd<W>().exp_sum(x + i, W(1), shift, buffer, std::min(block, n - i)));
+  return total;
+}
+
+}  // namespace weft

@@ -352,7 +352,7 @@ Value classes_last(const Arg& x, int class_axis) {
   if (!value.valid() || value.rank() == 0) return value;
   const int axis = normalize_axis(class_axis, value.rank());
   if (axis == value.rank() - 1) return value;
-  std::vector<int> order;
+  std::vector<std::int64_t> order;
   for (int i = 0; i < value.rank(); ++i)
     if (i != axis) order.push_back(i);
   order.push_back(axis);

@@ -131,15 +131,14 @@ Value through_statistics(Backward& b) {
 }
 
 void layer_norm_gradient(Backward& b) {
-  const std::int64_t parameters = b.wants(2) ? 2 : b.wants(1) ? 1 : 0;
   Value d_x;
   if (b.has_cotangent(0)) {
     const Values d = build_all(layer_norm_backward_op(),
                                {b.cotangent(0), b.in(0), b.out(1), b.out(2), operand(b, 1)},
-                               Attributes{{"axes", b.attributes().integer("axes")}, {"parameters", parameters}});
+                               {{"axes", b.attributes().integer("axes")}});
     d_x = d[0];
-    if (b.wants(1)) b.input(1, d[1]);
-    if (b.wants(2)) b.input(2, d[2]);
+    b.input(1, d[1]);
+    b.input(2, d[2]);
   }
   if (b.wants(0) && (b.has_cotangent(1) || b.has_cotangent(2))) {
     const Value more = through_statistics(b);
@@ -163,9 +162,7 @@ std::vector<TensorType> layer_norm_backward_infer(const OpView& view) {
   }
   const TensorType parameter{view.type(1).dtype, last_axes(x, axes)};
   if (view.has(4)) expect_shape(view, 4, parameter.shape, "the weight");
-  std::vector<TensorType> types(static_cast<std::size_t>(1 + view.attributes.integer("parameters")), parameter);
-  types[0] = view.type(1);
-  return types;
+  return {view.type(1), parameter, parameter};
 }
 
 std::vector<BatchState> layer_norm_backward_batch(const OpView& view, std::span<const BatchState> in) {
@@ -173,10 +170,9 @@ std::vector<BatchState> layer_norm_backward_batch(const OpView& view, std::span<
   const bool apart = rows.kind == BatchState::Kind::split && rows.axis < view.shape(1).rank() - axes_of(view.attributes);
   // Sums of products of d_y and x: both must be of the same example.
   const bool sums = apart && in[0] == rows && in[1] == rows;
-  std::vector<BatchState> states(view.out.size(), sums ? BatchState::summed() : BatchState::mixed());
-  if (rows.kind == BatchState::Kind::free) return std::vector<BatchState>(view.out.size());
-  states[0] = apart ? rows : rows.as_mixed();
-  return states;
+  if (rows.kind == BatchState::Kind::free) return std::vector<BatchState>(3);
+  const BatchState parameters = sums ? BatchState::summed() : BatchState::mixed();
+  return {apart ? rows : rows.as_mixed(), parameters, parameters};
 }
 
 // Parameter gradients are summed in blocks of rows, their number fixed by the shape; then the blocks in a fixed tree.
@@ -186,8 +182,7 @@ std::int64_t blocks_of(std::int64_t rows) { return (rows + block_rows(rows) - 1)
 template <class T>
 std::size_t layer_norm_backward_workspace(const OpView& view, int threads) {
   const Rows shape(view);
-  const std::int64_t partials = view.attributes.integer("parameters") * blocks_of(shape.rows);
-  return static_cast<std::size_t>(partials * shape.n) * sizeof(Wide<T>) + wide_rows<T, 2>(view, threads);
+  return static_cast<std::size_t>(2 * blocks_of(shape.rows) * shape.n) * sizeof(Wide<T>) + wide_rows<T, 2>(view, threads);
 }
 
 // total[0] += total[1] + ... over `count` rows that lie n apart, as a balanced tree; of columns [first, first + m).
@@ -206,30 +201,27 @@ void layer_norm_backward_kernel(KernelContext& context) {
   const Simd<W>& v = simd<W>();
   const Rows shape(context.view());
   const std::int64_t n = shape.n, step = block_rows(shape.rows), blocks = blocks_of(shape.rows);
-  const std::int64_t parameters = context.attributes().integer("parameters");
   W* d_weight = reinterpret_cast<W*>(context.workspace());
   W* d_bias = d_weight + blocks * n;
-  W* buffers = d_weight + parameters * blocks * n;
+  W* buffers = d_bias + blocks * n;
   const W* weight = context.has(4) ? widened(context.in<T>(4), buffers, n) : nullptr;
   const W *mean = context.in<W>(2), *rstd = context.in<W>(3);
 
   parallel_for(blocks, [&](std::int64_t block, int slot) {
     W* buffer = is_narrow<T> ? buffers + (2 + 2 * slot) * n : nullptr;
-    W* weight_part = parameters > 0 ? d_weight + block * n : nullptr;
-    W* bias_part = parameters > 1 ? d_bias + block * n : nullptr;
-    for (W* part : {weight_part, bias_part})
-      if (part != nullptr) std::fill_n(part, n, W(0));
+    std::fill_n(d_weight + block * n, n, W(0));
+    std::fill_n(d_bias + block * n, n, W(0));
     for (std::int64_t row = block * step; row < std::min(shape.rows, (block + 1) * step); ++row) {
       const W* d_y = widened(context.in<T>(0) + row * n, buffer, n);
       const W* x = widened(context.in<T>(1) + row * n, is_narrow<T> ? buffer + n : nullptr, n);
-      if (parameters > 0) v.normalize_param_grad(x, d_y, mean[row], rstd[row], weight_part, bias_part, n);
+      v.normalize_param_grad(x, d_y, mean[row], rstd[row], d_weight + block * n, d_bias + block * n, n);
       W* d_x = wide_target(context.out<T>(0) + row * n, buffer);
       v.normalize_grad(x, d_y, mean[row], rstd[row], weight, d_x, n);
       store(d_x, context.out<T>(0) + row * n, n);
     }
   });
   const std::int64_t pieces = (n + 255) / 256;
-  parallel_for(parameters * pieces, [&](std::int64_t tile, int) {
+  parallel_for(2 * pieces, [&](std::int64_t tile, int) {
     const std::int64_t k = tile / pieces, first = tile % pieces * 256, count = std::min<std::int64_t>(256, n - first);
     W* parts = d_weight + k * blocks * n;
     sum_tree(parts, blocks, n, first, count);
@@ -248,17 +240,12 @@ Values layer_norm_backward_plain(const Plain& p) {
   const bool weighted = p.in.size() > 4 && !p.in[4].absent();
   const Value g = weighted ? d_y * cast(p.in[4], wide(dtype)) : d_y;
   const Value d_x = rstd * (g - mean(g, {.axes = last, .keep = true}) - h * mean(g * h, {.axes = last, .keep = true}));
-  Values out{cast(d_x, dtype)};
   const Shape parameter = last_axes(x.shape(), axes);
-  if (p.out.size() > 1) out.push_back(cast(sum_to(d_y * h, parameter), dtype));
-  if (p.out.size() > 2) out.push_back(cast(sum_to(d_y, parameter), dtype));
-  return out;
+  return {cast(d_x, dtype), cast(sum_to(d_y * h, parameter), dtype), cast(sum_to(d_y, parameter), dtype)};
 }
 
 Attributes options_of(std::int64_t axes, double eps) { return {{"axes", axes}, {"eps", eps}}; }
-Attributes backward_options(std::int64_t axes, std::int64_t parameters) {
-  return {{"axes", axes}, {"parameters", parameters}};
-}
+Attributes backward_options(std::int64_t axes) { return {{"axes", axes}}; }
 
 }  // namespace
 
@@ -317,19 +304,19 @@ const OpDef& layer_norm_backward_op() {
                    .workspace = layer_norm_backward_workspace<float16>}},
       .samples = {{{normal({3, 5}).batched(0), normal({3, 5}).batched(0), normal({3, 1}).batched(0),
                     uniform({3, 1}, 0.5, 2).batched(0), normal({5})},
-                   backward_options(1, 2)},
+                   backward_options(1)},
                   {{normal({9, 2, 3}).batched(0), normal({9, 2, 3}).batched(0), normal({9, 1, 1}).batched(0),
                     uniform({9, 1, 1}, 0.5, 2).batched(0), normal({2, 3})},
-                   backward_options(2, 1)},
+                   backward_options(2)},
                   {{normal({2, 4}).batched(0), normal({2, 4}).batched(0), normal({2, 1}).batched(0),
                     uniform({2, 1}, 0.5, 2).batched(0), absent()},
-                   backward_options(1, 0)},
+                   backward_options(1)},
                   {{normal({300, 300}).batched(0), normal({300, 300}).batched(0), normal({300, 1}).batched(0),
                     uniform({300, 1}, 0.5, 2).batched(0), normal({300})},
-                   backward_options(1, 2), false}},
-      .bad_samples = {{{{f32, {3, 4}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}}, backward_options(1, 0),
+                   backward_options(1), false}},
+      .bad_samples = {{{{f32, {3, 4}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}}, backward_options(1),
                        "the cotangent must be [3, 5]"},
-                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3}}, {f32, {3, 1}}}, backward_options(1, 0),
+                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3}}, {f32, {3, 1}}}, backward_options(1),
                        "the mean must be [3, 1]"}},
   };
   return op;

@@ -159,10 +159,7 @@ Cost matmul_cost(const OpView& view) {
 // y[.., m, n] = sum_k a[.., m, k] b[.., k, n]
 Values matmul_plain(const Plain& p) {
   const auto matrix = [](const Value& x, bool transposed, int one) {  // [.., M, K, 1] or [.., 1, K, N], wide
-    std::vector<int> order(static_cast<std::size_t>(x.rank()));
-    for (int axis = 0; axis < x.rank(); ++axis) order[static_cast<std::size_t>(axis)] = axis;
-    if (transposed) std::swap(order[order.size() - 1], order[order.size() - 2]);
-    const Value y = transposed ? transpose(x, order) : x;
+    const Value y = transposed ? transpose(x, -1, -2) : x;
     Shape shape = y.shape();
     shape.insert(shape.rank() - one, 1);
     return reshape(cast(y, wide(x.dtype())), shape);

@@ -3,74 +3,13 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
-#include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
-#include <weft/ops/rows.h>
-#include <weft/ops/rules.h>
+#include <weft/ops/softmax_rows.h>
 #include <weft/ops/unary.h>
-#include <weft/runtime/kernel.h>
-
-#include <cmath>
 
 namespace weft {
+using namespace along;
 namespace {
-
-int axis_of(const OpView& view) { return normalize_axis(view.attributes.integer("axis"), view.shape(0).rank()); }
-
-std::vector<TensorType> along_axis(const OpView& view) {
-  expect_float(view, 0);
-  expect_same_dtype(view);
-  axis_of(view);
-  if (view.has(1)) expect_shape(view, 1, view.shape(0), "the cotangent");
-  return {view.type(0)};
-}
-
-// Examples stay apart unless the batch lies in the axis itself.
-std::vector<BatchState> apart_from_axis(const OpView& view, std::span<const BatchState> in) {
-  const BatchState state = same_axis(view, in).front();
-  return {state.axis == axis_of(view) ? state.as_mixed() : state};
-}
-
-// The operand as [outer, n, inner] with n along the axis.
-struct Layout {
-  std::int64_t outer, n, inner;
-  explicit Layout(const KernelContext& context) : Layout(context.view()) {}
-  explicit Layout(const OpView& view) {
-    const Shape& shape = view.shape(0);
-    const int axis = axis_of(view);
-    outer = extent_product(shape, 0, axis);
-    n = shape.extent(axis);
-    inner = extent_product(shape, axis + 1, shape.rank());
-  }
-};
-
-// Where the axis is not the last one, columns are walked in blocks.
-constexpr std::int64_t columns = 256;
-template <class F>
-void for_column_blocks(const Layout& layout, F&& body) {
-  const std::int64_t blocks = (layout.inner + columns - 1) / columns;
-  parallel_for(layout.outer * blocks, [&](std::int64_t tile, int) {
-    const std::int64_t first = tile % blocks * columns;
-    body(tile / blocks, first, std::min(columns, layout.inner - first));
-  });
-}
-
-// Two rows of f32 a thread for the types that are converted.
-template <class T>
-std::size_t row_buffers(const OpView& view, int threads) {
-  if constexpr (!is_narrow<T>) return 0;
-  else return static_cast<std::size_t>(threads) * 2 * static_cast<std::size_t>(Layout(view).n) * sizeof(float);
-}
-template <class T>
-Wide<T>* row_buffer(const KernelContext& context, const Layout& layout, int slot) {
-  return reinterpret_cast<Wide<T>*>(context.workspace()) + slot * 2 * layout.n;
-}
-
-// An infinite maximum is not subtracted by logsumexp: log(0) = -inf and exp(inf) = inf are the answers.
-template <class W>
-W finite_or_zero(W x) {
-  return std::isinf(x) ? W(0) : x;
-}
 
 // --- softmax: y_i = exp(x_i - m) / sum_j exp(x_j - m), m = max_j x_j ---
 
@@ -90,24 +29,6 @@ void softmax_rows(KernelContext& context, const Layout& layout) {
       store(y, out, n);
     }
   });
-}
-
-// Maximum and sum of exponentials of a block of columns.
-template <class T>
-void column_sums(const T* x, const Layout& layout, std::int64_t count, Wide<T>* highest, Wide<T>* total, bool finite) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  W buffer[columns];
-  std::copy_n(widened(x, buffer, count), count, highest);
-  for (std::int64_t i = 1; i < layout.n; ++i)
-    v.maximum(highest, widened(x + i * layout.inner, buffer, count), highest, count);
-  if (finite) std::transform(highest, highest + count, highest, finite_or_zero<W>);
-  std::fill_n(total, count, W(0));
-  for (std::int64_t i = 0; i < layout.n; ++i) {
-    v.subtract(widened(x + i * layout.inner, buffer, count), highest, buffer, count);
-    v.exp(buffer, buffer, count);
-    v.add(total, buffer, total, count);
-  }
 }
 
 template <class T>
@@ -141,6 +62,30 @@ Values softmax_plain(const Plain& p) {
   const Value e = exp(p.in[0] - max(p.in[0], {.axes = {axis}, .keep = true}));
   return e / sum(e, {.axes = {axis}, .keep = true});
 }
+
+}  // namespace
+
+const OpDef& softmax_op() {
+  static const OpDef op{
+      .name = "softmax",
+      .law = "y_i = exp(x_i - m) / sum_j exp(x_j - m), m = max_j x_j, along `axis`",
+      .infer = along_axis,
+      .batch = apart_from_axis,
+      .backward =
+          [](Backward& b) {
+            b.input(0, build(softmax_backward_op(), {b.out(0), b.cotangent(0)}, b.attributes()));
+          },
+      .plain = softmax_plain,
+      .traits = {.in_place = {{0, 0}}},
+      .kernels = row_kernels(softmax_kernel<float>, softmax_kernel<double>, softmax_kernel<bfloat16>,
+                             softmax_kernel<float16>),
+      .samples = axis_samples(1),
+      .bad_samples = bad_axis(),
+  };
+  return op;
+}
+
+namespace {
 
 // d_x = y (d_y - sum(y d_y))
 template <class T>
@@ -195,216 +140,7 @@ Values softmax_backward_plain(const Plain& p) {
   return y * (d_y - sum(y * d_y, {.axes = {axis}, .keep = true}));
 }
 
-// --- log_softmax: y_i = x_i - m - log sum_j exp(x_j - m) ---
-
-template <class T>
-void log_softmax_rows(KernelContext& context, const Layout& layout) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const std::int64_t n = layout.n;
-  for_row_tiles(layout.outer, n, [&](std::int64_t begin, std::int64_t end, int slot) {
-    W* buffer = row_buffer<T>(context, layout, slot);
-    for (std::int64_t row = begin; row < end; ++row) {
-      T* out = context.out<T>(0) + row * n;
-      const W* x = widened(context.in<T>(0) + row * n, buffer, n);
-      W* y = wide_target(out, buffer);
-      const W highest = v.max(x, n);
-      const W log_total = static_cast<W>(std::log(sum_exp(x, highest, n)));
-      v.add_scalar(x, -highest, y, n);
-      v.add_scalar(y, -log_total, y, n);
-      store(y, out, n);
-    }
-  });
-}
-
-template <class T>
-void log_softmax_columns(KernelContext& context, const Layout& layout) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
-    const std::int64_t offset = outer * layout.n * layout.inner + first;
-    W highest[columns], total[columns], buffer[columns];
-    column_sums(context.in<T>(0) + offset, layout, count, highest, total, false);
-    v.log(total, total, count);
-    for (std::int64_t i = 0; i < layout.n; ++i) {
-      const std::int64_t at = offset + i * layout.inner;
-      v.subtract(widened(context.in<T>(0) + at, buffer, count), highest, buffer, count);
-      W* y = wide_target(context.out<T>(0) + at, buffer);
-      v.subtract(buffer, total, y, count);
-      store(y, context.out<T>(0) + at, count);
-    }
-  });
-}
-
-template <class T>
-void log_softmax_kernel(KernelContext& context) {
-  const Layout layout(context);
-  layout.inner == 1 ? log_softmax_rows<T>(context, layout) : log_softmax_columns<T>(context, layout);
-}
-
-Values log_softmax_plain(const Plain& p) {
-  const int axis = static_cast<int>(p.attributes.integer("axis"));
-  const Value shifted = p.in[0] - max(p.in[0], {.axes = {axis}, .keep = true});
-  return shifted - log(sum(exp(shifted), {.axes = {axis}, .keep = true}));
-}
-
-// d_x = d_y - exp(y) sum(d_y)
-template <class T>
-void log_softmax_backward_kernel(KernelContext& context) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const Layout layout(context);
-  const auto finish = [&](std::int64_t at, const W* factor, std::int64_t count) {  // of at most `columns` elements
-    W left[columns], right[columns];
-    v.exp(widened(context.in<T>(0) + at, left, count), left, count);
-    v.multiply(left, factor, left, count);
-    W* d_x = wide_target(context.out<T>(0) + at, left);
-    v.subtract(widened(context.in<T>(1) + at, right, count), left, d_x, count);
-    store(d_x, context.out<T>(0) + at, count);
-  };
-  if (layout.inner == 1) {
-    for_row_tiles(layout.outer, layout.n, [&](std::int64_t begin, std::int64_t end, int slot) {
-      for (std::int64_t row = begin; row < end; ++row) {
-        W factor[columns];
-        const T* d_y = context.in<T>(1) + row * layout.n;
-        std::fill_n(factor, columns, v.sum(widened(d_y, row_buffer<T>(context, layout, slot), layout.n), layout.n));
-        for (std::int64_t i = 0; i < layout.n; i += columns)
-          finish(row * layout.n + i, factor, std::min(columns, layout.n - i));
-      }
-    });
-    return;
-  }
-  for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
-    const std::int64_t offset = outer * layout.n * layout.inner + first;
-    W total[columns], buffer[columns];
-    std::fill_n(total, count, W(0));
-    for (std::int64_t i = 0; i < layout.n; ++i)
-      v.add(total, widened(context.in<T>(1) + offset + i * layout.inner, buffer, count), total, count);
-    for (std::int64_t i = 0; i < layout.n; ++i) finish(offset + i * layout.inner, total, count);
-  });
-}
-
-Values log_softmax_backward_plain(const Plain& p) {
-  const int axis = static_cast<int>(p.attributes.integer("axis"));
-  return p.in[1] - exp(p.in[0]) * sum(p.in[1], {.axes = {axis}, .keep = true});
-}
-
-// --- logsumexp: y = m + log sum_j exp(x_j - m) ---
-
-std::vector<TensorType> logsumexp_infer(const OpView& view) {
-  expect_float(view, 0);
-  TensorType type = view.type(0);
-  const int axis = axis_of(view);
-  if (view.attributes.flag("keep")) type.shape[axis] = 1;
-  else type.shape.erase(axis);
-  return {type};
-}
-
-std::vector<BatchState> logsumexp_batch(const OpView& view, std::span<const BatchState> in) {
-  if (!in[0].in_shape()) return {in[0].kind == BatchState::Kind::free ? BatchState{} : BatchState::mixed()};
-  const int axis = axis_of(view);
-  if (in[0].axis == axis) return {BatchState::mixed()};
-  const bool moves = in[0].axis > axis && !view.attributes.flag("keep");
-  return {moves ? in[0].moved_to(in[0].axis - 1) : in[0]};
-}
-
-template <class T>
-void logsumexp_kernel(KernelContext& context) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const Layout layout(context);
-  if (layout.inner == 1) {
-    for_row_tiles(layout.outer, layout.n, [&](std::int64_t begin, std::int64_t end, int slot) {
-      for (std::int64_t row = begin; row < end; ++row) {
-        const T* in = context.in<T>(0) + row * layout.n;
-        const W* x = widened(in, row_buffer<T>(context, layout, slot), layout.n);
-        const W highest = finite_or_zero(v.max(x, layout.n));
-        context.out<T>(0)[row] = T(static_cast<W>(std::log(sum_exp(x, highest, layout.n)) + highest));
-      }
-    });
-    return;
-  }
-  for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
-    W highest[columns], total[columns];
-    column_sums(context.in<T>(0) + outer * layout.n * layout.inner + first, layout, count, highest, total, true);
-    T* out = context.out<T>(0) + outer * layout.inner + first;
-    v.log(total, total, count);
-    W* y = wide_target(out, total);
-    v.add(total, highest, y, count);
-    store(y, out, count);
-  });
-}
-
-Values logsumexp_plain(const Plain& p) {
-  const int axis = static_cast<int>(p.attributes.integer("axis"));
-  const Value highest = stop_gradient(max(p.in[0], {.axes = {axis}, .keep = true}));
-  const Value shift = where(isfinite(highest), highest, 0.0);
-  return reshape(shift + log(sum(exp(p.in[0] - shift), {.axes = {axis}, .keep = true})), p.out[0].shape);
-}
-
-// d_x = d_y exp(x - y)
-void logsumexp_backward(Backward& b) {
-  Shape kept = b.in(0).shape();
-  kept[normalize_axis(b.attributes().integer("axis"), kept.rank())] = 1;
-  b.input(0, reshape(b.cotangent(0), kept) * exp(b.in(0) - reshape(b.out(0), kept)));
-}
-
-using Run = void (*)(KernelContext&);
-std::vector<Kernel> row_kernels(Run run_f32, Run run_f64, Run run_bf16, Run run_f16) {
-  return {{.dtype = f32, .run = run_f32},
-          {.dtype = f64, .run = run_f64},
-          {.dtype = bf16, .run = run_bf16, .workspace = row_buffers<bfloat16>},
-          {.dtype = f16, .run = run_f16, .workspace = row_buffers<float16>}};
-}
-
-Attributes at(std::int64_t axis) { return {{"axis", axis}}; }
-Attributes kept_at(std::int64_t axis) { return {{"axis", axis}, {"keep", true}}; }
-
-// Along the last axis, along others (more columns than a block too), one element, extremes.
-std::vector<Sample> axis_samples(int operands) {
-  std::vector<Sample> samples;
-  const auto add = [&](const SampleInput& input, std::int64_t axis, bool gradient) {
-    samples.push_back({std::vector<SampleInput>(static_cast<std::size_t>(operands), input), at(axis), gradient});
-  };
-  add(sample::normal({3, 5}).batched(0), 1, true);
-  add(sample::normal({2, 3, 4}).batched(1), 0, true);
-  add(sample::normal({2, 3, 4}).batched(0), -2, true);
-  add(sample::normal({4, 3}).batched(0), 0, true);
-  add(sample::normal({6}), 0, true);
-  add(sample::normal({3, 1}), 1, true);
-  add(sample::normal({70, 131}).batched(0), 1, false);
-  add(sample::normal({3, 2100}).batched(0), 1, false);
-  add(sample::normal({2, 9, 300}).batched(2), 1, false);
-  return samples;
-}
-
-const std::vector<BadSample> bad_axis = {{{{i64, {3}}}, at(0), "floating type"},
-                                         {{{f32, {3, 4}}}, at(2), "axis"},
-                                         {{{f32, {}}}, at(-1), "axis"}};
-const std::vector<BadSample> bad_cotangent = {{{{f32, {3}}, {f32, {4}}}, at(0), "cotangent"},
-                                              {{{f32, {3}}, {f64, {3}}}, at(0), "one dtype"}};
-
 }  // namespace
-
-const OpDef& softmax_op() {
-  static const OpDef op{
-      .name = "softmax",
-      .law = "y_i = exp(x_i - m) / sum_j exp(x_j - m), m = max_j x_j, along `axis`",
-      .infer = along_axis,
-      .batch = apart_from_axis,
-      .backward =
-          [](Backward& b) {
-            b.input(0, build(softmax_backward_op(), {b.out(0), b.cotangent(0)}, b.attributes()));
-          },
-      .plain = softmax_plain,
-      .traits = {.in_place = {{0, 0}}},
-      .kernels = row_kernels(softmax_kernel<float>, softmax_kernel<double>, softmax_kernel<bfloat16>,
-                             softmax_kernel<float16>),
-      .samples = axis_samples(1),
-      .bad_samples = bad_axis,
-  };
-  return op;
-}
 
 const OpDef& softmax_backward_op() {
   static const OpDef op{
@@ -419,76 +155,12 @@ const OpDef& softmax_backward_op() {
       .kernels = row_kernels(softmax_backward_kernel<float>, softmax_backward_kernel<double>,
                              softmax_backward_kernel<bfloat16>, softmax_backward_kernel<float16>),
       .samples = axis_samples(2),
-      .bad_samples = bad_cotangent,
-  };
-  return op;
-}
-
-const OpDef& log_softmax_op() {
-  static const OpDef op{
-      .name = "log_softmax",
-      .law = "y_i = x_i - m - log sum_j exp(x_j - m), m = max_j x_j, along `axis`",
-      .infer = along_axis,
-      .batch = apart_from_axis,
-      .backward =
-          [](Backward& b) {
-            b.input(0, build(log_softmax_backward_op(), {b.out(0), b.cotangent(0)}, b.attributes()));
-          },
-      .plain = log_softmax_plain,
-      .traits = {.in_place = {{0, 0}}},
-      .kernels = row_kernels(log_softmax_kernel<float>, log_softmax_kernel<double>, log_softmax_kernel<bfloat16>,
-                             log_softmax_kernel<float16>),
-      .samples = axis_samples(1),
-      .bad_samples = bad_axis,
-  };
-  return op;
-}
-
-const OpDef& log_softmax_backward_op() {
-  static const OpDef op{
-      .name = "log_softmax_backward",
-      .law = "d_x = d_y - exp(y) sum(d_y) along `axis`",
-      .outputs = {"d_x"},
-      .least_inputs = 2,
-      .most_inputs = 2,
-      .infer = along_axis,
-      .batch = apart_from_axis,
-      .plain = log_softmax_backward_plain,
-      .kernels = row_kernels(log_softmax_backward_kernel<float>, log_softmax_backward_kernel<double>,
-                             log_softmax_backward_kernel<bfloat16>, log_softmax_backward_kernel<float16>),
-      .samples = axis_samples(2),
-      .bad_samples = bad_cotangent,
-  };
-  return op;
-}
-
-const OpDef& logsumexp_op() {
-  static const OpDef op{
-      .name = "logsumexp",
-      .law = "y = m + log sum_j exp(x_j - m), m = max_j x_j, along `axis`",
-      .infer = logsumexp_infer,
-      .batch = logsumexp_batch,
-      .backward = logsumexp_backward,
-      .plain = logsumexp_plain,
-      .kernels = row_kernels(logsumexp_kernel<float>, logsumexp_kernel<double>, logsumexp_kernel<bfloat16>,
-                             logsumexp_kernel<float16>),
-      .samples = {{{sample::normal({3, 5}).batched(0)}, kept_at(1)},
-                  {{sample::normal({3, 5}).batched(0)}, at(-1)},
-                  {{sample::normal({2, 3, 4}).batched(2)}, at(1)},
-                  {{sample::normal({4, 3}).batched(0)}, kept_at(0)},
-                  {{sample::normal({6})}, at(0)},
-                  {{sample::normal({2, 9, 300}).batched(0)}, at(1), false},
-                  {{sample::normal({5, 2100}).batched(0)}, at(1), false}},
-      .bad_samples = bad_axis,
+      .bad_samples = bad_cotangent(),
   };
   return op;
 }
 
 Value softmax(const Arg& x, int axis) { return build(softmax_op(), {x}, at(axis)); }
-Value log_softmax(const Arg& x, int axis) { return build(log_softmax_op(), {x}, at(axis)); }
-Value logsumexp(const Arg& x, LogSumExpOptions options) {
-  return build(logsumexp_op(), {x}, options.keep ? kept_at(options.axis) : at(options.axis));
-}
 
 void register_softmax() {
   registry().add(softmax_op());

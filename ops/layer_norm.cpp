@@ -24,8 +24,8 @@ Shape last_axes(const Shape& shape, int axes) {
 }
 
 // The normalised axes as axis numbers from the end: -axes, ..., -1.
-std::vector<int> normalised(int axes) {
-  std::vector<int> list(static_cast<std::size_t>(axes));
+std::vector<std::int64_t> normalised(int axes) {
+  std::vector<std::int64_t> list(static_cast<std::size_t>(axes));
   std::iota(list.begin(), list.end(), -axes);
   return list;
 }
@@ -108,7 +108,7 @@ void layer_norm_kernel(KernelContext& context) {
 
 Values layer_norm_plain(const Plain& p) {
   const DType dtype = p.in[0].dtype();
-  const std::vector<int> axes = normalised(axes_of(p.attributes));
+  const std::vector<std::int64_t> axes = normalised(axes_of(p.attributes));
   const Value x = cast(p.in[0], wide(dtype));
   const Value m = mean(x, {.axes = axes, .keep = true});
   const Value rstd = rsqrt(mean(square(x - m), {.axes = axes, .keep = true}) + p.attributes.number("eps"));
@@ -234,7 +234,7 @@ void layer_norm_backward_kernel(KernelContext& context) {
 Values layer_norm_backward_plain(const Plain& p) {
   const DType dtype = p.in[1].dtype();
   const int axes = axes_of(p.attributes);
-  const std::vector<int> last = normalised(axes);
+  const std::vector<std::int64_t> last = normalised(axes);
   const Value d_y = cast(p.in[0], wide(dtype)), x = cast(p.in[1], wide(dtype)), &m = p.in[2], &rstd = p.in[3];
   const Value h = (x - m) * rstd;
   const bool weighted = p.in.size() > 4 && !p.in[4].absent();

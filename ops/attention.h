@@ -1,0 +1,76 @@
+// Scaled dot-product attention (Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1), block-wise: no buffer
+// grows with time_q x time_k, forward or backward.
+//
+// Layout: q [batch, time_q, heads, width], k [batch, time_k, kv_heads, width], v [batch, time_k, kv_heads, value_width];
+// so a model writes q = reshape(matmul(x, w), {batch, time, heads, width}) and transposes nothing. Head h reads kv head
+// h / (heads / kv_heads) (Ainslie et al. 2023, "GQA").
+#pragma once
+
+#include <weft/graph/graph.h>
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+
+namespace weft {
+
+/// What a score modifier works with; everything broadcasts to [batch, heads, time_q, time_k].
+struct AttentionScore {
+  Value score;                     ///< after scale, clip and soft cap, before bias and masks
+  Value batch, head, query, key;  ///< indices, i64: [batch, 1, 1, 1], [heads, 1, 1], [time_q, 1], [time_k]
+};
+using ScoreModifier = std::function<Value(const AttentionScore&)>;
+
+/// The score of query i and key j is s = scale <q_i, k_j> / temperature, then clip, soft cap, `score`, + bias, masks.
+struct AttentionOptions {
+  /// Query i sees keys j <= i + offset.
+  bool causal = false;
+  /// Position of the first query among the keys; time_k - time_q if not given: the last query sees every key.
+  std::optional<std::int64_t> offset = {};
+  /// > 0: |i + offset - j| < window.
+  std::int64_t window = 0;
+  /// Added to the scores; of q's dtype, broadcast to [batch, heads, time_q, time_k]; differentiated.
+  Value bias = {};
+  /// bool, true: may attend; broadcast to [batch, heads, time_q, time_k].
+  Value mask = {};
+  /// i32 or i64, [batch] or []: example b has keys j < lengths[b] only. Read when the program runs.
+  Value lengths = {};
+  /// i32 or i64, [batch] or []: the offset, read when the program runs (the length of a cache).
+  Value start = {};
+  /// 1 / sqrt(width) if not given; > 0.
+  std::optional<double> scale = {};
+  double temperature = 1;
+  /// > 0: s becomes soft_cap tanh(s / soft_cap) (Gemma team 2024, "Gemma 2", section 2).
+  double soft_cap = 0;
+  /// > 0: s is limited to [-clip, clip]. Runs as the plain definition.
+  double clip = 0;
+  /// Score of what the masks forbid. -inf: a query without keys gives zeros, with zero gradients. A finite fill
+  /// follows the plain formula, and runs as the plain definition.
+  double fill = -std::numeric_limits<double>::infinity();
+  /// Weights are dropped with this probability and the rest divided by 1 - dropout; only while training.
+  double dropout = 0;
+  /// Random stream of the dropout: row (batch heads + head) time_q + query of the full batch, column key. A fresh one
+  /// if not given.
+  std::optional<std::int64_t> stream = {};
+  /// Any change of the scores, as nodes. Runs as the plain definition.
+  ScoreModifier score = {};
+};
+
+/// y [batch, time_q, heads, value_width] = softmax(s) v over the keys.
+Value attention(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options = {});
+
+/// {y, logsumexp}: logsumexp [batch, heads, time_q], f32 (f64 for f64), is log(sum_j exp(s_ij)); -inf without keys.
+Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options = {});
+
+/// The weights softmax(s) [batch, heads, time_q, time_k], before dropout. A buffer of that size, unlike attention().
+Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options = {});
+
+/// A mask [batch, 1, 1, time] for `AttentionOptions::mask` from tokens [batch, time]: true where token != pad_id.
+Value padding_mask(const Arg& tokens, std::int64_t pad_id);
+
+const OpDef& attention_op();
+const OpDef& attention_backward_op();
+void register_attention();
+
+}  // namespace weft

@@ -30,6 +30,15 @@ void fill_rows(const Rows<A>& x, std::int64_t rows, std::int64_t width, A value)
   for (std::int64_t r = 0; r < rows; ++r) std::fill_n(x[r], width, value);
 }
 
+// c (+)= op(a) op(b) on this thread.
+template <class A>
+void tile_product(bool trans_a, bool trans_b, std::int64_t m, std::int64_t n, std::int64_t k, const A* a,
+                  std::int64_t lda, const A* b, std::int64_t ldb, A* c, std::int64_t ldc, bool add) {
+  gemm_tile(Gemm{.trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc,
+                 .beta = add ? 1.0 : 0.0},
+            a, b, c);
+}
+
 // --- forward: y_i = sum_j p_ij keep_ij v_j, p_ij = exp(s_ij - logsumexp_i) -------------------------------------------
 
 template <class T>
@@ -78,9 +87,13 @@ struct ForwardRow {
       return;
     }
     const A sum = simd.exp_sum(x + first, factor, top, x + first, n);
-    const A shrink = std::exp(scratch.top[r] - top);
-    scratch.sum[r] = scratch.sum[r] * shrink + sum;
-    if (shrink != 1) simd.scale(y, shrink, y, scores.value_width);
+    if (const A before = scratch.top[r]; before == top || before == -scores.infinity) {
+      scratch.sum[r] += sum;
+    } else {
+      const A shrink = std::exp(before - top);
+      scratch.sum[r] = scratch.sum[r] * shrink + sum;
+      simd.scale(y, shrink, y, scores.value_width);
+    }
     scratch.top[r] = top;
     if (scores.dropout > 0) {
       scores.keep(b, h, i0 + r, j + first, n, scratch.keep);
@@ -98,21 +111,23 @@ void forward_block(const AttentionScores<T>& s, const ForwardScratch<T>& scratch
   T* y_rows = y_out + ((b * s.time_q + i0) * s.heads + h) * s.value_width;
   Rows<A> y{scratch.y, s.value_width};
   if constexpr (!is_narrow<T>) y = {y_rows, s.y_stride()};
-  fill_rows(y, rows, s.value_width, A(0));
   std::fill_n(scratch.top, rows, -s.infinity);
   std::fill_n(scratch.sum, rows, A(0));
 
   const ForwardRow<T> row{s, scratch, b, h, i0};
   const KeyRange seen = s.keys(b, i0, rows);
+  bool empty = true;
   for (std::int64_t j0 = seen.lo / block * block; j0 < seen.hi; j0 += block) {
     const std::int64_t j = std::max(j0, seen.lo), cols = std::min(j0 + block, seen.hi) - j;
     const auto k = wide_rows(s.k_row(b, kv, j), s.k_stride(), cols, s.width, scratch.k);
     const auto v = wide_rows(s.v_row(b, kv, j), s.v_stride(), cols, s.value_width, scratch.v);
-    gemm_tile<A>(false, true, rows, cols, s.width, q.data, q.stride, k.data, k.stride, scratch.scores, block, false);
+    tile_product<A>(false, true, rows, cols, s.width, q.data, q.stride, k.data, k.stride, scratch.scores, block, false);
     for (std::int64_t r = 0; r < rows; ++r) row(r, j, cols, scratch.scores + r * block, y[r]);
-    gemm_tile<A>(false, false, rows, s.value_width, cols, scratch.scores, block, v.data, v.stride, y.data, y.stride,
-                 true);
+    tile_product<A>(false, false, rows, s.value_width, cols, scratch.scores, block, v.data, v.stride, y.data, y.stride,
+                 !empty);
+    empty = false;
   }
+  if (empty) fill_rows(y, rows, s.value_width, A(0));
 
   for (std::int64_t r = 0; r < rows; ++r) {
     const A sum = scratch.sum[r];
@@ -276,18 +291,18 @@ struct BackwardRun {
           const auto v = wide_rows(s.v_row(t.b, kv, j), s.v_stride(), cols, s.value_width, w.v);
           const auto dy = wide_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
           inner_products(t, h, i, rows, dy, w.y, w.inner);
-          gemm_tile<A>(false, true, rows, cols, s.width, q.data, q.stride, k.data, k.stride, w.weights, block, false);
-          gemm_tile<A>(false, true, rows, cols, s.value_width, dy.data, dy.stride, v.data, v.stride, w.d_scores,
+          tile_product<A>(false, true, rows, cols, s.width, q.data, q.stride, k.data, k.stride, w.weights, block, false);
+          tile_product<A>(false, true, rows, cols, s.value_width, dy.data, dy.stride, v.data, v.stride, w.d_scores,
                        block, false);
           for (std::int64_t r = 0; r < rows; ++r) row(w, t.b, h, i + r, r, j, cols);
           if (t.keys) {
-            gemm_tile<A>(true, false, cols, s.value_width, rows, s.dropout > 0 ? w.dropped : w.weights, block,
+            tile_product<A>(true, false, cols, s.value_width, rows, s.dropout > 0 ? w.dropped : w.weights, block,
                          dy.data, dy.stride, dv[j - t.j0], dv.stride, true);
-            gemm_tile<A>(true, false, cols, s.width, rows, w.d_scores, block, q.data, q.stride, dk[j - t.j0],
+            tile_product<A>(true, false, cols, s.width, rows, w.d_scores, block, q.data, q.stride, dk[j - t.j0],
                          dk.stride, true);
           }
           if (t.queries)
-            gemm_tile<A>(false, false, rows, s.width, cols, w.d_scores, block, k.data, k.stride,
+            tile_product<A>(false, false, rows, s.width, cols, w.d_scores, block, k.data, k.stride,
                          dq[i - t.i0] + (h - t.h0) * dq_head, dq.stride, true);
         }
 

@@ -1,10 +1,12 @@
 #include <weft/ops/attention_plain.h>
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/build.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/dropout.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
-#include <weft/ops/pointwise.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/unary.h>
 
 #include <cmath>
 
@@ -115,7 +117,8 @@ Scores scores_of(const Value& q, const Value& k, const AttentionMasks& masks, co
 }
 
 Value dropped(const Value& x, const AttentionLaw& law) {
-  return law.dropout > 0 ? dropout(x, {.probability = law.dropout, .stream = law.stream}) : x;
+  if (law.dropout == 0) return x;
+  return build(dropout_op(), {x}, {{"p", law.dropout}, {"stream", law.stream}});
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ Rows<const Wide<T>> wide_rows(const T* x, std::int64_t stride, std::int64_t rows
   if constexpr (!is_narrow<T>) {
     return {x, stride};
   } else {
-    for (std::int64_t r = 0; r < rows; ++r) widen(x + r * stride, buffer + r * width, width);
+    for (std::int64_t r = 0; r < rows; ++r) widened(x + r * stride, buffer + r * width, width);
     return {buffer, width};
   }
 }

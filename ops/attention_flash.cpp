@@ -182,7 +182,7 @@ struct BackwardScratch {
     dropped = carver.take<A>(s.dropout > 0 ? m * n : 0);
     keep = carver.take<A>(s.dropout > 0 ? n : 0);
     slope = carver.take<A>(s.soft_cap > 0 ? n : 0);
-    inner = carver.take<A>(m);
+    inner = carver.take<A>(s.group() * s.time_q);
     q = carver.take<A>(converts ? m * s.width : 0);
     k = carver.take<A>(converts ? n * s.width : 0);
     v = carver.take<A>(converts ? n * s.value_width : 0);
@@ -198,20 +198,39 @@ struct BackwardScratch {
 // tasks do seven.
 bool whole_heads(const AttentionShape& s) { return s.batch * s.kv_heads >= 8 || s.q_blocks() * s.k_blocks() == 1; }
 
+// One number for each row, in T or in the type T is computed in.
+template <class T>
+class RowScalars {
+ public:
+  RowScalars(KernelContext& context, int operand) {
+    if (!context.has(operand)) return;
+    if (context.type(operand).dtype == dtype_of<T>) narrow_ = context.in<T>(operand);
+    else wide_ = context.in<Wide<T>>(operand);
+  }
+  explicit operator bool() const { return narrow_ != nullptr || wide_ != nullptr; }
+  Wide<T> operator[](std::int64_t row) const {
+    return narrow_ != nullptr ? static_cast<Wide<T>>(narrow_[row]) : wide_[row];
+  }
+
+ private:
+  const T* narrow_ = nullptr;
+  const Wide<T>* wide_ = nullptr;
+};
+
 template <class T>
 struct BackwardRun {
   using A = Wide<T>;
   const AttentionScores<T> s;
   const T *y, *d_y;
-  const A *logsumexp, *d_logsumexp;
+  const RowScalars<T> logsumexp, d_logsumexp;
   T *d_q, *d_k, *d_v;
 
   explicit BackwardRun(KernelContext& context)
       : s(context),
         y(context.in<T>(AttentionIn::y)),
         d_y(context.in<T>(AttentionIn::d_y)),
-        logsumexp(context.in<A>(AttentionIn::logsumexp)),
-        d_logsumexp(context.in<A>(AttentionIn::d_logsumexp)),
+        logsumexp(context, AttentionIn::logsumexp),
+        d_logsumexp(context, AttentionIn::d_logsumexp),
         d_q(context.out<T>(0)),
         d_k(context.out<T>(1)),
         d_v(context.out<T>(2)) {}
@@ -220,19 +239,21 @@ struct BackwardRun {
     return ((b * s.time_q + i) * s.heads + h) * s.value_width;
   }
 
-  // inner_i for `rows` queries from i0; `row` holds one converted row of y.
-  void inner_products(const BackwardTask& t, std::int64_t h, std::int64_t i0, std::int64_t rows,
-                      const Rows<const A>& d_y_rows, A* row, A* inner) const {
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const auto y_row = wide_rows(y + y_at(t.b, h, i0 + r), 0, 1, s.value_width, row);
-      inner[r] = s.simd.dot(y_row.data, d_y_rows[r], s.value_width);
-      if (d_logsumexp != nullptr) inner[r] -= d_logsumexp[s.row_index(t.b, h, i0 + r)];
-    }
+  // inner_i of the task's queries, head by head.
+  void inner_products(const BackwardTask& t, const BackwardScratch<T>& w) const {
+    A* inner = w.inner;
+    for (std::int64_t h = t.h0; h < t.h1; ++h)
+      for (std::int64_t i = t.i0; i < t.i1; ++i, ++inner) {
+        const std::int64_t at = y_at(t.b, h, i);
+        *inner = s.simd.dot(widened(y + at, w.y, s.value_width), widened(d_y + at, w.d_y, s.value_width),
+                            s.value_width);
+        if (d_logsumexp) *inner -= d_logsumexp[s.row_index(t.b, h, i)];
+      }
   }
 
   // Products in weights[r] and d_y v^T in d_scores[r] become p keep (in `dropped`) and d_s times the scale.
-  void row(const BackwardScratch<T>& w, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t r, std::int64_t j,
-           std::int64_t cols) const {
+  void row(const BackwardScratch<T>& w, A inner, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t r,
+           std::int64_t j, std::int64_t cols) const {
     const std::int64_t at = r * s.k_rows();
     A *p = w.weights + at, *d_s = w.d_scores + at, *p_keep = s.dropout > 0 ? w.dropped + at : p;
     const KeyRange seen = s.keys(b, i);
@@ -253,7 +274,7 @@ struct BackwardRun {
       s.simd.multiply(p + first, w.keep, p_keep + first, n);
       s.simd.multiply(d_s + first, w.keep, d_s + first, n);
     }
-    s.simd.softmax_grad(p + first, d_s + first, w.inner[r], static_cast<A>(s.scale), d_s + first, n);
+    s.simd.softmax_grad(p + first, d_s + first, inner, static_cast<A>(s.scale), d_s + first, n);
     if (s.soft_cap > 0) s.simd.multiply(d_s + first, w.slope, d_s + first, n);
   }
 
@@ -279,6 +300,7 @@ struct BackwardRun {
       fill_rows(dv, t.j1 - t.j0, s.value_width, A(0));
     }
 
+    inner_products(t, w);
     for (std::int64_t j0 = t.j0; j0 < t.j1; j0 += block)
       for (std::int64_t h = t.h0; h < t.h1; ++h)
         for (std::int64_t i = t.i0; i < t.i1; i += s.q_rows()) {
@@ -290,11 +312,11 @@ struct BackwardRun {
           const auto k = wide_rows(s.k_row(t.b, kv, j), s.k_stride(), cols, s.width, w.k);
           const auto v = wide_rows(s.v_row(t.b, kv, j), s.v_stride(), cols, s.value_width, w.v);
           const auto dy = wide_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
-          inner_products(t, h, i, rows, dy, w.y, w.inner);
+          const A* inner = w.inner + (h - t.h0) * (t.i1 - t.i0) + i - t.i0;
           tile_product<A>(false, true, rows, cols, s.width, q.data, q.stride, k.data, k.stride, w.weights, block, false);
           tile_product<A>(false, true, rows, cols, s.value_width, dy.data, dy.stride, v.data, v.stride, w.d_scores,
                        block, false);
-          for (std::int64_t r = 0; r < rows; ++r) row(w, t.b, h, i + r, r, j, cols);
+          for (std::int64_t r = 0; r < rows; ++r) row(w, inner[r], t.b, h, i + r, r, j, cols);
           if (t.keys) {
             tile_product<A>(true, false, cols, s.value_width, rows, s.dropout > 0 ? w.dropped : w.weights, block,
                          dy.data, dy.stride, dv[j - t.j0], dv.stride, true);

@@ -1,0 +1,13 @@
+// Dropout as a module: nothing outside training, as torch.nn.Dropout.
+#pragma once
+
+#include <weft/ops/dropout.h>
+
+namespace weft::nn {
+
+struct Dropout {
+  double p = 0;  ///< 0 <= p < 1; each call drops anew
+  Value operator()(const Arg& x) const { return dropout(x, p); }
+};
+
+}  // namespace weft::nn

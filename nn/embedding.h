@@ -1,0 +1,42 @@
+// A table of vectors, as torch.nn.Embedding.
+#pragma once
+
+#include <weft/ops/embedding.h>
+
+#include <optional>
+#include <source_location>
+#include <string>
+
+namespace weft::nn {
+
+struct EmbeddingConfig {
+  std::int64_t count = 0, width = 0;
+  DType dtype = f32;
+  Initializer init = init::normal(0, 1);
+  std::optional<std::int64_t> padding_index = {};  ///< its row gets no gradient
+};
+
+/// Parameter NAME/weight [count, width].
+struct Embedding {
+  std::string name;
+  std::optional<std::int64_t> padding_index;
+  Value weight;
+
+  Embedding() = default;
+  Embedding(Graph graph, std::string path, const EmbeddingConfig& config,
+            std::source_location where = std::source_location::current())
+      : name(std::move(path)), padding_index(config.padding_index) {
+    WEFT_CHECK(config.count > 0 && config.width > 0, "Embedding '{}' ({}) needs positive sizes, got count {} and width {}",
+               name, str(where), config.count, config.width);
+    const auto scope = graph.scope(name, where);
+    weight = graph.parameter("weight", {config.dtype, {config.count, config.width}}, config.init);
+  }
+
+  /// ids [..] -> [.., width]
+  Value operator()(const Arg& ids) const {
+    const auto scope = weight.graph().scope(name, ids.where());
+    return embedding(weight, ids, {.padding_index = padding_index});
+  }
+};
+
+}  // namespace weft::nn

@@ -49,7 +49,7 @@ Value Gpt::operator()(const Arg& ids) const {
                          ""});
       return {graph.data(), {}};
     }
-    x = add(x, time == config.context ? positions.weight : slice(positions.weight, 0, 0, time));
+    x = add(x, time == config.context ? positions.weight : slice(positions.weight, {.axis = 0, .stop = time}));
     x = dropout(x);
   }
   for (const Block& block : blocks) x = block(x);

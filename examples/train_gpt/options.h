@@ -1,0 +1,39 @@
+// The flags of train_gpt.
+#pragma once
+
+#include "recipe.h"
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace train_gpt {
+
+struct Options {
+  Recipe recipe;
+  std::set<std::string> given;  ///< flags that stand on the command line, without dashes
+  std::string text, log, save, resume;
+  std::int64_t eval_every = 500;
+  std::int64_t stop_after = 0;  ///< 0: never
+  int threads = 0;
+  std::int64_t sample = 400;
+  std::string prompt = "\n";
+  double temperature = 0.8;
+};
+
+/// The options, or the exit code if the program is to end: after --help, or after a message on stderr.
+struct ParsedOptions {
+  std::optional<Options> options;
+  int exit_code = 0;
+};
+ParsedOptions parse_options(int argc, char** argv);
+
+/// The recipe under which to go on: the saved one, with what is given and may change. UserError: a flag that was given asks for what
+/// the save cannot be.
+Recipe merge_saved(const Options& options, const Recipe& saved);
+
+/// Fills in what depends on other fields, and checks how they fit. UserError.
+void settle(Recipe& recipe);
+
+}  // namespace train_gpt

@@ -1,0 +1,61 @@
+// A run: the model, its programs, and the loop around them.
+#pragma once
+
+#include "data.h"
+#include "options.h"
+
+#include <weft/graph/step.h>
+#include <weft/io/log.h>
+#include <weft/runtime/program.h>
+
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <string>
+
+namespace train_gpt {
+
+/// Set by SIGINT and SIGTERM: the loop saves and leaves after the step that runs.
+extern volatile std::sig_atomic_t stop_requested;
+
+/// What is built once: the forward graph and the two steps over it.
+struct Model {
+  weft::Value logits;
+  weft::Step training, evaluation;
+};
+Model build_model(const Recipe& recipe, std::int64_t vocabulary);
+
+class Trainer {
+ public:
+  /// Builds graph, plans, store and programs; reads the save if one is to be resumed. Nothing is written before it succeeds.
+  Trainer(const Options& options, Recipe recipe, Data data);
+
+  /// Trains to the end of the schedule, or until it is to stop.
+  void run();
+
+ private:
+  void print_start() const;
+  void train_one();
+  void leave(bool finished);
+  double evaluate();
+  void save() const;
+  void write_sample();
+  /// A JSON line, to stdout and the log. Those of single steps do not disturb a terminal, which has the progress bar.
+  void say(const std::string& line, bool on_terminal = true);
+  double seconds() const;
+
+  Options options_;
+  Recipe recipe_;
+  Data data_;
+  Model model_;
+  weft::Store store_;
+  weft::Program training_, evaluation_;
+  weft::TokenBatch batch_;
+  std::optional<weft::JsonLines> log_;
+  weft::ProgressBar progress_;
+  std::int64_t first_step_ = 0;  ///< of this process
+  std::size_t bytes_ = 0;        ///< of the store and of all programs
+  std::chrono::steady_clock::time_point started_;
+};
+
+}  // namespace train_gpt

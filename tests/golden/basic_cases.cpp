@@ -1,0 +1,54 @@
+#include "golden.h"
+
+#include <weft/ops/activation.h>
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/embedding.h>
+#include <weft/ops/layer_norm.h>
+#include <weft/ops/matmul.h>
+#include <weft/ops/movement.h>
+#include <weft/ops/reduce.h>
+#include <weft/ops/softmax.h>
+#include <weft/ops/unary.h>
+
+namespace golden {
+
+using namespace weft;
+
+Cases basic_cases() {
+  auto of_x = [](Value (*function)(const Arg&)) { return output([function](const Case& c) { return function(c.in("x")); }); };
+  auto softmax_over = [](int axis) { return output([axis](const Case& c) { return softmax(c.in("x"), axis); }); };
+  return {
+      {"linear", output([](const Case& c) { return linear(c.in("x"), c.in("w"), c.in("b")); })},
+      {"matmul_broadcast", output([](const Case& c) { return matmul(c.in("a"), c.in("b")); })},
+      // bqhd,bkhd->bhqk: heads before time, then a product with the second transposed.
+      {"einsum_bhqd", output([](const Case& c) {
+         return matmul(transpose(c.in("a"), 1, 2), transpose(c.in("b"), 1, 2), {.transpose_b = true});
+       })},
+      {"layer_norm", output([](const Case& c) { return layer_norm(c.in("x"), c.in("w"), c.in("b")); })},
+      {"layer_norm_2dims",
+       output([](const Case& c) { return layer_norm(c.in("x"), c.in("w"), c.in("b"), {.axes = 2, .eps = 1e-3}); })},
+      {"rms_norm", output([](const Case& c) {
+         const Value x = c.in("x");
+         return x * rsqrt(mean(square(x), {.axes = {-1}, .keep = true}) + 1e-6) * c.in("w");
+       })},
+      {"gelu_erf", of_x([](const Arg& x) { return gelu(x); })},
+      {"gelu_tanh", of_x([](const Arg& x) { return gelu_tanh(x); })},
+      {"silu", of_x(silu)},
+      {"tanh", of_x(tanh)},
+      {"sigmoid", of_x(sigmoid)},
+      {"softmax_axis0", softmax_over(0)},
+      {"softmax_axis1", softmax_over(1)},
+      {"softmax_axis-1", softmax_over(-1)},
+      {"log_softmax_big", output([](const Case& c) { return log_softmax(c.in("x")); })},
+      {"logsumexp", output([](const Case& c) { return logsumexp(c.in("x"), {.axis = 1}); })},
+      {"embedding_repeats", output([](const Case& c) { return embedding(c.in("w"), c.in("i"), {.padding_index = 2}); })},
+      {"max_reduce", output([](const Case& c) { return max(c.in("x"), {.axes = {-1}}); })},
+      {"where_mask", output([](const Case& c) { return softmax(where(c.in("m"), -1e9, c.in("x"))); })},
+      {"slice_cat", output([](const Case& c) {
+         const Value x = c.in("x");
+         return concatenate({slice(x, {.axis = 1, .start = 1, .stop = 3}), slice(x, {.axis = 1, .step = 2}), c.in("y")}, 1);
+       })},
+  };
+}
+
+}  // namespace golden

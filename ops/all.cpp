@@ -1,11 +1,20 @@
 #include <weft/ops/all.h>
 
 #include <weft/graph/registry.h>
+#include <weft/ops/activation.h>
 #include <weft/ops/adamw.h>
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/attention.h>
 #include <weft/ops/creation.h>
+#include <weft/ops/cross_entropy.h>
+#include <weft/ops/dropout.h>
+#include <weft/ops/embedding.h>
+#include <weft/ops/feed_forward.h>
+#include <weft/ops/layer_norm.h>
+#include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/softmax.h>
 #include <weft/ops/unary.h>
 #include <weft/runtime/copy.h>
 
@@ -14,11 +23,20 @@ namespace weft {
 void register_all() {
   static const bool once = [] {
     registry().add(copy_op());  // put in by lowering
+    register_activation();
     register_adamw();
     register_arithmetic();
+    register_attention();
     register_creation();
+    register_cross_entropy();
+    register_dropout();
+    register_embedding();
+    register_feed_forward();
+    register_layer_norm();
+    register_matmul();
     register_movement();
     register_reduce();
+    register_softmax();
     register_unary();
     return true;
   }();

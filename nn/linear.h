@@ -1,6 +1,7 @@
 // y = x weight^T + bias, as torch.nn.Linear.
 #pragma once
 
+#include <weft/graph/graph.h>
 #include <weft/ops/matmul.h>
 
 #include <cmath>

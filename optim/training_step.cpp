@@ -143,7 +143,7 @@ Step evaluation(const Loss& loss, const std::vector<Value>& fetches, std::source
   return step;
 }
 
-Step evaluation(const std::vector<Value>& fetches) {
+Step inference(const std::vector<Value>& fetches) {
   WEFT_CHECK(!fetches.empty(), "nothing to fetch");
   const Graph source = fetches.front().graph();
   source.check();

@@ -22,6 +22,6 @@ Step training_step(const Loss& loss, std::source_location where = std::source_lo
 Step evaluation(const Loss& loss, const std::vector<Value>& fetches = {},
                 std::source_location where = std::source_location::current());
 /// Without a loss: for generation.
-Step evaluation(const std::vector<Value>& fetches);
+Step inference(const std::vector<Value>& fetches);
 
 }  // namespace weft

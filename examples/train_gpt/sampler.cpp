@@ -12,7 +12,7 @@ namespace train_gpt {
 using weft::Tensor;
 
 Sampler::Sampler(const weft::Value& logits, weft::Store& store)
-    : logits_(logits), store_(&store), program_(weft::at_batch(weft::evaluation({logits}), 1), store) {}
+    : logits_(logits), store_(&store), program_(weft::at_batch(weft::inference({logits}), 1), store) {}
 
 std::vector<std::int32_t> Sampler::draw(std::span<const std::int32_t> prompt, std::int64_t count, double temperature) {
   const auto context = static_cast<std::size_t>(logits_.shape().extent(1));

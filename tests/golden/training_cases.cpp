@@ -82,7 +82,7 @@ std::string train_gpt(const Safetensors& file) {
   const Value targets = graph.input("targets", i64, {batch, time});
   const nn::Gpt model(graph, {.vocab = table.extent(0), .layers = layers, .heads = 4, .width = width, .context = context,
                               .dtype = f64});
-  const Schedule fed("fed", [](const Value& updates) { return updates.graph().input("rate", f64, {}); });
+  const Schedule fed("fed", [](const Value& updates) { return updates.graph().input("rate", f64, {}); });  // named under the scope "schedule"
   const Step step = training_step(cross_entropy(model(tokens), targets)) | clip_global_norm(1.0) |
                     optimize(adamw({.rate = fed, .beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1, .decay_rank = 2}));
   Store store(step);
@@ -102,7 +102,7 @@ std::string train_gpt(const Safetensors& file) {
       std::copy_n(row + 1, context, y.data<std::int64_t>() + b * context);
     }
     const Tensor rate = Tensor::scalar(file.tensors.at("in.lr").at(s));
-    const Result result = program.run({{"tokens", x}, {"targets", y}, {"rate", rate}});
+    const Result result = program.run({{"tokens", x}, {"targets", y}, {"schedule/rate", rate}});
     losses.data<double>()[s] = result.scalar("loss");
     norms.data<double>()[s] = result.scalar("grad_norm");
   }

@@ -1,17 +1,17 @@
-// The only way to a matrix product: C = alpha op(A) op(B) + beta C, row-major, op transposes if told.
+// The only way to a matrix product: C = alpha op(A) op(B) + beta C, row-major; op may transpose.
 //
-//   gemm(Gemm{.m = rows, .n = out, .k = in, .trans_b = true}, x, weight, y, workspace);
+//   gemm(Gemm{.trans_b = true, .m = rows, .n = out, .k = in}, x, weight, y, workspace);
 //
-// | elements of A, B | of C      | computed by                                                          |
-// | f32              | f32       | oneDNN; OpenBLAS where A is transposed                               |
-// | f64              | f64       | OpenBLAS                                                             |
-// | bf16             | bf16, f32 | oneDNN where the processor has bf16 products, else as f16            |
-// | f16              | f16, f32  | panels widened to f32 in the workspace, f32 products and sums        |
+//   A, B   C           computed by
+//   f32    f32         oneDNN; OpenBLAS where A is transposed
+//   f64    f64         OpenBLAS, through xtensor-blas
+//   bf16   bf16, f32   oneDNN where the processor has bf16 products, else as f16
+//   f16    f16, f32    panels widened to f32 in the workspace, f32 products and sums
 //
-// C is cut into tiles by its SHAPE, and each tile is one single-threaded product with its whole k, so
-// the bits depend on the description alone: not on the number of threads, not on where the data lies.
-// An epilogue runs on each tile while it is in cache. Where the library is built with WEFT_PLAIN_GEMM
-// (ThreadSanitizer) all products are plain_gemm's.
+// C is cut into tiles by its SHAPE, and each tile is one single-threaded product with its whole k,
+// so the bits depend on the description alone: not on the number of threads, not on where the data
+// lies. An epilogue runs on each tile while it is in cache. Where the library is built with
+// WEFT_PLAIN_GEMM (ThreadSanitizer) all products are plain_gemm's.
 #pragma once
 
 #include <weft/graph/dtype.h>
@@ -25,15 +25,15 @@ namespace weft {
 
 struct Gemm {
   bool trans_a = false, trans_b = false;
-  std::int64_t m = 0, n = 0, k = 0;  ///< C is (m, n), op(A) (m, k), op(B) (k, n)
-  std::int64_t lda = 0, ldb = 0, ldc = 0;  ///< elements from row to row as stored; 0: rows are packed
+  std::int64_t m = 0, n = 0, k = 0;        ///< C is (m, n), op(A) (m, k), op(B) (k, n)
+  std::int64_t lda = 0, ldb = 0, ldc = 0;  ///< elements from row to row; 0: packed
   double alpha = 1, beta = 0;              ///< with beta = 0, C is not read
   std::int64_t batch = 1;                  ///< so many products, at these distances in elements
   std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;  ///< 0 for A or B: the same for all
 };
 
-/// A finished part of C, `rows` x `columns` from (row, column) of product `batch`; c points to its first
-/// element and is of C's element type. `slot` is parallel_for's.
+/// A finished part of C, `rows` x `columns` from (row, column) of product `batch`; c points to its
+/// first element and is of C's element type. `slot` is parallel_for's.
 struct GemmTile {
   std::int64_t batch, row, column, rows, columns;
   void* c;
@@ -42,7 +42,7 @@ struct GemmTile {
 };
 using GemmEpilogue = FunctionRef<void(const GemmTile&)>;
 
-/// Bytes of the workspace that gemm needs with so many threads (0 for f32 and f64); 64-byte aligned.
+/// Bytes of the 64-byte aligned workspace that gemm needs with so many threads (0 for f32, f64).
 std::size_t gemm_workspace(const Gemm& g, DType input, DType output, int threads);
 
 /// The product, by parallel_for over tiles. Pointers are to elements of the stated types.
@@ -62,14 +62,16 @@ void gemm_tile(const Gemm& g, DType input, DType output, const void* a, const vo
                std::span<std::byte> workspace = {});
 
 template <class In, class Out>
-void gemm_tile(const Gemm& g, const In* a, const In* b, Out* c, std::span<std::byte> workspace = {}) {
+void gemm_tile(const Gemm& g, const In* a, const In* b, Out* c,
+               std::span<std::byte> workspace = {}) {
   gemm_tile(g, dtype_of<In>, dtype_of<Out>, a, b, c, workspace);
 }
 
 /// The plain definition and test oracle: every sum in double, in order of k, then rounded once.
 void plain_gemm(const Gemm& g, DType input, DType output, const void* a, const void* b, void* c);
 
-/// How C is cut: tiles of rows x columns (the last of each smaller). A function of m, n, k and batch alone.
+/// How C is cut: tiles of rows x columns, the last of each smaller. A function of the shape, the
+/// batch and trans_a alone.
 struct GemmCut {
   std::int64_t rows, columns;
 };

@@ -1,6 +1,7 @@
 // oneDNN's matrix products behind one door, for its versions 2 and 3. Row-major; C(m, n) =
-// alpha op(A) op(B) + beta C, where op transposes if told; C is not read when beta is 0. Called inside a
-// body of parallel_for, a product runs on the calling thread. For gemm.cpp; everybody else calls gemm().
+// alpha op(A) op(B) + beta C, where op transposes if told; C is not read when beta is 0. Called
+// inside a body of parallel_for, a product runs on the calling thread. For gemm.cpp; everybody else
+// calls gemm().
 #pragma once
 
 #include <weft/graph/dtype.h>
@@ -19,11 +20,13 @@ struct Product {
 /// f32, through oneDNN's BLAS-like call.
 void sgemm(const Product& p, const float* a, const float* b, float* c);
 
-/// True where the processor multiplies bf16 by itself (AVX512-BF16 or AMX), so that `matmul` is no emulation.
+/// True where the processor multiplies bf16 by itself (AVX512-BF16 or AMX), so that `matmul` is no
+/// emulation.
 bool has_bf16();
 
-/// `input` (bf16 or f32) products summed in f32 and rounded to `output` (bf16 or f32), through the matmul
-/// primitive. Each thread keeps the primitives that it has made: the first call with a shape is slow.
+/// `input` (bf16 or f32) products summed in f32 and rounded to `output` (bf16 or f32), through the
+/// matmul primitive. Each thread keeps the primitives that it has made: the first call with a shape
+/// is slow.
 void matmul(const Product& p, DType input, DType output, const void* a, const void* b, void* c);
 
 }  // namespace weft::onednn

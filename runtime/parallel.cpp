@@ -176,8 +176,8 @@ struct LibrariesSerial {
 void run_team(int team, Shares& shares, Body body) {
 #pragma omp parallel num_threads(team)
   {
-    // oneDNN plans its primitives for omp_get_max_threads(), which is not 1 inside a team by itself;
-    // and a team of one is no team to the libraries.
+    // oneDNN plans its primitives for omp_get_max_threads(), which is not 1 inside a team by
+    // itself; and a team of one is no team to the libraries.
     omp_set_num_threads(1);
     shares.work(body, omp_get_thread_num());
   }

@@ -11,7 +11,8 @@
 // - An exception from a body reaches the caller; tiles not yet begun are then left out.
 // - Nothing is allocated.
 //
-// OpenMP by default; with WEFT_PARALLEL_STD a pool of std::threads (ThreadSanitizer understands it).
+// OpenMP by default; with WEFT_PARALLEL_STD a pool of std::threads (ThreadSanitizer understands
+// it).
 #pragma once
 
 #include <weft/runtime/function_ref.h>

@@ -30,7 +30,8 @@ struct Row {
     if (column % 4 != 0 && n > 0) {
       std::uint32_t head[4];
       block(static_cast<std::uint32_t>(column / 4), head);
-      const std::int64_t count = std::min<std::int64_t>(n, static_cast<std::int64_t>(4 - column % 4));
+      const std::int64_t count =
+          std::min<std::int64_t>(n, static_cast<std::int64_t>(4 - column % 4));
       std::copy_n(head + column % 4, count, out);
       out += count;
       n -= count;
@@ -101,15 +102,17 @@ double ratio(const double (&numerator)[N], const double (&denominator)[N], doubl
 }
 
 template <class T>
-void keep_scale(T* out, double p, T value, std::int64_t n, std::uint32_t first_column, const Row& row) {
+void keep_scale(T* out, double p, T value, std::int64_t n, std::uint32_t first_column,
+                const Row& row) {
   const std::uint64_t threshold = drop_threshold(p);
   if (threshold > 0xFFFFFFFFULL) {
     std::fill_n(out, n, T(0));
     return;
   }
-  row.pieces(n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-    simd<T>().keep_scale(words, static_cast<std::uint32_t>(threshold), value, out + at, count);
-  });
+  row.pieces(
+      n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+        simd<T>().keep_scale(words, static_cast<std::uint32_t>(threshold), value, out + at, count);
+      });
 }
 
 }  // namespace
@@ -136,22 +139,22 @@ void philox_fill(std::uint32_t* out, std::int64_t n, std::uint32_t row, RandomKe
 
 void uniform_fill(float* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                   std::uint32_t first_column) {
-  Row{row, key, runs}.pieces(
-      n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-        for (std::int64_t i = 0; i < count; ++i) {
-          out[at + i] = static_cast<float>(words[i] >> 8) * 0x1p-24F;
-        }
-      });
+  Row{row, key, runs}.pieces(n, first_column, 1,
+                             [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+                               for (std::int64_t i = 0; i < count; ++i) {
+                                 out[at + i] = static_cast<float>(words[i] >> 8) * 0x1p-24F;
+                               }
+                             });
 }
 
 void uniform_fill(double* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                   std::uint32_t first_column) {
-  Row{row, key, runs}.pieces(
-      n, first_column, 2, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-        for (std::int64_t i = 0; i < count; ++i) {
-          out[at + i] = static_cast<double>(wide(words, i) >> 11) * 0x1p-53;
-        }
-      });
+  Row{row, key, runs}.pieces(n, first_column, 2,
+                             [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+                               for (std::int64_t i = 0; i < count; ++i) {
+                                 out[at + i] = static_cast<double>(wide(words, i) >> 11) * 0x1p-53;
+                               }
+                             });
 }
 
 void normal_fill(float* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
@@ -188,10 +191,10 @@ double normal_quantile(double p) {
                                  3.9307895800092710610e+4,
                                  2.8729085735721942674e+4,
                                  5.2264952788528545610e+3};
-  static constexpr double c[] = {1.42343711074968357734,     4.63033784615654529590,
-                                 5.76949722146069140550,     3.64784832476320460504,
-                                 1.27045825245236838258,     2.41780725177450611770e-1,
-                                 2.27238449892691845833e-2,  7.74545014278341407640e-4};
+  static constexpr double c[] = {1.42343711074968357734,    4.63033784615654529590,
+                                 5.76949722146069140550,    3.64784832476320460504,
+                                 1.27045825245236838258,    2.41780725177450611770e-1,
+                                 2.27238449892691845833e-2, 7.74545014278341407640e-4};
   static constexpr double d[] = {1.0,
                                  2.05319162663775882187,
                                  1.67638483018380384940,
@@ -227,10 +230,11 @@ std::uint64_t drop_threshold(double p) {
 void keep_mask_fill(bool* out, double p, std::int64_t n, std::uint32_t row, RandomKey key,
                     std::uint64_t runs, std::uint32_t first_column) {
   const std::uint64_t threshold = drop_threshold(p);
-  Row{row, key, runs}.pieces(
-      n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-        for (std::int64_t i = 0; i < count; ++i) out[at + i] = words[i] >= threshold;
-      });
+  Row{row, key, runs}.pieces(n, first_column, 1,
+                             [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+                               for (std::int64_t i = 0; i < count; ++i)
+                                 out[at + i] = words[i] >= threshold;
+                             });
 }
 
 void keep_scale_fill(float* out, double p, float value, std::int64_t n, std::uint32_t row,

@@ -1,13 +1,13 @@
-// Randomness as a value: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011). A number is a function of (seed, stream, runs, row, column) and of nothing else, so another
-// thread count, recomputation, a micro-batch, a rank or a resumed run draw the same one.
+// Randomness as a value: Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy
+// as 1, 2, 3"). A number is a function of (seed, stream, runs, row, column) and of nothing else, so
+// another thread count, recomputation, a micro-batch, a rank or a resumed run draw the same one.
 //
-//   key     = (hash of the seed, stream)                     stream: a node's id, or stream_of(name)
-//   counter = (column / 4, row, runs low, runs high)         lane = column % 4
+//   key     = (hash of the seed, stream)              stream: a node's id, or made from a name
+//   counter = (column / 4, row, runs low, runs high)  lane = column % 4
 //
-// `row` counts the leading axes of the FULL batch, `column` the last axis; `runs` is the Store's counter.
-// A fill writes columns [first_column, first_column + n) of one row; nothing allocates. The results are
-// plain IEEE arithmetic on the words, so they are the same on every processor.
+// `row` counts the leading axes of the FULL batch, `column` the last axis; `runs` is the Store's
+// counter. A fill writes columns [first_column, first_column + n) of one row; nothing allocates.
+// The results are plain IEEE arithmetic on the words, so they are the same on every processor.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct RandomKey {
 
 /// The key of `stream` under a 64-bit seed (its upper bits after SplitMix64's finalizer).
 RandomKey random_key(std::uint64_t seed, std::uint32_t stream);
-/// The key of an initialiser: keyed by the parameter's name, so another layer changes no number of it.
+/// The key of an initialiser, from the parameter's name: another layer changes none of its numbers.
 RandomKey random_key(std::uint64_t seed, std::string_view name);
 
 /// A stable hash of a name: FNV-1a, 64 bits.
@@ -32,8 +32,8 @@ std::uint64_t stream_of(std::string_view name);
 void philox_fill(std::uint32_t* out, std::int64_t n, std::uint32_t row, RandomKey key,
                  std::uint64_t runs, std::uint32_t first_column = 0);
 
-/// Uniform on [0, 1): the upper 24 bits of a word times 2^-24. The double of a column takes the 53 upper
-/// bits of the words of columns 2 c (high) and 2 c + 1 (low).
+/// Uniform on [0, 1): the upper 24 bits of a word times 2^-24. The double of a column takes the 53
+/// upper bits of the words of columns 2 c (high) and 2 c + 1 (low).
 void uniform_fill(float* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                   std::uint32_t first_column = 0);
 void uniform_fill(double* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,

@@ -18,9 +18,12 @@ const SimdTables* simd_tables(SimdLevel level) {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
   switch (level) {
-    case SimdLevel::baseline: return &simd_tables_baseline;
-    case SimdLevel::avx2: return avx2 ? &simd_tables_avx2 : nullptr;
-    case SimdLevel::avx512: return avx512 ? &simd_tables_avx512 : nullptr;
+    case SimdLevel::baseline:
+      return &simd_tables_baseline;
+    case SimdLevel::avx2:
+      return avx2 ? &simd_tables_avx2 : nullptr;
+    case SimdLevel::avx512:
+      return avx512 ? &simd_tables_avx512 : nullptr;
   }
   return nullptr;
 }

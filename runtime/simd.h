@@ -1,20 +1,21 @@
-// The vector arithmetic of hot kernels: functions over spans (a pointer and a count), chosen once for
-// the processor that runs (SSE2, AVX2 + FMA, AVX-512).
+// The vector arithmetic of hot kernels: functions over spans (a pointer and a count), chosen once
+// for the processor that runs (SSE2, AVX2 + FMA, AVX-512).
 //
 //   const Simd<float>& v = simd<float>();
 //   v.gelu(x, y, n);
 //
 // What holds for all of them:
-// - An element's bits depend on its value only, never on its place or on n: tails run the same vector
-//   code. A reduction's bits depend on its n values and their order only, never on alignment.
+// - An element's bits depend on its value only, never on its place or on n: tails run the same
+//   vector code. A reduction's bits depend on its n values and their order, never on alignment.
 // - Spans need no alignment; an output may be the same span as an input, but must not overlap it
 //   otherwise. n may be 0 (sum: 0, max: -inf).
 // - NaN passes through (max, min, relu included). Nothing allocates.
 //
 // Largest relative error, measured against std:: functions in higher precision (held by
-// tests/runtime/simd_test.cpp): f32 exp 1.3e-7, log 9e-8, tanh 1.5e-7, erf 1.8e-7, sigmoid and silu 3e-7,
-// gelu 5e-7 for x > -3 (beyond, 4.5e-6 without FMA), gelu_tanh 1.2e-6; f64 1e-15, gelu and gelu_tanh
-// 4e-15 for x > -3. The derivatives of gelu, gelu_tanh and silu have absolute errors below 3e-7 and 1e-15.
+// tests/runtime/simd_test.cpp): f32 exp 1.3e-7, log 9e-8, tanh 1.5e-7, erf 1.8e-7, sigmoid and silu
+// 3e-7, gelu 5e-7 for x > -3 (beyond, 4.5e-6 without FMA), gelu_tanh 1.2e-6; f64 1e-15, gelu and
+// gelu_tanh 4e-15 for x > -3. The derivatives of gelu, gelu_tanh and silu have absolute errors
+// below 3e-7 and 1e-15.
 #pragma once
 
 #include <cstdint>
@@ -53,8 +54,8 @@ struct Simd {
   /// y = y + a b
   void (*accumulate_product)(const T* a, const T* b, T* y, std::int64_t n);
 
-  // Reductions: lanes within blocks of 1024 elements in T, a fixed tree over the lanes, the blocks' sums
-  // in double.
+  // Reductions: lanes within blocks of 1024 elements in T, a fixed tree over the lanes, the blocks'
+  // sums in double.
   T (*sum)(const T* x, std::int64_t n);
   T (*dot)(const T* a, const T* b, std::int64_t n);
   T (*sum_squares)(const T* x, std::int64_t n);
@@ -73,7 +74,8 @@ struct Simd {
   void (*softmax_grad)(const T* p, const T* d_p, T inner, T scale, T* d_x, std::int64_t n);
 
   /// y = (x - mean) rstd weight + bias; weight and bias may be null (1 and 0).
-  void (*normalize)(const T* x, T mean, T rstd, const T* weight, const T* bias, T* y, std::int64_t n);
+  void (*normalize)(const T* x, T mean, T rstd, const T* weight, const T* bias, T* y,
+                    std::int64_t n);
   /// Layer norm's backward of one row, with h = (x - mean) rstd and g = d_y weight:
   /// d_x = rstd (g - mean(g) - h mean(g h)); weight may be null.
   void (*normalize_grad)(const T* x, const T* d_y, T mean, T rstd, const T* weight, T* d_x,
@@ -119,9 +121,13 @@ const SimdTables& simd_tables();
 template <class T>
 const Simd<T>& simd();
 template <>
-inline const Simd<float>& simd<float>() { return simd_tables().f32; }
+inline const Simd<float>& simd<float>() {
+  return simd_tables().f32;
+}
 template <>
-inline const Simd<double>& simd<double>() { return simd_tables().f64; }
+inline const Simd<double>& simd<double>() {
+  return simd_tables().f64;
+}
 inline const SimdBits& simd_bits() { return simd_tables().bits; }
 
 }  // namespace weft

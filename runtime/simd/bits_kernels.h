@@ -12,7 +12,8 @@
 namespace weft {
 namespace {
 
-// --- Widening sums ------------------------------------------------------------------------------------
+// --- Widening sums
+// ------------------------------------------------------------------------------------
 
 inline Vec<double> load_wide(const double* x) { return load(x); }
 inline Vec<double> load_wide(const float* x) {
@@ -44,7 +45,8 @@ double sum_wide(std::int64_t n, F f, const T* x, const In*... in) {
       });
 }
 
-// --- Storage of two bytes -----------------------------------------------------------------------------
+// --- Storage of two bytes
+// -----------------------------------------------------------------------------
 
 inline void bf16_to_f32(const std::uint16_t* x, float* y, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) {
@@ -84,7 +86,8 @@ inline void f32_to_f16(const float* x, std::uint16_t* y, std::int64_t n) {
 #else
 
 inline void f16_to_f32(const std::uint16_t* x, float* y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(__builtin_bit_cast(_Float16, x[i]));
+  for (std::int64_t i = 0; i < n; ++i)
+    y[i] = static_cast<float>(__builtin_bit_cast(_Float16, x[i]));
 }
 
 inline void f32_to_f16(const float* x, std::uint16_t* y, std::int64_t n) {
@@ -95,7 +98,8 @@ inline void f32_to_f16(const float* x, std::uint16_t* y, std::int64_t n) {
 
 #endif
 
-// --- Philox4x32-10 (Salmon et al. 2011, section 3.3): one block a lane ----------------------------------
+// --- Philox4x32-10 (Salmon et al. 2011, section 3.3): one block a lane
+// ----------------------------------
 
 constexpr std::uint32_t philox_multiplier[2] = {0xD2511F53U, 0xCD9E8D57U};
 constexpr std::uint32_t philox_weyl[2] = {0x9E3779B9U, 0xBB67AE85U};

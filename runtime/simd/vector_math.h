@@ -67,8 +67,9 @@ struct Normal {
   Vec<float> density, distribution;
 };
 
-// Phi(-a) = exp(-a^2/2) t P(1 - t), t = 1 / (1 + 0.4 a), for a >= 0: P, with P(0) = 1/2, fitted to the scaled
-// complementary error function with relative error 2e-8. The rounding of a^2/2 is put right after exp.
+// Phi(-a) = exp(-a^2/2) t P(1 - t), t = 1 / (1 + 0.4 a), for a >= 0: P, with P(0) = 1/2, fitted to
+// the scaled complementary error function with relative error 2e-8. The rounding of a^2/2 is put
+// right after exp.
 inline Normal v_normal(Vec<float> x) {
   using V = Vec<float>;
   const V a = xsimd::min(xsimd::abs(x), V(40.0F));  // from there on exp gives 0

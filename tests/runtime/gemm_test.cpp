@@ -84,9 +84,16 @@ const std::vector<Gemm>& shapes() {
     std::vector<Gemm> result;
     for (bool ta : {false, true}) {
       for (bool tb : {false, true}) {
-        for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{
-                 {1, 1, 1}, {3, 5, 7}, {1, 300, 64}, {65, 1, 100}, {64, 64, 32}, {97, 131, 65},
-                 {256, 65, 128}, {65, 128, 768}, {128, 512, 200}, {300, 800, 33}}) {
+        for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{{1, 1, 1},
+                                                                                 {3, 5, 7},
+                                                                                 {1, 300, 64},
+                                                                                 {65, 1, 100},
+                                                                                 {64, 64, 32},
+                                                                                 {97, 131, 65},
+                                                                                 {256, 65, 128},
+                                                                                 {65, 128, 768},
+                                                                                 {128, 512, 200},
+                                                                                 {300, 800, 33}}) {
           result.push_back({.trans_a = ta, .trans_b = tb, .m = m, .n = n, .k = k});
         }
       }
@@ -99,7 +106,8 @@ const std::vector<Gemm>& shapes() {
 struct Types {
   DType input, output;
 };
-constexpr Types all_types[] = {{f32, f32}, {f64, f64}, {bf16, bf16}, {bf16, f32}, {f16, f16}, {f16, f32}};
+constexpr Types all_types[] = {{f32, f32},  {f64, f64}, {bf16, bf16},
+                               {bf16, f32}, {f16, f16}, {f16, f32}};
 
 DType sums_of(DType input) { return input == f64 ? f64 : f32; }
 
@@ -109,10 +117,11 @@ TEST_CASE("products agree with the plain product for every type, transposition a
           "[core][runtime]") {
   for (auto [input, output] : all_types) {
     for (const Gemm& g : shapes()) {
-      INFO(name_of(input) << " into " << name_of(output) << ": " << g.m << " x " << g.n << " x " << g.k
-                          << (g.trans_a ? " T" : " N") << (g.trans_b ? "T" : "N"));
+      INFO(name_of(input) << " into " << name_of(output) << ": " << g.m << " x " << g.n << " x "
+                          << g.k << (g.trans_a ? " T" : " N") << (g.trans_b ? "T" : "N"));
       const Operands x(g, input, output);
-      check_close(run(g, input, output, x, 2), plain(g, input, output, x), g, sums_of(input), output);
+      check_close(run(g, input, output, x, 2), plain(g, input, output, x), g, sums_of(input),
+                  output);
     }
   }
 }
@@ -120,25 +129,44 @@ TEST_CASE("products agree with the plain product for every type, transposition a
 TEST_CASE("alpha, beta, row strides and batches mean what they say", "[core][runtime]") {
   for (auto [input, output] : all_types) {
     for (bool trans : {false, true}) {
-      Gemm g{.trans_a = trans, .m = 70, .n = 90, .k = 600, .lda = 640, .ldb = 100, .ldc = 95, .alpha = 0.5,
-             .beta = 2, .batch = 3, .stride_a = 600 * 640, .stride_b = 0, .stride_c = 95 * 70 + 3};
+      Gemm g{.trans_a = trans,
+             .m = 70,
+             .n = 90,
+             .k = 600,
+             .lda = 640,
+             .ldb = 100,
+             .ldc = 95,
+             .alpha = 0.5,
+             .beta = 2,
+             .batch = 3,
+             .stride_a = 600 * 640,
+             .stride_b = 0,
+             .stride_c = 95 * 70 + 3};
       INFO(name_of(input) << " into " << name_of(output) << (trans ? " T" : " N"));
       const Operands x(g, input, output);
-      check_close(run(g, input, output, x, 2), plain(g, input, output, x), g, sums_of(input), output);
+      check_close(run(g, input, output, x, 2), plain(g, input, output, x), g, sums_of(input),
+                  output);
     }
   }
 }
 
-TEST_CASE("a product has the same bits with any number of threads, at any address", "[core][runtime]") {
+TEST_CASE("a product has the same bits with any number of threads, at any address",
+          "[core][runtime]") {
   std::vector<Gemm> all = shapes();
   all.push_back({.m = 768, .n = 384, .k = 128});
   all.push_back({.trans_a = true, .m = 512, .n = 128, .k = 768});
-  all.push_back({.trans_b = true, .m = 64, .n = 64, .k = 32, .batch = 24, .stride_a = 64 * 32,
-                 .stride_b = 64 * 32, .stride_c = 64 * 64});
+  all.push_back({.trans_b = true,
+                 .m = 64,
+                 .n = 64,
+                 .k = 32,
+                 .batch = 24,
+                 .stride_a = 64 * 32,
+                 .stride_b = 64 * 32,
+                 .stride_c = 64 * 64});
   for (auto [input, output] : {Types{f32, f32}, Types{f64, f64}, Types{bf16, bf16}}) {
     for (const Gemm& g : all) {
-      INFO(name_of(input) << ": " << g.m << " x " << g.n << " x " << g.k << (g.trans_a ? " T" : " N")
-                          << (g.trans_b ? "T" : "N"));
+      INFO(name_of(input) << ": " << g.m << " x " << g.n << " x " << g.k
+                          << (g.trans_a ? " T" : " N") << (g.trans_b ? "T" : "N"));
       const Operands x(g, input, output);
       const Tensor once = run(g, input, output, x, 1);
       for (int team : {2, 3, 4, 8}) REQUIRE(same_bits(run(g, input, output, x, team), once));
@@ -170,7 +198,12 @@ TEST_CASE("a product with beta 0 does not read C, and with k 0 is beta C", "[cor
 }
 
 TEST_CASE("an epilogue sees every element of C once, finished", "[core][runtime]") {
-  const Gemm g{.m = 300, .n = 1000, .k = 64, .batch = 2, .stride_a = 300 * 64, .stride_b = 0,
+  const Gemm g{.m = 300,
+               .n = 1000,
+               .k = 64,
+               .batch = 2,
+               .stride_a = 300 * 64,
+               .stride_b = 0,
                .stride_c = 300 * 1000};
   const Operands x(g, f32, f32);
   const Tensor want = run(g, f32, f32, x, 1);
@@ -217,12 +250,21 @@ TEST_CASE("a tile's product inside a body equals the plain one", "[core][runtime
 #ifndef WEFT_PLAIN_GEMM
 TEST_CASE("oneDNN's matmul primitive obeys alpha, beta and strides", "[core][runtime]") {
   for (bool trans : {false, true}) {
-    const Gemm g{.trans_a = trans, .trans_b = !trans, .m = 33, .n = 47, .k = 29, .lda = 60, .ldb = 50,
-                 .ldc = 48, .alpha = 0.25, .beta = 0.5};
+    const Gemm g{.trans_a = trans,
+                 .trans_b = !trans,
+                 .m = 33,
+                 .n = 47,
+                 .k = 29,
+                 .lda = 60,
+                 .ldb = 50,
+                 .ldc = 48,
+                 .alpha = 0.25,
+                 .beta = 0.5};
     for (DType type : {f32, bf16}) {
       if (type == bf16 && bf16_is_emulated()) continue;
       const Operands x(g, type, type);
-      const onednn::Product p{g.trans_a, g.trans_b, g.m, g.n, g.k, g.lda, g.ldb, g.ldc, 0.25F, 0.5F};
+      const onednn::Product p{g.trans_a, g.trans_b, g.m,   g.n,   g.k,
+                              g.lda,     g.ldb,     g.ldc, 0.25F, 0.5F};
       Tensor c = x.c.clone();
       for (int repeat = 0; repeat < 2; ++repeat) {
         std::memcpy(c.raw(), x.c.raw(), c.bytes());
@@ -236,10 +278,18 @@ TEST_CASE("oneDNN's matmul primitive obeys alpha, beta and strides", "[core][run
 }
 #endif
 
-TEST_CASE("the cut of C gives at least two tiles to every product worth sharing", "[core][runtime]") {
-  for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{
-           {768, 128, 128}, {768, 384, 128}, {768, 512, 128}, {768, 128, 512}, {768, 65, 128},
-           {65, 128, 768}, {128, 512, 768}, {512, 128, 768}, {4096, 768, 768}, {1, 4096, 1024}}) {
+TEST_CASE("the cut of C gives at least two tiles to every product worth sharing",
+          "[core][runtime]") {
+  for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{{768, 128, 128},
+                                                                           {768, 384, 128},
+                                                                           {768, 512, 128},
+                                                                           {768, 128, 512},
+                                                                           {768, 65, 128},
+                                                                           {65, 128, 768},
+                                                                           {128, 512, 768},
+                                                                           {512, 128, 768},
+                                                                           {4096, 768, 768},
+                                                                           {1, 4096, 1024}}) {
     const GemmCut cut = gemm_cut({.m = m, .n = n, .k = k});
     const std::int64_t tiles =
         ((m + cut.rows - 1) / cut.rows) * ((n + cut.columns - 1) / cut.columns);

@@ -1,7 +1,7 @@
 #include <weft/runtime/parallel.h>
 
-#include <weft/graph/error.h>
 #include <support/catch.h>
+#include <weft/graph/error.h>
 
 #include <atomic>
 #include <cmath>
@@ -51,7 +51,8 @@ TEST_CASE("two bodies that run at once never share a slot", "[core][runtime]") {
   REQUIRE_FALSE(shared);
 }
 
-TEST_CASE("a nested parallel_for runs in order on its thread and keeps its slot", "[core][runtime]") {
+TEST_CASE("a nested parallel_for runs in order on its thread and keeps its slot",
+          "[core][runtime]") {
   ThreadsScope scope(3);
   std::atomic<bool> kept = true;
   parallel_for(12, [&](std::int64_t, int outer) {

@@ -43,14 +43,13 @@ TEST_CASE("vector Philox gives the published answers", "[core][runtime]") {
     Block words;
   };
   // Random123's kat_vectors for philox4x32, 10 rounds.
-  const Known known[] = {
-      {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-      {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
-       {0xffffffff, 0xffffffff},
-       {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
-       {0xa4093822, 0x299f31d0},
-       {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+  const Known known[] = {{{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+                         {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+                          {0xffffffff, 0xffffffff},
+                          {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+                         {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+                          {0xa4093822, 0x299f31d0},
+                          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
   for (const Known& k : known) {
     CHECK(random123(k.counter, k.key) == k.words);
     for (const SimdTables* tables : levels()) {
@@ -69,8 +68,9 @@ TEST_CASE("vector Philox equals Random123 for any count of blocks", "[core][runt
       std::vector<std::uint32_t> words(static_cast<std::size_t>(4 * blocks + 1), 5U);
       tables->bits.philox(first, counter, key, words.data(), blocks);
       for (std::int64_t b = 0; b < blocks; ++b) {
-        const Block expected = random123(
-            {first + static_cast<std::uint32_t>(b), counter[0], counter[1], counter[2]}, {key[0], key[1]});
+        const Block expected =
+            random123({first + static_cast<std::uint32_t>(b), counter[0], counter[1], counter[2]},
+                      {key[0], key[1]});
         REQUIRE(std::equal(expected.begin(), expected.end(), words.begin() + 4 * b));
       }
       REQUIRE(words.back() == 5U);
@@ -84,7 +84,8 @@ TEST_CASE("a row's numbers follow the counter law from any first column", "[core
   std::vector<std::uint32_t> whole(1500);
   philox_fill(whole.data(), 1500, 77, key, runs);
   for (std::size_t c = 0; c < whole.size(); ++c) {
-    const Block block = random123({static_cast<std::uint32_t>(c / 4), 77, 2, 1}, {key.seed, key.stream});
+    const Block block =
+        random123({static_cast<std::uint32_t>(c / 4), 77, 2, 1}, {key.seed, key.stream});
     REQUIRE(whole[c] == block[c % 4]);
   }
   std::vector<float> uniform(1500), normal(1500);
@@ -158,7 +159,8 @@ TEST_CASE("uniform and normal numbers have their distributions", "[core][runtime
 }
 
 TEST_CASE("the normal quantile inverts the distribution function", "[core][runtime]") {
-  for (double p : {0x1p-53, 1e-12, 1e-6, 0.001, 0.02, 0.074, 0.076, 0.3, 0.5, 0.77, 0.93, 0.99, 0.9999}) {
+  for (double p :
+       {0x1p-53, 1e-12, 1e-6, 0.001, 0.02, 0.074, 0.076, 0.3, 0.5, 0.77, 0.93, 0.99, 0.9999}) {
     const double x = normal_quantile(p);
     CHECK(0.5 * std::erfc(-x / std::sqrt(2.0)) == Approx(p).epsilon(1e-11));
   }

@@ -26,9 +26,13 @@ std::vector<const SimdTables*> levels() {
 template <class T>
 const Simd<T>& of(const SimdTables& tables);
 template <>
-const Simd<float>& of<float>(const SimdTables& tables) { return tables.f32; }
+const Simd<float>& of<float>(const SimdTables& tables) {
+  return tables.f32;
+}
 template <>
-const Simd<double>& of<double>(const SimdTables& tables) { return tables.f64; }
+const Simd<double>& of<double>(const SimdTables& tables) {
+  return tables.f64;
+}
 
 template <class T>
 std::vector<T> line(double from, double to, std::size_t count) {
@@ -91,8 +95,8 @@ bool same_bits(const T* a, const T* b, std::size_t count) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("elementary functions keep their stated relative error", "[core][runtime]", float,
-                   double) {
+TEMPLATE_TEST_CASE("elementary functions keep their stated relative error", "[core][runtime]",
+                   float, double) {
   using T = TestType;
   for (const SimdTables* tables : levels()) {
     for (const Case<T>& c : cases<T>()) {
@@ -113,7 +117,9 @@ TEMPLATE_TEST_CASE("slopes of the activations keep their stated error", "[core][
   using T = TestType;
   const Wide root_two_pi = std::sqrt(2 * Wide(3.14159265358979323846L));
   const Law silu_slope = [](Wide x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); };
-  const Law gelu_slope = [=](Wide x) { return gelu_gate(x) + x * std::exp(-x * x / 2) / root_two_pi; };
+  const Law gelu_slope = [=](Wide x) {
+    return gelu_gate(x) + x * std::exp(-x * x / 2) / root_two_pi;
+  };
   const Law tanh_slope = [](Wide x) {
     const Wide s = tanh_gate(x);
     return s + x * s * (1 - s) * tanh_a * (1 + 3 * tanh_b * x * x);
@@ -140,15 +146,15 @@ TEMPLATE_TEST_CASE("slopes of the activations keep their stated error", "[core][
   }
 }
 
-TEMPLATE_TEST_CASE("an element's bits do not depend on its place or on the count", "[core][runtime]",
-                   float, double) {
+TEMPLATE_TEST_CASE("an element's bits do not depend on its place or on the count",
+                   "[core][runtime]", float, double) {
   using T = TestType;
   using S = Simd<T>;
   const std::vector<T> x = line<T>(-7, 7, 71);
   for (const SimdTables* tables : levels()) {
     const S& v = of<T>(*tables);
-    for (auto function : {&S::exp, &S::tanh, &S::erf, &S::sigmoid, &S::silu, &S::gelu, &S::gelu_tanh,
-                          &S::sqrt, &S::reciprocal, &S::square}) {
+    for (auto function : {&S::exp, &S::tanh, &S::erf, &S::sigmoid, &S::silu, &S::gelu,
+                          &S::gelu_tanh, &S::sqrt, &S::reciprocal, &S::square}) {
       std::vector<T> whole(x.size());
       (v.*function)(x.data(), whole.data(), static_cast<std::int64_t>(x.size()));
       for (std::size_t from = 0; from < x.size(); from += 3) {
@@ -163,7 +169,8 @@ TEMPLATE_TEST_CASE("an element's bits do not depend on its place or on the count
   }
 }
 
-TEMPLATE_TEST_CASE("infinities and NaN pass as IEEE arithmetic says", "[core][runtime]", float, double) {
+TEMPLATE_TEST_CASE("infinities and NaN pass as IEEE arithmetic says", "[core][runtime]", float,
+                   double) {
   using T = TestType;
   const T inf = std::numeric_limits<T>::infinity();
   const T nan = std::numeric_limits<T>::quiet_NaN();
@@ -191,7 +198,8 @@ TEMPLATE_TEST_CASE("infinities and NaN pass as IEEE arithmetic says", "[core][ru
     const std::vector<T> zero = {T(0)};
     v.log(zero.data(), y.data(), 1);
     CHECK(y[0] == -inf);
-    const std::vector<T> with_nan = {1, 2, nan, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
+    const std::vector<T> with_nan = {1, 2,  nan, 3,  4,  5,  6,  7,  8,
+                                     9, 10, 11,  12, 13, 14, 15, 16, 17};
     CHECK(std::isnan(v.max(with_nan.data(), 18)));
     CHECK(v.max(with_nan.data() + 3, 15) == T(17));
     CHECK(v.max(with_nan.data(), 0) == -inf);
@@ -219,7 +227,8 @@ TEMPLATE_TEST_CASE("reductions agree with wide arithmetic and ignore alignment",
       }
       INFO(tables->name << " n " << n);
       const auto near = [&](double got, Wide expected, double unit) {
-        CHECK(std::fabs(static_cast<double>(got - expected)) <= 12 * unit * static_cast<double>(size));
+        CHECK(std::fabs(static_cast<double>(got - expected)) <=
+              12 * unit * static_cast<double>(size));
       };
       near(v.sum(a.data(), count), sum, eps);
       near(v.dot(a.data(), b.data(), count), dot, eps);
@@ -237,7 +246,8 @@ TEMPLATE_TEST_CASE("reductions agree with wide arithmetic and ignore alignment",
   }
 }
 
-TEMPLATE_TEST_CASE("softmax and layer norm rows follow their laws", "[core][runtime]", float, double) {
+TEMPLATE_TEST_CASE("softmax and layer norm rows follow their laws", "[core][runtime]", float,
+                   double) {
   using T = TestType;
   const double tolerance = sizeof(T) == 4 ? 3e-6 : 1e-14;
   for (const SimdTables* tables : levels()) {
@@ -259,12 +269,14 @@ TEMPLATE_TEST_CASE("softmax and layer norm rows follow their laws", "[core][runt
       std::vector<T> d_x(n);
       v.softmax_grad(y.data(), d.data(), static_cast<T>(inner), T(0.5), d_x.data(), count);
       for (std::size_t i = 0; i < n; ++i) {
-        const double expected = 0.5 * static_cast<double>(y[i]) * (static_cast<double>(d[i]) - inner);
+        const double expected =
+            0.5 * static_cast<double>(y[i]) * (static_cast<double>(d[i]) - inner);
         CHECK(d_x[i] == Approx(expected).margin(tolerance * static_cast<double>(n)));
       }
 
       double mean = 0, mean_g = 0, mean_gh = 0;
-      for (std::size_t i = 0; i < n; ++i) mean += static_cast<double>(x[i]) / static_cast<double>(n);
+      for (std::size_t i = 0; i < n; ++i)
+        mean += static_cast<double>(x[i]) / static_cast<double>(n);
       const T m = static_cast<T>(mean), r = T(0.8);
       const auto h = [&](std::size_t i) { return static_cast<double>((x[i] - m) * r); };
       for (std::size_t i = 0; i < n; ++i) {
@@ -277,7 +289,9 @@ TEMPLATE_TEST_CASE("softmax and layer norm rows follow their laws", "[core][runt
       v.normalize_param_grad(x.data(), d.data(), m, r, d_w.data(), d_b.data(), count);
       for (std::size_t i = 0; i < n; ++i) {
         const double g = static_cast<double>(d[i] * w[i]), wide_d = static_cast<double>(d[i]);
-        CHECK(y[i] == Approx(h(i) * static_cast<double>(w[i]) + static_cast<double>(b[i])).margin(tolerance));
+        CHECK(
+            y[i] ==
+            Approx(h(i) * static_cast<double>(w[i]) + static_cast<double>(b[i])).margin(tolerance));
         CHECK(d_x[i] == Approx(0.8 * (g - mean_g - h(i) * mean_gh)).margin(tolerance));
         CHECK(d_w[i] == Approx(1 + wide_d * h(i)).margin(tolerance));
         CHECK(d_b[i] == Approx(2 + wide_d).margin(tolerance));

@@ -12,7 +12,9 @@ namespace weft {
 // One walk over the nodes between `values` and `outputs`, in reverse build order.
 class ReverseWalk {
  public:
-  ReverseWalk(Graph graph, const std::vector<Value>& values) : graph_(std::move(graph)) {
+  /// Nodes before position `first` are not visited: what `values` themselves were made from stays out.
+  ReverseWalk(Graph graph, const std::vector<Value>& values, std::size_t first = 0)
+      : graph_(std::move(graph)), first_(first) {
     for (const Value& value : values) reached_.insert(value.ref());
   }
 
@@ -21,8 +23,9 @@ class ReverseWalk {
     find_reached(outputs);
     for (std::size_t i = 0; i < outputs.size(); ++i) add(outputs[i].ref(), cotangents[i]);
     // Nodes that this walk builds come after: they are not visited.
-    const std::vector<NodeId> order(graph_.ids().begin(), graph_.ids().begin() + static_cast<std::ptrdiff_t>(visited_));
-    for (auto id = order.rbegin(); id != order.rend(); ++id) visit(*id);
+    const auto ids = graph_.ids().subspan(std::min(first_, visited_), visited_ - std::min(first_, visited_));
+    const std::vector<NodeId> order(ids.rbegin(), ids.rend());
+    for (NodeId id : order) visit(id);
     graph_.check();
     std::vector<Value> gradients;
     for (const Value& value : values) {
@@ -41,7 +44,7 @@ class ReverseWalk {
     for (const Value& output : outputs) last = std::max(last, output.ref().node);
     std::size_t position = 0;
     for (NodeId id : graph_.ids()) {
-      ++position;
+      if (++position <= first_) continue;
       const Node& node = graph_.node(id);
       const bool depends = std::ranges::any_of(node.operands, [&](ValueRef ref) { return reached_.contains(ref); });
       for (std::uint32_t k = 0; depends && k < node.types.size(); ++k)
@@ -109,6 +112,7 @@ class ReverseWalk {
   // A fused op without a backward of its own: its plain definition is built here and differentiated.
   void through_plain(Backward& backward, const Node& node) {
     const std::vector<TensorType> types = node.types;
+    const std::size_t first = graph_.size();  // operands may depend on one another: only the plain nodes are walked
     const Values outputs = node.op->plain({backward.in_, node.attributes, types});
     std::vector<Value> flowing, cotangents, wanted;
     for (std::size_t k = 0; k < outputs.size(); ++k)
@@ -118,7 +122,7 @@ class ReverseWalk {
       }
     for (std::size_t i = 0; i < backward.in_.size(); ++i)
       if (backward.wants_[i]) wanted.push_back(backward.in_[i]);
-    const std::vector<Value> gradients = ReverseWalk(graph_, wanted).run(flowing, cotangents, wanted);
+    const std::vector<Value> gradients = ReverseWalk(graph_, wanted, first).run(flowing, cotangents, wanted);
     for (std::size_t i = 0, j = 0; i < backward.in_.size(); ++i)
       if (backward.wants_[i]) backward.gradients_[i] = gradients[j++];
   }
@@ -126,7 +130,7 @@ class ReverseWalk {
   Graph graph_;
   std::unordered_set<ValueRef> reached_;
   std::unordered_map<ValueRef, Value> cotangents_;
-  std::size_t visited_ = 0;
+  std::size_t first_ = 0, visited_ = 0;
 };
 
 std::vector<Value> vector_jacobian(const std::vector<Value>& outputs, const std::vector<Value>& cotangents,

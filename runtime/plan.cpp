@@ -24,6 +24,8 @@ class Planner {
   Planner(const Step& step, const PlanOptions& options) {
     plan_.threads = options.threads > 0 ? options.threads : threads();
     plan_.step = lower(step, options.lowering, &plan_.passes);
+    for (const Value& input : step.graph.inputs())
+      if (!graph().has(input.ref().node)) plan_.unread_inputs.push_back(input.node().name);
     require_kernels();
   }
 

@@ -46,6 +46,8 @@ struct Plan {
   std::unordered_map<NodeId, std::size_t> workspaces;  ///< storage of a node's workspace
   /// Updates whose value does not lie in the state's own bytes: copied when the run ends.
   std::vector<Update> copies;
+  /// Inputs of the graph that nothing here reads: they may be fed, and are not looked at.
+  std::vector<std::string> unread_inputs;
   int threads = 1;
 
   std::size_t persistent_bytes = 0;  ///< parameters and states that the step uses

@@ -127,7 +127,7 @@ TEST_CASE("lengths and windows equal the masks that say the same", "[core][ops]"
   for (std::int64_t b = 0; b < 2; ++b)
     for (std::int64_t i = 0; i < 6; ++i)
       for (std::int64_t j = 0; j < 6; ++j)
-        allowed.data<bool>()[(b * 6 + i) * 6 + j] = j <= i && i - j < 3 && j < keys.at(b);
+        allowed.data<bool>()[(b * 6 + i) * 6 + j] = j <= i && i - j < 3 && j < static_cast<std::int64_t>(keys.at(b));
   const Value by_rule = s.attend({.causal = true, .window = 3, .lengths = lengths});
   const Value by_mask = s.attend({.mask = mask});
   const std::vector<Feed> feeds{{"lengths", keys}, {"mask", allowed}};

@@ -235,7 +235,7 @@ const OpDef& argmax_op() {
       .kernels = argmax_kernels<float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = {{{sample::normal({3, 5}).batched(0)}, over({1})}, {{sample::normal({4, 3, 2}).batched(2)}, over({-2}, true)},
                   {{sample::integers({4, 9}, 0, 3)}, over({1})}},
-      .bad_samples = {{{{f32, {2, 0}}}, over({1}), "has no elements"}},
+      .bad_samples = {{{{f32, {2, 3}}}, over({}), "along one axis"}, {{{f32, {2, 3}}}, over({2}), "axis 2 is outside"}},
   };
   return op;
 }

@@ -22,7 +22,7 @@ Cases attention_cases() {
       {"sdpa", output([](const Case& c) { return attend(c); })},
       {"sdpa_causal", output([](const Case& c) { return attend(c, {.causal = true}); })},
       {"sdpa_bias", output([](const Case& c) { return attend(c, {.bias = c.in("m")}); })},
-      {"sdpa_gqa", output([](const Case& c) { return attend(c); })},
+      {"sdpa_gqa", output([](const Case& c) { return attend(c, {.causal = true}); })},
       {"mha_self", outputs([](const Case& c) {
          const MultiheadResult result = packed_attention(c, "", 2, c.in("x"), c.in("x"));
          return std::vector<Value>{result.y, result.weights};

@@ -16,6 +16,7 @@ function(weft_forward_headers include_dir)
 endfunction()
 
 # One source per header that includes it twice and nothing else: the header compiles alone, and has its guard.
+# Not part of `all`: the test layout.self_contained builds it.
 function(weft_header_surrogates target)
   foreach(header IN LISTS ARGN)
     set(surrogate "${PROJECT_BINARY_DIR}/surrogates/${header}.cpp")
@@ -23,7 +24,7 @@ function(weft_header_surrogates target)
          CONTENT "#include <weft/${header}>\n#include <weft/${header}>  // NOLINT\n" @ONLY)
     list(APPEND surrogates "${surrogate}")
   endforeach()
-  add_library(${target} OBJECT ${surrogates})
+  add_library(${target} OBJECT EXCLUDE_FROM_ALL ${surrogates})
   target_link_libraries(${target} PRIVATE weft weft_flags weft_private_headers)
   target_compile_options(${target} PRIVATE -O0 -g0)
 endfunction()

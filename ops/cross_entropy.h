@@ -1,7 +1,7 @@
 // Cross entropy of logits against class indices or probabilities, as torch.nn.functional.cross_entropy.
 #pragma once
 
-#include <weft/graph/op_def.h>
+#include <weft/graph/graph.h>
 #include <weft/graph/step.h>
 
 namespace weft {

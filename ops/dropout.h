@@ -1,7 +1,7 @@
 // Dropout (Srivastava et al., JMLR 15, 2014, section 4), scaled in training so that evaluation does nothing.
 #pragma once
 
-#include <weft/graph/op_def.h>
+#include <weft/graph/graph.h>
 
 namespace weft {
 

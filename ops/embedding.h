@@ -1,7 +1,7 @@
 // Rows of a table by their ids.
 #pragma once
 
-#include <weft/graph/op_def.h>
+#include <weft/graph/graph.h>
 
 #include <optional>
 

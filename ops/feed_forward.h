@@ -1,7 +1,7 @@
 // The feed-forward block of a transformer (Vaswani et al. 2017, arXiv:1706.03762, section 3.3) as one op.
 #pragma once
 
-#include <weft/graph/op_def.h>
+#include <weft/graph/graph.h>
 
 #include <string>
 

@@ -1,7 +1,7 @@
 // Layer normalisation (Ba, Kiros and Hinton 2016, arXiv:1607.06450, section 3).
 #pragma once
 
-#include <weft/graph/op_def.h>
+#include <weft/graph/graph.h>
 
 namespace weft {
 

@@ -284,7 +284,7 @@ const OpDef& matmul_op() {
                   {{normal({2, 4, 3}).batched(0), normal({4, 2})}, transposed(true, false)},
                   {{normal({2, 3, 4}).batched(0), normal({2, 4, 3}).batched(0)}},
                   {{normal({3, 1, 2, 3}).batched(0), normal({2, 3, 2})}},
-                  {{normal({2, 1, 2, 3}).batched(0), normal({1, 3, 3, 1}).batched(1)}},
+                  {{normal({2, 1, 2, 3}).batched(0), normal({1, 3, 3, 1})}},
                   {{normal({2, 1, 3, 2, 2}).batched(0), normal({2, 1, 2, 2}).batched(0)}},
                   {{normal({1, 3}), normal({2, 3, 1}).batched(0)}},
                   {{normal({12, 64, 130}).batched(0), normal({130, 67})}, {}, false},

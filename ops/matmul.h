@@ -1,7 +1,7 @@
 // Matrix products. All of them go through runtime/gemm.h.
 #pragma once
 
-#include <weft/graph/op_def.h>
+#include <weft/graph/graph.h>
 
 namespace weft {
 

@@ -1,7 +1,7 @@
 // Softmax, its logarithm, and the logarithm of a sum of exponentials, over one axis; each subtracts the maximum first.
 #pragma once
 
-#include <weft/graph/op_def.h>
+#include <weft/graph/graph.h>
 
 namespace weft {
 

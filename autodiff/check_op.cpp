@@ -50,7 +50,11 @@ class OpChecker {
     const int threads_before = threads();
     for (std::size_t i = 0; i < op_.samples.size(); ++i) {
       sample_ = static_cast<int>(i);
-      check_sample(op_.samples[i]);
+      try {
+        check_sample(op_.samples[i]);
+      } catch (const UserError& error) {
+        check_.lines.push_back({"sample", sample_, false, error.what()});
+      }
     }
     sample_ = -1;
     check_bad_inputs();

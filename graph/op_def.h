@@ -90,7 +90,7 @@ struct InPlace {
 struct Traits {
   bool pointwise = false;     ///< out[i] depends only on in[...][i], after broadcasting
   bool recomputable = true;   ///< may run twice: no effects (random ops may: they draw the same numbers)
-  bool random = false;        ///< reads the Philox stream in attribute "stream"
+  bool random = false;        ///< reads the Philox stream in attribute "stream", where it has one
   bool source = false;        ///< input, parameter, state, constant: bytes come from outside
   bool view = false;          ///< output 0 is operand 0's bytes under another type
   bool cuts_gradient = false; ///< its outputs carry no gradient on purpose (stop_gradient)

@@ -83,6 +83,13 @@ struct Products {
   int outer = 0;  // leading axes of y that are walked one by one
 };
 
+// Number of matrices; kernels ask it, so it allocates nothing.
+std::int64_t matrices(const Shape& shape) {
+  std::int64_t count = 1;
+  for (int axis = 0; axis < shape.rank() - 2; ++axis) count *= shape.extent(axis);
+  return count;
+}
+
 std::int64_t leading_extent(const Shape& shape, int rank, int axis) {
   const int own = axis - (rank - shape.rank());
   return own < 0 ? 1 : shape.extent(own);
@@ -97,8 +104,8 @@ Products products(const OpView& view) {
        .n = b.extent(layout.column_axis()), .k = a.extent(layout.inner_a())};
   const int rank = layout.rank();
   const std::int64_t size_a = g.m * g.k, size_b = g.k * g.n;
-  if (leading(b).count() == 1 && !g.trans_a) {  // a shared right operand: the rows of all leading axes are one matrix
-    g.m *= leading(a).count();
+  if (matrices(b) == 1 && !g.trans_a) {  // a shared right operand: the rows of all leading axes are one matrix
+    g.m *= matrices(a);
     return p;
   }
   // As many inner leading axes as possible, along which each operand steps or stands still throughout.

@@ -1,13 +1,11 @@
 #include <weft/autodiff/gradient.h>
 #include <weft/graph/rewrite.h>
-#include <weft/graph/sources.h>
 #include <weft/graph/verify.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/optim/training_step.h>
 
 #include <algorithm>
-#include <set>
 
 namespace weft {
 namespace {
@@ -18,22 +16,18 @@ Graph graph_of(const Loss& loss) {
   WEFT_FAIL("there is no loss to train; hint: Loss loss = cross_entropy(logits, targets)");
 }
 
-bool depends_on_parameter(const Graph& graph, const Value& value) {
-  std::set<NodeId> seen;
-  std::vector<NodeId> open{value.ref().node};
-  while (!open.empty()) {
-    const Node& node = graph.node(open.back());
-    open.pop_back();
-    if (node.op == &parameter_op()) return true;
-    for (ValueRef ref : node.operands)
-      if (ref.node != no_node && is_float(graph.type(ref).dtype) && seen.insert(ref.node).second)
-        open.push_back(ref.node);
-  }
-  return false;
+// Whether a gradient flows from `value` to a parameter: tried on a copy of the graph. (An op's outputs differ in that:
+// the sum of a cross entropy depends on the logits, its number of tokens does not.)
+bool is_trained(const Graph& graph, const Value& value) {
+  if (!is_float(value.dtype())) return false;
+  const Graph trial = graph.clone();
+  const Value here = trial.find(value);
+  const std::vector<Value> gradients = vector_jacobian({here}, {ones_like(here)}, trial.parameters());
+  return std::ranges::any_of(gradients, [](const Value& gradient) { return gradient.valid(); });
 }
 
 // The terms as values of `graph`, each a scalar of a floating type.
-Loss terms_in(const Graph& graph, const Loss& loss) {
+Loss terms_in(const Graph& graph, const Loss& loss, bool training) {
   Loss found;
   for (const LossTerm& term : loss.terms) {
     LossTerm here{term.coefficient, graph.find(term.sum), {}};
@@ -45,7 +39,7 @@ Loss terms_in(const Graph& graph, const Loss& loss) {
       WEFT_CHECK(here.weight.shape().count() == 1, "the weight of a loss must be one number, {} ({}) is {}",
                  here.weight.name(), str(here.weight.node().where), here.weight.type().str());
       // A weight that is trained is no weight: the quotient is differentiated whole.
-      if (depends_on_parameter(graph, here.weight)) here = {term.coefficient, divide(here.sum, here.weight), {}};
+      if (training && is_trained(graph, here.weight)) here = {term.coefficient, divide(here.sum, here.weight), {}};
     }
     found.terms.push_back(here);
   }
@@ -78,7 +72,7 @@ Step training_step(const Loss& loss, std::source_location where) {
   Step step;
   step.graph = source.clone();
   const auto line = step.graph.scope("loss", where);
-  step.loss = terms_in(step.graph, loss);
+  step.loss = terms_in(step.graph, loss, true);
   publish(step);
 
   std::vector<Value> sums;
@@ -131,7 +125,7 @@ Step evaluation(const Loss& loss, const std::vector<Value>& fetches, std::source
   Step step;
   step.graph = without_training(source);
   const auto line = step.graph.scope("loss", where);
-  step.loss = terms_in(step.graph, loss);
+  step.loss = terms_in(step.graph, loss, false);
   publish(step);
   if (step.loss.terms.size() == 1) {
     step.set_fetch("sum", step.loss.terms.front().sum);

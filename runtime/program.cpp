@@ -80,7 +80,7 @@ void Program::Impl::bind() {
   nodes.reserve(plan.schedule.size());  // readers point into the nodes
   for (NodeId id : plan.schedule) {
     const Node& node = graph.node(id);
-    advances |= node.op->traits.random;
+    advances |= node.op->traits.random && node.attributes.has("stream");  // attention without dropout draws nothing
     if (!node.op->traits.view) bind_node(node);
   }
   advances |= !plan.step.updates.empty();

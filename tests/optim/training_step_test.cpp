@@ -175,3 +175,38 @@ TEST_CASE("another layer changes no other layer's initial numbers", "[core][opti
   CHECK(same_bits(before.tensor("layer/weight"), after.tensor("layer/weight")));
   CHECK_FALSE(same_bits(before.tensor("layer/weight"), Store(model.graph, {.seed = 10}).tensor("layer/weight")));
 }
+
+TEST_CASE("an evaluation between two steps changes nothing of the training", "[core][optim][evaluation]") {
+  Graph graph;
+  const Dim batch = graph.dim("batch", 2), time = graph.dim("time", 8);
+  const Value tokens = graph.input("tokens", i64, {batch, time}), targets = graph.input("targets", i64, {batch, time});
+  const nn::Gpt model(graph, {.vocab = 11, .layers = 1, .heads = 2, .width = 16, .context = 8, .dropout = 0.2});
+  const Loss loss = cross_entropy(model(tokens), targets);
+  Tensor x(i64, {2, 8});
+  for (std::int64_t i = 0; i < 16; ++i) x.data<std::int64_t>()[i] = i % 11;
+  auto train = [&](bool evaluates) {
+    Store store(graph, {.seed = 5});
+    Program step(train_step(loss), store), test(evaluation(loss), store);
+    for (int i = 0; i < 3; ++i) {
+      step.run({{"tokens", x}, {"targets", x}});
+      if (evaluates) test.run({{"tokens", x}, {"targets", x}});
+    }
+    CHECK(store.runs() == 3);
+    return store;
+  };
+  const Store with = train(true), without = train(false);
+  for (const auto& [path, cell] : without.cells()) CHECK(same_bits(cell.tensor, with.tensor(path)));
+}
+
+TEST_CASE("evaluation drops dropout, publishes sum and weight, and draws nothing", "[core][optim][evaluation]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {graph.dim("batch", 2), 3});
+  const Value w = graph.parameter("w", {f32, {3, 5}}, init::normal(0, 1));
+  const Value targets = graph.input("targets", i64, {graph.dim("batch", 2)});
+  const Loss loss = cross_entropy(dropout(matmul(x, w), 0.5), targets);
+  const Step step = evaluation(loss);
+  for (NodeId id : step.graph.ids()) CHECK_FALSE(step.graph.node(id).op->traits.random);
+  CHECK(step.has_fetch("sum"));
+  CHECK(step.has_fetch("weight"));
+  CHECK(step.updates.empty());
+}

@@ -1,0 +1,102 @@
+// Program::run allocates nothing: every operator new of the process is counted while a run is under way. What oneDNN
+// allocates inside its own calls is told apart by the call stack, and must be the same in every run.
+#include <support/catch.h>
+
+#include <weft/weft.h>
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+#include <dlfcn.h>
+#include <execinfo.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <string_view>
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<int> own{0}, foreign{0};
+thread_local bool inside = false;
+
+void count() {
+  if (!counting || inside) return;
+  inside = true;  // backtrace and dladdr may allocate
+  void* frames[48];
+  const int depth = backtrace(frames, 48);
+  bool library = false;
+  for (int i = 0; i < depth; ++i) {
+    Dl_info info;
+    if (dladdr(frames[i], &info) != 0 && info.dli_fname != nullptr)
+      library |= std::string_view(info.dli_fname).find("dnnl") != std::string_view::npos;
+  }
+  ++(library ? foreign : own);
+  inside = false;
+}
+
+void* allocate(std::size_t bytes, std::size_t alignment) {
+  count();
+  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  void* block = alignment <= alignof(std::max_align_t) ? std::malloc(bytes == 0 ? 1 : bytes)
+                                                       : std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return allocate(bytes, 1); }
+void* operator new[](std::size_t bytes) { return allocate(bytes, 1); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<std::size_t>(alignment)); }
+void* operator new[](std::size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<std::size_t>(alignment)); }
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete[](void* block) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
+void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::align_val_t) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+
+using namespace weft;
+
+TEST_CASE("a run of a whole training step allocates nothing", "[core][runtime][allocation]") {
+  Graph graph;
+  const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 16);
+  const Value tokens = graph.input("tokens", i64, {batch, time});
+  const Value targets = graph.input("targets", i64, {batch, time});
+  const nn::Gpt model(graph, {.vocab = 33, .layers = 2, .heads = 4, .width = 64, .context = 16, .dropout = 0.1});
+  const Step step = train_step(cross_entropy(model(tokens), targets), {.optimizer = {.rate = warmup_cosine(1e-3, 2, 10)}});
+  Store store(graph, {.seed = 1});
+  Program program(step, store);
+  Tensor x(i64, {4, 16}), y(i64, {4, 16});
+  for (std::int64_t i = 0; i < 64; ++i) {
+    x.data<std::int64_t>()[i] = i * 7 % 33;
+    y.data<std::int64_t>()[i] = (i * 7 + 1) % 33;
+  }
+  int counted[3];
+  for (int run = 0; run < 4; ++run) {
+    own = foreign = 0;
+    void* frame[1];
+    backtrace(frame, 1);  // its first call loads a library
+    counting = run > 0;   // the first run may warm up caches of the libraries
+    program.run({{"tokens", x}, {"targets", y}});
+    counting = false;
+    if (run > 0) {
+      CHECK(own == 0);
+      counted[run - 1] = foreign;
+    }
+  }
+  CHECK(counted[0] == counted[1]);
+  CHECK(counted[1] == counted[2]);
+
+  // The counter itself works.
+  own = 0;
+  counting = true;
+  ::operator delete(::operator new(16));  // a call that no compiler may leave out
+  counting = false;
+  CHECK(own == 1);
+}
+
+#endif

@@ -1,6 +1,7 @@
 // Dropout as a module: nothing outside training, as torch.nn.Dropout.
 #pragma once
 
+#include <weft/graph/graph.h>
 #include <weft/ops/dropout.h>
 
 namespace weft::nn {

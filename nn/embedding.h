@@ -1,6 +1,7 @@
 // A table of vectors, as torch.nn.Embedding.
 #pragma once
 
+#include <weft/graph/graph.h>
 #include <weft/ops/embedding.h>
 
 #include <optional>

@@ -1,6 +1,7 @@
 // Layer normalisation over the last axis, as torch.nn.LayerNorm.
 #pragma once
 
+#include <weft/graph/graph.h>
 #include <weft/ops/layer_norm.h>
 
 #include <source_location>

@@ -58,6 +58,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   Options options;
   CLI::App app("Trains a GPT on the characters of a text; the last tenth is held out.\n"
                "stdout is JSON lines, stderr is for people. SIGINT saves and exits.", "train_gpt");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // the last word counts
   app.option_defaults()->always_capture_default();
   app.add_option("--text", options.text, "File to learn from, UTF-8")->required();
   add_recipe(app, options.recipe);

@@ -56,7 +56,7 @@ def torch_rounds(args):
             h = self.tokens(x) + self.positions(torch.arange(context))
             for block in self.blocks:
                 h = block(h)
-            return F.cross_entropy(self.head(self.norm(h)).view(-1, vocabulary), y.view(-1))
+            return F.cross_entropy(self.head(self.norm(h)).view(-1, vocabulary), y.reshape(-1))
 
     model = Gpt()
     for p in model.parameters():

@@ -15,6 +15,7 @@ DType dtype_for(const SampleInput& input, DType dtype) {
   if (input.dtype) return *input.dtype;
   if (input.fill == SampleInput::Fill::integers) return i64;
   if (input.fill == SampleInput::Fill::booleans) return boolean;
+  if (input.wide && (dtype == bf16 || dtype == f16)) return f32;
   return dtype;
 }
 

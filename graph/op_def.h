@@ -109,6 +109,7 @@ struct SampleInput {
   bool smooth = true;        ///< false: not differentiated in gradient checks
   /// Instead of the dtype under test (f32, f64, bf16, f16 in turn; integers are i64).
   std::optional<DType> dtype = std::nullopt;
+  bool wide = false;  ///< f32 where the dtype under test is bf16 or f16 (statistics, weights of a loss)
   SampleInput batched(int axis) const {
     SampleInput copy = *this;
     copy.batch_axis = axis;
@@ -117,6 +118,11 @@ struct SampleInput {
   SampleInput as(DType type) const {
     SampleInput copy = *this;
     copy.dtype = type;
+    return copy;
+  }
+  SampleInput widened() const {
+    SampleInput copy = *this;
+    copy.wide = true;
     return copy;
   }
   SampleInput constant() const {

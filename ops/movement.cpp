@@ -32,9 +32,8 @@ BoundKernel no_bytes(const OpView&) {
 
 // --- reshape: y is x in row-major order -------------------------------------------------------------------------
 
-std::vector<TensorType> infer_reshape(const OpView& view) {
-  const Shape& from = view.shape(0);
-  Shape to = view.attributes.shape("shape");
+// The target with its -1 filled in; the names that the other extents do not use stay with the open one.
+Shape filled(const Shape& from, Shape to) {
   int open = -1;
   std::int64_t known = 1;
   for (int axis = 0; axis < to.rank(); ++axis) {
@@ -46,15 +45,20 @@ std::vector<TensorType> infer_reshape(const OpView& view) {
     WEFT_CHECK(open < 0, "only one extent may be -1, got {}", to.str());
     open = axis;
   }
-  if (open >= 0) {
-    WEFT_CHECK(known != 0 && from.count() % known == 0, "{} elements of {} do not fill {}", from.count(), from.str(), to.str());
-    // Names that the other extents do not use stay with the open one.
-    Dim all = 1;
-    for (const Dim& dim : from) all = all * dim;
-    for (int axis = 0; axis < to.rank(); ++axis)
-      if (axis != open) all = all / to[axis];
-    to[open] = all.value() == from.count() / known ? all : Dim(from.count() / known);
-  }
+  if (open < 0) return to;
+  WEFT_CHECK(known != 0 && from.count() % known == 0, "{} elements of {} do not fill {}", from.count(), from.str(),
+             to.str());
+  Dim all = 1;
+  for (const Dim& dim : from) all = all * dim;
+  for (int axis = 0; axis < to.rank(); ++axis)
+    if (axis != open) all = all / to[axis];
+  to[open] = all.value() == from.count() / known ? all : Dim(from.count() / known);
+  return to;
+}
+
+std::vector<TensorType> infer_reshape(const OpView& view) {
+  const Shape& from = view.shape(0);
+  const Shape to = filled(from, view.attributes.shape("shape"));
   WEFT_CHECK(to.count() == from.count(), "{} has {} elements, {} has {}", from.str(), from.count(), to.str(), to.count());
   return {{view.type(0).dtype, to}};
 }
@@ -104,7 +108,16 @@ const OpDef& reshape_op() {
   return op;
 }
 
-Value reshape(const Arg& x, Shape shape) { return build(reshape_op(), {x}, {{"shape", std::move(shape)}}); }
+// -1 is settled here, once: settled anew at another batch it would hide a number in which the batch is baked.
+Value reshape(const Arg& x, Shape shape) {
+  const auto open = std::ranges::count_if(shape, [](const Dim& dim) { return dim.value() == -1; });
+  std::int64_t known = 1;
+  for (const Dim& dim : shape)
+    if (dim.value() != -1) known *= dim.value();
+  if (x.value().valid() && open == 1 && known > 0 && x.value().shape().count() % known == 0)
+    shape = filled(x.value().shape(), std::move(shape));
+  return build(reshape_op(), {x}, {{"shape", std::move(shape)}});
+}
 
 // --- transpose: y[.., i_p(k), ..] = x[.., i_k, ..] ----------------------------------------------------------------
 

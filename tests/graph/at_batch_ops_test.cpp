@@ -36,6 +36,13 @@ TEST_CASE("a baked-in batch in reshape or broadcast_to is refused with its line"
                       ContainsSubstring(fmt::format("reshape (at_batch_ops_test.cpp:{})", line)) &&
                           ContainsSubstring("reshape to the Dim, not to a number"));
   }
+  SECTION("reshape to a number beside -1, where the elements would fit") {
+    const Value y = reshape(x, {-1, 12}) * 2.0;
+    const unsigned line = __LINE__ - 1;
+    CHECK_THROWS_WITH(at_batch(toy::step_of(graph, {{"y", y}}), 24),
+                      ContainsSubstring(fmt::format("reshape (at_batch_ops_test.cpp:{})", line)) &&
+                          ContainsSubstring("reshape to the Dim, not to a number"));
+  }
   SECTION("broadcast_to") {
     const Value y = broadcast_to(x, {12, 8}) + 1.0;
     const unsigned line = __LINE__ - 1;

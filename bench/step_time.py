@@ -86,7 +86,7 @@ def torch_rounds(args):
 def weft_round(args):
     with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as log:
         subprocess.run([args.train_gpt, "--text", args.text, "--steps", str(args.steps), "--eval-every", "0", "--sample", "0",
-                        "--threads", str(args.threads), "--log", log.name], check=True, stdout=subprocess.DEVNULL)
+                        "--threads", str(args.threads), "--log", log.name], check=True, capture_output=True)
         lines = [json.loads(line) for line in open(log.name)]
     rates = [line["tokens_per_s"] for line in lines if "tokens_per_s" in line][10:]
     return 12 * 64 / statistics.median(rates)

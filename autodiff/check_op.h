@@ -3,10 +3,13 @@
 //   shape rule      the samples build; the definition's bad samples fail with their message
 //   forward         every dtype with a kernel against the plain definition (else the f64 kernel) in f64
 //   gradient        central differences and slope test, in f64
+//   backward        against the gradient of the plain definition in f64 (a basic op: of its f64 kernels)
 //   second order    the same for the gradient
 //   batch           at_batch(n) gives the whole run's slices, or parts that sum to it
 //   threads         1, 2, 3, 4 threads give the same bits
 //   recompute       running again, and in place or not, gives the same bits
+//   NaN             in an element that matters it shows in an output
+//   shapes          the same with other extents: grown, 1 and 0, where the shape rule takes them
 #pragma once
 
 #include <weft/graph/op_def.h>
@@ -27,6 +30,7 @@ struct OpCheck {
   std::vector<Line> lines;
   double worst_f32 = 0;  ///< largest error of the f32 forward, relative to the larger of 1 and the largest element
   double worst_f64 = 0;
+  int variants = 0;  ///< samples that were checked with other extents too
 
   bool passed() const;
   std::string str() const;  ///< what failed, one line each; "" when all passed

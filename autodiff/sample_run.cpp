@@ -1,3 +1,4 @@
+#include <weft/autodiff/gradient.h>
 #include <weft/autodiff/sample_run.h>
 #include <weft/graph/at_batch.h>
 #include <weft/graph/sources.h>
@@ -6,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <limits>
 
 namespace weft {
@@ -142,6 +144,66 @@ std::vector<Value> SampleRun::float_outputs() const {
   for (const Value& output : outputs_)
     if (output.dtype() == f64) found.push_back(output);
   return found;
+}
+
+SampleRun SampleRun::with(std::size_t fed, std::int64_t element, double value) const {
+  SampleRun copy = *this;
+  Tensor wide = tensors_[fed].cast(f64).clone();
+  wide.data<double>()[element] = value;
+  copy.tensors_[fed] = wide.cast(tensors_[fed].dtype());
+  return copy;
+}
+
+std::vector<Value> SampleRun::differentiable_inputs() const {
+  std::vector<Value> found;
+  std::size_t fed = 0;
+  for (const Value& operand : operands_) {
+    if (operand.absent()) continue;
+    if (inputs_[fed++]->smooth && is_float(operand.dtype())) found.push_back(operand);
+  }
+  return found;
+}
+
+std::vector<Tensor> SampleRun::cotangents() const {
+  std::vector<Tensor> made;
+  for (const Value& output : outputs_) {
+    made.emplace_back();
+    if (!is_float(output.dtype())) continue;
+    Tensor drawn(f64, output.shape().extents());
+    normal_fill(drawn.data<double>(), drawn.size(), 0, random_key(8, static_cast<std::uint32_t>(made.size())), 0);
+    made.back() = drawn.cast(output.dtype());
+  }
+  return made;
+}
+
+std::vector<Tensor> SampleRun::gradients(const std::vector<Tensor>& cotangents) const {
+  Graph graph = graph_.clone();
+  std::vector<Value> outputs, fed, by;
+  std::vector<Feed> all = feeds();
+  std::deque<std::string> names;  // feeds point at these two
+  std::deque<Tensor> cast;
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    if (!is_float(outputs_[k].dtype()) || cotangents[k].dtype() == boolean) continue;
+    names.push_back(fmt::format("cotangent{}", k));
+    outputs.push_back(graph.find(outputs_[k]));
+    fed.push_back(graph.input(names.back(), outputs_[k].dtype(), outputs_[k].shape()));
+    cast.push_back(cotangents[k].cast(outputs_[k].dtype()));
+    all.emplace_back(names.back(), cast.back());
+  }
+  for (const Value& input : differentiable_inputs()) by.push_back(graph.find(input));
+  if (outputs.empty()) return std::vector<Tensor>(by.size());
+  const std::vector<Value> found = vector_jacobian(outputs, fed, by);
+  Step step;
+  step.graph = graph;
+  for (std::size_t i = 0; i < found.size(); ++i)
+    if (found[i].valid()) step.set_fetch(fmt::format("gradient {}", i), found[i]);
+  std::vector<Tensor> gradients(by.size());
+  Store store(graph);
+  Program program(step, store);
+  const Result result = program.run(all);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    if (found[i].valid()) gradients[i] = result.tensor(fmt::format("gradient {}", i)).clone();
+  return gradients;
 }
 
 }  // namespace weft

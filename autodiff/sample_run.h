@@ -4,7 +4,6 @@
 #include <weft/graph/graph.h>
 #include <weft/runtime/program.h>
 
-#include <deque>
 #include <vector>
 
 namespace weft {
@@ -30,6 +29,15 @@ class SampleRun {
   const std::vector<std::string>& names() const { return names_; }
   std::vector<Value> smooth_inputs() const;
   std::vector<Value> float_outputs() const;
+  const Tensor& tensor(std::size_t fed) const { return tensors_[fed]; }
+  /// The same run with one element of a fed operand replaced.
+  SampleRun with(std::size_t fed, std::int64_t element, double value) const;
+  /// Floating operands that are differentiated.
+  std::vector<Value> differentiable_inputs() const;
+  /// For each output a cotangent of its type; empty where the output is not floating.
+  std::vector<Tensor> cotangents() const;
+  /// <outputs, cotangents> differentiated by differentiable_inputs(); empty where nothing flows.
+  std::vector<Tensor> gradients(const std::vector<Tensor>& cotangents) const;
 
  private:
   const Sample& sample_;

@@ -85,7 +85,7 @@ Value add_source(const std::shared_ptr<GraphData>& data, const OpDef& op, std::s
                               "graph.scope(...), or call the module twice to share its weights",
                               path, weft::str(data->node(found->second).where)));
   for (const Dim& dim : type.shape)
-    if (dim.value() <= 0) return reject(fmt::format("extents must be positive, got {}", type.shape.str()));
+    if (dim.value() < 0) return reject(fmt::format("extents must not be negative, got {}", type.shape.str()));
   attributes.set("dtype", type.dtype);
   attributes.set("shape", type.shape);
   Node node{.id = data->next_id, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {type},

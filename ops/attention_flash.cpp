@@ -353,6 +353,10 @@ template <class T>
 void backward(KernelContext& context) {
   const BackwardRun<T> run(context);
   const AttentionShape& s = run.s;
+  if (s.time_q == 0 || s.time_k == 0 || s.batch * s.heads == 0) {  // nobody attends to anything
+    for (int k = 0; k < 3; ++k) std::fill_n(context.out<T>(k), context.out_type(k).count(), T(0));
+    return;
+  }
   const std::size_t bytes = backward_workspace<T>(context.view(), 1);
   const bool whole = whole_heads(s);
   const auto each = [&](std::int64_t tasks, auto&& task_of) {

@@ -6,6 +6,7 @@
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/softmax_rows.h>
 #include <weft/ops/unary.h>
 
 #include <cmath>
@@ -126,7 +127,7 @@ Value dropped(const Value& x, const AttentionLaw& law) {
 Value plain_attention_weights(const Value& q, const Value& k, const AttentionMasks& masks, const AttentionLaw& law,
                               Value* logsumexp) {
   const Value s = scores_of(q, k, masks, law).s;
-  const Value top = max(s, {.axes = {-1}, .keep = true});
+  const Value top = along::highest_along(s, -1);
   const Value shift = where(equal(top, -infinity), 0.0, top);
   const Value e = exp(s - shift);
   const Value sum_e = sum(e, {.axes = {-1}, .keep = true});

@@ -11,7 +11,7 @@ namespace weft {
 namespace {
 
 void expect_extents(const Shape& shape) {
-  for (const Dim& dim : shape) WEFT_CHECK(dim.value() > 0, "extents must be positive, got {}", shape.str());
+  for (const Dim& dim : shape) WEFT_CHECK(dim.value() >= 0, "extents must not be negative, got {}", shape.str());
 }
 
 template <class T>
@@ -69,7 +69,7 @@ const OpDef& full_op() {
                   {{}, filled(boolean, {2, 2}, 1), false}},
       .bad_samples = {{{}, filled(i64, {2}, 0.5), "cannot hold"},
                       {{}, filled(boolean, {2}, 2), "0 or 1"},
-                      {{}, filled(f32, {2, 0}, 2), "positive"}},
+                      {{}, filled(f32, {2, -1}, 2), "negative"}},
   };
   return op;
 }

@@ -95,6 +95,12 @@ std::vector<BatchState> feed_forward_batch(const OpView& view, std::span<const B
   return rows_of_x(view, in, 0);
 }
 
+std::int64_t rows_of(const Shape& shape) {
+  std::int64_t rows = 1;
+  for (int axis = 0; axis + 1 < shape.rank(); ++axis) rows *= shape.extent(axis);
+  return rows;
+}
+
 // The activated rows are held in blocks of about 8 MiB of f32.
 struct Products {
   std::int64_t rows, block;
@@ -102,7 +108,7 @@ struct Products {
   explicit Products(const OpView& view, std::int64_t at = 0) {
     const Shape &w1 = view.shape(1), &w2 = view.shape(2);
     const std::int64_t hidden = w1.extent(0);
-    rows = view.shape(0).count() / std::max<std::int64_t>(1, w1.extent(1));
+    rows = rows_of(view.shape(0));
     block = std::max<std::int64_t>(128, (std::int64_t{1} << 21) / std::max<std::int64_t>(1, hidden) / 64 * 64);
     block = std::min(block, rows);
     const std::int64_t m = std::min(block, rows - at);
@@ -225,7 +231,7 @@ std::vector<BatchState> feed_forward_backward_batch(const OpView& view, std::spa
 
 Gemm backward_gemm(const OpView& view) {
   const Shape& w2 = view.shape(1);
-  return {.m = view.shape(0).count() / std::max<std::int64_t>(1, w2.extent(0)), .n = w2.extent(1), .k = w2.extent(0)};
+  return {.m = rows_of(view.shape(0)), .n = w2.extent(1), .k = w2.extent(0)};
 }
 
 std::size_t feed_forward_backward_workspace(const OpView& view, int threads) {

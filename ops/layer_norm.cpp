@@ -177,7 +177,9 @@ std::vector<BatchState> layer_norm_backward_batch(const OpView& view, std::span<
 
 // Parameter gradients are summed in blocks of rows, their number fixed by the shape; then the blocks in a fixed tree.
 std::int64_t block_rows(std::int64_t rows) { return std::max<std::int64_t>(8, (rows + 31) / 32); }
-std::int64_t blocks_of(std::int64_t rows) { return (rows + block_rows(rows) - 1) / block_rows(rows); }
+std::int64_t blocks_of(std::int64_t rows) {
+  return std::max<std::int64_t>(1, (rows + block_rows(rows) - 1) / block_rows(rows));
+}
 
 template <class T>
 std::size_t layer_norm_backward_workspace(const OpView& view, int threads) {

@@ -61,7 +61,7 @@ void log_softmax_kernel(KernelContext& context) {
 
 Values log_softmax_plain(const Plain& p) {
   const int axis = static_cast<int>(p.attributes.integer("axis"));
-  const Value shifted = p.in[0] - max(p.in[0], {.axes = {axis}, .keep = true});
+  const Value shifted = p.in[0] - highest_along(p.in[0], axis);
   return shifted - log(sum(exp(shifted), {.axes = {axis}, .keep = true}));
 }
 
@@ -200,7 +200,7 @@ void logsumexp_kernel(KernelContext& context) {
 
 Values logsumexp_plain(const Plain& p) {
   const int axis = static_cast<int>(p.attributes.integer("axis"));
-  const Value highest = stop_gradient(max(p.in[0], {.axes = {axis}, .keep = true}));
+  const Value highest = stop_gradient(highest_along(p.in[0], axis));
   const Value shift = where(isfinite(highest), highest, 0.0);
   return reshape(shift + log(sum(exp(p.in[0] - shift), {.axes = {axis}, .keep = true})), p.out[0].shape);
 }

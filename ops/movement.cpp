@@ -1,3 +1,4 @@
+#include <weft/graph/at_batch.h>
 #include <weft/graph/registry.h>
 #include <weft/ops/build.h>
 #include <weft/ops/movement.h>
@@ -69,6 +70,11 @@ std::vector<BatchState> batch_reshape(const OpView& view, std::span<const BatchS
   if (!state.in_shape()) return {state};
   const Shape& from = view.shape(0);
   const Shape& to = view.out_type(0).shape;
+  if (from.count() == 0) {  // no element tells where the batch went, its name may
+    const BatchState place = locate_batch(to, Symbol(batch_name));
+    const bool found = place.in_shape() && place.outer * place.inner > 0;
+    return {found ? BatchState{state.kind, place.axis, place.outer, place.inner} : BatchState::mixed()};
+  }
   std::int64_t behind = state.inner;
   for (int axis = state.axis + 1; axis < from.rank(); ++axis) behind *= from.extent(axis);
   const std::int64_t inside = state.outer * state.inner;

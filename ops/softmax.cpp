@@ -59,7 +59,7 @@ void softmax_kernel(KernelContext& context) {
 
 Values softmax_plain(const Plain& p) {
   const int axis = static_cast<int>(p.attributes.integer("axis"));
-  const Value e = exp(p.in[0] - max(p.in[0], {.axes = {axis}, .keep = true}));
+  const Value e = exp(p.in[0] - highest_along(p.in[0], axis));
   return e / sum(e, {.axes = {axis}, .keep = true});
 }
 

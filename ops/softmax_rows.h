@@ -1,11 +1,14 @@
 // What softmax, log_softmax and logsumexp share: rules along an axis, rows and columns. Private to those files.
 #pragma once
 
+#include <weft/ops/creation.h>
+#include <weft/ops/reduce.h>
 #include <weft/ops/rows.h>
 #include <weft/ops/rules.h>
 #include <weft/runtime/kernel.h>
 
 #include <cmath>
+#include <limits>
 
 namespace weft::along {
 
@@ -67,6 +70,14 @@ W finite_or_zero(W x) {
   return std::isinf(x) ? W(0) : x;
 }
 
+// The largest along an axis that stays, for plain definitions; -inf over nothing.
+inline Value highest_along(const Value& x, int axis) {
+  if (x.shape().extent(axis) > 0) return max(x, {.axes = {axis}, .keep = true});
+  Shape kept = x.shape();
+  kept[axis] = 1;
+  return full(x.graph(), kept, x.dtype(), -std::numeric_limits<double>::infinity());
+}
+
 using Run = void (*)(KernelContext&);
 inline std::vector<Kernel> row_kernels(Run run_f32, Run run_f64, Run run_bf16, Run run_f16) {
   return {{.dtype = f32, .run = run_f32},
@@ -93,6 +104,8 @@ inline std::vector<Sample> axis_samples(int operands) {
   add(sample::normal({70, 131}).batched(0), 1, false);
   add(sample::normal({3, 2100}).batched(0), 1, false);
   add(sample::normal({2, 9, 300}).batched(2), 1, false);
+  add(sample::extremes({5, 40}), 1, false);
+  add(sample::extremes({40, 5}), 0, false);
   return samples;
 }
 

@@ -8,6 +8,7 @@
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/tensor.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace weft {
@@ -38,8 +39,10 @@ std::optional<std::vector<Constant>> run_node(const Graph& graph, const Node& no
       allocate_aligned(kernel->workspace != nullptr ? kernel->workspace(view->view, threads()) : 0);
   const RandomState random;
   KernelContext context(view->view, in_bytes, out_bytes, workspace.get(), random);
-  if (kernel->run != nullptr) kernel->run(context);
-  else kernel->bind(view->view)(context);
+  if (!makes_nothing(node)) {
+    if (kernel->run != nullptr) kernel->run(context);
+    else kernel->bind(view->view)(context);
+  }
   std::vector<Constant> results;
   for (std::size_t i = 0; i < out.size(); ++i) {
     results.push_back({node.types[i], {}});
@@ -98,6 +101,10 @@ Step lower(const Step& step, const PassOptions& options, PassReport* report) {
   Step result = run_passes(step, lowering_passes(), options, report);
   result.lowered = true;
   return result;
+}
+
+bool makes_nothing(const Node& node) {
+  return std::ranges::all_of(node.types, [](const TensorType& type) { return type.count() == 0; });
 }
 
 }  // namespace weft

@@ -10,4 +10,8 @@ namespace weft {
 const std::vector<Pass>& lowering_passes();
 Step lower(const Step& step, const PassOptions& options = {}, PassReport* report = nullptr);
 
+/// Whether no output of the node has an element. Such a node's kernel is neither bound nor run: kernels meet extents of
+/// zero in operands only.
+bool makes_nothing(const Node& node);
+
 }  // namespace weft

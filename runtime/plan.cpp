@@ -1,4 +1,5 @@
 #include <weft/graph/sources.h>
+#include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/placement.h>
 #include <weft/runtime/plan.h>
@@ -173,6 +174,7 @@ class Planner {
       storage.last = std::max(storage.last, last == last_read_.end() ? position : last->second);
       if (kept_.contains(ref)) storage.last = plan_.schedule.size();
     }
+    if (makes_nothing(node)) return;
     const auto view = graph().view(node);
     const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
     if (kernel == nullptr || kernel->workspace == nullptr) return;

@@ -1,5 +1,6 @@
 #include <weft/graph/sources.h>
 #include <weft/runtime/kernel.h>
+#include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/program.h>
 
@@ -95,7 +96,8 @@ void Program::Impl::bind_node(const Node& node) {
   bound.node = &node;
   bound.view = graph.view(node);
   const Kernel* kernel = node.op->kernel(kernel_dtype(bound.view->view));
-  if (kernel->run != nullptr) bound.kernel = kernel->run;
+  if (makes_nothing(node)) bound.kernel = [](KernelContext&) {};
+  else if (kernel->run != nullptr) bound.kernel = kernel->run;
   else bound.kernel = kernel->bind(bound.view->view);
   for (ValueRef ref : node.operands) bound.in.push_back(ref.node == no_node ? nullptr : bytes_of(ref));
   for (std::uint32_t k = 0; k < node.types.size(); ++k) bound.out.push_back(bytes_of({node.id, k}));

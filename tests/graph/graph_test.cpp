@@ -84,12 +84,12 @@ TEST_CASE("the same parameter path twice is an error with both lines", "[core][g
                                        ContainsSubstring(fmt::format("graph_test.cpp:{}", second)));
 }
 
-TEST_CASE("a source needs a name and positive extents", "[core][graph]") {
+TEST_CASE("a source needs a name and extents that are not negative", "[core][graph]") {
   Graph graph;
   CHECK_FALSE(graph.input("", f32, {3}).valid());
-  CHECK_FALSE(graph.input("x", f32, {3, 0}).valid());
+  CHECK_FALSE(graph.input("x", f32, {3, -1}).valid());
   CHECK_THROWS_WITH(graph.check(), ContainsSubstring("input needs a name") &&
-                                       ContainsSubstring("extents must be positive, got [3, 0]"));
+                                       ContainsSubstring("extents must not be negative, got [3, -1]"));
 }
 
 TEST_CASE("all problems are reported together, and what depends on them is skipped", "[core][graph]") {

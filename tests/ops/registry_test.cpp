@@ -21,6 +21,7 @@ TEST_CASE("every registered op passes the checks made from its samples", "[core]
       const OpCheck result = check_op(*op);
       INFO(result.str());
       CHECK(result.passed());
+      CHECK(result.lines.size() > 1);
       checks += result.lines.size();
       if (only != nullptr)
         std::cout << op->name << ": " << checks << " checks, worst forward error f32 " << result.worst_f32 << ", f64 "

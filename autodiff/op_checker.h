@@ -1,0 +1,49 @@
+// The checks behind check_op, one method each: check_op.cpp says in which order, check_values.cpp compares numbers,
+// check_runs.cpp the ways to run, check_variants.cpp other shapes. Private to autodiff/.
+#pragma once
+
+#include <weft/autodiff/check_op.h>
+#include <weft/autodiff/sample_run.h>
+
+#include <functional>
+
+namespace weft {
+
+/// Largest |got - want| over the largest finite |want|; infinite where one is NaN or infinite and the other not.
+double relative_error(const Tensor& got, const Tensor& want);
+
+class OpChecker {
+ public:
+  explicit OpChecker(const OpDef& op) : op_(op) { check_.op = op.name; }
+  OpCheck run();
+
+ private:
+  // Runs one check; what it throws is its failure.
+  void check(const std::string& name, const std::function<void()>& body);
+  bool basic() const { return !op_.plain; }
+
+  void check_sample(const Sample& sample);
+  void check_bad_inputs();
+
+  // check_values.cpp
+  void check_forward(const Sample& sample, DType dtype, const SampleRun& exact);
+  void check_gradient(const SampleRun& exact);
+  void check_backward(const Sample& sample, DType dtype);
+  void check_nan(const Sample& sample);
+
+  // check_runs.cpp
+  void check_batch(const SampleRun& exact);
+  void compare_parts(const Tensor& whole, const std::vector<std::vector<Tensor>>& parts, std::size_t k,
+                     const BatchState& state) const;
+  void check_threads(const SampleRun& run);
+  void check_recompute(const Sample& sample, DType dtype);
+
+  // check_variants.cpp
+  void check_variants(const Sample& sample);
+
+  const OpDef& op_;
+  OpCheck check_;
+  int sample_ = -1;
+};
+
+}  // namespace weft

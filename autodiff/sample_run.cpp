@@ -33,6 +33,7 @@ Tensor fill(const SampleInput& input, std::size_t index, DType dtype) {
       case SampleInput::Fill::normal: x[i] = input.low + input.high * x[i]; break;
       case SampleInput::Fill::uniform: x[i] = input.low + (input.high - input.low) * x[i]; break;
       case SampleInput::Fill::integers: x[i] = std::floor(input.low + (input.high - input.low) * x[i]); break;
+      case SampleInput::Fill::ties: x[i] = std::floor(-3 + 7 * x[i]); break;
       case SampleInput::Fill::booleans: x[i] = x[i] < 0.5 ? 0 : 1; break;
       case SampleInput::Fill::extremes: {
         constexpr double inf = std::numeric_limits<double>::infinity();

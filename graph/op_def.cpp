@@ -20,6 +20,9 @@ SampleInput booleans(std::vector<std::int64_t> extents) {
 SampleInput extremes(std::vector<std::int64_t> extents) {
   return {SampleInput::Fill::extremes, std::move(extents), 0, 1, -1, false, {}};
 }
+SampleInput ties(std::vector<std::int64_t> extents) {
+  return {SampleInput::Fill::ties, std::move(extents), 0, 1, -1, true, {}};
+}
 
 }  // namespace sample
 

@@ -101,7 +101,7 @@ struct Traits {
 
 /// One operand of a sample: how to fill it.
 struct SampleInput {
-  enum class Fill { absent, normal, uniform, integers, booleans, extremes };
+  enum class Fill { absent, normal, uniform, integers, booleans, extremes, ties };
   Fill fill = Fill::normal;
   std::vector<std::int64_t> extents = {};
   double low = 0, high = 1;  ///< uniform: [low, high); integers: {low, ..., high - 1}; normal: mean and deviation
@@ -137,6 +137,7 @@ SampleInput normal(std::vector<std::int64_t> extents, double mean = 0, double de
 SampleInput uniform(std::vector<std::int64_t> extents, double low, double high);
 SampleInput integers(std::vector<std::int64_t> extents, std::int64_t low, std::int64_t high);  ///< i64
 SampleInput booleans(std::vector<std::int64_t> extents);
+SampleInput ties(std::vector<std::int64_t> extents);  ///< whole numbers from -3 to 3, each often, as floats
 SampleInput extremes(std::vector<std::int64_t> extents);  ///< +-inf, NaN, denormals, +-1e4, zeros among normals
 }  // namespace sample
 

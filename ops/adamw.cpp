@@ -92,6 +92,7 @@ std::vector<BatchState> batch(const OpView& view, std::span<const BatchState> in
 }  // namespace
 
 const OpDef& adamw_op() {
+  const SampleInput taken = sample::integers({}, 1, 2).as(boolean), refused = sample::integers({}, 0, 1).as(boolean);
   static const OpDef op{
       .name = "adamw",
       .law = "m' = b1 m + (1 - b1) g; v' = b2 v + (1 - b2) g^2; p' = p (1 - rate decay) - rate / (1 - b1^t) m' / "
@@ -107,13 +108,16 @@ const OpDef& adamw_op() {
       .kernels = {{.dtype = f32, .run = adamw<float>}, {.dtype = f64, .run = adamw<double>}},
       .samples = {{{sample::normal({3, 5}), sample::normal({3, 5}), sample::normal({3, 5}),
                     sample::uniform({3, 5}, 0.1, 1), sample::uniform({}, 0.01, 0.02).constant().as(f64),
-                    sample::integers({}, 0, 9), sample::booleans({})},
+                    sample::integers({}, 0, 9), taken},
                    {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}}},
                   {{sample::normal({40000}), sample::normal({40000}), sample::normal({40000}),
                     sample::uniform({40000}, 0, 1), sample::uniform({}, 0.01, 0.02).constant().as(f64),
-                    sample::integers({}, 3, 4), sample::booleans({})},
+                    sample::integers({}, 3, 4), taken},
                    {{"beta1", 0.9}, {"beta2", 0.99}, {"eps", 1e-8}, {"weight_decay", 0.0}},
-                   false}},
+                   false},
+                  {{sample::normal({7}), sample::normal({7}), sample::normal({7}), sample::uniform({7}, 0.1, 1),
+                    sample::uniform({}, 0.01, 0.02).constant().as(f64), sample::integers({}, 0, 9), refused},
+                   {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}}}},
       .bad_samples = {{{{f32, {3}}, {f32, {4}}, {f32, {3}}, {f32, {3}}, {f64, {}}, {i64, {}}, {boolean, {}}},
                        {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}},
                        "as the parameter is"}},

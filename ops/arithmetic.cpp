@@ -222,6 +222,17 @@ void choose_backward(Backward& b, Value (*chosen)(const Arg&, const Arg&)) {
   if (b.wants(0)) b.input(0, where(chosen(b.in(0), b.in(1)), d_y, shared));
   if (b.wants(1)) b.input(1, where(chosen(b.in(1), b.in(0)), d_y, shared));
 }
+// Where both are equal, or one is NaN, their mean: so that each has half of the gradient.
+Values plain_choice(const Plain& p, Value (*chosen)(const Arg&, const Arg&)) {
+  const Value &a = p.in[0], &b = p.in[1];
+  const Value tied = is_float(a.dtype()) ? a * 0.5 + b * 0.5 : a;
+  return where(chosen(a, b), a, where(chosen(b, a), b, tied));
+}
+std::vector<Sample> choice_samples() {
+  std::vector<Sample> samples = with_integers(two_operands(-2, 2));
+  samples.push_back({{sample::ties({6, 9}).batched(0), sample::ties({6, 9}).batched(0)}, {}, false});
+  return samples;
+}
 const OpDef& minimum_op() {
   static const OpDef op{
       .name = "minimum",
@@ -230,9 +241,10 @@ const OpDef& minimum_op() {
       .infer = numbers,
       .batch = same_axis,
       .backward = [](Backward& b) { choose_backward(b, less); },
+      .plain = [](const Plain& p) { return plain_choice(p, less); },
       .traits = in_place_of_any,
       .kernels = binary_kernels<Minimum, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
-      .samples = with_integers(two_operands(-2, 2)),
+      .samples = choice_samples(),
       .bad_samples = bad_pairs,
   };
   return op;
@@ -247,9 +259,10 @@ const OpDef& maximum_op() {
       .infer = numbers,
       .batch = same_axis,
       .backward = [](Backward& b) { choose_backward(b, greater); },
+      .plain = [](const Plain& p) { return plain_choice(p, greater); },
       .traits = in_place_of_any,
       .kernels = binary_kernels<Maximum, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
-      .samples = with_integers(two_operands(-2, 2)),
+      .samples = choice_samples(),
       .bad_samples = bad_pairs,
   };
   return op;

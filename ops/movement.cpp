@@ -176,6 +176,7 @@ const OpDef& transpose_op() {
       .samples = {{{sample::normal({4, 7}).batched(0)}, {{"permutation", std::vector<std::int64_t>{1, 0}}}},
                   {{sample::normal({2, 3, 4, 5}).batched(0)}, {{"permutation", std::vector<std::int64_t>{0, 2, 1, 3}}}},
                   {{sample::normal({2, 1, 4, 3}).batched(2)}, {{"permutation", std::vector<std::int64_t>{3, 1, 2, 0}}}},
+                  {{sample::normal({2, 3, 4}).batched(1)}, {{"permutation", std::vector<std::int64_t>{1, 2, 0}}}},
                   {{sample::normal({130, 90})}, {{"permutation", std::vector<std::int64_t>{1, 0}}}, false},
                   {{sample::extremes({3, 5})}, {{"permutation", std::vector<std::int64_t>{1, 0}}}, false}},
       .bad_samples = {{{{f32, {2, 3}}}, {{"permutation", std::vector<std::int64_t>{0, 0}}}, "must name each of the 2 axes"},

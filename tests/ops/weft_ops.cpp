@@ -1,0 +1,115 @@
+// The table of all ops, docs/ops.md, from the registry: weft_ops > docs/ops.md; `weft_ops --check docs/ops.md` tells
+// whether the file says what the registry says, but for the accuracy, which needs a run of all checks.
+#include <weft/autodiff/check_op.h>
+#include <weft/autodiff/sample_run.h>
+#include <weft/graph/registry.h>
+#include <weft/ops/all.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+
+using namespace weft;
+
+namespace {
+
+std::string list(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
+  return text;
+}
+
+// Of the first sample: what goes in and comes out.
+std::string shapes(const OpDef& op) {
+  const SampleRun run(op, op.samples.front(), f32);
+  std::vector<std::string> in, out;
+  for (const Value& operand : run.operands()) in.push_back(operand.absent() ? "-" : operand.shape().str());
+  for (const Value& output : run.outputs()) out.push_back(output.valid() ? output.shape().str() : "?");
+  return list(in) + (in.empty() ? "" : " ") + "→ " + list(out);
+}
+
+std::string dtypes(const OpDef& op) {
+  std::vector<std::string> names;
+  for (const DType dtype : {f32, f64, bf16, f16, i32, i64, boolean})
+    if (op.kernel(dtype) != nullptr) names.emplace_back(name_of(dtype));
+  return list(names);
+}
+
+std::string gradient(const OpDef& op) {
+  if (op.traits.cuts_gradient) return "cut on purpose";
+  const SampleRun run(op, op.samples.front(), f64);
+  const bool floating = std::ranges::any_of(run.outputs(), [](const Value& y) { return y.valid() && is_float(y.dtype()); });
+  if (!floating || run.operands().empty()) return "-";
+  return op.backward ? "own" : op.plain ? "of its plain definition" : "none";
+}
+
+std::string cell(std::string text) {
+  for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
+  return text;
+}
+
+// Without the accuracy.
+std::string row(const OpDef& op) {
+  return fmt::format("| `{}` | {} | {} | {} | {} | {} | {} |", op.name, cell(op.law), cell(shapes(op)),
+                     cell(list(op.outputs)), dtypes(op), gradient(op), cell(op.source.empty() ? "-" : op.source));
+}
+
+std::string accuracy(double error) { return error > 0 ? fmt::format("{:.1e}", error) : "exact"; }
+
+std::vector<const OpDef*> ops() {
+  std::vector<const OpDef*> found;
+  for (const OpDef* op : registry().all())
+    if (!op->traits.source && !op->samples.empty()) found.push_back(op);
+  std::ranges::sort(found, {}, [](const OpDef* op) { return op->name; });
+  return found;
+}
+
+int check(const char* path) {
+  std::ifstream file(path);
+  std::vector<std::string> rows;
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("| `")) rows.push_back(line);
+  int faults = 0;
+  for (const OpDef* op : ops()) {
+    const std::string expected = row(*op);
+    const auto found = std::ranges::find_if(rows, [&](const std::string& line) { return line.starts_with(expected); });
+    if (found != rows.end()) {
+      rows.erase(found);
+      continue;
+    }
+    ++faults;
+    std::cerr << path << " has no row: " << expected << '\n';
+  }
+  for (const std::string& line : rows) std::cerr << path << " has a row of no op: " << line << '\n';
+  if (faults > 0 || !rows.empty()) std::cerr << "hint: build/release/bin/weft_ops > docs/ops.md\n";
+  return faults > 0 || !rows.empty() ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  register_all();
+  if (count == 3 && std::string(arguments[1]) == "--check") return check(arguments[2]);
+  if (count != 1) {
+    std::cerr << "usage: weft_ops [--check FILE]\n";
+    return 2;
+  }
+  std::size_t checks = 0, failed = 0;
+  std::string rows;
+  for (const OpDef* op : ops()) {
+    const OpCheck result = check_op(*op);
+    checks += result.lines.size();
+    failed += static_cast<std::size_t>(!result.passed());
+    rows += fmt::format("{} {} | {} | {} |\n", row(*op), op->plain ? accuracy(result.worst_f64) : "-",
+                        accuracy(result.worst_f32), result.lines.size());
+  }
+  std::cout << "# Ops\n\nMade by `build/release/bin/weft_ops > docs/ops.md`: " << ops().size() << " ops, " << checks
+            << " generated checks, " << failed
+            << " ops with a failure.\n\nShapes are those of the op's first sample. Errors are the largest of all samples, relative "
+               "to the largest element: of the\nf64 kernel against the plain definition, of the f32 kernel against the "
+               "plain definition (where there is none, the f64\nkernel) in f64.\n\n"
+               "| op | law | shapes | outputs | dtypes | gradient | source | f64 error | f32 error | checks |\n"
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+            << rows;
+  return failed > 0 ? 1 : 0;
+}

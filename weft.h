@@ -45,6 +45,7 @@
 #include <weft/ops/dropout.h>
 #include <weft/ops/embedding.h>
 #include <weft/ops/feed_forward.h>
+#include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>

@@ -10,6 +10,7 @@
 #include <weft/ops/dropout.h>
 #include <weft/ops/embedding.h>
 #include <weft/ops/feed_forward.h>
+#include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
@@ -32,6 +33,7 @@ void register_all() {
     register_dropout();
     register_embedding();
     register_feed_forward();
+    register_index();
     register_layer_norm();
     register_matmul();
     register_movement();

@@ -38,6 +38,7 @@
 #include <weft/ops/adamw.h>
 #include <weft/ops/all.h>
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/arrange.h>
 #include <weft/ops/attention.h>
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>
@@ -53,6 +54,7 @@
 #include <weft/ops/reduce.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/softmax.h>
+#include <weft/ops/sort.h>
 #include <weft/ops/unary.h>
 #include <weft/autodiff/check_gradients.h>
 #include <weft/autodiff/check_op.h>

@@ -4,6 +4,7 @@
 #include <weft/ops/activation.h>
 #include <weft/ops/adamw.h>
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/arrange.h>
 #include <weft/ops/attention.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/cross_entropy.h>
@@ -16,6 +17,7 @@
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/softmax.h>
+#include <weft/ops/sort.h>
 #include <weft/ops/unary.h>
 #include <weft/runtime/copy.h>
 
@@ -27,6 +29,7 @@ void register_all() {
     register_activation();
     register_adamw();
     register_arithmetic();
+    register_arrange();
     register_attention();
     register_creation();
     register_cross_entropy();
@@ -39,6 +42,7 @@ void register_all() {
     register_movement();
     register_reduce();
     register_softmax();
+    register_sort();
     register_unary();
     return true;
   }();

@@ -53,8 +53,11 @@
 #include <weft/ops/one_hot.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/rules.h>
+#include <weft/ops/sampling.h>
+#include <weft/ops/scan.h>
 #include <weft/ops/softmax.h>
 #include <weft/ops/sort.h>
+#include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
 #include <weft/autodiff/check_gradients.h>
 #include <weft/autodiff/check_op.h>

@@ -16,8 +16,11 @@
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/sampling.h>
+#include <weft/ops/scan.h>
 #include <weft/ops/softmax.h>
 #include <weft/ops/sort.h>
+#include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
 #include <weft/runtime/copy.h>
 
@@ -41,8 +44,11 @@ void register_all() {
     register_matmul();
     register_movement();
     register_reduce();
+    register_sampling();
+    register_scan();
     register_softmax();
     register_sort();
+    register_statistics();
     register_unary();
     return true;
   }();

@@ -45,7 +45,9 @@
 #include <weft/ops/dropout.h>
 #include <weft/ops/embedding.h>
 #include <weft/ops/feed_forward.h>
+#include <weft/ops/glu.h>
 #include <weft/ops/layer_norm.h>
+#include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>

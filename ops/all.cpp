@@ -10,7 +10,9 @@
 #include <weft/ops/dropout.h>
 #include <weft/ops/embedding.h>
 #include <weft/ops/feed_forward.h>
+#include <weft/ops/glu.h>
 #include <weft/ops/layer_norm.h>
+#include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
@@ -32,7 +34,9 @@ void register_all() {
     register_dropout();
     register_embedding();
     register_feed_forward();
+    register_glu();
     register_layer_norm();
+    register_loss();
     register_matmul();
     register_movement();
     register_reduce();

@@ -11,11 +11,14 @@
 #include <weft/ops/dropout.h>
 #include <weft/ops/embedding.h>
 #include <weft/ops/feed_forward.h>
+#include <weft/ops/glu.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
+#include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/rms_norm.h>
 #include <weft/ops/sampling.h>
 #include <weft/ops/scan.h>
 #include <weft/ops/softmax.h>
@@ -39,11 +42,14 @@ void register_all() {
     register_dropout();
     register_embedding();
     register_feed_forward();
+    register_glu();
     register_index();
     register_layer_norm();
+    register_loss();
     register_matmul();
     register_movement();
     register_reduce();
+    register_rms_norm();
     register_sampling();
     register_scan();
     register_softmax();

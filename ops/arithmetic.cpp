@@ -16,6 +16,18 @@ using sample::normal;
 using sample::integers;
 using sample::uniform;
 
+// Integers are computed as unsigned: beyond their range they wrap, where signed arithmetic would be undefined.
+template <class T>
+auto modular(T x) {
+  if constexpr (std::is_integral_v<T>) return static_cast<std::make_unsigned_t<T>>(x);
+  else return x;
+}
+template <class T>
+T magnitude(T x) {
+  if constexpr (std::is_integral_v<T>) return x < 0 ? static_cast<T>(-modular(x)) : x;
+  else return std::abs(x);
+}
+
 std::vector<TensorType> numbers(const OpView& view) {
   WEFT_CHECK(view.type(0).dtype != boolean, "operands must be numbers, got {}; hint: cast(x, f32), or logical_and",
              view.type(0).str());
@@ -74,7 +86,7 @@ const std::vector<BadSample> bad_pairs{
 // y = a + b        d_a = d_y, d_b = d_y
 struct Add {
   template <class T>
-  static T apply(T a, T b) { return static_cast<T>(a + b); }
+  static T apply(T a, T b) { return static_cast<T>(modular(a) + modular(b)); }
   template <std::floating_point T>
   static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().add(a, b, y, n); }
 };
@@ -100,7 +112,7 @@ const OpDef& add_op() {
 // y = a - b        d_a = d_y, d_b = -d_y
 struct Subtract {
   template <class T>
-  static T apply(T a, T b) { return static_cast<T>(a - b); }
+  static T apply(T a, T b) { return static_cast<T>(modular(a) - modular(b)); }
   template <std::floating_point T>
   static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().subtract(a, b, y, n); }
 };
@@ -126,7 +138,7 @@ const OpDef& subtract_op() {
 // y = a b          d_a = d_y b, d_b = d_y a
 struct Multiply {
   template <class T>
-  static T apply(T a, T b) { return static_cast<T>(a * b); }
+  static T apply(T a, T b) { return static_cast<T>(modular(a) * modular(b)); }
   template <std::floating_point T>
   static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().multiply(a, b, y, n); }
 };
@@ -273,7 +285,7 @@ struct Negate {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
 #pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(-x[i]);
+    for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(-modular(x[i]));
   }
 };
 const OpDef& negate_op() {
@@ -299,7 +311,7 @@ struct Abs {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
 #pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::abs(x[i]);
+    for (std::int64_t i = 0; i < n; ++i) y[i] = magnitude(x[i]);
   }
 };
 const OpDef& abs_op() {
@@ -357,10 +369,11 @@ Value abs(const Arg& x) { return build(abs_op(), {x}); }
 Value sign(const Arg& x) { return build(sign_op(), {x}); }
 
 void register_arithmetic() {
-  for (const OpDef* op : {&add_op(), &subtract_op(), &multiply_op(), &divide_op(), &pow_op(), &minimum_op(),
+  for (const OpDef* op : {&add_op(), &subtract_op(), &multiply_op(), &divide_op(), &pow_op(), &floor_divide_op(),
+                          &remainder_op(), &clamp_op(), &minimum_op(),
                           &maximum_op(), &negate_op(), &abs_op(), &sign_op(), &equal_op(), &not_equal_op(),
-                          &less_op(), &less_equal_op(), &greater_op(), &greater_equal_op(), &isfinite_op(),
-                          &logical_and_op(), &logical_or_op(), &logical_not_op(), &where_op(), &cast_op()})
+                          &less_op(), &less_equal_op(), &greater_op(), &greater_equal_op(), &isfinite_op(), &isnan_op(),
+                          &logical_and_op(), &logical_or_op(), &logical_xor_op(), &logical_not_op(), &where_op(), &cast_op()})
     registry().add(*op);
 }
 

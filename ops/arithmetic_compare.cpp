@@ -82,6 +82,9 @@ struct GreaterEqual {
 struct And {
   static bool apply(bool a, bool b) { return a && b; }
 };
+struct Xor {
+  static bool apply(bool a, bool b) { return a != b; }
+};
 struct Or {
   static bool apply(bool a, bool b) { return a || b; }
 };
@@ -113,19 +116,22 @@ const OpDef& greater_equal_op() {
   return op;
 }
 
-// y = [x is neither NaN nor infinite]
-template <class T>
-void isfinite_kernel(KernelContext& k) {
+namespace {
+
+// y = [x is of a kind]; no gradient
+template <class F, class T>
+void kind_kernel(KernelContext& k) {
   const T* x = k.in<T>(0);
   bool* y = k.out<bool>(0);
   for_tiles(k.type(0).count(), [&](std::int64_t begin, std::int64_t n) {
-    for (std::int64_t i = begin; i < begin + n; ++i) y[i] = std::isfinite(static_cast<Compute<T>>(x[i]));
+    for (std::int64_t i = begin; i < begin + n; ++i) y[i] = F::apply(static_cast<Compute<T>>(x[i]));
   });
 }
-const OpDef& isfinite_op() {
-  static const OpDef op{
-      .name = "isfinite",
-      .law = "y = [|x| < inf]",
+template <class F>
+OpDef kind(std::string name, std::string law) {
+  return {
+      .name = std::move(name),
+      .law = std::move(law),
       .infer = [](const OpView& view) -> std::vector<TensorType> {
         expect_float(view, 0);
         return {{boolean, view.shape(0)}};
@@ -133,13 +139,33 @@ const OpDef& isfinite_op() {
       .batch = same_axis,
       .backward = no_gradient,
       .traits = pointwise,
-      .kernels = {{.dtype = f32, .run = isfinite_kernel<float>},
-                  {.dtype = f64, .run = isfinite_kernel<double>},
-                  {.dtype = bf16, .run = isfinite_kernel<bfloat16>},
-                  {.dtype = f16, .run = isfinite_kernel<float16>}},
-      .samples = {{{sample::extremes({3, 7000}).batched(0)}, {}, false}, {{normal({3, 5}).batched(1)}, {}}},
+      .kernels = {{.dtype = f32, .run = kind_kernel<F, float>},
+                  {.dtype = f64, .run = kind_kernel<F, double>},
+                  {.dtype = bf16, .run = kind_kernel<F, bfloat16>},
+                  {.dtype = f16, .run = kind_kernel<F, float16>}},
+      .samples = {{{sample::extremes({3, 7000}).batched(0)}, {}, false},
+                  {{normal({3, 5}).batched(1)}, {}},
+                  {{sample::extremes({})}, {}, false}},
       .bad_samples = {{{{i64, {3}}}, {}, "floating type"}},
   };
+}
+struct Finite {
+  template <class T>
+  static bool apply(T x) { return std::isfinite(x); }
+};
+struct NotANumber {
+  template <class T>
+  static bool apply(T x) { return x != x; }
+};
+
+}  // namespace
+
+const OpDef& isfinite_op() {
+  static const OpDef op = kind<Finite>("isfinite", "y = [|x| < inf]");
+  return op;
+}
+const OpDef& isnan_op() {
+  static const OpDef op = kind<NotANumber>("isnan", "y = [x != x]");
   return op;
 }
 
@@ -171,6 +197,23 @@ const OpDef& logical_or_op() {
       .kernels = compare_kernels<Or, bool>(),
       .samples = {{{booleans({3, 1}), booleans({4, 1, 9}).batched(0)}, {}, false}},
       .bad_samples = {{{{f32, {3}}, {f32, {3}}}, {}, "must be bool"}},
+  };
+  return op;
+}
+
+const OpDef& logical_xor_op() {
+  static const OpDef op{
+      .name = "logical_xor",
+      .law = "y = a or b, not both",
+      .least_inputs = 2, .most_inputs = 2,
+      .infer = bools,
+      .batch = same_axis,
+      .backward = no_gradient,
+      .traits = {.pointwise = true, .in_place = {{0, 0}, {0, 1}}},
+      .kernels = compare_kernels<Xor, bool>(),
+      .samples = {{{booleans({4, 3, 5}).batched(0), booleans({3, 1})}, {}, false},
+                  {{booleans({}), booleans({7}).batched(0)}, {}, false}},
+      .bad_samples = {{{{i64, {3}}, {i64, {3}}}, {}, "must be bool"}},
   };
   return op;
 }
@@ -281,8 +324,10 @@ Value less_equal(const Arg& a, const Arg& b) { return build(less_equal_op(), {a,
 Value greater(const Arg& a, const Arg& b) { return build(greater_op(), {a, b}); }
 Value greater_equal(const Arg& a, const Arg& b) { return build(greater_equal_op(), {a, b}); }
 Value isfinite(const Arg& x) { return build(isfinite_op(), {x}); }
+Value isnan(const Arg& x) { return build(isnan_op(), {x}); }
 Value logical_and(const Arg& a, const Arg& b) { return build(logical_and_op(), {a, b}); }
 Value logical_or(const Arg& a, const Arg& b) { return build(logical_or_op(), {a, b}); }
+Value logical_xor(const Arg& a, const Arg& b) { return build(logical_xor_op(), {a, b}); }
 Value logical_not(const Arg& x) { return build(logical_not_op(), {x}); }
 
 Value where(const Arg& condition, const Arg& a, const Arg& b) {

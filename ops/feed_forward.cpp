@@ -1,70 +1,19 @@
 #include <weft/ops/feed_forward.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/activation.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
+#include <weft/ops/feed_forward_parts.h>
 #include <weft/ops/matmul.h>
-#include <weft/ops/product.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/rules.h>
-
-#include <array>
 
 namespace weft {
 namespace {
 
-// --- the activations: what they are in vector code and in the graph ---
-
-struct Activation {
-  std::string_view name;
-  Simd<float>::Unary Simd<float>::*f32;
-  Simd<double>::Unary Simd<double>::*f64;
-  Simd<float>::UnaryGrad Simd<float>::*grad_f32;
-  Simd<double>::UnaryGrad Simd<double>::*grad_f64;
-  Value (*value)(const Value& x);
-  Value (*grad)(const Value& x, const Value& d_y);
-
-  template <class W>
-  auto run() const {
-    if constexpr (std::is_same_v<W, float>) return simd<float>().*f32;
-    else return simd<double>().*f64;
-  }
-  template <class W>
-  auto run_grad() const {
-    if constexpr (std::is_same_v<W, float>) return simd<float>().*grad_f32;
-    else return simd<double>().*grad_f64;
-  }
-};
-
-const Activation activations[] = {
-    {"relu", &Simd<float>::relu, &Simd<double>::relu, &Simd<float>::relu_grad, &Simd<double>::relu_grad,
-     [](const Value& x) { return relu(x); }, [](const Value& x, const Value& d_y) { return relu_grad(x, d_y); }},
-    {"gelu", &Simd<float>::gelu, &Simd<double>::gelu, &Simd<float>::gelu_grad, &Simd<double>::gelu_grad,
-     [](const Value& x) { return gelu(x); }, [](const Value& x, const Value& d_y) { return gelu_grad(x, d_y); }},
-    {"gelu_tanh", &Simd<float>::gelu_tanh, &Simd<double>::gelu_tanh, &Simd<float>::gelu_tanh_grad,
-     &Simd<double>::gelu_tanh_grad, [](const Value& x) { return gelu_tanh(x); },
-     [](const Value& x, const Value& d_y) { return gelu_tanh_grad(x, d_y); }},
-    {"silu", &Simd<float>::silu, &Simd<double>::silu, &Simd<float>::silu_grad, &Simd<double>::silu_grad,
-     [](const Value& x) { return silu(x); }, [](const Value& x, const Value& d_y) { return silu_grad(x, d_y); }},
-};
-
-const Activation& activation_of(const Attributes& attributes) {
-  const std::string& name = attributes.text("activation");
-  for (const Activation& activation : activations)
-    if (activation.name == name) return activation;
-  WEFT_FAIL("unknown activation '{}': expected relu, gelu, gelu_tanh or silu", name);
-}
-
-DType wide(DType type) { return type == f64 ? f64 : f32; }
+using namespace feed_forward_parts;
 
 // --- feed_forward(x, w1, w2, b1, b2): hidden = x w1^T + b1, y = f(hidden) w2^T + b2 ---
-
-Shape with_last(const Shape& shape, const Dim& dim) {
-  Shape result = shape;
-  result[-1] = dim;
-  return result;
-}
 
 std::vector<TensorType> feed_forward_infer(const OpView& view) {
   expect_float(view, 0);
@@ -83,54 +32,15 @@ std::vector<TensorType> feed_forward_infer(const OpView& view) {
   return {{dtype, with_last(x, w2[0])}, {dtype, with_last(x, w1[0])}};
 }
 
-std::vector<BatchState> rows_of_x(const OpView& view, std::span<const BatchState> in, int x) {
-  const int only = only_batched(in);
-  if (only == -1) return std::vector<BatchState>(2);
-  const BatchState& state = in[static_cast<std::size_t>(x)];
-  const bool row = state.in_shape() && state.axis < view.shape(x).rank() - 1;
-  if (only == x && row) return std::vector<BatchState>(2, state);
-  return std::vector<BatchState>(2, row ? state.as_mixed() : BatchState::mixed());
-}
 std::vector<BatchState> feed_forward_batch(const OpView& view, std::span<const BatchState> in) {
   return rows_of_x(view, in, 0);
 }
 
-std::int64_t rows_of(const Shape& shape) {
-  std::int64_t rows = 1;
-  for (int axis = 0; axis + 1 < shape.rank(); ++axis) rows *= shape.extent(axis);
-  return rows;
-}
-
-// The activated rows are held in blocks of about 8 MiB of f32.
-struct Products {
-  std::int64_t rows, block;
-  Gemm up, down;
-  explicit Products(const OpView& view, std::int64_t at = 0) {
-    const Shape &w1 = view.shape(1), &w2 = view.shape(2);
-    const std::int64_t hidden = w1.extent(0);
-    rows = rows_of(view.shape(0));
-    block = std::max<std::int64_t>(128, (std::int64_t{1} << 21) / std::max<std::int64_t>(1, hidden) / 64 * 64);
-    block = std::min(block, rows);
-    const std::int64_t m = std::min(block, rows - at);
-    up = {.trans_b = true, .m = m, .n = hidden, .k = w1.extent(1)};
-    down = {.trans_b = true, .m = m, .n = w2.extent(0), .k = hidden};
-  }
-};
-
-std::size_t activated_bytes(const OpView& view) {
-  const Products p(view);
-  const std::size_t bytes = static_cast<std::size_t>(p.block * p.up.n) * size_of(view.type(0).dtype);
-  return (bytes + 63) / 64 * 64;
+Products products(const OpView& view, std::int64_t at = 0) {
+  return {view.shape(0), view.shape(1), view.shape(2), at};
 }
 std::size_t feed_forward_workspace(const OpView& view, int threads) {
-  const DType dtype = view.type(0).dtype;
-  std::size_t most = 0;
-  for (std::int64_t at : {std::int64_t{0}, Products(view).rows / std::max<std::int64_t>(1, Products(view).block) *
-                                               Products(view).block}) {  // a whole block and the last one
-    const Products p(view, at);
-    most = std::max({most, gemm_workspace(p.up, dtype, dtype, threads), gemm_workspace(p.down, dtype, dtype, threads)});
-  }
-  return activated_bytes(view) + most;
+  return workspace_of(view.shape(0), view.shape(1), view.shape(2), view.type(0).dtype, threads);
 }
 
 // y = f(x) on the elements of a row, through a buffer for types that are converted.
@@ -152,10 +62,11 @@ template <class T>
 void feed_forward_kernel(KernelContext& context) {
   const auto f = activation_of(context.attributes()).run<Wide<T>>();
   T* activated = reinterpret_cast<T*>(context.workspace());
-  const std::size_t space = activated_bytes(context.view());
-  const std::int64_t rows = Products(context.view()).rows, block = Products(context.view()).block;
+  const Products whole = products(context.view());
+  const std::size_t space = whole.activated_bytes(context.type(0).dtype);
+  const std::int64_t rows = whole.rows, block = whole.block;
   for (std::int64_t at = 0; at < rows; at += block) {
-    const Products p(context.view(), at);
+    const Products p = products(context.view(), at);
     const std::int64_t width = p.up.n;
     T* hidden = context.out<T>(1) + at * width;
     gemm_bias(p.up, context.in<T>(0) + at * p.up.k, context.in<T>(1), context.in<T>(3), hidden,
@@ -169,15 +80,13 @@ void feed_forward_kernel(KernelContext& context) {
 }
 
 Cost feed_forward_cost(const OpView& view) {
-  const Products p(view);
+  const Products p = products(view);
   double bytes = 0;
   for (int i = 0; i < view.inputs(); ++i)
     if (view.has(i)) bytes += static_cast<double>(view.type(i).bytes());
   for (const TensorType& type : view.out) bytes += static_cast<double>(type.bytes());
   return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (p.up.k + p.down.n)), bytes};
 }
-
-Value operand(const Values& in, std::size_t i) { return i < in.size() ? in[i] : Value{}; }
 
 Values feed_forward_plain(const Plain& p) {
   const DType dtype = p.in[0].dtype();
@@ -222,11 +131,7 @@ std::vector<TensorType> feed_forward_backward_infer(const OpView& view) {
 }
 
 std::vector<BatchState> feed_forward_backward_batch(const OpView& view, std::span<const BatchState> in) {
-  if (in[0] == in[2] && in[1].kind == BatchState::Kind::free) {
-    const std::array<BatchState, 1> rows{in[0]};
-    return rows_of_x(view, rows, 0);
-  }
-  return rows_of_x(view, in, 0);
+  return rows_of_d_y(view, in, 2);
 }
 
 Gemm backward_gemm(const OpView& view) {
@@ -306,6 +211,11 @@ const OpDef& feed_forward_op() {
                   {{normal({3}), normal({4, 3}), normal({2, 4}), normal({4}), absent()}, with("relu")},
                   {{normal({12, 20, 33}).batched(0), normal({65, 33}), normal({31, 65}), normal({65}), normal({31})},
                    with("gelu"), false},
+                  {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("mish")},
+                  {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("softplus")},
+                  {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("elu")},
+                  {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("tanh")},
+                  {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("sigmoid")},
                   {{normal({300, 4}), normal({20000, 4}, 0, 0.1), normal({2, 20000}, 0, 0.01)},
                    with("silu"), false}},
       .bad_samples = {{{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {2, 5}}}, with("sine"), "unknown activation 'sine'"},
@@ -363,6 +273,8 @@ Value feed_forward(const Arg& x, const Arg& weight1, const Arg& weight2, const F
 void register_feed_forward() {
   registry().add(feed_forward_op());
   registry().add(feed_forward_backward_op());
+  registry().add(gated_feed_forward_op());
+  registry().add(gated_feed_forward_backward_op());
 }
 
 }  // namespace weft

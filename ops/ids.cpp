@@ -8,14 +8,17 @@ Ids::Ids(const KernelContext& context, int operand, std::int64_t limit, std::str
   else wide_ = context.in<std::int64_t>(operand);
 }
 
-void Ids::fail(std::int64_t i) const {
+std::string place_of(const Shape& shape, std::int64_t i) {
   std::string place;
-  std::int64_t rest = i;
-  for (int axis = shape_->rank() - 1; axis >= 0; --axis) {
-    place = fmt::format("{}{}{}", rest % shape_->extent(axis), place.empty() ? "" : ", ", place);
-    rest /= shape_->extent(axis);
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    place = fmt::format("{}{}{}", i % shape.extent(axis), place.empty() ? "" : ", ", place);
+    i /= shape.extent(axis);
   }
-  WEFT_FAIL("{} {} at [{}] is no {}: expected 0 to {}, one of {}", what_, unchecked(i), place, of_, limit_ - 1, limit_);
+  return place;
+}
+
+void Ids::fail(std::int64_t i) const {
+  WEFT_FAIL("{} {} at [{}] is no {}: expected 0 to {}, one of {}", what_, unchecked(i), place_of(*shape_, i), of_, limit_ - 1, limit_);
 }
 
 }  // namespace weft

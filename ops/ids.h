@@ -3,9 +3,13 @@
 
 #include <weft/runtime/kernel.h>
 
+#include <string>
 #include <string_view>
 
 namespace weft {
+
+/// Element i of a tensor of that shape as its indices: "1, 0, 2".
+std::string place_of(const Shape& shape, std::int64_t i);
 
 class Ids {
  public:

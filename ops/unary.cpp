@@ -53,8 +53,7 @@ const OpDef& exp_op() {
 struct Expm1 {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::expm1(x[i]);
+    simd<T>().expm1(x, y, n);
   }
 };
 const OpDef& expm1_op() {
@@ -98,8 +97,7 @@ const OpDef& log_op() {
 struct Log1p {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::log1p(x[i]);
+    simd<T>().log1p(x, y, n);
   }
 };
 const OpDef& log1p_op() {
@@ -322,8 +320,7 @@ const OpDef& cos_op() {
 struct Floor {
   template <class T>
   static void run(const T* x, T* y, std::int64_t n) {
-#pragma GCC ivdep
-    for (std::int64_t i = 0; i < n; ++i) y[i] = std::floor(x[i]);
+    simd<T>().floor(x, y, n);
   }
 };
 const OpDef& floor_op() {
@@ -336,6 +333,50 @@ const OpDef& floor_op() {
       .traits = in_place,
       .kernels = unary_kernels<Floor>(),
       .samples = between(0.1, 0.9),
+      .bad_samples = bad,
+  };
+  return op;
+}
+
+// d_x = 0
+struct Ceil {
+  template <class T>
+  static void run(const T* x, T* y, std::int64_t n) {
+    simd<T>().ceil(x, y, n);
+  }
+};
+const OpDef& ceil_op() {
+  static const OpDef op{
+      .name = "ceil",
+      .law = "y = ceil(x)",
+      .infer = same_as_float_input,
+      .batch = same_axis,
+      .backward = no_gradient,
+      .traits = in_place,
+      .kernels = unary_kernels<Ceil>(),
+      .samples = between(0.1, 0.9),
+      .bad_samples = bad,
+  };
+  return op;
+}
+
+// d_x = 0
+struct Round {
+  template <class T>
+  static void run(const T* x, T* y, std::int64_t n) {
+    simd<T>().round(x, y, n);
+  }
+};
+const OpDef& round_op() {
+  static const OpDef op{
+      .name = "round",
+      .law = "y = the whole number nearest to x, of two the even one",
+      .infer = same_as_float_input,
+      .batch = same_axis,
+      .backward = no_gradient,
+      .traits = in_place,
+      .kernels = unary_kernels<Round>(),
+      .samples = between(0.6, 1.4),
       .bad_samples = bad,
   };
   return op;
@@ -355,10 +396,13 @@ Value erf(const Arg& x) { return build(erf_op(), {x}); }
 Value sin(const Arg& x) { return build(sin_op(), {x}); }
 Value cos(const Arg& x) { return build(cos_op(), {x}); }
 Value floor(const Arg& x) { return build(floor_op(), {x}); }
+Value ceil(const Arg& x) { return build(ceil_op(), {x}); }
+Value round(const Arg& x) { return build(round_op(), {x}); }
 
 void register_unary() {
   for (const OpDef* op : {&exp_op(), &expm1_op(), &log_op(), &log1p_op(), &sqrt_op(), &rsqrt_op(), &reciprocal_op(),
-                          &square_op(), &tanh_op(), &sigmoid_op(), &erf_op(), &sin_op(), &cos_op(), &floor_op()})
+                          &square_op(), &tanh_op(), &sigmoid_op(), &erf_op(), &sin_op(), &cos_op(), &floor_op(),
+                          &ceil_op(), &round_op()})
     registry().add(*op);
 }
 

@@ -18,7 +18,9 @@ Value sigmoid(const Arg& x);     ///< 1 / (1 + e^-x)
 Value erf(const Arg& x);         ///< 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x
 Value sin(const Arg& x);
 Value cos(const Arg& x);
-Value floor(const Arg& x);       ///< the largest whole number <= x; no gradient
+Value floor(const Arg& x);       ///< the largest whole number <= x; its derivative is 0
+Value ceil(const Arg& x);        ///< the smallest whole number >= x; its derivative is 0
+Value round(const Arg& x);       ///< the nearest whole number, of two the even one; its derivative is 0
 
 const OpDef& exp_op();
 const OpDef& expm1_op();
@@ -34,6 +36,8 @@ const OpDef& erf_op();
 const OpDef& sin_op();
 const OpDef& cos_op();
 const OpDef& floor_op();
+const OpDef& ceil_op();
+const OpDef& round_op();
 void register_unary();
 
 }  // namespace weft

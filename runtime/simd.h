@@ -13,9 +13,9 @@
 //
 // Largest relative error, measured against std:: functions in higher precision (held by
 // tests/runtime/simd_test.cpp): f32 exp 1.3e-7, log 9e-8, tanh 1.5e-7, erf 1.8e-7, sigmoid and silu
-// 3e-7, gelu 5e-7 for x > -3 (beyond, 4.5e-6 without FMA), gelu_tanh 1.2e-6; f64 1e-15, gelu and
-// gelu_tanh 4e-15 for x > -3. The derivatives of gelu, gelu_tanh and silu have absolute errors
-// below 3e-7 and 1e-15.
+// 3e-7, expm1, log1p (x > -0.9), log_sigmoid and elu 3e-7, mish 5e-7, gelu 5e-7 for x > -3 (beyond, 4.5e-6 without FMA), gelu_tanh 1.2e-6; f64 1e-15, gelu and
+// gelu_tanh 4e-15 for x > -3. The derivatives of activations have absolute errors below 3e-7
+// and 1e-15.
 #pragma once
 
 #include <cstdint>
@@ -27,20 +27,42 @@ struct Simd {
   using Unary = void (*)(const T* x, T* y, std::int64_t n);
   using UnaryGrad = void (*)(const T* x, const T* d_y, T* d_x, std::int64_t n);
   using Binary = void (*)(const T* a, const T* b, T* y, std::int64_t n);
+  /// With parameters p, as many as the function says.
+  using Curve = void (*)(const T* x, const T* p, T* y, std::int64_t n);
+  using CurveGrad = void (*)(const T* x, const T* d_y, const T* p, T* d_x, std::int64_t n);
   using WithScalar = void (*)(const T* x, T a, T* y, std::int64_t n);
 
   // y = f(x)
-  Unary exp, log, tanh, erf, sqrt, reciprocal, negate, absolute, square, relu;
+  Unary exp, expm1, log, log1p, tanh, erf, sqrt, reciprocal, negate, absolute, square, relu;
+  Unary floor, ceil;
+  Unary round;      ///< halves to even
   Unary sigmoid;    ///< 1 / (1 + exp(-x))
   Unary silu;       ///< x sigmoid(x)
   Unary gelu;       ///< x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016, eq. 1)
   Unary gelu_tanh;  ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), its approximation
+  Unary log_sigmoid;  ///< log(sigmoid(x))
+  Unary mish;         ///< x tanh(log(1 + exp(x)))
+  Unary hardsigmoid;  ///< clamp(x + 3, 0, 6) / 6
+  Unary hardswish;    ///< x clamp(x + 3, 0, 6) / 6
 
   // d_x = d_y f'(x)
   UnaryGrad relu_grad;  ///< f'(0) = 0
   UnaryGrad silu_grad;
   UnaryGrad gelu_grad;  ///< f'(x) = Phi(x) + x phi(x)
   UnaryGrad gelu_tanh_grad;
+  UnaryGrad tanh_grad, sigmoid_grad, log_sigmoid_grad, mish_grad;
+  UnaryGrad hardsigmoid_grad;  ///< 0 at -3 and 3
+  UnaryGrad hardswish_grad;    ///< 0 at -3, 1 at 3
+
+  // y = f(x; p) and d_x = d_y f'(x; p)
+  Curve clamp;           ///< min(max(x, p[0]), p[1])
+  CurveGrad clamp_grad;  ///< 0 at both bounds
+  Curve leaky_relu;      ///< x where x > 0, else p[0] x
+  CurveGrad leaky_relu_grad;
+  Curve elu;  ///< p[0] x where x > 0, else p[1] (exp(p[2] x) - 1)
+  CurveGrad elu_grad;
+  Curve softplus;  ///< x where p[0] x > p[1], else log(1 + exp(p[0] x)) / p[0]
+  CurveGrad softplus_grad;
 
   // y = a op b
   Binary add, subtract, multiply, divide, maximum, minimum;

@@ -4,6 +4,7 @@
 
 #include <weft/runtime/simd.h>
 #include <weft/runtime/simd/bits_kernels.h>
+#include <weft/runtime/simd/curves.h>
 #include <weft/runtime/simd/span_kernels.h>
 
 namespace weft {
@@ -161,9 +162,36 @@ struct Kernels {
             d_x, n, [](V v, V d) { return d * F()(v); }, x, d_y);
       };
     };
+    // Functions of a vector and one, two or three parameters.
+    const auto curve = [](auto f) {
+      using F = decltype(f);
+      return [](const T* x, const T* p, T* y, N n) {
+        if constexpr (requires(V v) { F()(v, v); }) {
+          map(y, n, [a = V(p[0])](V v) { return F()(v, a); }, x);
+        } else if constexpr (requires(V v) { F()(v, v, v); }) {
+          map(y, n, [a = V(p[0]), b = V(p[1])](V v) { return F()(v, a, b); }, x);
+        } else {
+          map(y, n, [a = V(p[0]), b = V(p[1]), c = V(p[2])](V v) { return F()(v, a, b, c); }, x);
+        }
+      };
+    };
+    const auto curve_slope = [](auto f) {
+      using F = decltype(f);
+      return [](const T* x, const T* d_y, const T* p, T* d_x, N n) {
+        if constexpr (requires(V v) { F()(v, v); }) {
+          map(d_x, n, [a = V(p[0])](V v, V d) { return d * F()(v, a); }, x, d_y);
+        } else if constexpr (requires(V v) { F()(v, v, v); }) {
+          map(d_x, n, [a = V(p[0]), b = V(p[1])](V v, V d) { return d * F()(v, a, b); }, x, d_y);
+        } else {
+          map(d_x, n, [a = V(p[0]), b = V(p[1]), c = V(p[2])](V v, V d) { return d * F()(v, a, b, c); }, x, d_y);
+        }
+      };
+    };
     return {
         .exp = unary([](V x) { return v_exp<T>(x); }),
+        .expm1 = unary([](V x) { return xsimd::expm1(x); }),
         .log = unary([](V x) { return v_log<T>(x); }),
+        .log1p = unary([](V x) { return xsimd::log1p(x); }),
         .tanh = unary([](V x) { return v_tanh<T>(x); }),
         .erf = unary([](V x) { return v_erf(x); }),
         .sqrt = unary([](V x) { return xsimd::sqrt(x); }),
@@ -172,10 +200,17 @@ struct Kernels {
         .absolute = unary([](V x) { return xsimd::abs(x); }),
         .square = unary([](V x) { return x * x; }),
         .relu = unary([](V x) { return xsimd::select(x < V(T(0)), V(T(0)), x); }),
+        .floor = unary([](V x) { return xsimd::floor(x); }),
+        .ceil = unary([](V x) { return xsimd::ceil(x); }),
+        .round = unary([](V x) { return xsimd::nearbyint(x); }),
         .sigmoid = unary([](V x) { return v_sigmoid<T>(x).value; }),
         .silu = unary([](V x) { return x * v_sigmoid<T>(x).value; }),
         .gelu = unary([](V x) { return v_gelu(x); }),
         .gelu_tanh = unary([](V x) { return x * v_gelu_tanh_gate<T>(x).value; }),
+        .log_sigmoid = unary([](V x) { return -v_log_one_plus_exp<T>(-x); }),
+        .mish = unary([](V x) { return x * v_mish_gate<T>(x).value; }),
+        .hardsigmoid = unary([](V x) { return v_hardsigmoid<T>(x); }),
+        .hardswish = unary([](V x) { return v_hardswish<T>(x); }),
         .relu_grad =
             [](const T* x, const T* d_y, T* d_x, N n) {
               map(
@@ -184,6 +219,20 @@ struct Kernels {
         .silu_grad = slope([](V x) { return v_silu_slope<T>(x); }),
         .gelu_grad = slope([](V x) { return v_gelu_slope(x); }),
         .gelu_tanh_grad = slope([](V x) { return v_gelu_tanh_slope<T>(x); }),
+        .tanh_grad = slope([](V x) { return v_tanh_slope<T>(x); }),
+        .sigmoid_grad = slope([](V x) { return v_sigmoid<T>(x).slope; }),
+        .log_sigmoid_grad = slope([](V x) { return v_sigmoid<T>(-x).value; }),
+        .mish_grad = slope([](V x) { return v_mish_slope<T>(x); }),
+        .hardsigmoid_grad = slope([](V x) { return v_hardsigmoid_slope<T>(x); }),
+        .hardswish_grad = slope([](V x) { return v_hardswish_slope<T>(x); }),
+        .clamp = curve([](V x, V a, V b) { return v_clamp<T>(x, a, b); }),
+        .clamp_grad = curve_slope([](V x, V a, V b) { return v_clamp_slope<T>(x, a, b); }),
+        .leaky_relu = curve([](V x, V a) { return v_leaky_relu<T>(x, a); }),
+        .leaky_relu_grad = curve_slope([](V x, V a) { return v_leaky_relu_slope<T>(x, a); }),
+        .elu = curve([](V x, V a, V b, V c) { return v_elu<T>(x, a, b, c); }),
+        .elu_grad = curve_slope([](V x, V a, V b, V c) { return v_elu_slope<T>(x, a, b, c); }),
+        .softplus = curve([](V x, V a, V b) { return v_softplus<T>(x, a, b); }),
+        .softplus_grad = curve_slope([](V x, V a, V b) { return v_softplus_slope<T>(x, a, b); }),
         .add = binary([](V a, V b) { return a + b; }),
         .subtract = binary([](V a, V b) { return a - b; }),
         .multiply = binary([](V a, V b) { return a * b; }),

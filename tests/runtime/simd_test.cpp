@@ -48,6 +48,8 @@ using Wide = long double;
 using Law = std::function<Wide(Wide)>;
 
 const Law sigmoid = [](Wide x) { return 1 / (1 + std::exp(-x)); };
+const Law log_sigmoid = [](Wide x) { return -std::log1p(std::exp(-x)); };
+const Law mish = [](Wide x) { return x * std::tanh(std::log1p(std::exp(x))); };
 const Law gelu_gate = [](Wide x) { return std::erfc(-x / std::sqrt(Wide(2))) / 2; };
 const Wide tanh_a = std::sqrt(2 / Wide(3.14159265358979323846L)) * 2, tanh_b = 0.044715L;
 const Law tanh_gate = [](Wide x) { return sigmoid(tanh_a * (x + tanh_b * x * x * x)); };
@@ -69,6 +71,10 @@ std::vector<Case<T>> cases() {
       {"log", &S::log, [](Wide x) { return std::log(x); }, 1e-3, 1e4, 9e-8, 1e-15},
       {"tanh", &S::tanh, [](Wide x) { return std::tanh(x); }, -10, 10, 1.5e-7, 1e-15},
       {"erf", &S::erf, [](Wide x) { return std::erf(x); }, -5, 5, 1.8e-7, 1e-15},
+      {"expm1", &S::expm1, [](Wide x) { return std::expm1(x); }, -86, 88, 3e-7, 1e-15},
+      {"log1p", &S::log1p, [](Wide x) { return std::log1p(x); }, -0.9, 9000, 3e-7, 1e-15},
+      {"log_sigmoid", &S::log_sigmoid, log_sigmoid, -80, 80, 3e-7, 1e-15},
+      {"mish", &S::mish, mish, -80, 80, 5e-7, 1e-15},
       {"sigmoid", &S::sigmoid, sigmoid, -80, 80, 3e-7, 1e-15},
       {"silu", &S::silu, [](Wide x) { return x * sigmoid(x); }, -80, 80, 3e-7, 1e-15},
       {"gelu", &S::gelu, [](Wide x) { return x * gelu_gate(x); }, -12, 12, 4.5e-6, 3e-14},
@@ -124,6 +130,14 @@ TEMPLATE_TEST_CASE("slopes of the activations keep their stated error", "[core][
     const Wide s = tanh_gate(x);
     return s + x * s * (1 - s) * tanh_a * (1 + 3 * tanh_b * x * x);
   };
+  const Law tanh_law_slope = [](Wide x) { return 1 - std::tanh(x) * std::tanh(x); };
+  const Law sigmoid_slope = [](Wide x) { return sigmoid(x) * (1 - sigmoid(x)); };
+  const Law mish_slope = [](Wide x) {
+    const Wide g = std::tanh(std::log1p(std::exp(x)));
+    return g + x * (1 - g * g) * sigmoid(x);
+  };
+  const Law hardsigmoid_slope = [](Wide x) -> Wide { return std::fabs(x) < 3 ? 1 / Wide(6) : 0; };
+  const Law hardswish_slope = [](Wide x) -> Wide { return x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5L; };
   const Law relu_slope = [](Wide x) -> Wide { return x > 0 ? 1 : 0; };
   for (const SimdTables* tables : levels()) {
     const Simd<T>& v = of<T>(*tables);
@@ -143,6 +157,12 @@ TEMPLATE_TEST_CASE("slopes of the activations keep their stated error", "[core][
     check("gelu", v.gelu_grad, gelu_slope);
     check("gelu_tanh", v.gelu_tanh_grad, tanh_slope);
     check("relu", v.relu_grad, relu_slope);
+    check("tanh", v.tanh_grad, tanh_law_slope);
+    check("sigmoid", v.sigmoid_grad, sigmoid_slope);
+    check("log_sigmoid", v.log_sigmoid_grad, [](Wide z) { return sigmoid(-z); });
+    check("mish", v.mish_grad, mish_slope);
+    check("hardsigmoid", v.hardsigmoid_grad, hardsigmoid_slope);
+    check("hardswish", v.hardswish_grad, hardswish_slope);
   }
 }
 
@@ -154,7 +174,7 @@ TEMPLATE_TEST_CASE("an element's bits do not depend on its place or on the count
   for (const SimdTables* tables : levels()) {
     const S& v = of<T>(*tables);
     for (auto function : {&S::exp, &S::tanh, &S::erf, &S::sigmoid, &S::silu, &S::gelu,
-                          &S::gelu_tanh, &S::sqrt, &S::reciprocal, &S::square}) {
+                          &S::gelu_tanh, &S::mish, &S::expm1, &S::log1p, &S::sqrt, &S::reciprocal, &S::square}) {
       std::vector<T> whole(x.size());
       (v.*function)(x.data(), whole.data(), static_cast<std::int64_t>(x.size()));
       for (std::size_t from = 0; from < x.size(); from += 3) {

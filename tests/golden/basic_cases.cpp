@@ -2,11 +2,15 @@
 
 #include <weft/ops/activation.h>
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/einsum.h>
 #include <weft/ops/embedding.h>
+#include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/rms_norm.h>
+#include <weft/ops/scan.h>
 #include <weft/ops/softmax.h>
 #include <weft/ops/unary.h>
 
@@ -20,17 +24,13 @@ Cases basic_cases() {
   return {
       {"linear", output([](const Case& c) { return linear(c.in("x"), c.in("w"), c.in("b")); })},
       {"matmul_broadcast", output([](const Case& c) { return matmul(c.in("a"), c.in("b")); })},
-      // bqhd,bkhd->bhqk: heads before time, then a product with the second transposed.
-      {"einsum_bhqd", output([](const Case& c) {
-         return matmul(transpose(c.in("a"), 1, 2), transpose(c.in("b"), 1, 2), {.transpose_b = true});
-       })},
+      {"einsum_bhqd", output([](const Case& c) { return einsum("bqhd,bkhd->bhqk", {c.in("a"), c.in("b")}); })},
       {"layer_norm", output([](const Case& c) { return layer_norm(c.in("x"), c.in("w"), c.in("b")); })},
       {"layer_norm_2dims",
        output([](const Case& c) { return layer_norm(c.in("x"), c.in("w"), c.in("b"), {.axes = 2, .eps = 1e-3}); })},
-      {"rms_norm", output([](const Case& c) {
-         const Value x = c.in("x");
-         return x * rsqrt(mean(square(x), {.axes = {-1}, .keep = true}) + 1e-6) * c.in("w");
-       })},
+      {"rms_norm", output([](const Case& c) { return rms_norm(c.in("x"), c.in("w")); })},
+      {"gather", output([](const Case& c) { return gather(c.in("x"), 1, c.in("i")); })},
+      {"cumsum", of_x([](const Arg& x) { return cumsum(x, 1); })},
       {"gelu_erf", of_x([](const Arg& x) { return gelu(x); })},
       {"gelu_tanh", of_x([](const Arg& x) { return gelu_tanh(x); })},
       {"silu", of_x(silu)},

@@ -2,6 +2,7 @@
 
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/movement.h>
+#include <weft/optim/training_step.h>
 
 #include <numeric>
 
@@ -34,7 +35,13 @@ const Value& Building::value(const std::string& name) const {
 std::vector<Tensor> Building::run(const std::vector<Value>& values) const {
   std::vector<Feed> feeds;
   for (const auto& [name, tensor] : fed_) feeds.emplace_back(name, tensor);
-  return evaluate(values, feeds);
+  const Step step = inference(values);
+  Store store(step.graph, {});
+  Program program(step, store);
+  const Result result = program.run(feeds);
+  std::vector<Tensor> tensors;
+  for (const Value& value : values) tensors.push_back(result.tensor(value).clone());
+  return tensors;
 }
 
 Value Call::in(std::size_t i) const {

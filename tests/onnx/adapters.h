@@ -88,6 +88,8 @@ Adapters index_adapters();
 Adapters norm_adapters();
 Adapters product_adapters();
 Adapters loss_adapters();
+Adapters optimizer_adapters();
+Adapters recurrent_adapters();
 
 // --- what several families need ---
 

@@ -106,9 +106,10 @@ void expect_tensors(const google::protobuf::RepeatedPtrField<onnx::ValueInfoProt
 
 }  // namespace
 
-Model read_model(const std::filesystem::path& file) {
+Model read_model(const std::filesystem::path& file, std::vector<std::string>& ops) {
   const auto stored = parse<onnx::ModelProto>(file);
   const onnx::GraphProto& graph = stored.graph();
+  for (const onnx::NodeProto& node : graph.node()) ops.push_back(node.op_type());
   Model model{.opset = opset_of(stored), .inputs = {}, .outputs = {}, .initializers = {}, .nodes = {}};
   for (const onnx::NodeProto& node : graph.node()) model.nodes.push_back(node_of(node));
   expect_tensors(graph.input());

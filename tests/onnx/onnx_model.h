@@ -36,9 +36,8 @@ struct Model {
   std::vector<Node> nodes;
 };
 
-/// UserError if a file cannot be read, NotCovered if it holds what a weft tensor cannot.
-Model read_model(const std::filesystem::path& file);
-/// The value of input or output `name` of a model that is in `file`.
+/// UserError if the file cannot be read, NotCovered if it holds what a weft tensor cannot; `ops` are then there already.
+Model read_model(const std::filesystem::path& file, std::vector<std::string>& ops);
 Tensor read_tensor(const std::filesystem::path& file);
 /// The type of ONNX's enumeration.
 weft::DType dtype_of(std::int64_t onnx_type);

@@ -1,0 +1,35 @@
+#include "adapters.h"
+
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/cross_entropy.h>
+#include <weft/ops/softmax.h>
+
+namespace onnx_node {
+
+using namespace weft;
+
+namespace {
+
+Value reduced(const CrossEntropy& loss, const std::string& reduction) {
+  if (reduction == "none") return loss.losses;
+  return reduction == "sum" ? loss.sum : loss.sum / loss.weight;
+}
+
+// {loss, log-probabilities}; classes on axis 1.
+Values softmax_cross_entropy(const Call& c) {
+  const CrossEntropyOptions options{.ignore_index = c.integer("ignore_index", -100),
+                                    .class_weights = c.optional(2),
+                                    .class_axis = 1};
+  return {reduced(cross_entropy_terms(c.in(0), c.in(1), options), c.text("reduction", "mean")),
+          log_softmax(c.in(0), 1)};
+}
+
+}  // namespace
+
+Adapters loss_adapters() {
+  return {
+      {"SoftmaxCrossEntropyLoss", softmax_cross_entropy},
+  };
+}
+
+}  // namespace onnx_node

@@ -1,0 +1,27 @@
+#include "adapters.h"
+
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/matmul.h>
+
+namespace onnx_node {
+
+using namespace weft;
+
+namespace {
+
+Value gemm(const Call& c) {
+  const MatmulOptions options{.transpose_a = c.integer("transA", 0) != 0, .transpose_b = c.integer("transB", 0) != 0};
+  const Value y = c.number("alpha", 1.0) * matmul(c.in(0), c.in(1), options);
+  return c.has(2) ? y + c.number("beta", 1.0) * c.in(2) : y;
+}
+
+}  // namespace
+
+Adapters product_adapters() {
+  return {
+      {"MatMul", [](const Call& c) { return matmul(c.in(0), c.in(1)); }},
+      {"Gemm", gemm},
+  };
+}
+
+}  // namespace onnx_node

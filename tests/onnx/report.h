@@ -1,0 +1,26 @@
+// What became of the cases, in lines and as a table.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace onnx_node {
+
+struct Outcome {
+  enum class Kind { passed, failed, not_covered };
+  Kind kind = Kind::passed;
+  std::string why = {};             ///< of a failure: the first difference; else the reason
+  std::vector<std::string> ops = {};  ///< of the model; of what is not covered: the one op that it is about
+};
+
+using Outcomes = std::map<std::string, Outcome>;  ///< by the case's name
+
+std::string line(const std::string& name, const Outcome& outcome);
+std::string summary(const Outcomes& outcomes);
+/// The text of docs/onnx.md.
+std::string markdown(const Outcomes& outcomes);
+/// Why no adapter of `op` is there, in the words of the table.
+std::string reason(const std::string& op);
+
+}  // namespace onnx_node

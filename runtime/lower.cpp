@@ -28,7 +28,7 @@ std::optional<std::vector<Constant>> run_node(const Graph& graph, const Node& no
     in_bytes.push_back(nullptr);
     if (operand == nullptr) continue;
     in.emplace_back(operand->type.dtype, operand->type.shape.extents());
-    std::memcpy(in.back().raw(), operand->bytes.data(), operand->bytes.size());
+    std::ranges::copy(operand->bytes, in.back().raw());
     in_bytes.back() = in.back().raw();
   }
   for (const TensorType& type : node.types) {

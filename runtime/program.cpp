@@ -72,7 +72,7 @@ void Program::Impl::bind() {
     if (node.op == &constant_op()) {
       const auto& value = node.attributes.get<std::shared_ptr<const Constant>>("value");
       constants.emplace_back(value->type.dtype, value->type.shape.extents());
-      if (!value->bytes.empty()) std::memcpy(constants.back().raw(), value->bytes.data(), value->bytes.size());
+      std::ranges::copy(value->bytes, constants.back().raw());
       constant_bytes[{id, 0}] = constants.back().raw();
     } else if (node.op == &input_op()) {
       inputs.push_back({&node, nullptr, {}});

@@ -40,7 +40,7 @@ Tensor initial_value(const Node& source, std::uint64_t seed) {
     const auto& values = attributes.get<std::shared_ptr<const Constant>>("init_values");
     WEFT_CHECK(values->type == type, "the initial value of '{}' must be {}, got {}", source.name, type.str(),
                values->type.str());
-    std::memcpy(tensor.raw(), values->bytes.data(), values->bytes.size());
+    std::ranges::copy(values->bytes, tensor.raw());
     return tensor;
   }
   // Drawn in double and rounded once, so that an f32 and an f64 model start alike.

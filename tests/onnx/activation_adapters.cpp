@@ -43,6 +43,17 @@ Adapters activation_adapters() {
       {"Relu", unary(relu)},
       {"Sigmoid", unary(sigmoid)},
       {"Tanh", unary(tanh)},
+      {"Celu", [](const Call& c) { return celu(c.in(0), c.number("alpha", 1.0)); }},
+      {"Elu", [](const Call& c) { return elu(c.in(0), c.number("alpha", 1.0)); }},
+      {"HardSigmoid", [](const Call& c) {
+         return clamp(c.number("alpha", 0.2) * c.in(0) + c.number("beta", 0.5), {.min = 0.0, .max = 1.0});
+       }},
+      {"HardSwish", unary(hardswish)},
+      {"LeakyRelu", [](const Call& c) { return leaky_relu(c.in(0), c.number("alpha", 0.01)); }},
+      {"Selu", [](const Call& c) {
+         return c.number("gamma", 1.05070102214813) * elu(c.in(0), c.number("alpha", 1.67326319217681));
+       }},
+      {"Softplus", [](const Call& c) { return softplus(c.in(0)); }},
       {"PRelu", [](const Call& c) { return where(less(c.in(0), 0), c.in(0) * c.in(1), c.in(0)); }},
       {"Softsign", [](const Call& c) { return c.in(0) / (abs(c.in(0)) + 1); }},
       {"ThresholdedRelu", [](const Call& c) {

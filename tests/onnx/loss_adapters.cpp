@@ -2,6 +2,7 @@
 
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/cross_entropy.h>
+#include <weft/ops/loss.h>
 #include <weft/ops/softmax.h>
 
 namespace onnx_node {
@@ -24,10 +25,19 @@ Values softmax_cross_entropy(const Call& c) {
           log_softmax(c.in(0), 1)};
 }
 
+Value negative_log_likelihood(const Call& c) {
+  const NllOptions options{.ignore_index = c.integer("ignore_index", -100), .weight = c.optional(2), .class_axis = 1};
+  const std::string reduction = c.text("reduction", "mean");
+  if (reduction == "none") return nll_losses(c.in(0), c.in(1), options);
+  const Loss loss = nll_loss(c.in(0), c.in(1), options);
+  return reduction == "sum" ? loss.sum : loss.sum / loss.weight;
+}
+
 }  // namespace
 
 Adapters loss_adapters() {
   return {
+      {"NegativeLogLikelihoodLoss", negative_log_likelihood},
       {"SoftmaxCrossEntropyLoss", softmax_cross_entropy},
   };
 }

@@ -82,6 +82,8 @@ Adapters pointwise_adapters() {
       {"Acosh", [](const Call& c) { return log(c.in(0) + sqrt(square(c.in(0)) - 1)); }},
       {"Atanh", [](const Call& c) { return (log1p(c.in(0)) - log1p(-c.in(0))) / 2; }},
       {"Floor", unary(floor)},
+      {"Ceil", unary(ceil)},
+      {"Round", unary(round)},
 
       {"Add", binary(add)},
       {"Sub", binary(subtract)},
@@ -100,12 +102,12 @@ Adapters pointwise_adapters() {
       {"LessOrEqual", binary(less_equal)},
       {"Greater", binary(greater)},
       {"GreaterOrEqual", binary(greater_equal)},
-      {"IsNaN", [](const Call& c) { return not_equal(c.in(0), c.in(0)); }},
+      {"IsNaN", unary(isnan)},
       {"IsInf", is_infinite},
 
       {"And", binary(logical_and)},
       {"Or", binary(logical_or)},
-      {"Xor", binary(not_equal)},
+      {"Xor", binary(logical_xor)},
       {"Not", unary(logical_not)},
       {"Where", [](const Call& c) { return where(c.in(0), c.in(1), c.in(2)); }},
 

@@ -1,6 +1,7 @@
 #include "adapters.h"
 
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/einsum.h>
 #include <weft/ops/matmul.h>
 
 namespace onnx_node {
@@ -21,6 +22,7 @@ Adapters product_adapters() {
   return {
       {"MatMul", [](const Call& c) { return matmul(c.in(0), c.in(1)); }},
       {"Gemm", gemm},
+      {"Einsum", [](const Call& c) { return einsum(c.text("equation", ""), c.all()); }},
   };
 }
 

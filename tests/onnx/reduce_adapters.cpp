@@ -24,28 +24,22 @@ Adapter reduction(Reduction of) {
   };
 }
 
-// weft's logsumexp has one axis: those to reduce become the last one.
-Value log_sum_exp(const Value& x, const ReduceOptions& options) {
-  std::vector<std::int64_t> order, reduced;
-  Shape result, rows;
-  for (std::int64_t axis : options.axes) reduced.push_back(normalize_axis(axis, x.rank()));
-  for (int axis = 0; axis < x.rank(); ++axis) {
-    const bool gone = reduced.empty() || std::ranges::find(reduced, axis) != reduced.end();
-    if (!gone) {
-      order.push_back(axis);
-      rows.push_back(x.dim(axis));
-    }
-    if (!gone || options.keep) result.push_back(gone ? Dim(1) : x.dim(axis));
-  }
-  for (int axis = 0; axis < x.rank(); ++axis)
-    if (std::ranges::find(order, axis) == order.end()) order.push_back(axis);
-  rows.push_back(-1);
-  return reshape(logsumexp(reshape(transpose(x, order), rows)), result);
+using Extreme = Value (*)(const Arg&, std::int64_t, bool);
+
+// Of equal elements the last one is the first of the flipped operand.
+Adapter place_of(Extreme of) {
+  return [of](const Call& c) {
+    const std::int64_t axis = c.integer("axis", 0);
+    const bool keep = c.integer("keepdims", 1) != 0;
+    if (c.integer("select_last_index", 0) == 0) return of(c.in(0), axis, keep);
+    const std::int64_t n = c.in(0).shape().extent(normalize_axis(axis, c.in(0).rank()));
+    return n - 1 - of(flip(c.in(0), {axis}), axis, keep);
+  };
 }
 
-Value argument(const Value& x, const Call& c) {
-  if (c.integer("select_last_index", 0) != 0) throw NotCovered("the last of equal elements");
-  return argmax(x, c.integer("axis", 0), c.integer("keepdims", 1) != 0);
+Value running_sum(const Call& c) {
+  const Value x = c.in(0), y = cumsum(x, static_cast<std::int64_t>(c.number(1)), c.integer("reverse", 0) != 0);
+  return c.integer("exclusive", 0) != 0 ? y - x : y;
 }
 
 }  // namespace
@@ -60,9 +54,11 @@ Adapters reduce_adapters() {
       {"ReduceL2", reduction([](const Value& x, const ReduceOptions& o) { return sqrt(sum(square(x), o)); })},
       {"ReduceSumSquare", reduction([](const Value& x, const ReduceOptions& o) { return sum(square(x), o); })},
       {"ReduceLogSum", reduction([](const Value& x, const ReduceOptions& o) { return log(sum(x, o)); })},
-      {"ReduceLogSumExp", reduction(log_sum_exp)},
-      {"ArgMax", [](const Call& c) { return argument(c.in(0), c); }},
-      {"ArgMin", [](const Call& c) { return argument(-c.in(0), c); }},
+      {"ReduceLogSumExp", reduction([](const Value& x, const ReduceOptions& o) { return logsumexp(x, o); })},
+      {"ReduceProd", reduction([](const Value& x, const ReduceOptions& o) { return prod(x, o); })},
+      {"ArgMax", place_of(argmax)},
+      {"ArgMin", place_of(argmin)},
+      {"CumSum", running_sum},
   };
 }
 

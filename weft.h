@@ -70,6 +70,7 @@
 #include <weft/optim/clip.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/schedule.h>
+#include <weft/optim/seeds.h>
 #include <weft/optim/train_step.h>
 #include <weft/optim/training_step.h>
 #include <weft/nn/attention.h>

@@ -84,9 +84,13 @@ void Rebuild::keep_with(const Node& node, Attributes attributes) {
   Node copy = node;
   copy.operands = operands(node);
   copy.attributes = std::move(attributes);
-  copy.types = infer(to_, copy);
-  map_[node.id] = outputs_of(node.id, copy.types.size());
-  to_.data_->insert(std::move(copy));
+  keep_as(std::move(copy));
+}
+
+void Rebuild::keep_as(Node changed) {
+  changed.types = infer(to_, changed);
+  map_[changed.id] = outputs_of(changed.id, changed.types.size());
+  to_.data_->insert(std::move(changed));
 }
 
 void Rebuild::replace(const Node& node, const std::vector<Value>& values) {

@@ -28,6 +28,9 @@ class Rebuild {
   void keep(const Node& node);
   /// The same node (and id) with other attributes and types inferred anew; UserError where the shape rule refuses.
   void keep_with(const Node& node, Attributes attributes);
+  /// The node with its id, changed: `changed` holds operands of the new graph; types are inferred anew. For other operands
+  /// (a cast before them) or another phase.
+  void keep_as(Node changed);
   /// Output k of `node` is `values[k]` (of the new graph) from now on. A node that was kept before stays what find()
   /// answers; only those who read it read `values` instead (a cast put behind it).
   void replace(const Node& node, const std::vector<Value>& values);

@@ -34,6 +34,12 @@ const Gradient* Step::gradient_of(const Value& parameter) const {
   return nullptr;
 }
 
+std::vector<std::string> Step::history() const {
+  std::vector<std::string> names;
+  for (const Applied& transform : applied) names.push_back(transform.name);
+  return names;
+}
+
 std::vector<Value> Step::roots() const {
   std::vector<Value> roots;
   for (const Fetch& fetch : fetches) roots.push_back(fetch.value);
@@ -54,6 +60,11 @@ Step Step::over(const Graph& other) const {
   };
   move(result.loss_value);
   move(result.finite);
+  move(result.gradient_weight);
+  if (result.loss_scale) {
+    move(result.loss_scale->scale);
+    move(result.loss_scale->tracker);
+  }
   for (LossTerm& term : result.loss.terms) {
     move(term.sum);
     move(term.weight);
@@ -88,11 +99,11 @@ Step operator|(const Step& step, const Transform& transform) {
   step.graph.check();
   for (const std::string& need : transform.needs)
     WEFT_CHECK(step.facts.contains(need), "{} needs '{}', which nothing in {} provides; hint: training_step(loss) | ... | {}",
-               transform.name, need, step.history.empty() ? "an empty step" : chain(step.history), transform.name);
+               transform.name, need, step.applied.empty() ? "an empty step" : chain(step.history()), transform.name);
   for (const std::string& forbidden : transform.forbids)
     if (step.facts.contains(forbidden)) {
       // Facts are named after what was done; the transform that promised it is the last that could have.
-      std::vector<std::string> right = step.history;
+      std::vector<std::string> right = step.history();
       const auto at = std::find_if(right.begin(), right.end(), [&](const std::string& name) {
         return name == forbidden || step.facts.contains(forbidden + " by " + name);
       });
@@ -105,7 +116,7 @@ Step operator|(const Step& step, const Transform& transform) {
   copy.lowered = false;
   Step result = transform.apply(std::move(copy));
   result.graph.check();
-  result.history.push_back(transform.name);
+  result.applied.push_back({transform.name, transform.claim, transform.rounds_to, transform.change, transform.law});
   for (const std::string& promise : transform.promises) {
     result.facts.insert(promise);
     result.facts.insert(promise + " by " + transform.name);

@@ -6,6 +6,7 @@
 #include <weft/graph/graph.h>
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -62,6 +63,37 @@ struct Fetch {
   Value value;
 };
 
+/// Settings of a loss scale that follows the gradients (optim/loss_scale.h has the rule).
+struct ScaleRule {
+  double start = 1024, growth = 2, backoff = 0.5;
+  std::int64_t window = 2000;  ///< clean steps before it grows
+  double least = 1, greatest = 65536;
+};
+
+/// By what the seeds of the backward pass were multiplied.
+struct LossScale {
+  Value scale;    ///< f64 scalar: a state where it follows a rule, else a number
+  Value tracker;  ///< i64 scalar state: clean steps since the scale last changed; absent: the scale is static
+  ScaleRule rule;
+};
+
+/// What a transform does to the mathematics.
+enum class Claim { same_bits, rounding, changes_meaning };
+
+/// Clean gradients of one run in double, row-major, by the path of their parameter.
+using GradientTable = std::map<std::string, std::vector<double>>;
+/// The plain definition of a transform that changes gradients by a formula: from those before it to those after it.
+using GradientLaw = std::function<GradientTable(const GradientTable&)>;
+
+/// A transform that a step has gone through, and what it claims: what verify_equivalent checks.
+struct Applied {
+  std::string name;
+  Claim claim = Claim::rounding;
+  DType rounds_to = f64;    ///< coarsest type to which it rounds what was not rounded before; f64: the step's own
+  std::string change = {};  ///< of a change of meaning: what changes, for people
+  GradientLaw law = {};     ///< of a change of meaning: its plain definition, where it changes gradients
+};
+
 struct Step {
   Graph graph;
   Loss loss;
@@ -72,8 +104,11 @@ struct Step {
   std::vector<Update> updates;
   std::vector<Fetch> fetches;
   Value finite;                      ///< bool: whether this step's update is taken; absent: always
-  std::vector<std::string> history;  ///< names of the transforms, in order
-  std::set<std::string> facts;       ///< what they promised: "gradients", "clipped", "optimized", ...
+  Value gradient_weight;             ///< scalar by which gradients without the tag weight_normalised are to be divided
+  std::optional<LossScale> loss_scale;  ///< by which gradients with the tag scaled are to be divided
+  std::int64_t micro_batches = 1;    ///< how often a run goes through the nodes of Phase::micro
+  std::vector<Applied> applied;      ///< the transforms, in order
+  std::set<std::string> facts;       ///< what they promised: "gradients", "settled", "clipped", "optimized", ...
   bool lowered = false;
 
   /// Where a value of an earlier graph is in this step; UserError that names the transform that removed it.
@@ -83,14 +118,13 @@ struct Step {
   bool has_fetch(std::string_view name) const;
   void set_fetch(std::string_view name, const Value& value);
   const Gradient* gradient_of(const Value& parameter) const;
+  /// Names of the transforms, in order.
+  std::vector<std::string> history() const;
   /// Every value that must survive: fetches, updates, gradients.
   std::vector<Value> roots() const;
   /// The same step over another graph that knows where this one's values went.
   Step over(const Graph& other) const;
 };
-
-/// What a transform does to the mathematics.
-enum class Claim { same_bits, rounding, changes_meaning };
 
 /// Step -> Step, with what it needs and promises: a wrong order cannot be built.
 struct Transform {
@@ -100,6 +134,9 @@ struct Transform {
   std::vector<std::string> forbids = {};   ///< facts that must not hold yet, such as "optimized"
   std::vector<std::string> promises = {};  ///< facts that hold afterwards
   std::function<Step(Step)> apply;         ///< gets a step over a graph of its own
+  DType rounds_to = f64;                   ///< these three: see Applied
+  std::string change = {};
+  GradientLaw law = {};
 };
 
 /// Runs the transform: checks the order (the error names both transforms and the right order), copies the graph,

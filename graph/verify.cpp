@@ -82,6 +82,11 @@ void verify(const Step& step) {
   verify(step.graph);
   verify_value(step, step.loss_value, "the loss");
   verify_value(step, step.finite, "the flag 'finite'");
+  verify_value(step, step.gradient_weight, "the weight of the gradients");
+  if (step.loss_scale) {
+    verify_value(step, step.loss_scale->scale, "the loss scale");
+    verify_value(step, step.loss_scale->tracker, "the tracker of the loss scale");
+  }
   for (const LossTerm& term : step.loss.terms) {
     verify_value(step, term.sum, "the sum of a loss term");
     verify_value(step, term.weight, "the weight of a loss term");

@@ -73,7 +73,7 @@ Audit audit(const Step& step) {
   std::ranges::stable_sort(result.ops, [](const Audit::Use& a, const Audit::Use& b) {
     return a.forward + a.backward + a.other > b.forward + b.backward + b.other;
   });
-  result.history = step.history;
+  result.history = step.history();
   for (const Fetch& fetch : step.fetches) result.published.push_back(fetch.name);
   return result;
 }

@@ -10,7 +10,7 @@ Transform clip_global_norm(double max_norm, std::source_location where) {
           .claim = Claim::changes_meaning,
           .needs = {"gradients"},
           .forbids = {"optimized"},
-          .promises = {"clipped"},
+          .promises = {"settled", "clipped"},
           .apply = [max_norm, where](Step step) {
             const auto line = step.graph.scope("", where);
             settle_gradients(step);

@@ -45,7 +45,7 @@ Transform optimize(Optimizer optimizer, std::source_location where) {
           .claim = Claim::changes_meaning,
           .needs = {"gradients"},
           .forbids = {"optimized"},
-          .promises = {"optimized"},
+          .promises = {"settled", "optimized"},
           .apply = [optimizer = std::move(optimizer), where](Step step) {
             expect_groups_match(step, optimizer);
             const auto line = step.graph.scope("", where);

@@ -90,7 +90,7 @@ Step training_step(const Loss& loss, std::source_location where) {
              step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size());
   for (const auto& [state, value] : step.graph.updates())
     step.updates.push_back({step.graph.value(state), step.graph.value(value)});
-  step.history = {"training_step"};
+  step.applied = {{.name = "training_step"}};
   step.facts = {"gradients", "gradients by training_step"};
   step.graph.check();
   verify(step);
@@ -132,7 +132,7 @@ Step evaluation(const Loss& loss, const std::vector<Value>& fetches, std::source
     if (!step.loss.terms.front().weight.absent()) step.set_fetch("weight", step.loss.terms.front().weight);
   }
   for (const Value& value : fetches) step.set_fetch(value.name(), step.find(value));
-  step.history = {"evaluation"};
+  step.applied = {{.name = "evaluation"}};
   verify(step);
   return step;
 }
@@ -144,7 +144,7 @@ Step inference(const std::vector<Value>& fetches) {
   Step step;
   step.graph = without_training(source);
   for (const Value& value : fetches) step.set_fetch(value.name(), step.find(value));
-  step.history = {"evaluation"};
+  step.applied = {{.name = "evaluation"}};
   verify(step);
   return step;
 }

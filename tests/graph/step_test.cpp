@@ -36,7 +36,7 @@ Step start() {
 
 TEST_CASE("transforms are recorded with what they promise", "[core][graph]") {
   const Step step = start() | backward() | clip() | optimize();
-  CHECK(step.history == std::vector<std::string>{"training_step", "clip_global_norm", "optimize"});
+  CHECK(step.history() == std::vector<std::string>{"training_step", "clip_global_norm", "optimize"});
   CHECK(step.facts.contains("clipped"));
 }
 

@@ -1,0 +1,16 @@
+// The cotangents with which the backward pass starts: where loss scaling and accumulation act.
+#pragma once
+
+#include <weft/graph/step.h>
+
+#include <cstddef>
+#include <functional>
+
+namespace weft {
+
+/// The step whose backward pass starts from other cotangents. `make(i, seed)` gets seed i in the new graph and builds what
+/// replaces it there, of the same type; everything that read the seed reads that.
+Step replace_seeds(const Step& step, const std::string& pass,
+                   const std::function<Value(std::size_t i, const Value& seed)>& make);
+
+}  // namespace weft

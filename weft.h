@@ -52,6 +52,7 @@
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
+#include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>
 #include <weft/ops/reduce.h>
@@ -67,7 +68,10 @@
 #include <weft/autodiff/check_op.h>
 #include <weft/autodiff/gradient.h>
 #include <weft/optim/audit.h>
+#include <weft/optim/accumulate.h>
+#include <weft/optim/accumulate_over_runs.h>
 #include <weft/optim/clip.h>
+#include <weft/optim/fetch.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/schedule.h>
 #include <weft/optim/seeds.h>

@@ -1,9 +1,11 @@
 #include <weft/runtime/schedule.h>
+#include <weft/runtime/segments.h>
 
 #include <algorithm>
 #include <limits>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace weft {
 
@@ -52,9 +54,28 @@ std::unordered_map<ValueRef, std::size_t> count_readers(const Bytes& bytes, cons
 struct Liveness {
   Bytes bytes;
   std::unordered_map<ValueRef, std::size_t> readers;
+  std::unordered_map<NodeId, Segment> segment;
+  std::unordered_set<ValueRef> held;  // through all micro-batches: the end of that segment counts as a reader
+  bool inside = false;                // the micro segment
   std::size_t live = 0;
 
-  Liveness(const Step& step, const std::vector<NodeId>& nodes) : bytes(step), readers(count_readers(bytes, nodes)) {}
+  Liveness(const Step& step, const std::vector<NodeId>& nodes)
+      : bytes(step), readers(count_readers(bytes, nodes)), segment(segments(step)),
+        held(held_through(step, segment, [this](ValueRef ref) { return bytes.base.at(ref); })) {
+    for (ValueRef ref : held)
+      if (auto& count = readers[ref]; count != nowhere) ++count;
+  }
+
+  bool gathered(ValueRef ref) const { return held.contains(ref) && segment.at(ref.node) == Segment::micro; }
+  // What micro-batches are gathered into lives from the first of them on; what they all read, until the last is done.
+  void pass(Segment now) {
+    if (inside == (now == Segment::micro)) return;
+    inside = !inside;
+    for (ValueRef ref : held) {
+      if (inside && gathered(ref)) live += bytes.of(ref);
+      if (auto& left = readers.at(ref); !inside && left != nowhere && --left == 0) live -= bytes.of(ref);
+    }
+  }
 
   // Bases that die when `node` has run.
   template <class F>
@@ -68,7 +89,7 @@ struct Liveness {
   std::size_t allocated(const Node& node) const {
     std::size_t sum = 0;
     for (std::uint32_t k = 0; k < node.types.size(); ++k)
-      if (bytes.base.at({node.id, k}) == ValueRef{node.id, k}) sum += bytes.of({node.id, k});
+      if (bytes.base.at({node.id, k}) == ValueRef{node.id, k} && !gathered({node.id, k})) sum += bytes.of({node.id, k});
     return sum;
   }
   // Change of live bytes if `node` ran now.
@@ -79,6 +100,7 @@ struct Liveness {
   }
   // Runs `node`; gives the bytes that live while it runs.
   std::size_t run(const Node& node) {
+    pass(segment.at(node.id));
     live += allocated(node);
     const std::size_t peak = live;
     std::set<ValueRef> read;
@@ -114,29 +136,31 @@ std::vector<NodeId> topological(const Step& step, const std::vector<NodeId>& nod
     ++waits[then];
   }
   Liveness liveness(step, nodes);
-  std::set<std::size_t> ready;  // positions: build order decides ties
+  // By segment, then position: build order decides ties. No segment needs a later one, so it is emptied first.
+  std::set<std::pair<Segment, std::size_t>> ready;
+  auto enqueue = [&](std::size_t i) { ready.insert({liveness.segment.at(nodes[i]), i}); };
   for (std::size_t i = 0; i < nodes.size(); ++i)
-    if (waits[nodes[i]] == 0) ready.insert(i);
+    if (waits[nodes[i]] == 0) enqueue(i);
   std::vector<NodeId> order;
   order.reserve(nodes.size());
   while (!ready.empty()) {
     auto best = ready.begin();
     if (by_bytes) {
       std::int64_t least = std::numeric_limits<std::int64_t>::max();
-      for (auto at = ready.begin(); at != ready.end(); ++at) {
-        const std::int64_t growth = liveness.growth(step.graph.node(nodes[*at]));
+      for (auto at = ready.begin(); at != ready.end() && at->first == ready.begin()->first; ++at) {
+        const std::int64_t growth = liveness.growth(step.graph.node(nodes[at->second]));
         if (growth < least) {
           least = growth;
           best = at;
         }
       }
     }
-    const NodeId id = nodes[*best];
+    const NodeId id = nodes[best->second];
     ready.erase(best);
     order.push_back(id);
     if (by_bytes) liveness.run(step.graph.node(id));
     for (NodeId next : after[id])
-      if (--waits[next] == 0) ready.insert(position[next]);
+      if (--waits[next] == 0) enqueue(position[next]);
   }
   WEFT_INVARIANT(order.size() == nodes.size(), "a cycle among {} nodes of a step", nodes.size() - order.size());
   return order;

@@ -95,6 +95,7 @@ struct Traits {
   bool view = false;          ///< output 0 is operand 0's bytes under another type
   bool cuts_gradient = false; ///< its outputs carry no gradient on purpose (stop_gradient)
   bool cheap = true;          ///< worth recomputing rather than keeping
+  bool guard = false;         ///< may refuse a run (UserError): until it has passed, nothing in the store changes
   std::vector<InPlace> in_place = {};
   Precision precision = Precision::follow;
 };

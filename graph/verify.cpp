@@ -82,6 +82,7 @@ void verify(const Step& step) {
   verify(step.graph);
   verify_value(step, step.loss_value, "the loss");
   verify_value(step, step.finite, "the flag 'finite'");
+  verify_value(step, step.due, "the flag 'due'");
   verify_value(step, step.gradient_weight, "the weight of the gradients");
   if (step.loss_scale) {
     verify_value(step, step.loss_scale->scale, "the loss scale");

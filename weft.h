@@ -11,6 +11,7 @@
 #include <weft/graph/graph.h>
 #include <weft/graph/initializer.h>
 #include <weft/graph/op_def.h>
+#include <weft/graph/order.h>
 #include <weft/graph/pass.h>
 #include <weft/graph/print.h>
 #include <weft/graph/registry.h>
@@ -49,6 +50,7 @@
 #include <weft/ops/embedding.h>
 #include <weft/ops/feed_forward.h>
 #include <weft/ops/glu.h>
+#include <weft/ops/guard.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
@@ -73,6 +75,8 @@
 #include <weft/optim/accumulate_over_runs.h>
 #include <weft/optim/clip.h>
 #include <weft/optim/fetch.h>
+#include <weft/optim/fetch_gradients.h>
+#include <weft/optim/loss_scale.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/schedule.h>
 #include <weft/optim/seeds.h>

@@ -97,6 +97,7 @@ struct Traits {
   bool per_micro_batch = false;  ///< reads which micro-batch runs (ops/micro.h): other bits for each of them
   bool gathers = false;       ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
   bool cheap = true;          ///< worth recomputing rather than keeping
+  bool guard = false;         ///< may refuse a run (UserError): until it has passed, nothing in the store changes
   std::vector<InPlace> in_place = {};
   Precision precision = Precision::follow;
 };

@@ -208,11 +208,6 @@ std::vector<TensorType> infer_argmax(const OpView& view) {
   return {{i64, infer_extreme(view).front().shape}};
 }
 
-std::vector<TensorType> infer_squares(const OpView& view) {
-  expect_float(view, 0);
-  return {{view.type(0).dtype, {}}};
-}
-
 }  // namespace
 
 const OpDef& all_op() {
@@ -240,23 +235,6 @@ const OpDef& argmax_op() {
   return op;
 }
 
-const OpDef& sum_squares_op() {
-  static const OpDef op{
-      .name = "sum_squares",
-      .law = "y = sum of x^2 over all elements",
-      .infer = infer_squares,
-      .batch = [](const OpView& view, std::span<const BatchState> in) -> std::vector<BatchState> {
-        if (in[0].kind == BatchState::Kind::summed) return {BatchState::mixed()};
-        return {batch_reduced(view, in[0], BatchState::summed())};
-      },
-      .backward = [](Backward& b) { b.input(0, b.in(0) * (b.cotangent(0) * 2.0)); },  // d_x = 2 x d_y
-      .kernels = reduction_kernels<SquaresOf, float, double, bfloat16, float16>(),
-      .samples = {{{sample::normal({3, 5}).batched(0)}, over({})}, {{sample::normal({100001})}, over({}), false}},
-      .bad_samples = {{{{i32, {2}}}, over({}), "floating type"}},
-  };
-  return op;
-}
-
 Value sum(const Arg& x, const ReduceOptions& options) { return reduce(sum_op(), x, options); }
 Value mean(const Arg& x, const ReduceOptions& options) { return reduce(mean_op(), x, options); }
 Value max(const Arg& x, const ReduceOptions& options) { return reduce(max_op(), x, options); }
@@ -264,7 +242,6 @@ Value min(const Arg& x, const ReduceOptions& options) { return reduce(min_op(), 
 Value all(const Arg& x, const ReduceOptions& options) { return reduce(all_op(), x, options); }
 Value any(const Arg& x, const ReduceOptions& options) { return reduce(any_op(), x, options); }
 Value argmax(const Arg& x, std::int64_t axis, bool keep) { return build(argmax_op(), {x}, over({axis}, keep)); }
-Value sum_squares(const Arg& x) { return build(sum_squares_op(), {x}, over({})); }
 
 Value sum_to(const Arg& x, const Shape& shape) {
   if (!x.value().valid() || x.value().shape() == shape) return x.value();
@@ -279,7 +256,8 @@ Value sum_to(const Arg& x, const Shape& shape) {
 }
 
 void register_reduce() {
-  for (const OpDef* op : {&sum_op(), &mean_op(), &max_op(), &min_op(), &all_op(), &any_op(), &argmax_op(), &sum_squares_op()})
+  for (const OpDef* op : {&sum_op(), &mean_op(), &max_op(), &min_op(), &all_op(), &any_op(), &argmax_op(), &sum_squares_op(),
+                          &sum_powers_op()})
     registry().add(*op);
 }
 

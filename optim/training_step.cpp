@@ -90,8 +90,8 @@ Step training_step(const Loss& loss, std::source_location where) {
              step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size());
   for (const auto& [state, value] : step.graph.updates())
     step.updates.push_back({step.graph.value(state), step.graph.value(value)});
-  step.applied = {{.name = "training_step"}};
-  step.facts = {"gradients", "gradients by training_step"};
+  step.applied = {{.name = "training_step", .promises = {"gradients"}}};
+  step.facts = {"gradients"};
   step.graph.check();
   verify(step);
   return step;

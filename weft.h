@@ -68,6 +68,7 @@
 #include <weft/autodiff/gradient.h>
 #include <weft/optim/audit.h>
 #include <weft/optim/clip.h>
+#include <weft/optim/mixed_precision.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/schedule.h>
 #include <weft/optim/seeds.h>

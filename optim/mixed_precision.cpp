@@ -59,7 +59,9 @@ std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
   return stays;
 }
 
-// The forward pass in its new types.
+// The forward pass in its new types. Each operand has a cast of its own at first: so the gradients of operands that read one
+// value are widened and then summed in f32, as by PyTorch, whose autocast casts an activation for each reader. Where they
+// are derived, merge_casts() leaves one.
 class Rewrite {
  public:
   Rewrite(const Step& step, const std::vector<bool>& stays, PrecisionPlan plan, const std::string& pass)
@@ -72,6 +74,14 @@ class Rewrite {
       cast_outputs(node);
     }
     redirect_updates();
+  }
+
+  /// Casts that are the same as another: (which, as which).
+  std::map<NodeId, NodeId> same_casts() const {
+    std::map<NodeId, NodeId> same;
+    for (const auto& [key, made] : casts_)
+      for (std::size_t i = 1; i < made.size(); ++i) same[made[i].node] = made.front().node;
+    return same;
   }
 
   Step finish() {
@@ -103,13 +113,13 @@ class Rewrite {
     for (const auto& [state, value] : step_.graph.updates()) plan_.keep_declared(value);
   }
 
-  // The value in that type: itself or its cast.
-  ValueRef as(ValueRef ref, DType dtype) const {
+  // The value in that type: itself or its cast, for its next reader.
+  ValueRef as(ValueRef ref, DType dtype) {
     if (plan_.computed(ref) == dtype) return ref;
-    const auto found = casts_.find({ref, dtype});
-    WEFT_INVARIANT(found != casts_.end(), "nothing casts output {} of '{}' to {}", ref.output,
-                   step_.graph.node(ref.node).name, name_of(dtype));
-    return found->second;
+    const std::vector<ValueRef>& made = casts_[{ref, dtype}];
+    WEFT_INVARIANT(!made.empty(), "nothing casts output {} of '{}' to {}", ref.output, step_.graph.node(ref.node).name,
+                   name_of(dtype));
+    return made[std::min(read_[{ref, dtype}]++, made.size() - 1)];
   }
   Value declared(const Value& value) {
     if (!value.valid()) return value.absent() ? value : Value(rebuild_.to().data(), {});
@@ -128,10 +138,11 @@ class Rewrite {
 
   void cast_outputs(const Node& node) {
     for (std::uint32_t k = 0; k < node.types.size(); ++k)
-      for (const DType dtype : plan_.casts_of({node.id, k})) {
+      for (const auto& [dtype, readers] : plan_.casts_of({node.id, k})) {
         const Scope place = rebuild_.in_place_of(node);
         const Scope leaf = rebuild_.to().scope(node.name.substr(node.name.rfind('/') + 1));
-        casts_[{{node.id, k}, dtype}] = cast(rebuild_.to().value(node.id, k), dtype).ref();
+        for (int i = 0; i < std::max(1, step_.gradients.empty() ? 1 : readers); ++i)
+          casts_[{{node.id, k}, dtype}].push_back(cast(rebuild_.to().value(node.id, k), dtype).ref());
       }
   }
 
@@ -152,8 +163,20 @@ class Rewrite {
   const Step& step_;
   PrecisionPlan plan_;
   Rebuild rebuild_;
-  std::map<std::pair<ValueRef, DType>, ValueRef> casts_;
+  std::map<std::pair<ValueRef, DType>, std::vector<ValueRef>> casts_;
+  std::map<std::pair<ValueRef, DType>, std::size_t> read_;
 };
+
+Step merge_casts(const Step& step, const std::map<NodeId, NodeId>& same, const std::string& pass) {
+  if (same.empty()) return step;
+  Rebuild rebuild(step.graph, pass);
+  for (const NodeId id : step.graph.ids()) {
+    const auto found = same.find(id);
+    if (found == same.end()) rebuild.keep(step.graph.node(id));
+    else rebuild.replace(step.graph.node(id), {rebuild.map({found->second, 0})});
+  }
+  return step.over(rebuild.finish());
+}
 
 // The gradients of the same parameters, from the same seeds.
 void derive_gradients(Step& step, const std::vector<Gradient>& before, std::source_location where) {
@@ -183,9 +206,11 @@ Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_
                 WEFT_CHECK(step.seeds.size() == step.loss.terms.size() || step.gradients.empty(),
                            "{}: the gradients of this step were not made by training_step; {}", name, hint_of_order);
                 const std::vector<bool> stays = forward_nodes(step, name);
-                Step result = Rewrite(step, stays, PrecisionPlan(step.graph, stays, low, options), name).finish();
-                if (!step.gradients.empty()) derive_gradients(result, step.gradients, where);
-                return result;
+                Rewrite rewrite(step, stays, PrecisionPlan(step.graph, stays, low, options), name);
+                Step result = rewrite.finish();
+                if (step.gradients.empty()) return result;
+                derive_gradients(result, step.gradients, where);
+                return merge_casts(result, rewrite.same_casts(), name);
               },
           .rounds_to = low};
 }

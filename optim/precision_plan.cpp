@@ -149,7 +149,7 @@ bool PrecisionPlan::accept(const Node& node, const Types& types) {
   }
   for (std::size_t i = 0; i < types.size(); ++i) {
     const ValueRef ref = node.operands[i];
-    if (ref.node != no_node && computed(ref) != types[i]) casts_[ref].insert(types[i]);
+    if (ref.node != no_node && computed(ref) != types[i]) ++casts_[ref][types[i]];
   }
   for (std::uint32_t k = 0; k < outputs.size(); ++k)
     if (outputs[k].dtype != node.types[k].dtype) computed_[{node.id, k}] = outputs[k].dtype;
@@ -159,7 +159,7 @@ bool PrecisionPlan::accept(const Node& node, const Types& types) {
 
 void PrecisionPlan::keep_declared(ValueRef ref) {
   const DType dtype = graph_.type(ref).dtype;
-  if (computed(ref) != dtype) casts_[ref].insert(dtype);
+  if (computed(ref) != dtype) casts_[ref].try_emplace(dtype, 0);
 }
 
 DType PrecisionPlan::computed(ValueRef ref) const {
@@ -172,8 +172,8 @@ DType PrecisionPlan::wanted(const Node& node, std::size_t i) const {
   return found == wanted_.end() ? graph_.type(node.operands[i]).dtype : found->second[i];
 }
 
-const std::set<DType>& PrecisionPlan::casts_of(ValueRef ref) const {
-  static const std::set<DType> none;
+const std::map<DType, int>& PrecisionPlan::casts_of(ValueRef ref) const {
+  static const std::map<DType, int> none;
   const auto found = casts_.find(ref);
   return found == casts_.end() ? none : found->second;
 }

@@ -5,7 +5,6 @@
 #include <weft/optim/mixed_precision.h>
 
 #include <map>
-#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -23,8 +22,8 @@ class PrecisionPlan {
   DType computed(ValueRef ref) const;
   /// The type that operand i of a node is to have.
   DType wanted(const Node& node, std::size_t i) const;
-  /// Types besides its own in which a value is read.
-  const std::set<DType>& casts_of(ValueRef ref) const;
+  /// Types besides its own in which a value is read, with the number of operands that read it so.
+  const std::map<DType, int>& casts_of(ValueRef ref) const;
 
  private:
   using Types = std::vector<DType>;
@@ -44,7 +43,7 @@ class PrecisionPlan {
   std::vector<bool> feeds_product_;  ///< by id: whether a product in `low` depends on it
   std::unordered_map<NodeId, Types> wanted_;
   std::unordered_map<ValueRef, DType> computed_;
-  std::unordered_map<ValueRef, std::set<DType>> casts_;
+  std::unordered_map<ValueRef, std::map<DType, int>> casts_;
 };
 
 }  // namespace weft

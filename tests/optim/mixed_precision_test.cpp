@@ -302,7 +302,6 @@ TEST_CASE("an op follows its operands, and where they differ the narrow ones are
   // Policies: exp and its kin leave f16's range, reductions sum.
   CHECK(between([](const Value& h) { return exp(h); }) == f32);
   CHECK(between([](const Value& h) { return h + mean(h, {.axes = {-1}, .keep = true}); }) == f32);
-  CHECK(between([](const Value& h) { return cast(h, f32); }) == f32);
 }
 
 TEST_CASE("what no product needs is f32: losses made of basic ops, metrics, statistics", "[core][optim][precision]") {
@@ -391,7 +390,8 @@ TEST_CASE("bf16 saves bytes of activations", "[optim][precision]") {
   const Value tokens = graph.input("tokens", i64, {batch, time}), targets = graph.input("targets", i64, {batch, time});
   const nn::Gpt model(graph, {.vocab = 65, .layers = 4, .heads = 4, .width = 128, .context = 64});
   const Step step = training_step(cross_entropy(model(tokens), targets));
-  const Plan wide = plan(step, {.threads = 1}), low = plan(step | mixed_precision(bf16), {.threads = 1});
+  const Plan wide = plan(step | optimize(adamw({})), {.threads = 1});
+  const Plan low = plan(step | mixed_precision(bf16) | optimize(adamw({})), {.threads = 1});
   INFO(wide.arena_bytes << " B in f32, " << low.arena_bytes << " B in bf16");
   CHECK(static_cast<double>(low.arena_bytes) < 0.85 * static_cast<double>(wide.arena_bytes));
 }
@@ -433,7 +433,8 @@ TEST_CASE("mixed precision that makes no sense is refused", "[core][optim][preci
                         ContainsSubstring("training_step | mixed_precision(bf16) | clip_global_norm"));
   CHECK_THROWS_WITH(step | optimize(adamw({})) | mixed_precision(f16), ContainsSubstring("must come before optimize(adamw)"));
   CHECK_THROWS_WITH(step | mixed_precision(bf16, {.overrides = {{"decoder/**", f32}}}),
-                    ContainsSubstring("the override 'decoder/**' matches no node; hint: the first of 6 are first/linear"));
+                    ContainsSubstring("the override 'decoder/**' matches no node; hint: the first of ") &&
+                        ContainsSubstring(" are first/linear, between/relu, second/linear"));
   CHECK_THROWS_WITH(step | mixed_precision(bf16, {.overrides = {{"first/**", f16}}}),
                     ContainsSubstring("'first/**' can run in f32 or bf16, got f16"));
 }
@@ -452,7 +453,7 @@ TEST_CASE("what reads gradients before mixed precision is refused by name", "[co
                           }};
   CHECK_THROWS_WITH(step | doubled | mixed_precision(bf16), ContainsSubstring("was built upon the old ones"));
   const Transform frozen{.name = "frozen", .apply = [](Step s) {
-                           s.gradients.front().value = zeros_like(s.gradients.front().value.graph().find(s.gradients.front().parameter));
+                           s.gradients.front().value = zeros_like(s.gradients.front().parameter);
                            return s;
                          }};
   CHECK_THROWS_WITH(step | frozen | mixed_precision(bf16), ContainsSubstring("the gradient of 'first/weight' was replaced"));

@@ -60,10 +60,9 @@ TEST_CASE("an op that may run in bf16 or f16 has kernels for it, backward too", 
   for (const OpDef* op : ops()) {
     if (op->traits.precision == Precision::f32) continue;
     for (const DType low : {bf16, f16})
-      for (const Sample& sample : op->samples) {
+      for (const Sample& sample : std::span(op->samples).first(std::min<std::size_t>(2, op->samples.size()))) {
         const SampleRun run(*op, sample, low);
         if (!has_floats(run)) continue;
-        if (run.operands().front().valid() && run.operands().front().shape().count() > 1000) continue;
         INFO(op->name << " in " << name_of(low));
         run.graph().check();
         REQUIRE(run.supported());
@@ -74,5 +73,5 @@ TEST_CASE("an op that may run in bf16 or f16 has kernels for it, backward too", 
         ++ran;
       }
   }
-  CHECK(ran > 300);
+  CHECK(ran > 200);
 }

@@ -2,21 +2,22 @@
 
 The models are built again in tests/optim/mixed_precision_torch_test.cpp, with the same numbers: all come from one integer
 generator, so that both sides hold the same bits. For each parameter the file has the f64 gradient and the error (2-norm of
-the difference) of autocast's gradient in bf16, and in f16 with the loss times 1024.
+the difference) of autocast's gradient in bf16, and in f16 with the loss times 1024; then, for draws of other numbers, the
+error of all gradients together.
 Made with torch 2.13.0.
 """
 
 import torch
 import torch.nn.functional as F
 
-BATCH, TIME, WIDTH, HEADS, HIDDEN, VOCAB, LAYERS = 4, 8, 16, 2, 32, 13, 2
+BATCH, TIME, WIDTH, HEADS, HIDDEN, VOCAB, LAYERS, DRAWS = 4, 8, 16, 2, 32, 13, 2, 16
 
 
 class Generator:
     """Numbers k / 512, k in [-512, 512): exact in f32, not in bf16."""
 
-    def __init__(self):
-        self.state = 1
+    def __init__(self, draw):
+        self.state = draw
 
     def next(self):
         self.state = (self.state * 1103515245 + 12345) % 2**31
@@ -33,15 +34,15 @@ class Generator:
         return torch.tensor([self.next() % below for _ in range(count)])
 
 
-def tokens():
-    generator = Generator()
+def tokens(draw):
+    generator = Generator(draw)
     x = generator.ids(BATCH * TIME, VOCAB).reshape(BATCH, TIME)
     y = generator.ids(BATCH * TIME, VOCAB).reshape(BATCH, TIME)
     return x, y
 
 
-def gpt_parameters():
-    g = Generator()
+def gpt_parameters(draw):
+    g = Generator(draw)
     p = {"embedding/tokens/weight": g.tensor((VOCAB, WIDTH), 0.5), "embedding/positions/weight": g.tensor((TIME, WIDTH), 0.5)}
     for i in range(LAYERS):
         at = f"decoder/{i}/"
@@ -84,8 +85,8 @@ def gpt(p, x, y):
     return F.cross_entropy(F.linear(h, p["embedding/tokens/weight"]).reshape(-1, VOCAB), y.reshape(-1))
 
 
-def encoder_parameters():
-    g = Generator()
+def encoder_parameters(draw):
+    g = Generator(draw)
     p = {"tokens": g.tensor((VOCAB, WIDTH), 0.5), "bias": g.tensor((HEADS, TIME, TIME), 0.5)}
     for name in ("norm1", "norm2", "norm3"):
         p[name] = g.tensor((WIDTH,), 0.25, 1.0)
@@ -112,26 +113,36 @@ def encoder(p, x, y):
     return F.cross_entropy(logits.reshape(-1, VOCAB), y.reshape(-1), ignore_index=0, label_smoothing=0.1)
 
 
-def gradients(model, parameters, dtype, low=None, scale=1.0):
+def gradients(model, parameters, draw, dtype, low=None, scale=1.0):
     leaves = {name: value.to(dtype).clone().requires_grad_() for name, value in parameters.items()}
-    x, y = tokens()
+    x, y = tokens(draw)
     with torch.autocast("cpu", dtype=low or torch.bfloat16, enabled=low is not None):
         loss = model(leaves, x, y)
     (loss * scale).backward()
     return loss.item(), {name: leaf.grad.double() / scale for name, leaf in leaves.items()}
 
 
+def compared(model, make, draw):
+    """The loss, the f64 gradients, and for each parameter the errors in bf16 and in f16."""
+    parameters = make(draw)
+    loss, exact = gradients(model, parameters, draw, torch.float64)
+    _, bf16 = gradients(model, parameters, draw, torch.float32, torch.bfloat16)
+    _, f16 = gradients(model, parameters, draw, torch.float32, torch.float16, 1024.0)
+    return loss, exact, {path: [(got[path] - want).norm().item() for got in (bf16, f16)] for path, want in exact.items()}
+
+
 def main():
     torch.set_num_threads(1)
-    for name, model, parameters in (("gpt", gpt, gpt_parameters()), ("encoder", encoder, encoder_parameters())):
-        loss, exact = gradients(model, parameters, torch.float64)
-        _, bf16 = gradients(model, parameters, torch.float32, torch.bfloat16)
-        _, f16 = gradients(model, parameters, torch.float32, torch.float16, 1024.0)
-        print(f"model {name} {len(parameters)} {loss!r}")
+    for name, model, make in (("gpt", gpt, gpt_parameters), ("encoder", encoder, encoder_parameters)):
+        loss, exact, errors = compared(model, make, 1)
+        print(f"model {name} {len(exact)} {loss!r}")
         for path, want in exact.items():
-            errors = [(got[path] - want).norm().item() for got in (bf16, f16)]
-            print(path, want.numel(), *(f"{error:.4g}" for error in errors))
+            print(path, want.numel(), *(f"{error:.4g}" for error in errors[path]))
             print(*(f"{value:.6g}" for value in want.flatten().tolist()))
+        print("draws", DRAWS)
+        for draw in range(2, 2 + DRAWS):
+            errors = compared(model, make, draw)[2].values()
+            print(*(f"{sum(error[i] ** 2 for error in errors) ** 0.5:.4g}" for i in range(2)))
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@
 #include <weft/optim/fetch.h>
 #include <weft/optim/fetch_gradients.h>
 #include <weft/optim/loss_scale.h>
+#include <weft/optim/mixed_precision.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/schedule.h>
 #include <weft/optim/seeds.h>

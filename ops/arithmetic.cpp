@@ -208,7 +208,7 @@ const OpDef& pow_op() {
           b.input(1, where(flat, 0.0, d_y * b.out(0) * log(base)));
         }
       },
-      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}, {0, 1}}},
+      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}, {0, 1}}, .precision = Precision::f32},
       .kernels = binary_kernels<Pow, float, double, bfloat16, float16>(),
       .samples = two_operands(0.5, 2.5),
       .bad_samples = {{{{i64, {3}}, {i64, {3}}}, {}, "floating type"}},

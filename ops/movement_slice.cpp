@@ -238,6 +238,7 @@ const OpDef& concatenate_op() {
               start += extent;
             }
           },
+      .traits = {.precision = Precision::widest},
       .kernels = every_dtype(bind_concatenate),
       .samples = {{{sample::normal({4, 3}).batched(0), sample::normal({4, 1}).batched(0), sample::normal({4, 5}).batched(0)},
                    {{"axis", std::int64_t{1}}}},

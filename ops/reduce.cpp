@@ -121,12 +121,13 @@ std::vector<BadSample> bad_samples() {
 }
 
 OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule batch, BackwardRule backward,
-                std::vector<Kernel> kernels) {
+                Precision precision, std::vector<Kernel> kernels) {
   return {.name = std::move(name),
           .law = std::move(law),
           .infer = std::move(rule),
           .batch = std::move(batch),
           .backward = std::move(backward),
+          .traits = {.precision = precision},
           .kernels = std::move(kernels),
           .samples = samples(),
           .bad_samples = bad_samples()};
@@ -135,25 +136,27 @@ OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule bat
 }  // namespace
 
 const OpDef& sum_op() {
-  static const OpDef op = reduction("sum", "y = sum of x over axes", infer, batch_sum, backward_sum,
+  static const OpDef op = reduction("sum", "y = sum of x over axes", infer, batch_sum, backward_sum, Precision::f32,
                                     reduction_kernels<SumOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 const OpDef& mean_op() {
   static const OpDef op = reduction("mean", "y = sum of x over axes / number of elements", infer_float, batch_mixing,
-                                    backward_mean, reduction_kernels<MeanOf, float, double, bfloat16, float16>());
+                                    backward_mean, Precision::f32, reduction_kernels<MeanOf, float, double, bfloat16, float16>());
   return op;
 }
 
 const OpDef& max_op() {
   static const OpDef op = reduction("max", "y = largest element of x over axes", infer_extreme, batch_extreme, backward_extreme,
+                                    Precision::follow,
                                     reduction_kernels<MaxOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 const OpDef& min_op() {
   static const OpDef op = reduction("min", "y = smallest element of x over axes", infer_extreme, batch_extreme, backward_extreme,
+                                    Precision::follow,
                                     reduction_kernels<MinOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }

@@ -66,7 +66,7 @@ const OpDef& cumsum_op() {
         b.input(0, cumsum(b.cotangent(0), b.attributes().integer("axis"), !b.attributes().flag("reverse")));
       },
       .plain = plain,
-      .traits = {.in_place = {{0, 0}}},
+      .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = {{.dtype = f32, .run = kernel<float>}, {.dtype = f64, .run = kernel<double>},
                   {.dtype = bf16, .run = kernel<bfloat16>}, {.dtype = f16, .run = kernel<float16>},
                   {.dtype = i32, .run = kernel<std::int32_t>}, {.dtype = i64, .run = kernel<std::int64_t>}},

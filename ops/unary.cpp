@@ -14,6 +14,8 @@ namespace weft {
 namespace {
 
 const Traits in_place{.pointwise = true, .in_place = {{0, 0}}};
+// Of ops that leave f16's range or cancel: PyTorch's autocast widens them too (on CUDA).
+const Traits in_place_f32{.pointwise = true, .in_place = {{0, 0}}, .precision = Precision::f32};
 
 std::vector<Sample> between(double low, double high) {
   return {{{sample::uniform({3, 5}, low, high).batched(0)}, {}},
@@ -41,7 +43,7 @@ const OpDef& exp_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * b.out(0)); },
-      .traits = in_place,
+      .traits = in_place_f32,
       .kernels = unary_kernels<Exp>(),
       .samples = between(-2, 2),
       .bad_samples = bad,
@@ -63,7 +65,7 @@ const OpDef& expm1_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (b.out(0) + 1.0)); },
-      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}},
+      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = unary_kernels<Expm1>(),
       .samples = between(-2, 2),
       .bad_samples = bad,
@@ -85,7 +87,7 @@ const OpDef& log_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) / b.in(0)); },
-      .traits = in_place,
+      .traits = in_place_f32,
       .kernels = unary_kernels<Log>(),
       .samples = between(0.5, 3),
       .bad_samples = bad,
@@ -107,7 +109,7 @@ const OpDef& log1p_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) / (b.in(0) + 1.0)); },
-      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}},
+      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = unary_kernels<Log1p>(),
       .samples = between(-0.5, 2),
       .bad_samples = bad,
@@ -152,7 +154,7 @@ const OpDef& rsqrt_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (b.out(0) * square(b.out(0))) * -0.5); },
-      .traits = in_place,
+      .traits = in_place_f32,
       .kernels = unary_kernels<Rsqrt>(),
       .samples = between(0.5, 3),
       .bad_samples = bad,
@@ -174,7 +176,7 @@ const OpDef& reciprocal_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, -(b.cotangent(0) * square(b.out(0)))); },
-      .traits = in_place,
+      .traits = in_place_f32,
       .kernels = unary_kernels<Reciprocal>(),
       .samples = between(0.5, 3),
       .bad_samples = bad,
@@ -196,7 +198,7 @@ const OpDef& square_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (b.in(0) * 2.0)); },
-      .traits = in_place,
+      .traits = in_place_f32,
       .kernels = unary_kernels<Square>(),
       .samples = between(-2, 2),
       .bad_samples = bad,

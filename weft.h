@@ -6,6 +6,7 @@
 #include <weft/graph/backward.h>
 #include <weft/graph/batch_state.h>
 #include <weft/graph/changes.h>
+#include <weft/graph/bytes.h>
 #include <weft/graph/dtype.h>
 #include <weft/graph/error.h>
 #include <weft/graph/graph.h>
@@ -24,6 +25,7 @@
 #include <weft/graph/passes/common_subexpressions.h>
 #include <weft/graph/passes/dead_code.h>
 #include <weft/graph/passes/fold_constants.h>
+#include <weft/runtime/cost_model.h>
 #include <weft/runtime/function_ref.h>
 #include <weft/runtime/gemm.h>
 #include <weft/runtime/kernel.h>
@@ -69,7 +71,10 @@
 #include <weft/ops/unary.h>
 #include <weft/autodiff/check_gradients.h>
 #include <weft/autodiff/check_op.h>
+#include <weft/autodiff/checkpoint.h>
 #include <weft/autodiff/gradient.h>
+#include <weft/autodiff/memory_frontier.h>
+#include <weft/autodiff/save_policy.h>
 #include <weft/optim/audit.h>
 #include <weft/optim/accumulate.h>
 #include <weft/optim/accumulate_over_runs.h>

@@ -68,11 +68,15 @@
 #include <weft/autodiff/gradient.h>
 #include <weft/optim/audit.h>
 #include <weft/optim/clip.h>
+#include <weft/optim/first_divergence.h>
 #include <weft/optim/optimize.h>
+#include <weft/optim/random_feeds.h>
 #include <weft/optim/schedule.h>
 #include <weft/optim/seeds.h>
 #include <weft/optim/train_step.h>
 #include <weft/optim/training_step.h>
+#include <weft/optim/verify_equivalent.h>
+#include <weft/optim/widen.h>
 #include <weft/nn/attention.h>
 #include <weft/nn/block.h>
 #include <weft/nn/dropout.h>

@@ -13,9 +13,12 @@ std::pair<std::vector<bool>, std::vector<bool>> common(const std::vector<Applied
       length[i][j] = a[i].name == b[j].name ? length[i + 1][j + 1] + 1 : std::max(length[i + 1][j], length[i][j + 1]);
   std::pair<std::vector<bool>, std::vector<bool>> kept{std::vector<bool>(a.size()), std::vector<bool>(b.size())};
   for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
-    if (a[i].name == b[j].name) kept.first[i++] = kept.second[j++] = true;
-    else if (length[i + 1][j] >= length[i][j + 1]) ++i;
-    else ++j;
+    if (a[i].name == b[j].name)
+      kept.first[i++] = kept.second[j++] = true;
+    else if (length[i + 1][j] >= length[i][j + 1])
+      ++i;
+    else
+      ++j;
   }
   return kept;
 }
@@ -24,10 +27,14 @@ std::pair<std::vector<bool>, std::vector<bool>> common(const std::vector<Applied
 
 double unit_roundoff(DType type) {
   switch (type) {
-    case DType::bf16: return 0x1p-8;
-    case DType::f16: return 0x1p-11;
-    case DType::f32: return 0x1p-24;
-    default: return 0x1p-53;
+    case DType::bf16:
+      return 0x1p-8;
+    case DType::f16:
+      return 0x1p-11;
+    case DType::f32:
+      return 0x1p-24;
+    default:
+      return 0x1p-53;
   }
 }
 
@@ -58,8 +65,11 @@ Claims claims_between(const Step& before, const Step& after, const EquivalenceOp
     return claims;
   }
   for (const Equivalence::ClaimLine& line : claims.lines) switch (line.transform.claim) {
-      case Claim::same_bits: break;
-      case Claim::rounding: round_to(line.transform.rounds_to); break;
+      case Claim::same_bits:
+        break;
+      case Claim::rounding:
+        round_to(line.transform.rounds_to);
+        break;
       case Claim::changes_meaning:
         claims.changes = true;
         claims.has_law |= static_cast<bool>(line.transform.law);

@@ -10,10 +10,10 @@ namespace weft {
 /// The transforms by which the steps differ, and what follows from their claims together.
 struct Claims {
   std::vector<Equivalence::ClaimLine> lines;
-  bool exact = true;         ///< nothing rounds: what is compared must have the same bits
-  DType rounds_to = f64;     ///< coarsest type; f64: the steps' own
-  bool changes = false;      ///< some change the meaning: cells part
-  bool has_law = false;      ///< gradients are compared through laws
+  bool exact = true;      ///< nothing rounds: what is compared must have the same bits
+  DType rounds_to = f64;  ///< coarsest type; f64: the steps' own
+  bool changes = false;   ///< some change the meaning: cells part
+  bool has_law = false;   ///< gradients are compared through laws
 
   /// Gradients of `before` and of `after` as they must be equal.
   GradientTable predicted(GradientTable before) const { return through_laws(std::move(before), false); }
@@ -23,7 +23,8 @@ struct Claims {
   GradientTable through_laws(GradientTable table, bool of_before) const;
 };
 
-/// Transforms that one has and the other lacks, in the order of the chains (a longest common subsequence by name stays).
+/// Transforms that one has and the other lacks, in the order of the chains (a longest common subsequence by name
+/// stays).
 Claims claims_between(const Step& before, const Step& after, const EquivalenceOptions& options);
 
 /// Half the distance from 1 to the next number: 2^-8 for bf16.

@@ -71,7 +71,8 @@ const Tensor* find(const std::map<std::string, Tensor>& tensors, const std::stri
 
 // --- One quantity ---------------------------------------------------------------------------------------------------
 
-// |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-29): rounding in f64 is 2^-29 of that in f32, and grows as a run follows a run.
+// |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-29): rounding in f64 is 2^-29 of that in f32, and grows as a run follows a
+// run.
 double Comparison::bound_in_twin(const Pair& pair) const {
   const double size = std::max(largest(*pair.before), 1e-2 * pair.floor);
   const double steps = static_cast<double>(run_ + 1);
@@ -164,8 +165,12 @@ void Comparison::published(const Seen& seen, const Seen* other, bool before_grad
     // A law that comes before the gradients are settled changes their norm too; then it is the norm of what it made.
     if (name == "grad_norm" && claims_.has_law && is_norm_of(*after, seen.after.gradients)) continue;
     if (!seen.before.finite && is_float(before.dtype())) continue;
-    judge({.kind = "published", .name = name, .before = &before, .after = after,
-           .other = other == nullptr ? nullptr : find(other->before.published, name), .exact = claims_.exact});
+    judge({.kind = "published",
+           .name = name,
+           .before = &before,
+           .after = after,
+           .other = other == nullptr ? nullptr : find(other->before.published, name),
+           .exact = claims_.exact});
     if (!twin_ && name == "loss") watch(name, before, *after, nullptr);
   }
 }
@@ -194,8 +199,13 @@ void Comparison::gradients(const Seen& seen, const Seen* other) {
       missing(path, "after");
       continue;
     }
-    Pair pair{.kind = "gradient", .name = path, .before = &tensor, .after = there, .other = find(exact, path),
-              .exact = claims_.exact && !claims_.has_law, .floor = size};
+    Pair pair{.kind = "gradient",
+              .name = path,
+              .before = &tensor,
+              .after = there,
+              .other = find(exact, path),
+              .exact = claims_.exact && !claims_.has_law,
+              .floor = size};
     // Tables of laws are in double, whatever the gradients were rounded to.
     Tensor typed;
     if (claims_.has_law && !twin_) {
@@ -233,12 +243,17 @@ void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after
       continue;
     }
     const LossScale* scale = after.step().loss_scale ? &*after.step().loss_scale : nullptr;
-    if (scale != nullptr && scale->tracker.valid() && (path == scale->scale.name() || path == scale->tracker.name())) continue;
-    judge({.kind = "cell", .name = path, .before = &tensor, .after = there,
+    if (scale != nullptr && scale->tracker.valid() && (path == scale->scale.name() || path == scale->tracker.name()))
+      continue;
+    judge({.kind = "cell",
+           .name = path,
+           .before = &tensor,
+           .after = there,
            .other = other == nullptr ? nullptr : find(other->before.cells, path),
            .start = &seen.before.starts.at(path),
            .other_start = other == nullptr ? nullptr : find(other->before.starts, path),
-           .exact = claims_.exact, .floor = twin_ ? change : 0});
+           .exact = claims_.exact,
+           .floor = twin_ ? change : 0});
     if (!twin_) watch(path, tensor, *there, &seen.before.starts.at(path));
   }
 }
@@ -261,7 +276,8 @@ void Comparison::scale_follows_its_rule(const Trial& trial, const Observation& s
     if (std::isfinite(grown)) expected = std::min(grown, scale.rule.greatest);
     clean = 0;
   }
-  for (const auto& [path, cell, wanted] : {std::tuple(name, scale_after, expected), std::tuple(tracker, tracker_after, clean)}) {
+  for (const auto& [path, cell, wanted] :
+       {std::tuple(name, scale_after, expected), std::tuple(tracker, tracker_after, clean)}) {
     Equivalence::Row row = this->row("loss scale", path, cell->dtype());
     row.error = std::abs(cell->item() - wanted);
     row.passed = row.error <= 0x1p-22 * wanted;  // a scale may be kept in f32

@@ -18,9 +18,10 @@ class Comparison {
   Comparison(const Claims& claims, const EquivalenceOptions& options, Equivalence& result)
       : claims_(claims), options_(options), result_(result) {}
 
-  /// Compares one run. `other` is the same run in the other types: of the twins for the steps' own, and the reverse; null
-  /// where there is none.
-  void compare(std::int64_t run, const Seen& seen, const Trial& before, const Trial& after, const Seen* other, bool twin);
+  /// Compares one run. `other` is the same run in the other types: of the twins for the steps' own, and the reverse;
+  /// null where there is none.
+  void compare(std::int64_t run, const Seen& seen, const Trial& before, const Trial& after, const Seen* other,
+               bool twin);
   /// What can be said only after all runs.
   void finish();
 
@@ -30,8 +31,8 @@ class Comparison {
     std::string kind, name;
     const Tensor *before = nullptr, *after = nullptr, *other = nullptr;
     const Tensor *start = nullptr, *other_start = nullptr;  ///< of a cell: before the run, on the side of `before`
-    bool exact = false;  ///< the bits must be the same
-    double floor = 0;    ///< numbers far below it are noise
+    bool exact = false;                                     ///< the bits must be the same
+    double floor = 0;                                       ///< numbers far below it are noise
   };
   void judge(const Pair& pair);
   double bound_in_twin(const Pair& pair) const;

@@ -36,8 +36,10 @@ Observation Trial::run(const NamedTensors& feeds) {
   const Result result = program_->run(feeds_of(feeds));
   Observation seen;
   for (const Fetch& fetch : step_.fetches) {
-    if (fetch.name.starts_with(prefix)) seen.gradients[fetch.name.substr(prefix.size())] = result.tensor(fetch.name).clone();
-    else if (fetch.name != taken) seen.published[fetch.name] = result.tensor(fetch.name).clone();
+    if (fetch.name.starts_with(prefix))
+      seen.gradients[fetch.name.substr(prefix.size())] = result.tensor(fetch.name).clone();
+    else if (fetch.name != taken)
+      seen.published[fetch.name] = result.tensor(fetch.name).clone();
   }
   for (const std::string& path : updated_) {
     seen.starts[path] = start_->tensor(path);

@@ -15,7 +15,8 @@ bool same_extents(const Node& a, const Node& b) {
   });
 }
 
-// Whether `node` is what a pass made of `origin` to stand for it: the same op over the same operands, or over their copies.
+// Whether `node` is what a pass made of `origin` to stand for it: the same op over the same operands, or over their
+// copies.
 bool copies(const Node& origin, const Node& node, const std::map<NodeId, NodeId>& aligned) {
   if (node.op != origin.op || node.operands.size() != origin.operands.size()) return false;
   for (std::size_t i = 0; i < node.operands.size(); ++i) {
@@ -68,7 +69,7 @@ std::vector<Pair> pairs_of(const Step& expected, const Step& found, const Diverg
   return pairs;
 }
 
-Step with_fetches(const Step& step, const std::vector<Pair>& pairs, ValueRef Pair::* ref) {
+Step with_fetches(const Step& step, const std::vector<Pair>& pairs, ValueRef Pair::*ref) {
   Step copy = step;
   for (const Pair& pair : pairs) copy.set_fetch(pair.name, step.graph.value(pair.*ref));
   copy.lowered = false;
@@ -136,7 +137,8 @@ std::map<NodeId, NodeId> align(const Step& expected, const Step& found) {
       }
     }
     const Value named = expected.graph.find_name(node.name);
-    // Only of the nodes that transforms add under scopes of their own: elsewhere a name may go to another node of its op.
+    // Only of the nodes that transforms add under scopes of their own: elsewhere a name may go to another node of its
+    // op.
     if (named.valid() && named.node().op == node.op && node.phase == Phase::step && named.node().phase == Phase::step) {
       aligned[id] = named.ref().node;
       continue;
@@ -177,8 +179,11 @@ std::optional<Divergence> first_divergence(const Step& expected, const Step& fou
     const double factor = direction ? factor_between(x, y) : 1;
     Divergence result = compare(x, y, factor);
     const bool numeric = is_float(x.dtype()) && options.relative > 0;
-    result.bound = numeric ? options.relative * std::abs(factor) * (largest(x) + 1e-2 * scales[static_cast<int>(pair.part)]) : 0;
-    const bool differs = numeric ? !(result.error <= result.bound) : x.dtype() == y.dtype() ? !same_bits(x, y) : result.error > 0;
+    result.bound =
+        numeric ? options.relative * std::abs(factor) * (largest(x) + 1e-2 * scales[static_cast<int>(pair.part)]) : 0;
+    const bool differs = numeric                  ? !(result.error <= result.bound)
+                         : x.dtype() == y.dtype() ? !same_bits(x, y)
+                                                  : result.error > 0;
     if (!differs) continue;
     const Node& node = found.graph.node(pair.found.node);
     result.path = found.graph.value(pair.found).name();
@@ -196,8 +201,8 @@ std::string Divergence::str() const {
   std::string text = fmt::format("{} ({})", path, where);
   if (!pass.empty()) text += fmt::format(", made by {}", pass);
   if (origin != path) text += fmt::format(", stands for {}", origin);
-  text += fmt::format(": element {} is {:.9g}, expected {:.9g}; the difference {:.3g} is over the bound {:.3g}", element, found,
-                      expected, error, bound);
+  text += fmt::format(": element {} is {:.9g}, expected {:.9g}; the difference {:.3g} is over the bound {:.3g}",
+                      element, found, expected, error, bound);
   if (direction) text += " (up to one factor)";
   if (!inserted.empty()) text += fmt::format("; its operands go through {}", inserted);
   return text;

@@ -15,15 +15,15 @@ namespace weft {
 
 /// A value of the second step that is not what the first step has for it.
 struct Divergence {
-  std::string path = {};         ///< of the node
-  std::string where = {};        ///< the user's line: "model.cpp:12"
-  std::string pass = {};         ///< that made the node; "": the user
-  std::string origin = {};       ///< path in the first step of the value that it is compared with
-  std::string inserted = {};     ///< nodes of the second step only through which its operands went, with their passes
-  std::int64_t element = 0;  ///< row-major, where they differ most
+  std::string path = {};      ///< of the node
+  std::string where = {};     ///< the user's line: "model.cpp:12"
+  std::string pass = {};      ///< that made the node; "": the user
+  std::string origin = {};    ///< path in the first step of the value that it is compared with
+  std::string inserted = {};  ///< nodes of the second step only through which its operands went, with their passes
+  std::int64_t element = 0;   ///< row-major, where they differ most
   double expected = 0, found = 0;
   double error = 0, bound = 0;
-  bool direction = false;   ///< compared up to a factor: the cotangents start with another scale
+  bool direction = false;  ///< compared up to a factor: the cotangents start with another scale
   std::string str() const;
 };
 
@@ -38,15 +38,16 @@ struct DivergenceOptions {
 };
 
 /// Which node of `expected` a node of `found` stands for: the same id and name; of
-/// Phase::step, the same name and op; or a copy (of the same op and operands) that a pass made from it. From ids of `found` to ids of `expected`.
+/// Phase::step, the same name and op; or a copy (of the same op and operands) that a pass made from it. From ids of
+/// `found` to ids of `expected`.
 std::map<NodeId, NodeId> align(const Step& expected, const Step& found);
 
 /// Runs both with every aligned value fetched, once, and gives the first in build order of `found` that differs: all
-/// that it was made from agreed, or has no counterpart (Divergence::inserted). Values of a micro-batch are compared only where both
-/// steps have as many. None: all agree.
+/// that it was made from agreed, or has no counterpart (Divergence::inserted). Values of a micro-batch are compared
+/// only where both steps have as many. None: all agree.
 ///
-/// Where loss scaling or accumulation gave the backward pass other cotangents, its values are compared up to one factor each.
-/// UserError as of Program and run().
+/// Where loss scaling or accumulation gave the backward pass other cotangents, its values are compared up to one factor
+/// each. UserError as of Program and run().
 std::optional<Divergence> first_divergence(const Step& expected, const Step& found, std::span<const Feed> feeds,
                                            const DivergenceOptions& options = {});
 

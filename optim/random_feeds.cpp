@@ -54,14 +54,17 @@ NamedTensors random_feeds(const Graph& graph, std::int64_t run, const RandomFeed
     const std::int64_t n = drawn.size();
     const RandomKey key = random_key(options.seed, "feed " + name);
     const auto at = static_cast<std::uint64_t>(run);
-    if (is_float(dtype)) normal_fill(x, n, 0, key, at);
-    else uniform_fill(x, n, 0, key, at);
+    if (is_float(dtype))
+      normal_fill(x, n, 0, key, at);
+    else
+      uniform_fill(x, n, 0, key, at);
     if (dtype == boolean)
       for (std::int64_t i = 0; i < n; ++i) x[i] = x[i] < 0.5 ? 0 : 1;
     if (is_integer(dtype)) {
       const auto bound = options.integers.find(name);
       WEFT_CHECK(bound != options.integers.end(),
-                 "the integer input '{}' ({}) has no bound, so it cannot be drawn at random; hint: .integers = {{{{\"{}\", n}}}} "
+                 "the integer input '{}' ({}) has no bound, so it cannot be drawn at random; hint: .integers = "
+                 "{{{{\"{}\", n}}}} "
                  "draws from [0, n), or give .feeds",
                  name, str(input.node().where), name);
       WEFT_CHECK(bound->second >= 1, "the integer input '{}' needs a bound of at least 1, got {}", name, bound->second);

@@ -20,8 +20,8 @@ struct RandomFeeds {
   std::uint64_t seed = 0;
   /// Integer inputs are drawn from [0, bound): how far a table reaches is nothing that a graph says.
   std::map<std::string, std::int64_t> integers = {};
-  /// Inputs with uneven tails: along the last axis, from a length of at least 1 that is drawn for each row, the elements
-  /// hold this value (cross_entropy's ignore_index). A vector has single elements of it, never its first.
+  /// Inputs with uneven tails: along the last axis, from a length of at least 1 that is drawn for each row, the
+  /// elements hold this value (cross_entropy's ignore_index). A vector has single elements of it, never its first.
   std::map<std::string, double> padding = {};
 };
 

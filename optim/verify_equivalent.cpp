@@ -23,12 +23,14 @@ void expect_same_sources(const std::vector<Value>& before, const std::vector<Val
     for (const Value& value : *here) {
       const auto at = find(*there, value);
       WEFT_CHECK(at != there->end(),
-                 "steps over different graphs cannot be compared: the {} '{}' ({}) is not in the {}; hint: build both from one "
+                 "steps over different graphs cannot be compared: the {} '{}' ({}) is not in the {}; hint: build both "
+                 "from one "
                  "loss: before = training_step(loss) | ..., after = before | ...",
                  what, value.name(), str(value.node().where), which);
-      WEFT_CHECK(at->type() == value.type(),
-                 "steps over different graphs cannot be compared: the {} '{}' is {} ({}) in one and {} ({}) in the other", what,
-                 value.name(), value.type().str(), str(value.node().where), at->type().str(), str(at->node().where));
+      WEFT_CHECK(
+          at->type() == value.type(),
+          "steps over different graphs cannot be compared: the {} '{}' is {} ({}) in one and {} ({}) in the other",
+          what, value.name(), value.type().str(), str(value.node().where), at->type().str(), str(at->node().where));
     }
 }
 
@@ -36,17 +38,20 @@ void expect_comparable(const Step& before, const Step& after, const EquivalenceO
   before.graph.check();
   after.graph.check();
   WEFT_CHECK(options.runs >= 1, "verify_equivalent needs at least 1 run, got {}", options.runs);
-  WEFT_CHECK(options.float64 || options.own_types, "verify_equivalent was told to run neither float64 nor the steps' own types");
+  WEFT_CHECK(options.float64 || options.own_types,
+             "verify_equivalent was told to run neither float64 nor the steps' own types");
   expect_same_sources(before.graph.inputs(), after.graph.inputs(), "input");
   expect_same_sources(before.graph.parameters(), after.graph.parameters(), "parameter");
   for (const Step* step : {&before, &after})
-    WEFT_CHECK(!step->gradients.empty(), "verify_equivalent compares training steps: {} has no gradients; hint: training_step(loss)",
+    WEFT_CHECK(!step->gradients.empty(),
+               "verify_equivalent compares training steps: {} has no gradients; hint: training_step(loss)",
                chain(*step));
 }
 
 NamedTensors widened(const NamedTensors& feeds) {
   NamedTensors result;
-  for (const auto& [name, tensor] : feeds) result.emplace_back(name, is_float(tensor.dtype()) ? tensor.cast(f64) : tensor);
+  for (const auto& [name, tensor] : feeds)
+    result.emplace_back(name, is_float(tensor.dtype()) ? tensor.cast(f64) : tensor);
   return result;
 }
 
@@ -93,16 +98,17 @@ Equivalence verify_equivalent(const Step& before, const Step& after, const Equiv
   const Step one = observed(before), other = observed(after);
   const bool narrow = has_narrow_types(one) || has_narrow_types(other);
   std::optional<Sides> own, twin;
-  // A transform that lowers its step (checkpoint) has computed constants in narrow types: then the other side does so too.
+  // A transform that lowers its step (checkpoint) has computed constants in narrow types: then the other side does so
+  // too.
   const bool folded = has_folded(one) != has_folded(other);
   auto wide = [&](const Step& step) { return narrow ? widen(folded ? lower(step) : step) : step; };
   if (options.float64 || !narrow) twin.emplace(wide(one), wide(other), options.seed);
   if (options.own_types && narrow) own.emplace(one, other, options.seed);
 
   for (std::int64_t run = 0; run < options.runs && result.passed(); ++run) {
-    const NamedTensors feeds =
-        options.feeds ? options.feeds(run)
-                      : random_feeds(before.graph, run, {options.seed, options.integers, options.padding});
+    const NamedTensors feeds = options.feeds
+                                   ? options.feeds(run)
+                                   : random_feeds(before.graph, run, {options.seed, options.integers, options.padding});
     const NamedTensors wide_feeds = widened(feeds);
     Seen twins, owns;
     if (twin) {
@@ -126,12 +132,13 @@ Equivalence verify_equivalent(const Step& before, const Step& after, const Equiv
       const bool in_twin = result.failures.front().twin;
       Sides& sides = in_twin ? *twin : *own;
       const double coarse = 64 * unit_roundoff(claims.rounds_to == f64 ? f32 : claims.rounds_to);
-      result.first = first_divergence(
-          sides.before.step(), sides.after.step(), feeds_of(in_twin ? wide_feeds : feeds),
-          {.relative = claims.exact ? 0 : in_twin ? 1e-10 : coarse,
-           .expected_store = &sides.before.start(),
-           .found_store = &sides.after.start(),
-           .updates = !claims.changes});
+      result.first = first_divergence(sides.before.step(), sides.after.step(), feeds_of(in_twin ? wide_feeds : feeds),
+                                      {.relative = claims.exact ? 0
+                                                   : in_twin    ? 1e-10
+                                                                : coarse,
+                                       .expected_store = &sides.before.start(),
+                                       .found_store = &sides.after.start(),
+                                       .updates = !claims.changes});
       result.first_quantity = node_of(sides.after.step(), result.failures.front());
     }
   }

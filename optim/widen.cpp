@@ -48,9 +48,8 @@ Step widen(const Step& step) {
 
 bool has_narrow_types(const Step& step) {
   return std::ranges::any_of(step.graph.ids(), [&](NodeId id) {
-    return std::ranges::any_of(step.graph.node(id).types, [](const TensorType& type) {
-      return is_float(type.dtype) && type.dtype != f64;
-    });
+    return std::ranges::any_of(step.graph.node(id).types,
+                               [](const TensorType& type) { return is_float(type.dtype) && type.dtype != f64; });
   });
 }
 

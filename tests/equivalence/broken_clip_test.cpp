@@ -64,7 +64,8 @@ TEST_CASE("clipping by the norm of one tensor is caught", "[optim][equivalence][
   const Step step = training_step(model.loss);
   const Transform broken = clip_by(
       [](const Step& s) { return minimum(divide(max_norm, norm_of({s.gradients.front().value}) + 1e-6), 1.0); });
-  expect_caught(step, step | sound(), step | broken, model.options, {"gradient '", "its law predicts the gradients", "made by clip_by"});
+  expect_caught(step, step | sound(), step | broken, model.options,
+                {"gradient '", "its law predicts the gradients", "made by clip_by"});
 }
 
 TEST_CASE("clipping that also lengthens short gradients is caught", "[optim][equivalence][broken]") {

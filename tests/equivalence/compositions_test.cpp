@@ -27,19 +27,22 @@ void prove_a_sample(const ProofModel& model, std::size_t offset) {
     INFO(str(proof.chain) << "\nagainst " << str(proof.reduced) << "\n" << proof.error << "\n" << proof.result.str());
     CHECK(proof.passed());
   }
-  std::cout << "compositions over " << model.name << ": " << ran << " of " << all.legal.size() << " legal chains ran, " << failed
-            << " failed; " << all.refused << " were refused\n";
+  std::cout << "compositions over " << model.name << ": " << ran << " of " << all.legal.size() << " legal chains ran, "
+            << failed << " failed; " << all.refused << " were refused\n";
 }
 
 }  // namespace
 
-TEST_CASE("chains over a GPT keep what they claim", "[optim][equivalence][compositions]") { prove_a_sample(small_gpt(), 1); }
+TEST_CASE("chains over a GPT keep what they claim", "[optim][equivalence][compositions]") {
+  prove_a_sample(small_gpt(), 1);
+}
 
 TEST_CASE("chains over an encoder with two losses keep what they claim", "[optim][equivalence][compositions]") {
   prove_a_sample(small_encoder(), 2);
 }
 
-TEST_CASE("chains over a regression with a run that overflows keep what they claim", "[optim][equivalence][compositions]") {
+TEST_CASE("chains over a regression with a run that overflows keep what they claim",
+          "[optim][equivalence][compositions]") {
   prove_a_sample(small_regression(), 3);
 }
 
@@ -47,6 +50,7 @@ TEST_CASE("each transform of the pool is part of a legal chain", "[optim][equiva
   const Enumeration all = chains(small_regression(), 2);
   for (std::size_t i = 0; i < pool().size(); ++i) {
     INFO(pool()[i].name);
-    CHECK(std::ranges::any_of(all.legal, [&](const Chain& chain) { return std::ranges::find(chain, i) != chain.end(); }));
+    CHECK(
+        std::ranges::any_of(all.legal, [&](const Chain& chain) { return std::ranges::find(chain, i) != chain.end(); }));
   }
 }

@@ -9,7 +9,8 @@ ProofModel small_gpt() {
   const Dim batch = graph.dim("batch", 6), time = graph.dim("time", 4);
   const Value tokens = graph.input("tokens", i32, {batch, time});
   const Value targets = graph.input("targets", i32, {batch, time});
-  const nn::Gpt model(graph, {.vocab = 13, .layers = 1, .heads = 2, .width = 8, .context = 4, .dropout = 0.1, .deviation = 0.3});
+  const nn::Gpt model(
+      graph, {.vocab = 13, .layers = 1, .heads = 2, .width = 8, .context = 4, .dropout = 0.1, .deviation = 0.3});
   return {"gpt",
           cross_entropy(model(tokens), targets),
           {.runs = 3, .integers = {{"tokens", 13}, {"targets", 13}}, .padding = {{"targets", -100}}}};
@@ -26,7 +27,8 @@ ProofModel small_encoder() {
   const nn::MultiheadAttention attention(graph, "attention", {.width = width, .heads = 2, .dropout = 0.1});
   const nn::FeedForward feed_forward(graph, "feed_forward", {.width = width, .hidden = 12});
   const nn::LayerNorm first(graph, "first_norm", {.width = width}), second(graph, "second_norm", {.width = width});
-  const nn::Linear words(graph, "words", {.in = width, .out = vocab}), kinds(graph, "kinds", {.in = width, .out = classes});
+  const nn::Linear words(graph, "words", {.in = width, .out = vocab}),
+      kinds(graph, "kinds", {.in = width, .out = classes});
 
   const Value mask = padding_mask(tokens, 0);
   Value x = dropout(table(tokens), 0.1);

@@ -65,8 +65,10 @@ Enumeration chains(const ProofModel& model, std::size_t length) {
         const std::string message = error.what();
         const bool right_order = message.find("the right order: ") != std::string::npos;
         const bool hint = message.find("hint: ") != std::string::npos;
-        if (right_order || hint) ++result.refused;
-        else result.bad_refusals.push_back(str(chain) + ": " + message);
+        if (right_order || hint)
+          ++result.refused;
+        else
+          result.bad_refusals.push_back(str(chain) + ": " + message);
       } catch (const std::exception& error) {
         result.bad_refusals.push_back(str(chain) + ": " + error.what());
       }

@@ -22,7 +22,7 @@ std::string str(const Chain& chain);
 /// What trying every chain of up to `length` transforms gave.
 struct Enumeration {
   std::vector<Chain> legal;
-  std::int64_t refused = 0;             ///< prefixes that a transform refused, with a right message
+  std::int64_t refused = 0;               ///< prefixes that a transform refused, with a right message
   std::vector<std::string> bad_refusals;  ///< not a UserError, or one that does not say the right order
 };
 Enumeration chains(const ProofModel& model, std::size_t length);

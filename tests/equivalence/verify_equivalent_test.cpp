@@ -77,7 +77,8 @@ Transform on_update(const std::string& name, Claim claim, DType rounds_to, std::
 
 }  // namespace
 
-TEST_CASE("a step is equivalent to itself, bit for bit, and the report says what was compared", "[core][optim][equivalence]") {
+TEST_CASE("a step is equivalent to itself, bit for bit, and the report says what was compared",
+          "[core][optim][equivalence]") {
   const Model model;
   const Step step = training_step(model.loss) | clip_global_norm(0.1) | optimize(adamw({.rate = 1e-2}));
   const Equivalence result = verify_equivalent(step, step, options());
@@ -93,12 +94,14 @@ TEST_CASE("times three and a third is rounding, and is not the same bits", "[cor
   const Model model;
   const Step step = training_step(model.loss);
   const auto thrice = [](const Value& g) { return (g * 3.0) * (1.0 / 3.0); };
-  const Equivalence rounded = verify_equivalent(step, step | on_first_gradient("thrice", Claim::rounding, thrice), options());
+  const Equivalence rounded =
+      verify_equivalent(step, step | on_first_gradient("thrice", Claim::rounding, thrice), options());
   INFO(rounded.str());
   CHECK(rounded.passed());
   CHECK_THAT(rounded.str(), ContainsSubstring("thrice") && ContainsSubstring("equal up to rounding"));
 
-  const Equivalence exact = verify_equivalent(step, step | on_first_gradient("thrice", Claim::same_bits, thrice), options());
+  const Equivalence exact =
+      verify_equivalent(step, step | on_first_gradient("thrice", Claim::same_bits, thrice), options());
   CHECK_FALSE(exact.passed());
   CHECK_THAT(exact.str(), StartsWith("NOT EQUIVALENT") && ContainsSubstring("gradient 'table'") &&
                               ContainsSubstring("expected the same bits") && ContainsSubstring("made by thrice"));
@@ -107,7 +110,8 @@ TEST_CASE("times three and a third is rounding, and is not the same bits", "[cor
 TEST_CASE("a gradient that is wrong by one part in ten million is caught in float64", "[core][optim][equivalence]") {
   const Model model;
   const Step step = training_step(model.loss) | clip_global_norm(1.0);
-  const Transform wrong = on_first_gradient("a bit more", Claim::rounding, [](const Value& g) { return g * (1 + 1e-7); });
+  const Transform wrong =
+      on_first_gradient("a bit more", Claim::rounding, [](const Value& g) { return g * (1 + 1e-7); });
   const Equivalence result = verify_equivalent(step, step | wrong, options());
   CHECK_FALSE(result.passed());
   REQUIRE_FALSE(result.failures.empty());
@@ -115,7 +119,8 @@ TEST_CASE("a gradient that is wrong by one part in ten million is caught in floa
   CHECK(result.failures.front().name == "table");
 }
 
-TEST_CASE("the first node that differs is named with its path, the user's line and the pass that made it", "[core][optim][equivalence]") {
+TEST_CASE("the first node that differs is named with its path, the user's line and the pass that made it",
+          "[core][optim][equivalence]") {
   const Model model;
   const Step step = training_step(model.loss) | optimize(adamw({.rate = 1e-2}));
   const int line = __LINE__ - 2;
@@ -126,8 +131,10 @@ TEST_CASE("the first node that differs is named with its path, the user's line a
                                const NodeId dropped = from.find(model.dropped).ref().node;
                                for (const NodeId id : from.graph.ids()) {
                                  const Node& node = from.graph.node(id);
-                                 if (id == dropped) rebuild.keep_with(node, node.attributes.with("stream", std::int64_t{999}));
-                                 else rebuild.keep(node);
+                                 if (id == dropped)
+                                   rebuild.keep_with(node, node.attributes.with("stream", std::int64_t{999}));
+                                 else
+                                   rebuild.keep(node);
                                }
                                return from.over(rebuild.finish());
                              }};
@@ -155,7 +162,8 @@ TEST_CASE("a change of meaning is checked by its law", "[core][optim][equivalenc
   // The law of one stands beside the claims of the others.
   CHECK_THAT(halved | optimize(adamw({.rate = 1e-2})), EquivalentTo(step | optimize(adamw({.rate = 1e-2})), options()));
   CHECK_THAT(step, EquivalentTo(halved, options()));
-  const Equivalence wrong = verify_equivalent(step, step | on_first_gradient("halve", Claim::changes_meaning, half, law(0.25)), options());
+  const Equivalence wrong =
+      verify_equivalent(step, step | on_first_gradient("halve", Claim::changes_meaning, half, law(0.25)), options());
   CHECK_FALSE(wrong.passed());
   CHECK_THAT(wrong.str(), ContainsSubstring("gradient 'table'") && ContainsSubstring("its law predicts the gradients"));
 }
@@ -165,15 +173,18 @@ TEST_CASE("a change of meaning without a law leaves loss and gradients as they a
   const Step step = training_step(model.loss);
   CHECK_THAT(step | optimize(adamw({.rate = 1e-2})), EquivalentTo(step, options()));
   const Equivalence result = verify_equivalent(
-      step, step | on_first_gradient("halve", Claim::changes_meaning, [](const Value& g) { return g * 0.5; }), options());
+      step, step | on_first_gradient("halve", Claim::changes_meaning, [](const Value& g) { return g * 0.5; }),
+      options());
   CHECK_FALSE(result.passed());
   CHECK(result.failures.front().kind == "gradient");
 }
 
-TEST_CASE("masters that were rounded to the low type are caught, however small their error", "[core][optim][equivalence]") {
+TEST_CASE("masters that were rounded to the low type are caught, however small their error",
+          "[core][optim][equivalence]") {
   const Model model;
   const Step step = training_step(model.loss) | optimize(adamw({.rate = 1e-1}));
-  const Step rounded = step | on_update("low masters", Claim::rounding, bf16, [](const Value& w) { return cast(cast(w, bf16), f32); });
+  const Step rounded =
+      step | on_update("low masters", Claim::rounding, bf16, [](const Value& w) { return cast(cast(w, bf16), f32); });
   const Equivalence result = verify_equivalent(step, rounded, options());
   CHECK_FALSE(result.passed());
   CHECK_THAT(result.str(), ContainsSubstring("holds only numbers of bf16"));
@@ -192,7 +203,8 @@ TEST_CASE("a run whose gradients are not finite may change no parameter", "[core
   const Equivalence wrong = verify_equivalent(
       step, step | on_update("creep", Claim::changes_meaning, f64, [](const Value& w) { return w + 1e-3; }), given);
   CHECK_FALSE(wrong.passed());
-  CHECK_THAT(wrong.str(), ContainsSubstring("'w'") && ContainsSubstring("changed in a run whose gradients are not finite"));
+  CHECK_THAT(wrong.str(),
+             ContainsSubstring("'w'") && ContainsSubstring("changed in a run whose gradients are not finite"));
 }
 
 TEST_CASE("what both update is compared across a change that only adds", "[core][optim][equivalence]") {
@@ -241,7 +253,8 @@ TEST_CASE("the float64 twin has the step's ids, names and masks, and no narrower
   CHECK(error < 1e-6);
 }
 
-TEST_CASE("random feeds respect bounds, end in uneven padding and differ from run to run", "[core][optim][equivalence]") {
+TEST_CASE("random feeds respect bounds, end in uneven padding and differ from run to run",
+          "[core][optim][equivalence]") {
   const Model model;
   const RandomFeeds bounds{3, {{"tokens", 11}, {"targets", 7}}, {{"targets", -100}}};
   const NamedTensors first = random_feeds(model.graph, 0, bounds), second = random_feeds(model.graph, 1, bounds);
@@ -267,21 +280,22 @@ TEST_CASE("steps that cannot be compared are refused by name and line", "[core][
   const Regression other;
   const Step step = training_step(model.loss);
   CHECK_THROWS_WITH(verify_equivalent(step, training_step(other.loss)),
-                    ContainsSubstring("steps over different graphs cannot be compared") && ContainsSubstring("the input 'tokens'") &&
-                        ContainsSubstring("verify_equivalent_test.cpp:"));
+                    ContainsSubstring("steps over different graphs cannot be compared") &&
+                        ContainsSubstring("the input 'tokens'") && ContainsSubstring("verify_equivalent_test.cpp:"));
   const Model wide(f64);
   CHECK_THROWS_WITH(verify_equivalent(step, training_step(wide.loss)),
                     ContainsSubstring("the parameter 'table' is f32[11, 8]") && ContainsSubstring("f64[11, 8]"));
   CHECK_THROWS_WITH(verify_equivalent(evaluation(model.loss), evaluation(model.loss), options()),
                     ContainsSubstring("evaluation has no gradients; hint: training_step(loss)"));
-  CHECK_THROWS_WITH(verify_equivalent(step, step),
-                    ContainsSubstring("the integer input 'tokens'") && ContainsSubstring("hint: .integers = {{\"tokens\", n}}"));
+  CHECK_THROWS_WITH(verify_equivalent(step, step), ContainsSubstring("the integer input 'tokens'") &&
+                                                       ContainsSubstring("hint: .integers = {{\"tokens\", n}}"));
   CHECK_THROWS_WITH(verify_equivalent(step, step, {.integers = {{"tokens", 11}, {"targets", 0}}}),
                     ContainsSubstring("'targets' needs a bound of at least 1, got 0"));
   CHECK_THROWS_WITH(verify_equivalent(step, step, {.integers = {{"token", 11}}}),
                     ContainsSubstring("integers names 'token', which is no input; there are: tokens, targets"));
   CHECK_THROWS_WITH(verify_equivalent(step, step, {.runs = 0}), ContainsSubstring("at least 1 run, got 0"));
-  CHECK_THROWS_WITH(verify_equivalent(step, step, {.float64 = false, .own_types = false}), ContainsSubstring("neither float64 nor"));
+  CHECK_THROWS_WITH(verify_equivalent(step, step, {.float64 = false, .own_types = false}),
+                    ContainsSubstring("neither float64 nor"));
 }
 
 TEST_CASE("the matcher prints the report, and a step as its transforms", "[core][optim][equivalence]") {

@@ -29,7 +29,8 @@ Tally prove_all(const ProofModel& model, std::size_t length) {
   const Enumeration all = chains(model, length);
   tally.legal = all.legal.size();
   tally.refused = all.refused;
-  for (const std::string& refusal : all.bad_refusals) tally.failures.push_back("refused without the right order: " + refusal);
+  for (const std::string& refusal : all.bad_refusals)
+    tally.failures.push_back("refused without the right order: " + refusal);
   std::cout << model.name << ": " << all.legal.size() << " legal chains, " << all.refused << " refused\n";
   for (std::size_t i = 0; i < all.legal.size(); ++i) {
     const Proof proof = prove(model, all.legal[i]);
@@ -53,13 +54,15 @@ Tally prove_all(const ProofModel& model, std::size_t length) {
 
 void write(std::ostream& out, const std::vector<Tally>& tallies, std::size_t length) {
   out << "# Equivalence\n\nEvery chain of up to " << length << " of the " << pool().size()
-      << " transforms below behind `training_step`, in every order, over three models (tests/equivalence/models.cpp). A chain that a\n"
-         "step accepts is compared by `verify_equivalent` with the same chain without the transforms that keep the meaning; of the others\n"
+      << " transforms below behind `training_step`, in every order, over three models (tests/equivalence/models.cpp). "
+         "A chain that a\n"
+         "step accepts is compared by `verify_equivalent` with the same chain without the transforms that keep the "
+         "meaning; of the others\n"
          "the error must say what comes first. Written by `./weft check equivalence`.\n\n"
          "| model | legal chains | proven | failed | refused |\n| --- | --- | --- | --- | --- |\n";
   for (const Tally& tally : tallies)
-    out << "| " << tally.model << " | " << tally.legal << " | " << tally.passed << " | " << tally.failures.size() << " | "
-        << tally.refused << " |\n";
+    out << "| " << tally.model << " | " << tally.legal << " | " << tally.passed << " | " << tally.failures.size()
+        << " | " << tally.refused << " |\n";
   out << "\n| transform | chains with it |\n| --- | --- |\n";
   for (const PoolEntry& entry : pool()) {
     std::int64_t count = 0;
@@ -80,8 +83,10 @@ int main(int argc, char** argv) {
   std::string file;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string flag = argv[i];
-    if (flag == "--length") length = static_cast<std::size_t>(std::atoi(argv[i + 1]));
-    else if (flag == "--write") file = argv[i + 1];
+    if (flag == "--length")
+      length = static_cast<std::size_t>(std::atoi(argv[i + 1]));
+    else if (flag == "--write")
+      file = argv[i + 1];
     else {
       std::cerr << "unknown flag " << flag << "; usage: weft_equivalence [--length N] [--write FILE]\n";
       return 2;

@@ -23,7 +23,8 @@ struct Model {
 };
 
 // The same step with `make(value)` for whoever reads `value`.
-Step replaced(const Step& step, const Value& value, const std::string& pass, const std::function<Value(const Value&)>& make) {
+Step replaced(const Step& step, const Value& value, const std::string& pass,
+              const std::function<Value(const Value&)>& make) {
   Rebuild rebuild(step.graph, pass);
   const NodeId at = step.find(value).ref().node;
   for (const NodeId id : step.graph.ids()) {
@@ -91,7 +92,8 @@ TEST_CASE("copies that a pass made are compared with what they were made from", 
   CHECK(aligned.at(clone.ref().node) == model.squashed.ref().node);
 }
 
-TEST_CASE("a divergence is looked for from the cells that are given, which stay as they are", "[core][optim][divergence]") {
+TEST_CASE("a divergence is looked for from the cells that are given, which stay as they are",
+          "[core][optim][divergence]") {
   const Model model;
   const Step step = training_step(model.loss) | optimize(adamw({.rate = 1e-2}));
   Store one(step, {.seed = 1}), other(step, {.seed = 2});

@@ -288,16 +288,16 @@ void Comparison::scale_follows_its_rule(const Trial& trial, const Observation& s
   }
 }
 
+// Of what an update consists of: parameters, optimizer states, averages, the count. Other cells (the user's own, sums
+// over runs) may go on.
 void Comparison::skipped_run_changes_nothing(const Trial& trial, const Observation& seen) {
-  std::set<std::string> free{"skipped"};
-  if (const auto& scale = trial.step().loss_scale) {
-    if (scale->scale.valid()) free.insert(scale->scale.name());
-    if (scale->tracker.valid()) free.insert(scale->tracker.name());
-  }
-  for (const auto& [state, value] : trial.step().graph.updates())  // of the user's own
-    free.insert(trial.step().graph.value(state).name());
+  std::set<std::string> of_user;
+  for (const auto& [state, value] : trial.step().graph.updates())
+    of_user.insert(trial.step().graph.value(state).name());
   for (const auto& [path, cell] : seen.cells) {
-    if (free.contains(path)) continue;
+    const bool of_update = trial.store().cells().at(path).trained || path == "updates" ||
+                           path.starts_with("optimizer/") || path.starts_with("average/");
+    if (!of_update || of_user.contains(path)) continue;
     Equivalence::Row row = this->row("cell", path, cell.dtype());
     row.error = difference(cell, seen.starts.at(path));
     row.passed = same_bits(cell, seen.starts.at(path));

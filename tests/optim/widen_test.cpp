@@ -52,7 +52,8 @@ TEST_CASE("the float64 twin of each op is the op in f64, bit for bit", "[optim][
   CHECK(compared > 300);
 }
 
-TEST_CASE("the float64 twin keeps numbers that were rounded, and has exact ones where they were not", "[core][optim][widen]") {
+TEST_CASE("the float64 twin keeps numbers that were rounded, and has exact ones where they were not",
+          "[core][optim][widen]") {
   Graph graph;
   const Tensor third = Tensor::of<float>({1}, {1.0F / 3});
   const Value rounded =

@@ -83,11 +83,15 @@
 #include <weft/optim/fetch_gradients.h>
 #include <weft/optim/loss_scale.h>
 #include <weft/optim/mixed_precision.h>
+#include <weft/optim/first_divergence.h>
 #include <weft/optim/optimize.h>
+#include <weft/optim/random_feeds.h>
 #include <weft/optim/schedule.h>
 #include <weft/optim/seeds.h>
 #include <weft/optim/train_step.h>
 #include <weft/optim/training_step.h>
+#include <weft/optim/verify_equivalent.h>
+#include <weft/optim/widen.h>
 #include <weft/nn/attention.h>
 #include <weft/nn/block.h>
 #include <weft/nn/dropout.h>

@@ -13,8 +13,8 @@ double tolerance(DType dtype) {
   switch (dtype) {
     case DType::f64: return 1e-12;
     case DType::f32: return 2e-6;
-    case DType::bf16: return 1.0 / 128;  // one rounding to 8 bits, and a half for what feeds it
-    case DType::f16: return 1.0 / 1024;
+    case DType::bf16: return 0x1p-9 + 2e-6;  // arithmetic in f32, one rounding to 8 bits
+    case DType::f16: return 0x1p-11 + 2e-6;  // and to 11
     default: return 0;
   }
 }

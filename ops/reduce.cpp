@@ -95,8 +95,8 @@ void backward_extreme(Backward& b) {  // d_x = d_y / (number of equal ones) wher
   b.input(0, hit * share);
 }
 
-constexpr Wide infinity = std::numeric_limits<Wide>::infinity();
-constexpr Fold added{.start = 0, .combine = [](Wide a, Wide b) { return a + b; }};
+constexpr Extended infinity = std::numeric_limits<Extended>::infinity();
+constexpr Fold added{.start = 0, .combine = [](Extended a, Extended b) { return a + b; }};
 
 Attributes over(std::vector<std::int64_t> axes, bool keep = false) { return {{"axes", std::move(axes)}, {"keep", keep}}; }
 
@@ -147,21 +147,21 @@ const OpDef& sum_op() {
 
 const OpDef& mean_op() {
   static const OpDef op = reduction("mean", "y = sum of x over axes / number of elements", infer_float, batch_mixing, backward_mean,
-                                    {.start = 0, .combine = added.combine, .finish = [](Wide total, Wide n) { return total / n; }},
+                                    {.start = 0, .combine = added.combine, .finish = [](Extended total, Extended n) { return total / n; }},
                                     reduction_kernels<MeanOf, float, double, bfloat16, float16>());
   return op;
 }
 
 const OpDef& max_op() {
   static const OpDef op = reduction("max", "y = largest element of x over axes", infer_extreme, batch_extreme, backward_extreme,
-                                    {.start = -infinity, .combine = [](Wide a, Wide b) { return a != a || a > b ? a : b; }},
+                                    {.start = -infinity, .combine = [](Extended a, Extended b) { return a != a || a > b ? a : b; }},
                                     reduction_kernels<MaxOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 const OpDef& min_op() {
   static const OpDef op = reduction("min", "y = smallest element of x over axes", infer_extreme, batch_extreme, backward_extreme,
-                                    {.start = infinity, .combine = [](Wide a, Wide b) { return a != a || a < b ? a : b; }},
+                                    {.start = infinity, .combine = [](Extended a, Extended b) { return a != a || a < b ? a : b; }},
                                     reduction_kernels<MinOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
@@ -245,13 +245,13 @@ std::vector<TensorType> infer_squares(const OpView& view) {
 
 const OpDef& all_op() {
   static const OpDef op = of_bools("all", "y = whether all of x are true",
-                                   {.start = 1, .combine = [](Wide a, Wide b) { return std::min(a, b); }}, reduction_kernels<AllOf, bool>());
+                                   {.start = 1, .combine = [](Extended a, Extended b) { return std::min(a, b); }}, reduction_kernels<AllOf, bool>());
   return op;
 }
 
 const OpDef& any_op() {
   static const OpDef op = of_bools("any", "y = whether any of x is true",
-                                   {.start = 0, .combine = [](Wide a, Wide b) { return std::max(a, b); }}, reduction_kernels<AnyOf, bool>());
+                                   {.start = 0, .combine = [](Extended a, Extended b) { return std::max(a, b); }}, reduction_kernels<AnyOf, bool>());
   return op;
 }
 
@@ -283,7 +283,7 @@ const OpDef& sum_squares_op() {
         return {batch_reduced(view, in[0], BatchState::summed())};
       },
       .backward = [](Backward& b) { b.input(0, b.in(0) * (b.cotangent(0) * 2.0)); },  // d_x = 2 x d_y
-      .reference = folded({.start = 0, .combine = [](Wide a, Wide b) { return a + b * b; }}),
+      .reference = folded({.start = 0, .combine = [](Extended a, Extended b) { return a + b * b; }}),
       .kernels = reduction_kernels<SquaresOf, float, double, bfloat16, float16>(),
       .samples = {{{sample::normal({3, 5}).batched(0)}, over({})}, {{sample::normal({100001})}, over({}), false},
                   {{sample::extremes({9})}, over({}), false}},

@@ -56,7 +56,7 @@ std::vector<double> unmoved(const OpView&, Operands in) { return in[0]; }
 
 ReferenceRule gathered_sums(std::function<std::optional<Place>(const OpView&, Operands, Place)> to) {
   return [to = std::move(to)](const OpView& view, Operands in) {
-    std::vector<Wide> sums(static_cast<std::size_t>(view.out_type(0).count()), 0);
+    std::vector<Extended> sums(static_cast<std::size_t>(view.out_type(0).count()), 0);
     each_place(view.shape(0), [&](std::int64_t i, const Place& place) {
       if (const std::optional<Place> at = to(view, in, place))
         sums.at(static_cast<std::size_t>(offset_of(*at, view.out_type(0).shape))) += in[0][static_cast<std::size_t>(i)];
@@ -75,8 +75,8 @@ ReferenceRule folded(Fold fold) {
     Shape kept = shape;
     for (std::size_t axis = 0; axis < rank; ++axis)
       if (goes[axis]) kept[static_cast<int>(axis)] = 1;
-    std::vector<Wide> totals(static_cast<std::size_t>(kept.count()), fold.start);
-    std::vector<Wide> counts(totals.size(), 0);
+    std::vector<Extended> totals(static_cast<std::size_t>(kept.count()), fold.start);
+    std::vector<Extended> counts(totals.size(), 0);
     each_place(shape, [&](std::int64_t i, const Place& place) {
       const auto at = static_cast<std::size_t>(offset_of(place, kept));
       totals[at] = fold.combine(totals[at], in[0][static_cast<std::size_t>(i)]);

@@ -10,7 +10,7 @@
 namespace weft {
 
 using Place = std::vector<std::int64_t>;  ///< an index for each axis
-using Wide = long double;                 ///< sums of doubles without errors that count
+using Extended = long double;                 ///< sums of doubles without errors that count
 
 /// f(i, place) for every place of `shape` in row-major order, i counting them.
 template <class F>
@@ -51,9 +51,9 @@ double element(const std::vector<double>& x, const Shape& shape, const Place& pl
 
 /// y = finish(combine(.. combine(combine(start, x_0), x_1) .., x_{n - 1}), n) over attribute "axes" (none: all).
 struct Fold {
-  Wide start = 0;
-  Wide (*combine)(Wide, Wide) = nullptr;
-  Wide (*finish)(Wide total, Wide n) = nullptr;  ///< null: the total
+  Extended start = 0;
+  Extended (*combine)(Extended, Extended) = nullptr;
+  Extended (*finish)(Extended total, Extended n) = nullptr;  ///< null: the total
 };
 ReferenceRule folded(Fold fold);
 

@@ -67,7 +67,6 @@ const OpDef& cumsum_op() {
         b.input(0, cumsum(b.cotangent(0), b.attributes().integer("axis"), !b.attributes().flag("reverse")));
       },
       .plain = plain,
-      .traits = {.in_place = {{0, 0}}},
       .reference = [](const OpView& view, Operands in) {
         const int axis = normalize_axis(view.attributes.integer("axis"), view.shape(0).rank());
         std::vector<double> y;
@@ -75,12 +74,13 @@ const OpDef& cumsum_op() {
           std::int64_t& here = at[static_cast<std::size_t>(axis)];
           const bool reverse = view.attributes.flag("reverse");
           const std::int64_t first = reverse ? here : 0, last = reverse ? view.shape(0).extent(axis) - 1 : here;
-          Wide sum = 0;
+          Extended sum = 0;
           for (here = first; here <= last; ++here) sum += element(in[0], view.shape(0), at);
           y.push_back(static_cast<double>(sum));
         });
         return y;
       },
+      .traits = {.in_place = {{0, 0}}},
       .kernels = {{.dtype = f32, .run = kernel<float>}, {.dtype = f64, .run = kernel<double>},
                   {.dtype = bf16, .run = kernel<bfloat16>}, {.dtype = f16, .run = kernel<float16>},
                   {.dtype = i32, .run = kernel<std::int32_t>}, {.dtype = i64, .run = kernel<std::int64_t>}},

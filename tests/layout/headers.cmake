@@ -1,5 +1,5 @@
 # layout.headers: every public header is in the umbrella weft.h or in the opt-in list below, never in both,
-# and weft.h names nothing that is gone.
+# and weft.h names nothing that is gone. Each has its guard.
 # Run as: cmake -DROOT=<source folder> -P headers.cmake
 cmake_minimum_required(VERSION 3.25)
 
@@ -21,6 +21,10 @@ foreach(line IN LISTS lines)
 endforeach()
 
 foreach(header IN LISTS headers)
+  file(STRINGS "${ROOT}/${header}" guard REGEX "^#pragma once$" LIMIT_COUNT 1)
+  if(NOT guard)
+    string(APPEND faults "  ${header} has no #pragma once\n")
+  endif()
   if(header MATCHES "${opt_in}")
     if(header IN_LIST included)
       string(APPEND faults "  ${header} is in weft.h and in the opt-in list\n")

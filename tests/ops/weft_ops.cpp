@@ -1,6 +1,8 @@
 // The table of all ops, docs/ops.md, from the registry: weft_ops > docs/ops.md; `weft_ops --check docs/ops.md` tells
 // whether the file says what the registry says, but for the accuracy, which needs a run of all checks. `weft_ops --run
 // OP...` runs the checks of those ops and prints what fails: exit status 1 then, 2 for an op that does not exist.
+#include "made_functions.h"
+
 #include <weft/autodiff/check_op.h>
 #include <weft/autodiff/sample_run.h>
 #include <weft/graph/registry.h>
@@ -55,6 +57,10 @@ std::string row(const OpDef& op) {
                      cell(list(op.outputs)), dtypes(op), gradient(op), cell(op.source.empty() ? "-" : op.source));
 }
 
+std::string row(const MadeFunction& function) {
+  return fmt::format("| `{}` | {} | {} |", function.name, cell(function.law), list(ops_of(function)));
+}
+
 std::string accuracy(double error) { return error > 0 ? fmt::format("{:.1e}", error) : "exact"; }
 
 std::vector<const OpDef*> ops() {
@@ -71,8 +77,10 @@ int check(const char* path) {
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("| `")) rows.push_back(line);
   int faults = 0;
-  for (const OpDef* op : ops()) {
-    const std::string expected = row(*op);
+  std::vector<std::string> wanted;
+  for (const OpDef* op : ops()) wanted.push_back(row(*op));
+  for (const MadeFunction& function : made_functions()) wanted.push_back(row(function));
+  for (const std::string& expected : wanted) {
     const auto found = std::ranges::find_if(rows, [&](const std::string& line) { return line.starts_with(expected); });
     if (found != rows.end()) {
       rows.erase(found);
@@ -129,6 +137,9 @@ int main(int count, char** arguments) {
                "\n\n"
                "| op | law | shapes | outputs | dtypes | gradient | source | f64 error | f32 error | checks |\n"
                "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-            << rows;
+            << rows
+            << "\n## Functions made of these ops\n\nChecked against PyTorch's values and gradients by tests/ops/ and the golden "
+               "cases.\n\n| function | law | ops of an example |\n| --- | --- | --- |\n";
+  for (const MadeFunction& function : made_functions()) std::cout << row(function) << '\n';
   return failed > 0 ? 1 : 0;
 }

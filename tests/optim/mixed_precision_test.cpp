@@ -73,6 +73,7 @@ TEST_CASE("products are computed in the low type, parameters, losses and gradien
         products.insert(node.op->name);
       }
       if (node.op->name == "layer_norm" || node.op->name == "cross_entropy") CHECK(node.types.front().dtype == f32);
+      if (node.op->name == "cross_entropy") CHECK(step.graph.type(node.operands.front()).dtype == low);
     }
     CHECK(products == std::set<std::string>{"attention", "attention_backward", "feed_forward", "feed_forward_backward",
                                             "linear", "matmul"});
@@ -331,6 +332,28 @@ TEST_CASE("what no product needs is f32: losses made of basic ops, metrics, stat
     CHECK(y == static_cast<float>(bfloat16(y)));  // rounded once, then exact
     CHECK(store.tensor("error").data<float>()[i] == std::abs(y - store.tensor("right").data<float>()[i]));
   }
+}
+
+TEST_CASE("cross entropy reads low logits and gives the bits that it gives for them in f32", "[core][optim][precision]") {
+  SmallGpt model(0.1);
+  const auto run = [&](const MixedPrecisionOptions& options, std::size_t casts_of_logits) {
+    Step step = training_step(model.loss) | mixed_precision(bf16, options);
+    std::size_t casts = 0;
+    for (const NodeId id : step.graph.users(step.find(model.logits).ref())) casts += is_cast(step.graph.node(id));
+    CHECK(casts == casts_of_logits);
+    for (const Gradient& gradient : std::vector<Gradient>(step.gradients))
+      step.set_fetch("d " + gradient.parameter.name(), gradient.value);
+    Store store(step, {.seed = 2});
+    Program program(step, store);
+    const Data data(1);
+    const Result result = program.run({{"tokens", data.x}, {"targets", data.y}});
+    std::vector<Tensor> found{result.tensor("loss").clone()};
+    for (const Gradient& gradient : step.gradients) found.push_back(result.tensor("d " + gradient.parameter.name()).clone());
+    return found;
+  };
+  const std::vector<Tensor> as_they_come = run({}, 0), widened = run({.overrides = {{"cross_entropy", f32}}}, 1);
+  REQUIRE(as_they_come.size() == widened.size());
+  for (std::size_t i = 0; i < widened.size(); ++i) CHECK(same_bits(as_they_come[i], widened[i]));
 }
 
 TEST_CASE("what was built in a type of its own stays so", "[core][optim][precision]") {

@@ -24,6 +24,7 @@ struct Op {
   bool dear = false;          ///< Traits::cheap is false
   bool view = false;
   double seconds = 0;         ///< predicted
+  std::vector<double> seconds_by_unread = {};  ///< by the mask of outputs that nobody reads; ops of few outputs
   std::vector<int> reads = {};     ///< stored values, each once
   std::vector<int> writes = {};    ///< stored values that are its own; none for a view
 };
@@ -54,6 +55,10 @@ struct RematGraph {
   int stored_at(ValueRef ref) const { return stored_of[static_cast<std::size_t>(op_of.at(ref.node))][ref.output]; }
   const Op& op(int i) const { return ops[static_cast<std::size_t>(i)]; }
   const Stored& at(int i) const { return stored[static_cast<std::size_t>(i)]; }
+  double seconds_of(int i, std::uint32_t unread) const {
+    const Op& of = op(i);
+    return unread < of.seconds_by_unread.size() ? of.seconds_by_unread[unread] : of.seconds;
+  }
   int size() const { return static_cast<int>(stored.size()); }
 };
 

@@ -32,6 +32,7 @@ struct OpView {
   const Attributes& attributes;
   std::span<const TensorType* const> in;  ///< null: the operand is absent
   std::span<const TensorType> out;        ///< empty while the shape rule runs
+  std::uint32_t unread = 0;               ///< bit k: nobody reads output k; a kernel need not compute it
 
   int inputs() const { return static_cast<int>(in.size()); }
   bool has(int i) const { return i < inputs() && in[static_cast<std::size_t>(i)] != nullptr; }
@@ -41,6 +42,7 @@ struct OpView {
   }
   const Shape& shape(int i) const { return type(i).shape; }
   const TensorType& out_type(int i) const { return out[static_cast<std::size_t>(i)]; }
+  bool wants(int output) const { return (unread >> static_cast<unsigned>(output) & 1U) == 0; }
 };
 
 /// Types of the outputs from types of the operands; throws UserError on a misfit.

@@ -3,6 +3,7 @@
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/program.h>
+#include <weft/runtime/schedule.h>
 
 #include <algorithm>
 #include <cstring>
@@ -95,6 +96,7 @@ void Program::Impl::bind_node(const Node& node) {
   BoundNode& bound = nodes.emplace_back();
   bound.node = &node;
   bound.view = graph.view(node);
+  bound.view->view.unread = unread_outputs(plan.step, node);
   const Kernel* kernel = node.op->kernel(kernel_dtype(bound.view->view));
   if (makes_nothing(node)) bound.kernel = [](KernelContext&) {};
   else if (kernel->run != nullptr) bound.kernel = kernel->run;

@@ -13,6 +13,17 @@ std::vector<NodeId> computing_nodes(const Step& step) {
   return nodes;
 }
 
+std::uint32_t unread_outputs(const Step& step, const Node& node) {
+  if (node.types.size() == 1 || node.types.size() > 31) return 0;  // one: nobody would run it
+  std::uint32_t unread = 0;
+  for (std::uint32_t k = 0; k < node.types.size(); ++k)
+    if (step.graph.users({node.id, k}).empty()) unread |= 1U << k;
+  if (unread == 0) return 0;
+  for (const Value& root : step.roots())
+    if (root.ref().node == node.id) unread &= ~(1U << root.ref().output);
+  return unread;
+}
+
 namespace {
 
 // By which a node is taken among those that are ready.

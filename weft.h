@@ -6,6 +6,7 @@
 #include <weft/graph/backward.h>
 #include <weft/graph/batch_state.h>
 #include <weft/graph/bytes.h>
+#include <weft/graph/changes.h>
 #include <weft/graph/dtype.h>
 #include <weft/graph/error.h>
 #include <weft/graph/graph.h>
@@ -54,6 +55,7 @@
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
+#include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>
 #include <weft/ops/reduce.h>
@@ -72,7 +74,10 @@
 #include <weft/autodiff/memory_frontier.h>
 #include <weft/autodiff/save_policy.h>
 #include <weft/optim/audit.h>
+#include <weft/optim/accumulate.h>
+#include <weft/optim/accumulate_over_runs.h>
 #include <weft/optim/clip.h>
+#include <weft/optim/fetch.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/schedule.h>
 #include <weft/optim/seeds.h>

@@ -140,7 +140,7 @@ Step with_clones(const RematGraph& graph, const std::vector<int>& segments, cons
     const bool original = event.segment == nothing;
     const int segment = original ? segments[static_cast<std::size_t>(event.op)] : event.segment;
     if (clones != nullptr)
-      clones->seconds += graph.seconds_of(event.op, event.unread) * static_cast<double>(node.phase == Phase::micro ? graph.step.micro_batches : 1);
+      clones->seconds += (original ? op.seconds : graph.seconds_of(event.op, event.unread)) * static_cast<double>(node.phase == Phase::micro ? graph.step.micro_batches : 1);
     if (original && op.forward) {
       rebuild.keep(node);
       continue;
@@ -171,8 +171,10 @@ Step with_clones(const RematGraph& graph, const std::vector<int>& segments, cons
     const Scope place = rebuild.in_place_of(node);
     const Scope scope = rebuild.to().scope("recomputed");
     Values values;
+    const Attributes attributes =
+        event.unread == 0 ? node.attributes : node.attributes.with("unread", static_cast<std::int64_t>(event.unread));
     for (ValueRef ref : operands) values.push_back(ref.node == no_node ? Value{} : rebuild.to().value(ref));
-    made[{segment, event.op}] = rebuild.to().apply(*node.op, values, node.attributes, node.where).front().ref().node;
+    made[{segment, event.op}] = rebuild.to().apply(*node.op, values, attributes, node.where).front().ref().node;
     if (clones != nullptr) clones->ops.push_back(event.op);
   }
   Step result = graph.step.over(rebuild.finish());

@@ -80,8 +80,11 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates) : step(low
     op.recomputable = op.forward && !traits.source && traits.recomputable && node.phase == Phase::micro;
     op.seconds = predicted_seconds(graph, node, rates);
     if (const std::size_t outputs = node.types.size(); outputs > 1 && outputs <= 4)
-      for (std::uint32_t unread = 0; unread < (1U << outputs); ++unread)
-        op.seconds_by_unread.push_back(predicted_seconds(graph, node, rates, unread));
+      for (std::uint32_t unread = 0; unread < (1U << outputs); ++unread) {
+        Node part = node;
+        part.attributes = part.attributes.with("unread", std::int64_t{unread});
+        op.seconds_by_unread.push_back(predicted_seconds(graph, part, rates));
+      }
     std::vector<int>& outputs = stored_of.emplace_back();
     for (ValueRef ref : node.operands)
       if (ref.node != no_node) add_once(op.reads, stored_at(ref));

@@ -24,7 +24,7 @@ struct Op {
   bool dear = false;          ///< Traits::cheap is false
   bool view = false;
   double seconds = 0;         ///< predicted
-  std::vector<double> seconds_by_unread = {};  ///< by the mask of outputs that nobody reads; ops of few outputs
+  std::vector<double> seconds_by_unread = {};  ///< of a clone, by the mask of outputs that nobody reads
   std::vector<int> reads = {};     ///< stored values, each once
   std::vector<int> writes = {};    ///< stored values that are its own; none for a view
 };

@@ -32,7 +32,6 @@ struct OpView {
   const Attributes& attributes;
   std::span<const TensorType* const> in;  ///< null: the operand is absent
   std::span<const TensorType> out;        ///< empty while the shape rule runs
-  std::uint32_t unread = 0;               ///< bit k: nobody reads output k; a kernel need not compute it
 
   int inputs() const { return static_cast<int>(in.size()); }
   bool has(int i) const { return i < inputs() && in[static_cast<std::size_t>(i)] != nullptr; }
@@ -42,7 +41,6 @@ struct OpView {
   }
   const Shape& shape(int i) const { return type(i).shape; }
   const TensorType& out_type(int i) const { return out[static_cast<std::size_t>(i)]; }
-  bool wants(int output) const { return (unread >> static_cast<unsigned>(output) & 1U) == 0; }
 };
 
 /// Types of the outputs from types of the operands; throws UserError on a misfit.
@@ -96,6 +94,8 @@ struct Traits {
   bool source = false;        ///< input, parameter, state, constant: bytes come from outside
   bool view = false;          ///< output 0 is operand 0's bytes under another type
   bool cuts_gradient = false; ///< its outputs carry no gradient on purpose (stop_gradient)
+  bool per_micro_batch = false;  ///< reads which micro-batch runs (ops/micro.h): other bits for each of them
+  bool gathers = false;       ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
   bool cheap = true;          ///< worth recomputing rather than keeping
   std::vector<InPlace> in_place = {};
   Precision precision = Precision::follow;

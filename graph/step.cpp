@@ -60,6 +60,7 @@ Step Step::over(const Graph& other) const {
   };
   move(result.loss_value);
   move(result.finite);
+  move(result.due);
   move(result.gradient_weight);
   if (result.loss_scale) {
     move(result.loss_scale->scale);

@@ -104,6 +104,7 @@ struct Step {
   std::vector<Update> updates;
   std::vector<Fetch> fetches;
   Value finite;                      ///< bool: whether this step's update is taken; absent: always
+  Value due;                         ///< bool: whether this run ends an accumulation over runs; absent: each does
   Value gradient_weight;             ///< scalar by which gradients without the tag weight_normalised are to be divided
   std::optional<LossScale> loss_scale;  ///< by which gradients with the tag scaled are to be divided
   std::int64_t micro_batches = 1;    ///< how often a run goes through the nodes of Phase::micro

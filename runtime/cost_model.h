@@ -17,8 +17,8 @@ struct MachineRates {
 };
 
 /// Seconds of one run of a node: max(flops / rate of its class, bytes / bandwidth) + start, from OpDef::cost. A view
-/// takes none. `unread`: outputs that nobody reads (OpView::unread), which some kernels leave out.
-double predicted_seconds(const Graph& graph, const Node& node, const MachineRates& rates = {}, std::uint32_t unread = 0);
+/// takes none.
+double predicted_seconds(const Graph& graph, const Node& node, const MachineRates& rates = {});
 /// Seconds of one run of a plan: the sum over its nodes, those of the micro phase as often as they run.
 double predicted_seconds(const Plan& plan, const MachineRates& rates = {});
 

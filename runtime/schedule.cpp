@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 namespace weft {
 
@@ -11,17 +12,6 @@ std::vector<NodeId> computing_nodes(const Step& step) {
   for (NodeId id : step.graph.ids())
     if (!step.graph.node(id).op->traits.source) nodes.push_back(id);
   return nodes;
-}
-
-std::uint32_t unread_outputs(const Step& step, const Node& node) {
-  if (node.types.size() == 1 || node.types.size() > 31) return 0;  // one: nobody would run it
-  std::uint32_t unread = 0;
-  for (std::uint32_t k = 0; k < node.types.size(); ++k)
-    if (step.graph.users({node.id, k}).empty()) unread |= 1U << k;
-  if (unread == 0) return 0;
-  for (const Value& root : step.roots())
-    if (root.ref().node == node.id) unread &= ~(1U << root.ref().output);
-  return unread;
 }
 
 namespace {
@@ -38,7 +28,7 @@ struct Order {
   std::size_t peak = 0;
 };
 
-// Topological orders over operands and `edges`; ties go to build order.
+// Topological orders over operands and `edges`, segment by segment (no segment needs a later one); ties go to build order.
 class Scheduler {
  public:
   Scheduler(const Step& step, const OrderEdges& edges)
@@ -53,7 +43,7 @@ class Scheduler {
     liveness_.reset();
     std::vector<int> waits = waits_, changed;
     std::vector<std::int64_t> key(nodes_.size(), 0);
-    std::set<std::pair<std::int64_t, int>> ready;  // (key, position)
+    std::set<std::tuple<Segment, std::int64_t, int>> ready;  // (segment, key, position)
     std::vector<bool> is_ready(nodes_.size(), false);
     auto key_of = [&](int at) {
       const std::int64_t growth = prefer == Prefer::built ? 0 : liveness_.growth(at);
@@ -62,14 +52,14 @@ class Scheduler {
     auto enqueue = [&](int at) {
       key[static_cast<std::size_t>(at)] = key_of(at);
       is_ready[static_cast<std::size_t>(at)] = true;
-      ready.emplace(key[static_cast<std::size_t>(at)], at);
+      ready.emplace(liveness_.segment(at), key[static_cast<std::size_t>(at)], at);
     };
     for (std::size_t i = 0; i < nodes_.size(); ++i)
       if (waits[i] == 0) enqueue(static_cast<int>(i));
     Order order;
     order.nodes.reserve(nodes_.size());
     while (!ready.empty()) {
-      const int at = ready.begin()->second;
+      const int at = std::get<2>(*ready.begin());
       ready.erase(ready.begin());
       is_ready[static_cast<std::size_t>(at)] = false;
       order.nodes.push_back(nodes_[static_cast<std::size_t>(at)]);
@@ -77,7 +67,7 @@ class Scheduler {
       order.peak = std::max(order.peak, liveness_.run(at, prefer == Prefer::built ? nullptr : &changed));
       for (int other : changed)
         if (is_ready[static_cast<std::size_t>(other)]) {
-          ready.erase({key[static_cast<std::size_t>(other)], other});
+          ready.erase({liveness_.segment(other), key[static_cast<std::size_t>(other)], other});
           enqueue(other);
         }
       for (int next : after_[static_cast<std::size_t>(at)])

@@ -17,8 +17,6 @@ std::vector<NodeId> computing_nodes(const Step& step);
 /// that always takes the node that grows them least. The one with the lowest peak of live bytes is kept; ties go to
 /// build order. All respect `edges`.
 std::vector<NodeId> schedule(const Step& step, const OrderEdges& edges);
-/// Which outputs of a node nobody reads: OpView::unread.
-std::uint32_t unread_outputs(const Step& step, const Node& node);
 /// The largest sum of live bytes of the outputs, without sharing beyond views: what schedule() compares.
 std::size_t peak_of(const Step& step, const std::vector<NodeId>& order);
 

@@ -4,7 +4,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 # Not in <weft/weft.h>: what only weft's own sources use, or what costs a user's compile time.
-set(opt_in "^(graph/graph_bgl|graph/graph_data|runtime/simd/.*|runtime/(onednn|liveness|placement|schedule|copy)|ops/(activation_.*|feed_forward_parts|glu_rows|reduce_kernel|strided|rows|product|attention_.*|ids|index_rules|pointwise|softmax_.*)|autodiff/(sample_run|op_checker|remat_.*|min_cut|knapsack)|optim/settle|io/atomic_file)\\.h$")
+set(opt_in "^(graph/graph_bgl|graph/graph_data|runtime/simd/.*|runtime/(onednn|liveness|placement|schedule|segments|copy)|ops/(activation_.*|feed_forward_parts|glu_rows|reduce_kernel|strided|rows|product|attention_.*|ids|index_rules|pointwise|softmax_.*)|autodiff/(sample_run|op_checker|remat_.*|min_cut|knapsack)|optim/(settle|gather|loss_groups|micro_levels)|io/atomic_file)\\.h$")
 
 file(GLOB_RECURSE headers RELATIVE "${ROOT}"
      "${ROOT}/graph/*.h" "${ROOT}/runtime/*.h" "${ROOT}/ops/*.h" "${ROOT}/autodiff/*.h"

@@ -82,7 +82,8 @@ class Sequence {
     ask(reader);
     while (!open.empty()) {
       const int op = open.back();
-      if (made_.contains({segment, op})) open.pop_back();
+      if (made_.contains({segment, op}))
+        open.pop_back();
       else if (!ask(op)) {
         events.push_back({op, segment});
         made_.emplace(std::pair{segment, op}, true);
@@ -93,8 +94,8 @@ class Sequence {
 
   // Forward nodes that only clones' originals needed go. Which outputs are read is seen on the way.
   std::vector<Event> prune() const {
-    std::vector<std::uint32_t> read(graph_.ops.size(), 0);              // of originals, a bit an output
-    std::map<std::pair<int, int>, std::uint32_t> read_again;            // of clones, by (segment, op)
+    std::vector<std::uint32_t> read(graph_.ops.size(), 0);    // of originals, a bit an output
+    std::map<std::pair<int, int>, std::uint32_t> read_again;  // of clones, by (segment, op)
     for (const Value& root : graph_.step.roots())
       read[static_cast<std::size_t>(graph_.op_of.at(root.ref().node))] |= bit(root.ref().output);
     std::vector<Event> kept;
@@ -140,7 +141,8 @@ Step with_clones(const RematGraph& graph, const std::vector<int>& segments, cons
     const bool original = event.segment == nothing;
     const int segment = original ? segments[static_cast<std::size_t>(event.op)] : event.segment;
     if (clones != nullptr)
-      clones->seconds += (original ? op.seconds : graph.seconds_of(event.op, event.unread)) * static_cast<double>(node.phase == Phase::micro ? graph.step.micro_batches : 1);
+      clones->seconds += (original ? op.seconds : graph.seconds_of(event.op, event.unread)) *
+                         static_cast<double>(node.phase == Phase::micro ? graph.step.micro_batches : 1);
     if (original && op.forward) {
       rebuild.keep(node);
       continue;

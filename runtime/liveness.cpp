@@ -61,7 +61,8 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes) {
     }
   }
   for (const Value& root : step.roots())
-    if (const int kept = base[root.ref().node][root.ref().output]; kept >= 0) bases_[static_cast<std::size_t>(kept)].kept = true;
+    if (const int kept = base[root.ref().node][root.ref().output]; kept >= 0)
+      bases_[static_cast<std::size_t>(kept)].kept = true;
   reset();
 }
 

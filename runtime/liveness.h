@@ -11,8 +11,8 @@
 
 namespace weft {
 
-/// Positions count computing nodes in build order. A base is a value that owns bytes: views count as their base, sources
-/// as nothing.
+/// Positions count computing nodes in build order. A base is a value that owns bytes: views count as their base,
+/// sources as nothing.
 class Liveness {
  public:
   Liveness(const Step& step, const std::vector<NodeId>& nodes);
@@ -31,10 +31,10 @@ class Liveness {
  private:
   struct Base {
     std::size_t bytes = 0;
-    int readers = 0;        // distinct nodes; the end of the micro segment counts as one where it is held till then
-    bool gathers = false;   // over micro-batches: lives from the first of them on
-    bool kept = false;      // outlives the run
-    std::int64_t sum = 0;   // of the positions of its readers: with one left, that one
+    int readers = 0;       // distinct nodes; the end of the micro segment counts as one where it is held till then
+    bool gathers = false;  // over micro-batches: lives from the first of them on
+    bool kept = false;     // outlives the run
+    std::int64_t sum = 0;  // of the positions of its readers: with one left, that one
   };
   struct Left {
     int readers;

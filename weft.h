@@ -5,6 +5,7 @@
 #include <weft/graph/attributes.h>
 #include <weft/graph/backward.h>
 #include <weft/graph/batch_state.h>
+#include <weft/graph/changes.h>
 #include <weft/graph/dtype.h>
 #include <weft/graph/error.h>
 #include <weft/graph/graph.h>

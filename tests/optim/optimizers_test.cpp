@@ -286,3 +286,13 @@ TEST_CASE("bad settings of every optimizer are refused", "[core][optim][optimize
   CHECK_THROWS_WITH(muon({.ns_steps = 0}), ContainsSubstring("muon needs ns_steps in [1, 100), got 0"));
   CHECK_THROWS_WITH(muon({.ns_dtype = i32}), ContainsSubstring("muon needs an ns_dtype of floats, got i32"));
 }
+
+TEST_CASE("states and parameters are updated in their own bytes", "[core][optim][optimizers]") {
+  for (const Case& each : cases()) {
+    CAPTURE(each.name);
+    const Step step = training_step(model_of(each, f32).loss) | optimize(each.optimizer) | average_weights();
+    const Plan planned = plan(step);
+    check_plan(planned);
+    for (const Update& update : planned.copies) FAIL_CHECK("copied: " << update.state.name());
+  }
+}

@@ -114,6 +114,34 @@ TEST_CASE("a run of a whole training step allocates nothing", "[core][runtime][a
   CHECK(own == 1);
 }
 
+TEST_CASE("a run of every optimizer and of averages allocates nothing", "[core][runtime][allocation]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {8, 12});
+  Value y;
+  const Shape shapes[] = {{12, 40}, {6, 80}, {96, 5}};
+  const char* names[] = {"muon", "adafactor", "lamb", "lion", "adagrad", "rmsprop", "adam", "sgd"};
+  for (std::size_t i = 0; i < 8; ++i) {
+    const Value p = graph.parameter(names[i], {f32, shapes[i % 3]}, init::normal(0, 1));
+    const Value part = matmul(x, reshape(p, {12, 40}));
+    y = y.valid() ? y + part : part;
+  }
+  const Step step = training_step(Loss(sum_squares(y))) |
+                    optimize({{"muon", muon()}, {"adafactor", adafactor()}, {"lamb", lamb()}, {"lion", lion()}, {"adagrad", adagrad()},
+                              {"rmsprop", rmsprop({.momentum = 0.9, .centered = true})}, {"adam", adam({.amsgrad = true})},
+                              {"sgd", sgd({.rate = cosine_annealing_warm_restarts(0.1, {.t_0 = 2, .t_mult = 2}), .momentum = 0.9})}}) |
+                    average_weights();
+  Store store(step, {.seed = 1});
+  Program program(step, store);
+  const Tensor fed(f32, {8, 12});
+  for (int run = 0; run < 3; ++run) {
+    own = 0;
+    counting = run > 0;
+    program.run({{"x", fed}});
+    counting = false;
+    CHECK(own == 0);
+  }
+}
+
 #else
 
 using namespace weft;

@@ -92,6 +92,8 @@ struct Applied {
   DType rounds_to = f64;    ///< coarsest type to which it rounds what was not rounded before; f64: the step's own
   std::string change = {};  ///< of a change of meaning: what changes, for people
   GradientLaw law = {};     ///< of a change of meaning: its plain definition, where it changes gradients
+  std::vector<std::string> needs = {}, forbids = {};  ///< as of the Transform: what a right order is found by
+  std::vector<std::string> promises = {};             ///< facts that it brought
 };
 
 struct Step {

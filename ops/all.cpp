@@ -12,6 +12,7 @@
 #include <weft/ops/embedding.h>
 #include <weft/ops/feed_forward.h>
 #include <weft/ops/glu.h>
+#include <weft/ops/guard.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
@@ -44,6 +45,7 @@ void register_all() {
     register_embedding();
     register_feed_forward();
     register_glu();
+    register_guard();
     register_index();
     register_layer_norm();
     register_loss();

@@ -74,17 +74,20 @@ class Planner {
     graph().check();
   }
 
-  // A state that its update may overwrite: all other readers must have run, which adds edges to the order. Where those
-  // would close a circle the update is copied at the end instead.
+  // A state that its update may overwrite: all other readers and every guard must have run, which adds edges to the order.
+  // Where those would close a circle the update is copied at the end instead.
   void choose_states_updated_in_place() {
     std::unordered_map<ValueRef, std::vector<NodeId>> readers;
     std::unordered_map<NodeId, std::vector<NodeId>> after;
-    for (NodeId id : computing_nodes(plan_.step))
+    std::vector<NodeId> guards;
+    for (NodeId id : computing_nodes(plan_.step)) {
+      if (graph().node(id).op->traits.guard) guards.push_back(id);
       for (ValueRef ref : graph().node(id).operands)
         if (ref.node != no_node) {
           readers[base_of(graph(), ref)].push_back(id);
           after[ref.node].push_back(id);
         }
+    }
     for (const Update& update : plan_.step.updates) {
       const Node& node = graph().node(update.value);
       // Micro-batches read states as they were before the run.
@@ -93,9 +96,10 @@ class Planner {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
         if (node.operands.at(static_cast<std::size_t>(pair.operand)) != update.state.ref()) continue;
         const std::set<NodeId> later = reachable(after, node.id);
-        const auto& all = readers[update.state.ref()];
-        if (std::ranges::any_of(all, [&](NodeId id) { return id != node.id && later.contains(id); })) break;
-        for (NodeId id : std::set<NodeId>(all.begin(), all.end()))
+        std::set<NodeId> first(guards.begin(), guards.end());  // what has to run before the state changes
+        first.insert(readers[update.state.ref()].begin(), readers[update.state.ref()].end());
+        if (std::ranges::any_of(first, [&](NodeId id) { return id != node.id && later.contains(id); })) break;
+        for (NodeId id : first)
           if (id != node.id) {
             edges_.emplace_back(id, node.id);
             after[id].push_back(node.id);

@@ -15,8 +15,8 @@ struct TrainStepOptions {
   AdamwConfig optimizer = {};
 };
 
-/// training_step | scale_loss | clip_global_norm | optimize(adamw), without those whose option is absent or 0: what most
-/// scripts want, in the order that is right. UserError: as the transforms'.
+/// training_step | scale_loss | clip_global_norm | optimize(adamw), without those whose option is absent or 0: what
+/// most scripts want, in the order that is right. UserError: as the transforms'.
 Step train_step(const Loss& loss, const TrainStepOptions& options = {},
                 std::source_location where = std::source_location::current());
 

@@ -17,6 +17,7 @@
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
+#include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/rms_norm.h>
@@ -49,6 +50,7 @@ void register_all() {
     register_layer_norm();
     register_loss();
     register_matmul();
+    register_micro();
     register_movement();
     register_reduce();
     register_rms_norm();

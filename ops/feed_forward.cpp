@@ -74,6 +74,7 @@ void feed_forward_kernel(KernelContext& context) {
                 for (std::int64_t row = tile.row; row < tile.row + tile.rows; ++row)
                   activate(f, hidden + row * width + tile.column, activated + row * width + tile.column, tile.columns);
               });
+    if (y_unread(context.attributes())) continue;
     gemm_bias(p.down, activated, context.in<T>(2), context.in<T>(4), context.out<T>(0) + at * p.down.n,
               gemm_space(p.down, context, space));
   }
@@ -85,7 +86,8 @@ Cost feed_forward_cost(const OpView& view) {
   for (int i = 0; i < view.inputs(); ++i)
     if (view.has(i)) bytes += static_cast<double>(view.type(i).bytes());
   for (const TensorType& type : view.out) bytes += static_cast<double>(type.bytes());
-  return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (p.up.k + p.down.n)), bytes};
+  const std::int64_t down = y_unread(view.attributes) ? 0 : p.down.n;
+  return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (p.up.k + down)), bytes};
 }
 
 Values feed_forward_plain(const Plain& p) {
@@ -217,7 +219,8 @@ const OpDef& feed_forward_op() {
                   {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("tanh")},
                   {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("sigmoid")},
                   {{normal({300, 4}), normal({20000, 4}, 0, 0.1), normal({2, 20000}, 0, 0.01)},
-                   with("silu"), false}},
+                   with("silu"), false},
+                  {{sample::extremes({6, 3}), normal({4, 3}), normal({2, 4}), normal({4})}, with("relu"), false}},
       .bad_samples = {{{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {2, 5}}}, with("sine"), "unknown activation 'sine'"},
                       {{{f32, {3, 4}}, {f32, {4, 5}}, {f32, {2, 5}}}, with("gelu"), "x must be [.., in]"},
                       {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {5, 2}}}, with("gelu"), "weight2 must be [out, hidden]"},

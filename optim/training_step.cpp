@@ -52,6 +52,11 @@ Value mean_of(const Loss& loss) {
   for (const LossTerm& term : loss.terms) {
     Value value = term.weight.absent() ? term.sum : divide(term.sum, cast(term.weight, term.sum.dtype()));
     if (term.coefficient != 1) value = multiply(value, term.coefficient);
+    if (total.valid() && total.dtype() != value.dtype()) {  // a term may be wider than the others (sum_squares gives f64)
+      const DType wide = total.dtype() == f64 || value.dtype() == f64 ? f64 : f32;
+      total = cast(total, wide);
+      value = cast(value, wide);
+    }
     total = total.valid() ? add(total, value) : value;
   }
   return total;

@@ -1,9 +1,12 @@
 #include "adapters.h"
 
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/arrange.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/scan.h>
 #include <weft/ops/softmax.h>
+#include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
 
 #include <algorithm>
@@ -42,6 +45,15 @@ Value running_sum(const Call& c) {
   return c.integer("exclusive", 0) != 0 ? y - x : y;
 }
 
+// x [N, C, ..] over all axes behind the channels.
+Adapter global_pool(Reduction of) {
+  return [of](const Call& c) {
+    ReduceOptions options{.axes = {}, .keep = true};
+    for (int axis = 2; axis < c.in(0).rank(); ++axis) options.axes.push_back(axis);
+    return of(c.in(0), options);
+  };
+}
+
 }  // namespace
 
 Adapters reduce_adapters() {
@@ -59,6 +71,8 @@ Adapters reduce_adapters() {
       {"ArgMax", place_of(argmax)},
       {"ArgMin", place_of(argmin)},
       {"CumSum", running_sum},
+      {"GlobalAveragePool", global_pool([](const Value& x, const ReduceOptions& o) { return mean(x, o); })},
+      {"GlobalMaxPool", global_pool([](const Value& x, const ReduceOptions& o) { return max(x, o); })},
   };
 }
 

@@ -102,6 +102,9 @@ TEST_CASE("a run of a whole training step allocates nothing", "[core][runtime][a
   expect_no_allocation(training_step(loss) | clip_value(1.0) | clip_norm(1.0, {.norm_type = 3}) |
                            clip_global_norm(1.0, {.norm_type = INFINITY, .non_finite = NonFinite::fail}) | fetch_gradients(),
                        x, y);
+  for (const Transform& form : {accumulate(2), accumulate_over_runs(2)})
+    expect_no_allocation(training_step(loss) | form | clip_global_norm(1.0) | optimize(adamw({.rate = warmup_cosine(1e-3, 2, 10)})),
+                         x, y);
 
   // The counter itself works.
   own = 0;
@@ -109,6 +112,34 @@ TEST_CASE("a run of a whole training step allocates nothing", "[core][runtime][a
   ::operator delete(::operator new(16));  // a call that no compiler may leave out
   counting = false;
   CHECK(own == 1);
+}
+
+TEST_CASE("a run of every optimizer and of averages allocates nothing", "[core][runtime][allocation]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {8, 12});
+  Value y;
+  const Shape shapes[] = {{12, 40}, {6, 80}, {96, 5}};
+  const char* names[] = {"muon", "adafactor", "lamb", "lion", "adagrad", "rmsprop", "adam", "sgd"};
+  for (std::size_t i = 0; i < 8; ++i) {
+    const Value p = graph.parameter(names[i], {f32, shapes[i % 3]}, init::normal(0, 1));
+    const Value part = matmul(x, reshape(p, {12, 40}));
+    y = y.valid() ? y + part : part;
+  }
+  const Step step = training_step(Loss(sum_squares(y))) |
+                    optimize({{"muon", muon()}, {"adafactor", adafactor()}, {"lamb", lamb()}, {"lion", lion()}, {"adagrad", adagrad()},
+                              {"rmsprop", rmsprop({.momentum = 0.9, .centered = true})}, {"adam", adam({.amsgrad = true})},
+                              {"sgd", sgd({.rate = cosine_annealing_warm_restarts(0.1, {.t_0 = 2, .t_mult = 2}), .momentum = 0.9})}}) |
+                    average_weights();
+  Store store(step, {.seed = 1});
+  Program program(step, store);
+  const Tensor fed(f32, {8, 12});
+  for (int run = 0; run < 3; ++run) {
+    own = 0;
+    counting = run > 0;
+    program.run({{"x", fed}});
+    counting = false;
+    CHECK(own == 0);
+  }
 }
 
 #else

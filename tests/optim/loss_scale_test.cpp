@@ -287,6 +287,36 @@ TEST_CASE("without an optimizer the scale follows the gradients as soon as somet
           Approx(given::plain()[1][static_cast<std::size_t>(i)] / 3).epsilon(1e-6));
 }
 
+TEST_CASE("the loss may be scaled before or after micro-batches are formed, with the same bits",
+          "[core][optim][loss_scale]") {
+  const Gpt gpt;
+  const Step plain = training_step(gpt.loss);
+  const auto finish = [](const Step& step) { return step | clip_global_norm(0.5) | optimize(adamw({.rate = 0.01})); };
+  const Transform scale = scale_loss(dynamic_scale({.start = 8, .window = 2}));
+  const Store want = gpt.trained(finish(plain | accumulate(2)), 4);
+  const Store before = gpt.trained(finish(plain | scale | accumulate(2)), 4);
+  const Store after = gpt.trained(finish(plain | accumulate(2) | scale), 4);
+  CHECK(given::changed_cells(want, before) == "");
+  CHECK(given::changed_cells(want, after) == "");
+  CHECK(after.tensor("loss_scale").item() == 32);
+}
+
+TEST_CASE("sums over runs carry the scale that they began with", "[core][optim][loss_scale]") {
+  const Gpt gpt;
+  const Step plain = training_step(gpt.loss);
+  const auto finish = [](const Step& step) { return step | clip_global_norm(0.5) | optimize(adamw({.rate = 0.01})); };
+  const Transform scale = scale_loss(dynamic_scale({.start = 8, .window = 1}));
+  const Store want = gpt.trained(finish(plain | accumulate_over_runs(3)), 9);
+  const Store before = gpt.trained(finish(plain | scale | accumulate_over_runs(3)), 9);
+  const Store after = gpt.trained(finish(plain | accumulate_over_runs(3) | scale), 9);
+  CHECK(want.updates() == 3);
+  for (const Store* store : {&before, &after}) {
+    CHECK(store->tensor("loss_scale").item() == 64);  // it grew with each update, not with each run
+    for (const auto& [path, cell] : want.cells())
+      if (path.find("accumulate/") != 0) CHECK(same_bits(cell.tensor, store->tensor(path)));
+  }
+}
+
 TEST_CASE("of an accumulation over runs only the run that ends it moves the scale, or is refused",
           "[core][optim][loss_scale]") {
   // What accumulate_over_runs says to those after it: whether this run is the one.

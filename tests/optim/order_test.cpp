@@ -20,32 +20,15 @@ std::vector<std::string> list(std::initializer_list<const char*> names) { return
 
 // By short names: every transform that has a say in the order.
 const std::map<std::string, Transform>& pool() {
-  static const std::map<std::string, Transform> transforms{
-      {"precision", shell({.name = "mixed_precision(bf16)",
-                           .needs = list({"gradients"}),
-                           .forbids = list({"scaled", "accumulated", "settled", "checkpointed", "low_precision"}),
-                           .promises = list({"low_precision"}),
-                           .apply = {}})},
-      {"scale", shell(scale_loss(dynamic_scale()))},
-      {"accumulate", shell({.name = "accumulate(4)",
-                            .needs = list({"gradients"}),
-                            .forbids = list({"settled", "accumulated", "checkpointed"}),
-                            .promises = list({"accumulated"}),
-                            .apply = {}})},
-      {"fetch", shell(fetch_gradients())},
-      {"value", shell(clip_value(1.0))},
-      {"clip", shell(clip_global_norm(1.0))},
-      {"optimize", shell(optimize(adamw({})))},
-      {"average", shell({.name = "average_weights",
-                         .needs = list({"optimized"}),
-                         .forbids = list({"averaged"}),
-                         .promises = list({"averaged"}),
-                         .apply = {}})},
-      {"checkpoint", shell({.name = "checkpoint",
-                            .needs = list({"gradients"}),
-                            .forbids = list({"checkpointed"}),
-                            .promises = list({"checkpointed"}),
-                            .apply = {}})}};
+  static const std::map<std::string, Transform> transforms{{"precision", shell(mixed_precision(bf16))},
+                                                           {"scale", shell(scale_loss(dynamic_scale()))},
+                                                           {"accumulate", shell(accumulate(4))},
+                                                           {"fetch", shell(fetch_gradients())},
+                                                           {"value", shell(clip_value(1.0))},
+                                                           {"clip", shell(clip_global_norm(1.0))},
+                                                           {"optimize", shell(optimize(adamw({})))},
+                                                           {"average", shell(average_weights())},
+                                                           {"checkpoint", shell(checkpoint(every_block()))}};
   return transforms;
 }
 
@@ -223,8 +206,7 @@ TEST_CASE("the message says both transforms, why, the right order and what to do
 }
 
 TEST_CASE("transforms that exclude each other, or have no place, are told so", "[core][optim][order][errors]") {
-  Transform over_runs = pool().at("accumulate");
-  over_runs.name = "accumulate_over_runs(4)";
+  const Transform over_runs = shell(accumulate_over_runs(4));
   CHECK_THROWS_WITH(start() | pool().at("accumulate") | over_runs,
                     ContainsSubstring("accumulate_over_runs(4) and accumulate(4) exclude each other: the gradients are "
                                       "already summed over micro-batches by "

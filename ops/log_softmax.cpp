@@ -232,7 +232,9 @@ const OpDef& logsumexp_op() {
                   {{sample::normal({4, 3}).batched(0)}, kept_at(0)},
                   {{sample::normal({6})}, at(0)},
                   {{sample::normal({2, 9, 300}).batched(0)}, at(1), false},
-                  {{sample::normal({5, 2100}).batched(0)}, at(1), false}},
+                  {{sample::normal({5, 2100}).batched(0)}, at(1), false},
+                  {{sample::extremes({18, 2})}, at(1), false},
+                  {{sample::uniform({6, 5}, -1e4, 1e4)}, at(1), false}},
       .bad_samples = bad_axis(),
   };
   return op;

@@ -116,6 +116,7 @@ std::vector<Sample> row_samples() {
           {{sample::normal({3, 2}).batched(1)}},
           {{sample::normal({1})}},
           {{sample::ties({9, 4}).batched(0)}, {}, false},  // one zero, two zeros
+          {{sample::extremes({18, 2})}, {}, false},
           {{sample::uniform({300, 70}, 0.9, 1.1)}, {}, false}};
 }
 

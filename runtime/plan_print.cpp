@@ -56,9 +56,14 @@ std::string Plan::str() const {
       readable_bytes(unshared_bytes), total_bytes(), readable_bytes(total_bytes()));
   text += emulated_products(*this);
   if (schedule.empty()) return text;
+  if (micro_begin < micro_end)
+    text += fmt::format("  runs {} nodes once, {} for each of {} micro-batches, {} once\n", micro_begin, micro_end - micro_begin,
+                        step.micro_batches, schedule.size() - micro_end);
   const std::size_t at = std::min(peak_position, schedule.size() - 1);
   const Node& peak = graph.node(schedule[at]);
-  text += fmt::format("  peak at node {} of {}: {} ({})\n", at + 1, schedule.size(), peak.name, weft::str(peak.where));
+  const bool repeated = micro_begin <= at && at < micro_end;
+  text += fmt::format("  peak at node {} of {}{}: {} ({})\n", at + 1, schedule.size(),
+                      repeated ? ", of each micro-batch" : "", peak.name, weft::str(peak.where));
   const auto live = live_at(peak_position);
   constexpr std::size_t most = 12;
   for (std::size_t i = 0; i < std::min(most, live.size()); ++i) {

@@ -1,7 +1,7 @@
 // All that can be checked of an op from its definition and samples alone: the library's ops and a user's get the same.
 //
 //   shape rule      the samples build; the definition's bad samples fail with their message
-//   forward         every dtype with a kernel against the plain definition (else the f64 kernel) in f64
+//   forward         every dtype with a kernel against the plain definition, of a basic op against its reference, in f64
 //   gradient        central differences and slope test, in f64
 //   backward        against the gradient of the plain definition in f64 (a basic op: of its f64 kernels)
 //   second order    the same for the gradient

@@ -21,7 +21,10 @@ class ReverseWalk {
   std::vector<Value> run(const std::vector<Value>& outputs, const std::vector<Value>& cotangents,
                          const std::vector<Value>& values) {
     find_reached(outputs);
-    for (std::size_t i = 0; i < outputs.size(); ++i) add(outputs[i].ref(), cotangents[i]);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const auto origin = graph_.made_by("gradient", outputs[i].ref().node);
+      add(outputs[i].ref(), cotangents[i]);
+    }
     // Nodes that this walk builds come after: they are not visited.
     const auto ids = graph_.ids().subspan(std::min(first_, visited_), visited_ - std::min(first_, visited_));
     const std::vector<NodeId> order(ids.rbegin(), ids.rend());

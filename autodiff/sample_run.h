@@ -22,6 +22,8 @@ class SampleRun {
   /// The same numbers rounded to another run's dtype: so that both compute from equal operands.
   void take_values(const SampleRun& other);
   std::vector<Tensor> run(int threads = 0) const;
+  /// What the op's reference gives for the same numbers, in f64.
+  std::vector<Tensor> by_reference() const;
   bool has_batch() const;
   std::int64_t batch() const { return batch_; }
   /// The feeds of example `i` alone.

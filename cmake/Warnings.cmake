@@ -3,7 +3,9 @@ add_library(weft_flags INTERFACE)
 target_compile_options(weft_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion $<$<BOOL:${WEFT_WERROR}>:-Werror>
   # The same bits from every compiler setting: no silent fused multiply-add; errno costs vector code.
-  -ffp-contract=off -fno-math-errno)
+  -ffp-contract=off -fno-math-errno
+  # Lines in messages, and so the objects, are the same wherever the sources lie: ccache serves every copy of them.
+  "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # Both are false here: "a" + string (GCC bug 105329), and an aggregate of vectors and functions whose
   # initialiser throws half-way, which is what every op definition is.

@@ -42,9 +42,21 @@ std::vector<BatchState> states_of(const Graph& graph, const Node& node, const st
   return states;
 }
 
+// The extent of the batch in what a node computes.
+std::int64_t extent_of(const Node& node, std::int64_t n, std::int64_t micro_batches) {
+  return node.phase == Phase::micro && !node.op->traits.source ? n / micro_batches : n;
+}
+
 }  // namespace
 
-std::vector<std::vector<BatchState>> batch_states(const Graph& graph) {
+std::int64_t batch_of(const Graph& graph, const std::string& who) {
+  const auto n = graph.extent(Symbol(batch_name));
+  WEFT_CHECK(n, "{}: no extent of this graph is named '{}'; hint: declare the batch as graph.dim(\"{}\", n) "
+                "and use it in the shapes of the inputs", who, batch_name, batch_name);
+  return *n;
+}
+
+std::vector<std::vector<BatchState>> batch_states(const Graph& graph, std::int64_t micro_batches) {
   std::vector<std::vector<BatchState>> states(graph.next_id());
   const Symbol batch(batch_name);
   const auto n = graph.extent(batch);
@@ -56,25 +68,25 @@ std::vector<std::vector<BatchState>> batch_states(const Graph& graph) {
     const Node& node = graph.node(id);
     states[id] = states_of(graph, node, states, batch);
     for (std::size_t k = 0; k < states[id].size(); ++k)
-      if (states[id][k].in_shape()) check_place(node, k, states[id][k], *n);
+      if (states[id][k].in_shape()) check_place(node, k, states[id][k], extent_of(node, *n, micro_batches));
   }
   return states;
 }
 
-Graph at_batch(const Graph& graph, std::int64_t n) {
+Graph at_batch(const Graph& graph, std::int64_t n, std::int64_t micro_batches) {
   const Symbol batch(batch_name);
-  const auto old = graph.extent(batch);
-  WEFT_CHECK(old, "at_batch({}): no extent of this graph is named '{}'; hint: declare the batch as graph.dim(\"{}\", n) "
-                  "and use it in the shapes of the inputs", n, batch_name, batch_name);
+  const std::int64_t old = batch_of(graph, fmt::format("at_batch({})", n));
   WEFT_CHECK(n > 0, "at_batch: the batch must be positive, got {}", n);
-  if (*old == n) return graph;
-  const auto states = batch_states(graph);
+  WEFT_CHECK(n % micro_batches == 0, "at_batch({}): this step runs {} micro-batches, which do not divide a batch of {}", n,
+             micro_batches, n);
+  if (old == n) return graph;
+  const auto states = batch_states(graph, micro_batches);
 
   Rebuild rebuild(graph, "at_batch");
   rebuild.to().data()->dims.find(batch_name)->second.first = n;
   auto refuse = [&](const std::string& message) {
     WEFT_FAIL("at_batch({}): {}; hint: an extent was given as a number that only equals the batch of {}: reshape to the "
-              "Dim, not to a number", n, message, *old);
+              "Dim, not to a number", n, message, old);
   };
   for (const NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
@@ -83,7 +95,7 @@ Graph at_batch(const Graph& graph, std::int64_t n) {
                  "at_batch({}): {} ({}): a {} has the batch in its shape {}; hint: make it an input or a state", n,
                  node.name, str(node.where), node.op->name, node.types.front().shape.str());
     try {
-      rebuild.keep_with(node, node.attributes.with_extent(batch, n));
+      rebuild.keep_with(node, node.attributes.with_extent(batch, extent_of(node, n, micro_batches)));
     } catch (const UserError& error) {
       refuse(error.what());
     }
@@ -91,7 +103,7 @@ Graph at_batch(const Graph& graph, std::int64_t n) {
     for (std::size_t k = 0; k < made.types.size(); ++k) {
       const BatchState& state = states[id][k];
       if (!state.in_shape()) continue;
-      const std::int64_t expected = state.outer * n * state.inner;
+      const std::int64_t expected = state.outer * extent_of(node, n, micro_batches) * state.inner;
       const Shape& shape = made.types[k].shape;
       if (state.axis < shape.rank() && shape.extent(state.axis) == expected) continue;
       refuse(fmt::format("{} ({}): [{}] output {} must have {} at axis {}, got {}", node.name, str(node.where),
@@ -102,7 +114,7 @@ Graph at_batch(const Graph& graph, std::int64_t n) {
 }
 
 Step at_batch(const Step& step, std::int64_t n) {
-  const Graph graph = at_batch(step.graph, n);
+  const Graph graph = at_batch(step.graph, n, step.micro_batches);
   return graph == step.graph ? step : step.over(graph);
 }
 

@@ -58,6 +58,9 @@ struct Plain {
   std::span<const TensorType> out;
 };
 using PlainRule = std::function<Values(const Plain&)>;
+/// What a basic op gives by its law, in double, number by number, the slow and obvious way: the test oracle of what no
+/// other op defines. Row-major values of each operand (none where it is absent) to those of the output.
+using ReferenceRule = std::function<std::vector<double>(const OpView&, std::span<const std::vector<double>>)>;
 /// The node as it is outside training (dropout gives back its input); null: the same node.
 using EvaluationRule = std::function<Values(const Plain&)>;
 
@@ -94,7 +97,10 @@ struct Traits {
   bool source = false;        ///< input, parameter, state, constant: bytes come from outside
   bool view = false;          ///< output 0 is operand 0's bytes under another type
   bool cuts_gradient = false; ///< its outputs carry no gradient on purpose (stop_gradient)
+  bool per_micro_batch = false;  ///< reads which micro-batch runs (ops/micro.h): other bits for each of them
+  bool gathers = false;       ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
   bool cheap = true;          ///< worth recomputing rather than keeping
+  bool guard = false;         ///< may refuse a run (UserError): until it has passed, nothing in the store changes
   std::vector<InPlace> in_place = {};
   Precision precision = Precision::follow;
 };
@@ -165,6 +171,7 @@ struct OpDef {
   BatchRule batch = {};
   BackwardRule backward = {};  ///< null: the gradient of `plain`, or none: an error that names the op
   PlainRule plain = {};        ///< null: the op is basic
+  ReferenceRule reference = {};  ///< of a basic op of one output
   EvaluationRule evaluation = {};
   Traits traits = {};
   CostRule cost = {};  ///< null: one operation an element, every operand and output moved once

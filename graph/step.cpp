@@ -1,7 +1,9 @@
+#include <weft/graph/order.h>
 #include <weft/graph/step.h>
 #include <weft/graph/verify.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace weft {
 
@@ -60,6 +62,7 @@ Step Step::over(const Graph& other) const {
   };
   move(result.loss_value);
   move(result.finite);
+  move(result.due);
   move(result.gradient_weight);
   if (result.loss_scale) {
     move(result.loss_scale->scale);
@@ -85,42 +88,18 @@ Step Step::over(const Graph& other) const {
   return result;
 }
 
-namespace {
-
-std::string chain(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : " | ") + name;
-  return text;
-}
-
-}  // namespace
-
 Step operator|(const Step& step, const Transform& transform) {
   step.graph.check();
-  for (const std::string& need : transform.needs)
-    WEFT_CHECK(step.facts.contains(need), "{} needs '{}', which nothing in {} provides; hint: training_step(loss) | ... | {}",
-               transform.name, need, step.applied.empty() ? "an empty step" : chain(step.history()), transform.name);
-  for (const std::string& forbidden : transform.forbids)
-    if (step.facts.contains(forbidden)) {
-      // Facts are named after what was done; the transform that promised it is the last that could have.
-      std::vector<std::string> right = step.history();
-      const auto at = std::find_if(right.begin(), right.end(), [&](const std::string& name) {
-        return name == forbidden || step.facts.contains(forbidden + " by " + name);
-      });
-      const std::string culprit = at == right.end() ? forbidden : *at;
-      right.insert(at, transform.name);
-      WEFT_FAIL("{} must come before {}, and this step is already '{}'; the right order: {}", transform.name, culprit,
-                forbidden, chain(right));
-    }
+  check_order(step, transform);
   Step copy = step.over(step.graph.clone());
   copy.lowered = false;
   Step result = transform.apply(std::move(copy));
   result.graph.check();
-  result.applied.push_back({transform.name, transform.claim, transform.rounds_to, transform.change, transform.law});
-  for (const std::string& promise : transform.promises) {
-    result.facts.insert(promise);
-    result.facts.insert(promise + " by " + transform.name);
-  }
+  result.facts.insert(transform.promises.begin(), transform.promises.end());
+  std::vector<std::string> added;  // facts that this one brought
+  std::ranges::set_difference(result.facts, step.facts, std::back_inserter(added));
+  result.applied.push_back({transform.name, transform.claim, transform.rounds_to, transform.change, transform.law,
+                            transform.needs, transform.forbids, added});
   verify(result);
   return result;
 }

@@ -92,6 +92,8 @@ struct Applied {
   DType rounds_to = f64;    ///< coarsest type to which it rounds what was not rounded before; f64: the step's own
   std::string change = {};  ///< of a change of meaning: what changes, for people
   GradientLaw law = {};     ///< of a change of meaning: its plain definition, where it changes gradients
+  std::vector<std::string> needs = {}, forbids = {};  ///< as of the Transform: what a right order is found by
+  std::vector<std::string> promises = {};             ///< facts that it brought
 };
 
 struct Step {
@@ -104,6 +106,7 @@ struct Step {
   std::vector<Update> updates;
   std::vector<Fetch> fetches;
   Value finite;                      ///< bool: whether this step's update is taken; absent: always
+  Value due;                         ///< bool: whether this run ends an accumulation over runs; absent: each does
   Value gradient_weight;             ///< scalar by which gradients without the tag weight_normalised are to be divided
   std::optional<LossScale> loss_scale;  ///< by which gradients with the tag scaled are to be divided
   std::int64_t micro_batches = 1;    ///< how often a run goes through the nodes of Phase::micro

@@ -45,6 +45,47 @@ void verify_value(const Step& step, const Value& value, std::string_view what) {
                  value.ref().output, value.node().name, value.node().types.size());
 }
 
+// Values of micro-batches reach those of the step only through what gathers them, and never come back.
+void verify_phases(const Step& step) {
+  WEFT_INVARIANT(step.micro_batches >= 1, "a step of {} micro-batches", step.micro_batches);
+  if (step.micro_batches == 1) return;
+  const Graph& graph = step.graph;
+  auto is_micro = [&](ValueRef ref) {
+    const Node& node = graph.node(ref.node);
+    return node.phase == Phase::micro && !node.op->traits.source;
+  };
+  std::vector<bool> gathered(graph.next_id(), false);  // made from what all micro-batches gave
+  for (const NodeId id : graph.ids()) {
+    const Node& node = graph.node(id);
+    if (node.op->traits.source) continue;
+    gathered[id] = node.op->traits.gathers;
+    WEFT_INVARIANT(!node.op->traits.gathers || node.phase == Phase::step, "'{}' gathers over micro-batches and is no node of the step",
+                   node.name);
+    for (const ValueRef& ref : node.operands) {
+      if (ref.node == no_node) continue;
+      const std::string& read = graph.node(ref.node).name;
+      if (node.op->traits.gathers)
+        WEFT_INVARIANT(is_micro(ref), "'{}' gathers '{}', which is the same for all micro-batches", node.name, read);
+      else if (node.phase == Phase::micro)
+        WEFT_INVARIANT(!gathered[ref.node], "'{}' runs for each micro-batch and reads '{}', which they give together", node.name, read);
+      else
+        WEFT_INVARIANT(!is_micro(ref), "'{}' runs once and reads '{}' of each micro-batch; hint: accumulate_sum, micro_stack",
+                       node.name, read);
+      gathered[id] = gathered[id] || gathered[ref.node];
+    }
+  }
+  auto of_step = [&](const Value& value, const std::string& what) {
+    WEFT_INVARIANT(!value.valid() || !is_micro(value.ref()), "{} is '{}' of each micro-batch", what, value.name());
+  };
+  for (const Fetch& fetch : step.fetches) of_step(fetch.value, "the fetch '" + fetch.name + "'");
+  for (const Update& update : step.updates) of_step(update.value, "the update of '" + update.state.name() + "'");
+  for (const Gradient& gradient : step.gradients) of_step(gradient.value, "the gradient of '" + gradient.parameter.name() + "'");
+  of_step(step.loss_value, "the loss");
+  of_step(step.finite, "the flag 'finite'");
+  of_step(step.due, "the flag 'due'");
+  of_step(step.gradient_weight, "the weight of the gradients");
+}
+
 }  // namespace
 
 void verify(const Graph& graph) {
@@ -82,6 +123,7 @@ void verify(const Step& step) {
   verify(step.graph);
   verify_value(step, step.loss_value, "the loss");
   verify_value(step, step.finite, "the flag 'finite'");
+  verify_value(step, step.due, "the flag 'due'");
   verify_value(step, step.gradient_weight, "the weight of the gradients");
   if (step.loss_scale) {
     verify_value(step, step.loss_scale->scale, "the loss scale");
@@ -116,6 +158,7 @@ void verify(const Step& step) {
     WEFT_INVARIANT(fetch.value.valid(), "the fetch '{}' has no value", fetch.name);
     WEFT_INVARIANT(names.insert(fetch.name).second, "two fetches are named '{}'", fetch.name);
   }
+  verify_phases(step);
 }
 
 }  // namespace weft

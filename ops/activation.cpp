@@ -26,7 +26,8 @@ Value inner(const Value& x) { return tanh((x + x * x * x * cubic) * root_2_over_
 // --- relu: y = max(x, 0); d_x = d_y [x > 0] ---
 
 const OpDef& relu_op() {
-  static const OpDef op = activation({.name = "relu", .law = "y = max(x, 0)", .smooth = away_from_0}, relu_grad_op, {},
+  static const OpDef op = activation({.name = "relu", .law = "y = max(x, 0)", .smooth = away_from_0}, relu_grad_op,
+                                     [](const Plain& p) -> Values { return where(less_equal(p.in[0], 0.0), 0.0, p.in[0]); },
                                      activation_kernels<curves::Relu>());
   return op;
 }

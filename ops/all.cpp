@@ -12,10 +12,12 @@
 #include <weft/ops/embedding.h>
 #include <weft/ops/feed_forward.h>
 #include <weft/ops/glu.h>
+#include <weft/ops/guard.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
+#include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/rms_norm.h>
@@ -43,10 +45,12 @@ void register_all() {
     register_embedding();
     register_feed_forward();
     register_glu();
+    register_guard();
     register_index();
     register_layer_norm();
     register_loss();
     register_matmul();
+    register_micro();
     register_movement();
     register_reduce();
     register_rms_norm();

@@ -3,6 +3,7 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/build.h>
 #include <weft/ops/pointwise.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/unary.h>
 #include <weft/runtime/simd.h>
@@ -101,6 +102,7 @@ const OpDef& add_op() {
         b.input(0, b.cotangent(0));
         b.input(1, b.cotangent(0));
       },
+      .reference = law_of([](double a, double b) { return a + b; }),
       .traits = in_place_of_any,
       .kernels = binary_kernels<Add, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = with_integers(two_operands(-2, 2)),
@@ -127,6 +129,7 @@ const OpDef& subtract_op() {
         b.input(0, b.cotangent(0));
         if (b.wants(1)) b.input(1, -b.cotangent(0));
       },
+      .reference = law_of([](double a, double b) { return a - b; }),
       .traits = in_place_of_any,
       .kernels = binary_kernels<Subtract, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = with_integers(two_operands(-2, 2)),
@@ -153,6 +156,7 @@ const OpDef& multiply_op() {
         if (b.wants(0)) b.input(0, b.cotangent(0) * b.in(1));
         if (b.wants(1)) b.input(1, b.cotangent(0) * b.in(0));
       },
+      .reference = law_of([](double a, double b) { return a * b; }),
       .traits = in_place_of_any,
       .kernels = binary_kernels<Multiply, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = with_integers(two_operands(-2, 2)),
@@ -180,6 +184,7 @@ const OpDef& divide_op() {
         b.input(0, d_a);
         if (b.wants(1)) b.input(1, -(d_a * b.out(0)));
       },
+      .reference = law_of([](double a, double b) { return a / b; }),
       .traits = in_place_of_any,
       .kernels = binary_kernels<Divide, float, double, bfloat16, float16>(),
       .samples = two_operands(0.5, 2.5),
@@ -208,7 +213,8 @@ const OpDef& pow_op() {
           b.input(1, where(flat, 0.0, d_y * b.out(0) * log(base)));
         }
       },
-      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}, {0, 1}}},
+      .reference = law_of([](double a, double b) { return std::pow(a, b); }),
+      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}, {0, 1}}, .precision = Precision::f32},
       .kernels = binary_kernels<Pow, float, double, bfloat16, float16>(),
       .samples = two_operands(0.5, 2.5),
       .bad_samples = {{{{i64, {3}}, {i64, {3}}}, {}, "floating type"}},
@@ -295,6 +301,7 @@ const OpDef& negate_op() {
       .infer = numbers,
       .batch = linear_same_axis,
       .backward = [](Backward& b) { b.input(0, -b.cotangent(0)); },
+      .reference = law_of([](double x) { return -x; }),
       .traits = in_place,
       .kernels = unary_kernels_of<Negate, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = {{{normal({3, 5}).batched(0)}, {}},
@@ -321,6 +328,7 @@ const OpDef& abs_op() {
       .infer = numbers,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * sign(b.in(0))); },
+      .reference = law_of([](double x) { return std::fabs(x); }),
       .traits = in_place,
       .kernels = unary_kernels_of<Abs, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = {{{uniform({3, 5}, 0.5, 2).batched(0)}, {}},
@@ -347,6 +355,7 @@ const OpDef& sign_op() {
       .infer = numbers,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of([](double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x; }),
       .traits = in_place,
       .kernels = unary_kernels_of<Sign, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = {{{normal({3, 5}).batched(0)}, {}},

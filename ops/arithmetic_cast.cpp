@@ -4,6 +4,8 @@
 #include <weft/ops/pointwise.h>
 #include <weft/ops/rules.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace weft {
@@ -44,6 +46,33 @@ void cast_kernel(KernelContext& k) {
   });
 }
 
+// To the nearest number of `bits` significant bits, of two the even one; below 2^least the spacing stays.
+double rounded(double x, int bits, int least, double largest) {
+  if (x == 0 || !std::isfinite(x)) return x;
+  const double spacing = std::ldexp(1.0, std::max(std::ilogb(x), least) - (bits - 1));
+  const double y = std::nearbyint(x / spacing) * spacing;
+  return std::fabs(y) > largest ? std::copysign(std::numeric_limits<double>::infinity(), x) : y;
+}
+
+double cast_number(double x, DType dtype) {
+  const auto near = [](double value) { return static_cast<double>(static_cast<float>(value)); };
+  const double limit = dtype == i32 ? 0x1p31 : 0x1p63;
+  switch (dtype) {
+    case DType::f64: return x;
+    case DType::f32: return near(x);
+    case DType::bf16: return rounded(near(x), 8, -126, 0x1.fep127);
+    case DType::f16: return rounded(near(x), 11, -14, 65504);
+    case DType::boolean: return x == 0 ? 0 : 1;
+    default: return x != x ? 0 : std::clamp(std::trunc(x), -limit, limit - (dtype == i32 ? 1 : 0));
+  }
+}
+
+std::vector<double> cast_reference(const OpView& view, std::span<const std::vector<double>> in) {
+  std::vector<double> y;
+  for (const double x : in[0]) y.push_back(cast_number(x, view.out_type(0).dtype));
+  return y;
+}
+
 Sample to(const SampleInput& x, DType dtype) { return {{x}, {{"dtype", dtype}}, is_float(dtype)}; }
 
 }  // namespace
@@ -60,6 +89,7 @@ const OpDef& cast_op() {
       .backward = [](Backward& b) {
         if (is_float(b.in(0).dtype())) b.input(0, cast(b.cotangent(0), b.in(0).dtype()));
       },
+      .reference = cast_reference,
       .traits = {.pointwise = true},
       .kernels = {{.dtype = f32, .run = cast_kernel<float>},
                   {.dtype = f64, .run = cast_kernel<double>},

@@ -3,9 +3,11 @@
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/pointwise.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 
 #include <cmath>
+#include <limits>
 
 namespace weft {
 namespace {
@@ -40,7 +42,7 @@ const Traits pointwise_in_place{.pointwise = true, .in_place = {{0, 0}}};
 
 // y = [a compares to b]; no gradient
 template <class F>
-OpDef comparison(std::string name, std::string law) {
+OpDef comparison(std::string name, std::string law, double (*reference)(double, double)) {
   return {
       .name = std::move(name),
       .law = std::move(law),
@@ -48,6 +50,7 @@ OpDef comparison(std::string name, std::string law) {
       .infer = broadcast_to_bool,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of(reference),
       .traits = pointwise,
       .kernels = compare_kernels<F, float, double, bfloat16, float16, std::int32_t, std::int64_t, bool>(),
       .samples = compared(),
@@ -92,27 +95,33 @@ struct Or {
 }  // namespace
 
 const OpDef& equal_op() {
-  static const OpDef op = comparison<Equal>("equal", "y = [a = b]");
+  static const OpDef op = comparison<Equal>("equal", "y = [a = b]",
+                                             [](double a, double b) { return a == b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& not_equal_op() {
-  static const OpDef op = comparison<NotEqual>("not_equal", "y = [a != b]");
+  static const OpDef op = comparison<NotEqual>("not_equal", "y = [a != b]",
+                                             [](double a, double b) { return a != b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& less_op() {
-  static const OpDef op = comparison<Less>("less", "y = [a < b]");
+  static const OpDef op = comparison<Less>("less", "y = [a < b]",
+                                             [](double a, double b) { return a < b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& less_equal_op() {
-  static const OpDef op = comparison<LessEqual>("less_equal", "y = [a <= b]");
+  static const OpDef op = comparison<LessEqual>("less_equal", "y = [a <= b]",
+                                             [](double a, double b) { return a <= b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& greater_op() {
-  static const OpDef op = comparison<Greater>("greater", "y = [a > b]");
+  static const OpDef op = comparison<Greater>("greater", "y = [a > b]",
+                                             [](double a, double b) { return a > b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& greater_equal_op() {
-  static const OpDef op = comparison<GreaterEqual>("greater_equal", "y = [a >= b]");
+  static const OpDef op = comparison<GreaterEqual>("greater_equal", "y = [a >= b]",
+                                             [](double a, double b) { return a >= b ? 1.0 : 0.0; });
   return op;
 }
 
@@ -128,7 +137,7 @@ void kind_kernel(KernelContext& k) {
   });
 }
 template <class F>
-OpDef kind(std::string name, std::string law) {
+OpDef kind(std::string name, std::string law, double (*reference)(double)) {
   return {
       .name = std::move(name),
       .law = std::move(law),
@@ -138,6 +147,7 @@ OpDef kind(std::string name, std::string law) {
       },
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of(reference),
       .traits = pointwise,
       .kernels = {{.dtype = f32, .run = kind_kernel<F, float>},
                   {.dtype = f64, .run = kind_kernel<F, double>},
@@ -161,11 +171,12 @@ struct NotANumber {
 }  // namespace
 
 const OpDef& isfinite_op() {
-  static const OpDef op = kind<Finite>("isfinite", "y = [|x| < inf]");
+  static const OpDef op = kind<Finite>("isfinite", "y = [|x| < inf]",
+                                       [](double x) { return std::fabs(x) <= std::numeric_limits<double>::max() ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& isnan_op() {
-  static const OpDef op = kind<NotANumber>("isnan", "y = [x != x]");
+  static const OpDef op = kind<NotANumber>("isnan", "y = [x != x]", [](double x) { return x != x ? 1.0 : 0.0; });
   return op;
 }
 
@@ -177,6 +188,7 @@ const OpDef& logical_and_op() {
       .infer = bools,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of([](double a, double b) { return a * b; }),
       .traits = {.pointwise = true, .in_place = {{0, 0}, {0, 1}}},
       .kernels = compare_kernels<And, bool>(),
       .samples = {{{booleans({3, 5}).batched(0), booleans({5})}, {}, false}},
@@ -193,6 +205,7 @@ const OpDef& logical_or_op() {
       .infer = bools,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of([](double a, double b) { return a + b > 0 ? 1.0 : 0.0; }),
       .traits = {.pointwise = true, .in_place = {{0, 0}, {0, 1}}},
       .kernels = compare_kernels<Or, bool>(),
       .samples = {{{booleans({3, 1}), booleans({4, 1, 9}).batched(0)}, {}, false}},
@@ -209,6 +222,7 @@ const OpDef& logical_xor_op() {
       .infer = bools,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of([](double a, double b) { return a + b == 1 ? 1.0 : 0.0; }),
       .traits = {.pointwise = true, .in_place = {{0, 0}, {0, 1}}},
       .kernels = compare_kernels<Xor, bool>(),
       .samples = {{{booleans({4, 3, 5}).batched(0), booleans({3, 1})}, {}, false},
@@ -230,6 +244,7 @@ const OpDef& logical_not_op() {
       .infer = bools,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of([](double x) { return 1 - x; }),
       .traits = pointwise_in_place,
       .kernels = unary_kernels_of<Not, bool>(),
       .samples = {{{booleans({3, 5}).batched(0)}, {}, false}},
@@ -298,6 +313,7 @@ const OpDef& where_op() {
         if (b.wants(1)) b.input(1, where(b.in(0), b.cotangent(0), 0.0));
         if (b.wants(2)) b.input(2, where(b.in(0), 0.0, b.cotangent(0)));
       },
+      .reference = law_of([](double condition, double a, double b) { return condition != 0 ? a : b; }),
       .traits = {.pointwise = true, .in_place = {{0, 1}, {0, 2}}},
       .kernels = {{.dtype = boolean, .bind = bind_where}},
       .samples = {{{booleans({3, 5}).batched(0), normal({3, 5}).batched(0), normal({3, 5}).batched(0)}, {}},

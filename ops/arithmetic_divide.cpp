@@ -5,6 +5,7 @@
 #include <weft/ops/build.h>
 #include <weft/ops/ids.h>
 #include <weft/ops/pointwise.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 
 #include <cmath>
@@ -83,6 +84,15 @@ std::vector<Kernel> division_kernels() {
   return kernels;
 }
 
+// In extended precision a quotient of doubles that is not whole is never rounded to a whole one.
+double floor_of_quotient(double a, double b) {
+  if (!std::isfinite(a)) return std::nan("");
+  return static_cast<double>(std::floor(static_cast<long double>(a) / b));
+}
+double rest_of_quotient(double a, double b) {
+  return static_cast<double>(a - b * static_cast<long double>(floor_of_quotient(a, b)));
+}
+
 // Away from whole quotients, where the laws jump.
 std::vector<Sample> divisions() {
   return {{{uniform({3, 5}, 2.1, 2.9).batched(0), uniform({3, 5}, 0.95, 1.04).batched(0)}, {}},
@@ -110,6 +120,7 @@ const OpDef& floor_divide_op() {
       .infer = numbers,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of(floor_of_quotient),
       .traits = rounded_quotient,
       .kernels = division_kernels<FloorDivide>(),
       .samples = divisions(),
@@ -130,6 +141,7 @@ const OpDef& remainder_op() {
         b.input(0, b.cotangent(0));
         if (b.wants(1)) b.input(1, -(b.cotangent(0) * floor_divide(b.in(0), b.in(1))));
       },
+      .reference = law_of(rest_of_quotient),
       .traits = rounded_quotient,
       .kernels = division_kernels<Remainder>(),
       .samples = divisions(),

@@ -8,6 +8,7 @@
 #include <weft/ops/movement.h>
 #include <weft/ops/pointwise.h>
 #include <weft/ops/rows.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/strided.h>
 
@@ -230,12 +231,21 @@ const OpDef& flip_op() {
       .batch = batch_flip,
       .backward = [](Backward& b) { b.input(0, flip(b.cotangent(0), b.attributes().integers("axes"))); },
       .plain = flip_plain,
+      .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
+        for (const std::int64_t named : view.attributes.integers("axes")) {
+          const int axis = normalize_axis(named, view.shape(0).rank());
+          std::int64_t& here = at[static_cast<std::size_t>(axis)];
+          here = view.shape(0).extent(axis) - 1 - here;
+        }
+        return From{0, at};
+      }),
       .kernels = every_dtype(bind_flip),
       .samples = {{{sample::normal({3, 5}).batched(0)}, axes({1})},
                   {{sample::normal({2, 3, 4}).batched(1)}, axes({0, -1})},
                   {{sample::normal({4, 3}).batched(0)}, axes({0})},
                   {{sample::normal({1})}, axes({0})},
-                  {{sample::normal({130, 90})}, axes({1}), false}},
+                  {{sample::normal({130, 90})}, axes({1}), false},
+                  {{sample::extremes({4, 9})}, axes({0, 1}), false}},
       .bad_samples = {{{{f32, {3}}}, axes({1}), "axis 1 is outside"}, {{{f32, {3}}}, axes({0, -1}), "named twice"}},
   };
   return op;

@@ -215,6 +215,10 @@ std::vector<Sample> attention_samples() {
       {operands({}, {absent(), booleans({5})}), plain},
       {operands({}, {absent(), absent(), lengths, start}), causal},
       {operands({}, {absent(), absent(), integers({}, 2, 5)}), plain},
+      // Scores of +-1e4, exact in every type: whole numbers times 400.
+      {{sample::ties({2, 5, 2, 3}).batched(0), sample::ties({2, 5, 2, 3}).batched(0), normal({2, 5, 2, 3}).batched(0)},
+       {{"scale", 400.0}},
+       false},
       // Queries without keys: a finite difference of logsumexp = -inf makes no sense.
       {operands({.time_q = 6, .time_k = 4}), offset(-2), false},
       {operands({}, {absent(), booleans({2, 1, 5, 5}).batched(0)}), causal, false},
@@ -303,8 +307,8 @@ std::vector<TensorType> infer_backward(const OpView& view) {
 // The operands of an attention sample and what its forward would give; y and logsumexp are free operands here.
 Sample backward_of(Sample forward, const Extents& e, bool d_logsumexp) {
   while (forward.inputs.size() < AttentionIn::count) forward.inputs.push_back(absent());
-  for (const auto& fill : {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 1, 0.3),
-                           normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q})})
+  for (const auto& fill : {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 1, 0.3).widened(),
+                           normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}).widened()})
     forward.inputs.push_back(fill.batched(0));
   if (!d_logsumexp) forward.inputs.pop_back();
   return forward;
@@ -328,6 +332,21 @@ std::vector<Sample> attention_backward_samples() {
   };
 }
 
+std::vector<BadSample> attention_backward_bad_samples() {
+  const Attributes plain{{"scale", 0.5}};
+  const TensorType y{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}}, rows{f32, {2, 4, 5}}, other{f32, {2, 5, 4, 2}};
+  const auto call = [&](TensorType y_in, TensorType logsumexp, TensorType d_y, TensorType d_logsumexp) {
+    return std::vector<TensorType>{y, k, k, {f32, {6}}, {boolean, {6}}, {i64, {2}}, {i64, {2}}, std::move(y_in),
+                                   std::move(logsumexp), std::move(d_y), std::move(d_logsumexp)};
+  };
+  return {{call(other, rows, y, rows), plain, "y must be [2, 5, 4, 3]"},
+          {call(y, rows, {f64, {2, 5, 4, 3}}, rows), plain, "must be f32"},
+          {call(y, {f32, {2, 5, 4}}, y, rows), plain, "logsumexp must be [2, 4, 5]"},
+          {call(y, rows, other, rows), plain, "d_y must be [2, 5, 4, 3]"},
+          {call(y, rows, y, {f32, {}}), plain, "logsumexp must be [2, 4, 5]"},
+          {call(y, rows, y, rows), {{"scale", -1.0}}, "must be positive"}};
+}
+
 }  // namespace
 
 const OpDef& attention_backward_op() {
@@ -348,6 +367,7 @@ const OpDef& attention_backward_op() {
       .cost = [](const OpView& view) { return attention_cost(view, 5); },
       .kernels = attention_backward_kernels(),
       .samples = attention_backward_samples(),
+      .bad_samples = attention_backward_bad_samples(),
   };
   return op;
 }

@@ -53,6 +53,9 @@ const OpDef& full_op() {
       .infer = infer_full,
       .batch = from_shape,
       .backward = no_gradient,
+      .reference = [](const OpView& view, std::span<const std::vector<double>>) {
+        return std::vector<double>(static_cast<std::size_t>(view.out_type(0).count()), view.attributes.number("value"));
+      },
       .kernels = {{.dtype = f32, .run = full_kernel<float>},
                   {.dtype = f64, .run = full_kernel<double>},
                   {.dtype = bf16, .run = full_kernel<bfloat16>},
@@ -106,6 +109,11 @@ const OpDef& iota_op() {
         return {state.in_shape() ? state.as_mixed() : state};
       },
       .backward = no_gradient,
+      .reference = [](const OpView& view, std::span<const std::vector<double>>) {
+        std::vector<double> y;
+        for (std::int64_t i = 0; i < view.out_type(0).count(); ++i) y.push_back(static_cast<double>(i));
+        return y;
+      },
       .kernels = {{.dtype = f32, .run = iota_kernel<float>},
                   {.dtype = f64, .run = iota_kernel<double>},
                   {.dtype = bf16, .run = [](KernelContext& k) {

@@ -9,6 +9,7 @@
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>
 #include <weft/ops/rows.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 #include <weft/runtime/kernel.h>
 
@@ -166,6 +167,10 @@ const OpDef& embedding_op() {
       .batch = embedding_batch,
       .backward = embedding_backward_rule,
       .plain = embedding_plain,
+      .reference = moved([](const OpView& view, Operands in, const Place& at) -> std::optional<From> {
+        const Place place(at.begin(), at.end() - 1);
+        return From{0, {static_cast<std::int64_t>(element(in[1], view.shape(1), place)), at.back()}};
+      }),
       .kernels = {{.dtype = f32, .run = embedding_kernel<float>},
                   {.dtype = f64, .run = embedding_kernel<double>},
                   {.dtype = bf16, .run = embedding_kernel<bfloat16>},
@@ -175,7 +180,8 @@ const OpDef& embedding_op() {
                   {{sample::normal({5, 3}), sample::integers({4, 8}, 0, 5).batched(1)}, padding_at(2), false},
                   {{sample::normal({3, 1}), sample::integers({7}, 0, 3).batched(0)}},
                   {{sample::normal({2, 3}), sample::integers({}, 0, 2)}},
-                  {{sample::normal({65, 130}), sample::integers({12, 64}, 0, 65).batched(0)}, {}, false}},
+                  {{sample::normal({65, 130}), sample::integers({12, 64}, 0, 65).batched(0)}, {}, false},
+                  {{sample::extremes({9, 4}), sample::integers({5, 3}, 0, 9)}, {}, false}},
       .bad_samples = {{{{i64, {5, 3}}, {i64, {2}}}, {}, "floating type"},
                       {{{f32, {5, 3}}, {f32, {2}}}, {}, "i32 or i64"},
                       {{{f32, {5}}, {i64, {2}}}, {}, "the table must have rank 2"},
@@ -195,6 +201,11 @@ const OpDef& embedding_backward_op() {
       .batch = embedding_backward_batch,
       .backward = embedding_backward_backward,
       .plain = embedding_backward_plain,
+      .reference = gathered_sums([](const OpView& view, Operands in, const Place& at) -> std::optional<Place> {
+        const auto row = static_cast<std::int64_t>(element(in[1], view.shape(1), Place(at.begin(), at.end() - 1)));
+        if (row == view.attributes.get_or<std::int64_t>("padding_index", -1)) return {};
+        return Place{row, at.back()};
+      }),
       .kernels = {{.dtype = f32, .run = embedding_backward_kernel<float>, .workspace = embedding_backward_workspace},
                   {.dtype = f64, .run = embedding_backward_kernel<double>, .workspace = embedding_backward_workspace},
                   {.dtype = bf16, .run = embedding_backward_kernel<bfloat16>, .workspace = embedding_backward_workspace},
@@ -204,7 +215,8 @@ const OpDef& embedding_backward_op() {
                    rows_of(5).with("padding_index", std::int64_t{2})},
                   {{sample::normal({7, 1}), sample::integers({7}, 0, 3)}, rows_of(3)},
                   {{sample::normal({6, 64, 300}).batched(0), sample::integers({6, 64}, 0, 65).batched(0)}, rows_of(65),
-                   false}},
+                   false},
+                  {{sample::extremes({18, 2}), sample::integers({18}, 0, 9)}, rows_of(9), false}},
       .bad_samples = {{{{f32, {4, 3}}, {i64, {5}}}, rows_of(5), "the cotangent"},
                       {{{f32, {4, 3}}, {f32, {4}}}, rows_of(5), "i32 or i64"}},
   };

@@ -7,6 +7,7 @@
 #include <weft/ops/one_hot.h>
 #include <weft/ops/pointwise.h>
 #include <weft/ops/rows.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 
 #include <cstring>
@@ -141,13 +142,19 @@ const OpDef& index_select_op() {
                          into(axis, b.in(0).dim(normalize_axis(axis, b.in(0).rank())))));
       },
       .plain = index_select_plain,
+      .reference = moved([](const OpView& view, Operands in, Place at) -> std::optional<From> {
+        std::int64_t& here = at[static_cast<std::size_t>(axis_of(view, view.shape(0)))];
+        here = static_cast<std::int64_t>(in[1].at(static_cast<std::size_t>(here)));
+        return From{0, at};
+      }),
       .kernels = index_kernels<index_select_kernel, index_select_kernel, index_select_kernel, index_select_kernel,
                                index_select_kernel, index_select_kernel, index_select_kernel>(),
       .samples = {{{normal({4, 3}).batched(0), integers({5}, 0, 3)}, along(1)},
                   {{normal({6, 2}), integers({4}, 0, 6).batched(0)}, along(0)},
                   {{normal({2, 5, 3}), integers({7}, 0, 5)}, along(-2)},
                   {{normal({5}), integers({1}, 0, 5)}, along(0)},
-                  {{normal({70, 300}), integers({900}, 0, 70)}, along(0), false}},
+                  {{normal({70, 300}), integers({900}, 0, 70)}, along(0), false},
+                  {{sample::extremes({9, 4}), integers({12}, 0, 9)}, along(0), false}},
       .bad_samples = {{{{f32, {3}}, {f32, {3}}}, along(0), "i32 or i64"},
                       {{{f32, {3}}, {i64, {3, 1}}}, along(0), "ids must have rank 1"},
                       {{{f32, {3}}, {i64, {3}}}, along(1), "axis 1 is outside"}},
@@ -169,6 +176,11 @@ const OpDef& index_add_op() {
         b.input(0, build(index_select_op(), {b.cotangent(0), b.in(1)}, along(b.attributes().integer("axis"))));
       },
       .plain = index_add_plain,
+      .reference = gathered_sums([](const OpView& view, Operands in, Place at) -> std::optional<Place> {
+        std::int64_t& here = at[static_cast<std::size_t>(axis_of(view, view.shape(0)))];
+        here = static_cast<std::int64_t>(in[1].at(static_cast<std::size_t>(here)));
+        return at;
+      }),
       .kernels = index_add_kernels<index_add_kernel<float>, index_add_kernel<double>, index_add_kernel<bfloat16>,
                                    index_add_kernel<float16>, index_add_kernel<std::int32_t>,
                                    index_add_kernel<std::int64_t>>(column_sums),
@@ -176,7 +188,8 @@ const OpDef& index_add_op() {
                   {{normal({5, 2}).batched(0), integers({5}, 0, 4).batched(0)}, into(0, 4)},
                   {{normal({2, 5, 3}), integers({5}, 0, 4)}, into(-2, 4)},
                   {{normal({1}), integers({1}, 0, 3)}, into(0, 3)},
-                  {{normal({2, 900, 300}), integers({900}, 0, 70)}, into(1, 70), false}},
+                  {{normal({2, 900, 300}), integers({900}, 0, 70)}, into(1, 70), false},
+                  {{sample::extremes({2, 18}), integers({18}, 0, 9)}, into(1, 9), false}},
       .bad_samples = {{{{f32, {3}}, {f32, {3}}}, into(0, 4), "i32 or i64"},
                       {{{f32, {3}}, {i64, {4}}}, into(0, 4), "an id for each of the 3 rows"},
                       {{{boolean, {3}}, {i64, {3}}}, into(0, 4), "sums need numbers"}},

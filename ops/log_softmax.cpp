@@ -78,7 +78,7 @@ const OpDef& log_softmax_op() {
             b.input(0, build(log_softmax_backward_op(), {b.out(0), b.cotangent(0)}, b.attributes()));
           },
       .plain = log_softmax_plain,
-      .traits = {.in_place = {{0, 0}}},
+      .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = row_kernels(log_softmax_kernel<float>, log_softmax_kernel<double>, log_softmax_kernel<bfloat16>,
                              log_softmax_kernel<float16>),
       .samples = axis_samples(1),
@@ -142,6 +142,7 @@ const OpDef& log_softmax_backward_op() {
       .infer = along_axis,
       .batch = apart_from_axis,
       .plain = log_softmax_backward_plain,
+      .traits = {.precision = Precision::f32},
       .kernels = row_kernels(log_softmax_backward_kernel<float>, log_softmax_backward_kernel<double>,
                              log_softmax_backward_kernel<bfloat16>, log_softmax_backward_kernel<float16>),
       .samples = axis_samples(2),
@@ -222,6 +223,7 @@ const OpDef& logsumexp_op() {
       .batch = logsumexp_batch,
       .backward = logsumexp_backward,
       .plain = logsumexp_plain,
+      .traits = {.precision = Precision::f32},
       .kernels = row_kernels(logsumexp_kernel<float>, logsumexp_kernel<double>, logsumexp_kernel<bfloat16>,
                              logsumexp_kernel<float16>),
       .samples = {{{sample::normal({3, 5}).batched(0)}, kept_at(1)},
@@ -230,7 +232,9 @@ const OpDef& logsumexp_op() {
                   {{sample::normal({4, 3}).batched(0)}, kept_at(0)},
                   {{sample::normal({6})}, at(0)},
                   {{sample::normal({2, 9, 300}).batched(0)}, at(1), false},
-                  {{sample::normal({5, 2100}).batched(0)}, at(1), false}},
+                  {{sample::normal({5, 2100}).batched(0)}, at(1), false},
+                  {{sample::extremes({18, 2})}, at(1), false},
+                  {{sample::uniform({6, 5}, -1e4, 1e4)}, at(1), false}},
       .bad_samples = bad_axis(),
   };
   return op;

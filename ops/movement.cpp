@@ -3,6 +3,7 @@
 #include <weft/ops/build.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/strided.h>
 #include <weft/runtime/kernel.h>
@@ -101,12 +102,14 @@ const OpDef& reshape_op() {
       .infer = infer_reshape,
       .batch = batch_reshape,
       .backward = [](Backward& b) { b.input(0, reshape(b.cotangent(0), b.in(0).shape())); },
+      .reference = unmoved,
       .traits = {.view = true},
       .kernels = every_dtype(no_bytes),
       .samples = {{{sample::normal({4, 6}).batched(0)}, {{"shape", Shape{Dim::named("batch", 4) * 2, 3}}}},
                   {{sample::normal({4, 6}).batched(0)}, {{"shape", Shape{Dim::named("batch", 4), 2, -1}}}},
                   {{sample::normal({3, 4, 5}).batched(1)}, {{"shape", Shape{3, Dim::named("batch", 4) * 5}}}},
-                  {{sample::normal({1})}, {{"shape", Shape{}}}}},
+                  {{sample::normal({1})}, {{"shape", Shape{}}}},
+                  {{sample::extremes({4, 9})}, {{"shape", Shape{6, 6}}}, false}},
       .bad_samples = {{{{f32, {2, 3}}}, {{"shape", Shape{4}}}, "has 6 elements"},
                       {{{f32, {2, 3}}}, {{"shape", Shape{-1, -1}}}, "only one extent may be -1"},
                       {{{f32, {2, 3}}}, {{"shape", Shape{4, -1}}}, "do not fill"}},
@@ -172,6 +175,12 @@ const OpDef& transpose_op() {
               inverse[static_cast<std::size_t>(order[k])] = static_cast<std::int64_t>(k);
             b.input(0, transpose(b.cotangent(0), inverse));
           },
+      .reference = moved([](const OpView& view, Operands, const Place& at) -> std::optional<From> {
+        const auto& order = view.attributes.integers("permutation");
+        From from{0, Place(at.size())};
+        for (std::size_t k = 0; k < at.size(); ++k) from.place[static_cast<std::size_t>(order[k])] = at[k];
+        return from;
+      }),
       .kernels = every_dtype(bind_transpose),
       .samples = {{{sample::normal({4, 7}).batched(0)}, {{"permutation", std::vector<std::int64_t>{1, 0}}}},
                   {{sample::normal({2, 3, 4, 5}).batched(0)}, {{"permutation", std::vector<std::int64_t>{0, 2, 1, 3}}}},
@@ -244,11 +253,13 @@ const OpDef& broadcast_to_op() {
       .infer = infer_broadcast,
       .batch = batch_broadcast,
       .backward = [](Backward& b) { b.input(0, sum_to(b.cotangent(0), b.in(0).shape())); },
+      .reference = law_of([](double x) { return x; }),
       .kernels = every_dtype(bind_broadcast),
       .samples = {{{sample::normal({4, 1}).batched(0)}, {{"shape", Shape{3, Dim::named("batch", 4), 5}}}},
                   {{sample::normal({5})}, {{"shape", Shape{4, 5}}}},
                   {{sample::normal({})}, {{"shape", Shape{2, 3}}}},
-                  {{sample::normal({2, 1, 3})}, {{"shape", Shape{2, 4, 3}}}}},
+                  {{sample::normal({2, 1, 3})}, {{"shape", Shape{2, 4, 3}}}},
+                  {{sample::extremes({18, 1})}, {{"shape", Shape{18, 3}}}, false}},
       .bad_samples = {{{{f32, {2, 3}}}, {{"shape", Shape{3, 3}}}, "does not broadcast to"}},
   };
   return op;
@@ -263,9 +274,10 @@ const OpDef& stop_gradient_op() {
       .infer = same_as_input,
       .batch = linear_same_axis,
       .backward = [](Backward&) {},
+      .reference = unmoved,
       .traits = {.view = true, .cuts_gradient = true},
       .kernels = every_dtype(no_bytes),
-      .samples = {{{sample::normal({3, 5}).batched(0)}, {}, false}},
+      .samples = {{{sample::normal({3, 5}).batched(0)}, {}, false}, {{sample::extremes({18})}, {}, false}},
   };
   return op;
 }

@@ -2,6 +2,7 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/build.h>
 #include <weft/ops/movement.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/strided.h>
 #include <weft/runtime/kernel.h>
@@ -85,13 +86,20 @@ const OpDef& slice_op() {
             if (start < 0) start += extent.value();
             b.input(0, slice_scatter(b.cotangent(0), axis, start, a.integer("step"), extent));
           },
+      .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
+        const auto axis = static_cast<std::size_t>(axis_of(view));
+        const std::int64_t start = view.attributes.integer("start");
+        at[axis] = start + at[axis] * view.attributes.integer("step") + (start < 0 ? view.shape(0).extent(axis_of(view)) : 0);
+        return From{0, at};
+      }),
       .kernels = every_dtype(bind_slice),
       .samples = {{{sample::normal({4, 7}).batched(0)},
                    {{"axis", std::int64_t{1}}, {"start", std::int64_t{1}}, {"stop", std::int64_t{6}}, {"step", std::int64_t{2}}}},
                   {{sample::normal({5, 3}).batched(1)},
                    {{"axis", std::int64_t{0}}, {"start", std::int64_t{-3}}, {"step", std::int64_t{1}}}},
                   {{sample::normal({2, 6, 3}).batched(0)},
-                   {{"axis", std::int64_t{-1}}, {"start", std::int64_t{0}}, {"stop", std::int64_t{-1}}, {"step", std::int64_t{1}}}}},
+                   {{"axis", std::int64_t{-1}}, {"start", std::int64_t{0}}, {"stop", std::int64_t{-1}}, {"step", std::int64_t{1}}}},
+                  {{sample::extremes({4, 9})}, {{"axis", std::int64_t{1}}, {"start", std::int64_t{1}}, {"step", std::int64_t{3}}}, false}},
       .bad_samples = {{{{f32, {4}}},
                        {{"axis", std::int64_t{0}}, {"start", std::int64_t{2}}, {"stop", std::int64_t{9}}, {"step", std::int64_t{1}}},
                        "the slice [2, 9) is outside axis 0 of [4]"},
@@ -155,11 +163,20 @@ const OpDef& slice_scatter_op() {
             b.input(0, slice(b.cotangent(0), {.axis = a.integer("axis"), .start = start,
                                               .stop = count == 0 ? start : start + (count - 1) * step + 1, .step = step}));
           },
+      .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
+        std::int64_t& here = at[static_cast<std::size_t>(axis_of(view))];
+        const std::int64_t behind = here - view.attributes.integer("start"), step = view.attributes.integer("step");
+        here = behind / step;
+        if (behind < 0 || behind % step != 0 || here >= view.shape(0).extent(axis_of(view))) return {};
+        return From{0, at};
+      }),
       .kernels = every_dtype(bind_scatter),
       .samples = {{{sample::normal({4, 3}).batched(0)},
                    {{"axis", std::int64_t{1}}, {"start", std::int64_t{1}}, {"step", std::int64_t{2}}, {"extent", Shape{7}}}},
                   {{sample::normal({2, 3, 2}).batched(2)},
-                   {{"axis", std::int64_t{1}}, {"start", std::int64_t{0}}, {"step", std::int64_t{1}}, {"extent", Shape{4}}}}},
+                   {{"axis", std::int64_t{1}}, {"start", std::int64_t{0}}, {"step", std::int64_t{1}}, {"extent", Shape{4}}}},
+                  {{sample::extremes({4, 9})},
+                   {{"axis", std::int64_t{0}}, {"start", std::int64_t{1}}, {"step", std::int64_t{2}}, {"extent", Shape{9}}}, false}},
       .bad_samples = {{{{f32, {4}}},
                        {{"axis", std::int64_t{0}}, {"start", std::int64_t{2}}, {"step", std::int64_t{1}}, {"extent", Shape{5}}},
                        "do not fit in 5"}},
@@ -238,11 +255,19 @@ const OpDef& concatenate_op() {
               start += extent;
             }
           },
+      .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
+        std::int64_t& here = at[static_cast<std::size_t>(axis_of(view))];
+        int i = 0;
+        while (here >= view.shape(i).extent(axis_of(view))) here -= view.shape(i++).extent(axis_of(view));
+        return From{static_cast<std::size_t>(i), at};
+      }),
+      .traits = {.precision = Precision::widest},
       .kernels = every_dtype(bind_concatenate),
       .samples = {{{sample::normal({4, 3}).batched(0), sample::normal({4, 1}).batched(0), sample::normal({4, 5}).batched(0)},
                    {{"axis", std::int64_t{1}}}},
                   {{sample::normal({2, 3}).batched(1), sample::normal({1, 3}).batched(1)}, {{"axis", std::int64_t{-2}}}},
-                  {{sample::normal({2, 3})}, {{"axis", std::int64_t{0}}}}},
+                  {{sample::normal({2, 3})}, {{"axis", std::int64_t{0}}}},
+                  {{sample::extremes({4, 9}), sample::extremes({4, 2})}, {{"axis", std::int64_t{1}}}, false}},
       .bad_samples = {{{{f32, {2, 3}}, {f32, {2, 4}}}, {{"axis", std::int64_t{0}}}, "extents beside axis 0 must agree"},
                       {{{f32, {2, 3}}, {f64, {2, 3}}}, {{"axis", std::int64_t{0}}}, "operands must have one dtype"},
                       {{{f32, {2, 3}}, {f32, {3}}}, {{"axis", std::int64_t{0}}}, "one rank"}},

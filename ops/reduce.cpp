@@ -5,6 +5,7 @@
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/reduce_kernel.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 
 namespace weft {
@@ -94,6 +95,9 @@ void backward_extreme(Backward& b) {  // d_x = d_y / (number of equal ones) wher
   b.input(0, hit * share);
 }
 
+constexpr Extended infinity = std::numeric_limits<Extended>::infinity();
+constexpr Fold added{.start = 0, .combine = [](Extended a, Extended b) { return a + b; }};
+
 Attributes over(std::vector<std::int64_t> axes, bool keep = false) { return {{"axes", std::move(axes)}, {"keep", keep}}; }
 
 Value reduce(const OpDef& op, const Arg& x, const ReduceOptions& options) {
@@ -120,13 +124,15 @@ std::vector<BadSample> bad_samples() {
           {{{boolean, {2}}}, over({}), "got bool[2]"}};
 }
 
-OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule batch, BackwardRule backward,
-                std::vector<Kernel> kernels) {
+OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule batch, BackwardRule backward, Fold reference,
+                Precision precision, std::vector<Kernel> kernels) {
   return {.name = std::move(name),
           .law = std::move(law),
           .infer = std::move(rule),
           .batch = std::move(batch),
           .backward = std::move(backward),
+          .reference = folded(reference),
+          .traits = {.precision = precision},
           .kernels = std::move(kernels),
           .samples = samples(),
           .bad_samples = bad_samples()};
@@ -135,37 +141,43 @@ OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule bat
 }  // namespace
 
 const OpDef& sum_op() {
-  static const OpDef op = reduction("sum", "y = sum of x over axes", infer, batch_sum, backward_sum,
+  static const OpDef op = reduction("sum", "y = sum of x over axes", infer, batch_sum, backward_sum, added, Precision::f32,
                                     reduction_kernels<SumOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 const OpDef& mean_op() {
-  static const OpDef op = reduction("mean", "y = sum of x over axes / number of elements", infer_float, batch_mixing,
-                                    backward_mean, reduction_kernels<MeanOf, float, double, bfloat16, float16>());
+  static const OpDef op = reduction("mean", "y = sum of x over axes / number of elements", infer_float, batch_mixing, backward_mean,
+                                    {.start = 0, .combine = added.combine, .finish = [](Extended total, Extended n) { return total / n; }},
+                                    Precision::f32, reduction_kernels<MeanOf, float, double, bfloat16, float16>());
   return op;
 }
 
 const OpDef& max_op() {
   static const OpDef op = reduction("max", "y = largest element of x over axes", infer_extreme, batch_extreme, backward_extreme,
+                                    {.start = -infinity, .combine = [](Extended a, Extended b) { return a != a || a > b ? a : b; }},
+                                    Precision::follow,
                                     reduction_kernels<MaxOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 const OpDef& min_op() {
   static const OpDef op = reduction("min", "y = smallest element of x over axes", infer_extreme, batch_extreme, backward_extreme,
+                                    {.start = infinity, .combine = [](Extended a, Extended b) { return a != a || a < b ? a : b; }},
+                                    Precision::follow,
                                     reduction_kernels<MinOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 namespace {
 
-OpDef of_bools(std::string name, std::string law, std::vector<Kernel> kernels) {
+OpDef of_bools(std::string name, std::string law, Fold reference, std::vector<Kernel> kernels) {
   return {.name = std::move(name),
           .law = std::move(law),
           .infer = infer_bool,
           .batch = batch_extreme,
           .backward = [](Backward&) {},
+          .reference = folded(reference),
           .kernels = std::move(kernels),
           .samples = {{{sample::booleans({3, 5}).batched(0)}, over({1})}, {{sample::booleans({3, 5})}, over({})}},
           .bad_samples = {{{{f32, {2}}}, over({}), "must be bool"}}};
@@ -208,20 +220,36 @@ std::vector<TensorType> infer_argmax(const OpView& view) {
   return {{i64, infer_extreme(view).front().shape}};
 }
 
-std::vector<TensorType> infer_squares(const OpView& view) {
-  expect_float(view, 0);
-  return {{view.type(0).dtype, {}}};
+// By looking at every element before.
+std::vector<double> argmax_reference(const OpView& view, std::span<const std::vector<double>> in) {
+  const int axis = normalize_axis(view.attributes.integers("axes").front(), view.shape(0).rank());
+  const auto beats = [](double a, double b) { return a > b || (a != a && b == b); };
+  std::vector<double> y;
+  each_place(view.shape(0), [&](std::int64_t, Place at) {
+    if (at[static_cast<std::size_t>(axis)] != 0) return;
+    std::int64_t best = 0;
+    const auto element = [&](std::int64_t k) {
+      at[static_cast<std::size_t>(axis)] = k;
+      return weft::element(in[0], view.shape(0), at);
+    };
+    for (std::int64_t k = 1; k < view.shape(0).extent(axis); ++k)
+      if (beats(element(k), element(best))) best = k;
+    y.push_back(static_cast<double>(best));
+  });
+  return y;
 }
 
 }  // namespace
 
 const OpDef& all_op() {
-  static const OpDef op = of_bools("all", "y = whether all of x are true", reduction_kernels<AllOf, bool>());
+  static const OpDef op = of_bools("all", "y = whether all of x are true",
+                                   {.start = 1, .combine = [](Extended a, Extended b) { return std::min(a, b); }}, reduction_kernels<AllOf, bool>());
   return op;
 }
 
 const OpDef& any_op() {
-  static const OpDef op = of_bools("any", "y = whether any of x is true", reduction_kernels<AnyOf, bool>());
+  static const OpDef op = of_bools("any", "y = whether any of x is true",
+                                   {.start = 0, .combine = [](Extended a, Extended b) { return std::max(a, b); }}, reduction_kernels<AnyOf, bool>());
   return op;
 }
 
@@ -232,27 +260,13 @@ const OpDef& argmax_op() {
       .infer = infer_argmax,
       .batch = batch_extreme,
       .backward = [](Backward&) {},
+      .reference = argmax_reference,
       .kernels = argmax_kernels<float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = {{{sample::normal({3, 5}).batched(0)}, over({1})}, {{sample::normal({4, 3, 2}).batched(2)}, over({-2}, true)},
-                  {{sample::integers({4, 9}, 0, 3)}, over({1})}},
+                  {{sample::integers({4, 9}, 0, 3)}, over({1})},
+                  {{sample::extremes({18, 2})}, over({1}), false},
+                  {{sample::extremes({4, 9})}, over({1}), false}},
       .bad_samples = {{{{f32, {2, 3}}}, over({}), "along one axis"}, {{{f32, {2, 3}}}, over({2}), "axis 2 is outside"}},
-  };
-  return op;
-}
-
-const OpDef& sum_squares_op() {
-  static const OpDef op{
-      .name = "sum_squares",
-      .law = "y = sum of x^2 over all elements",
-      .infer = infer_squares,
-      .batch = [](const OpView& view, std::span<const BatchState> in) -> std::vector<BatchState> {
-        if (in[0].kind == BatchState::Kind::summed) return {BatchState::mixed()};
-        return {batch_reduced(view, in[0], BatchState::summed())};
-      },
-      .backward = [](Backward& b) { b.input(0, b.in(0) * (b.cotangent(0) * 2.0)); },  // d_x = 2 x d_y
-      .kernels = reduction_kernels<SquaresOf, float, double, bfloat16, float16>(),
-      .samples = {{{sample::normal({3, 5}).batched(0)}, over({})}, {{sample::normal({100001})}, over({}), false}},
-      .bad_samples = {{{{i32, {2}}}, over({}), "floating type"}},
   };
   return op;
 }
@@ -264,7 +278,6 @@ Value min(const Arg& x, const ReduceOptions& options) { return reduce(min_op(), 
 Value all(const Arg& x, const ReduceOptions& options) { return reduce(all_op(), x, options); }
 Value any(const Arg& x, const ReduceOptions& options) { return reduce(any_op(), x, options); }
 Value argmax(const Arg& x, std::int64_t axis, bool keep) { return build(argmax_op(), {x}, over({axis}, keep)); }
-Value sum_squares(const Arg& x) { return build(sum_squares_op(), {x}, over({})); }
 
 Value sum_to(const Arg& x, const Shape& shape) {
   if (!x.value().valid() || x.value().shape() == shape) return x.value();
@@ -279,7 +292,8 @@ Value sum_to(const Arg& x, const Shape& shape) {
 }
 
 void register_reduce() {
-  for (const OpDef* op : {&sum_op(), &mean_op(), &max_op(), &min_op(), &all_op(), &any_op(), &argmax_op(), &sum_squares_op()})
+  for (const OpDef* op : {&sum_op(), &mean_op(), &max_op(), &min_op(), &all_op(), &any_op(), &argmax_op(), &sum_squares_op(),
+                          &sum_powers_op()})
     registry().add(*op);
 }
 

@@ -21,8 +21,11 @@ Value all(const Arg& x, const ReduceOptions& options = {});  ///< of bools; true
 Value any(const Arg& x, const ReduceOptions& options = {});  ///< of bools; false over nothing
 /// Position of the largest element along one axis, i64; of equal ones the first; of the first NaN if there is one.
 Value argmax(const Arg& x, std::int64_t axis, bool keep = false);
-/// Sum of the squares of all elements, a scalar of x's dtype, added in double: for norms.
+/// Sum of the squares of all elements, an f64 scalar whatever x's dtype: the part of a norm. It is finite exactly where all
+/// of x is, as long as x is narrower than a double.
 Value sum_squares(const Arg& x);
+/// Sum of |x|^p over all elements, an f64 scalar. UserError unless 1 <= p < infinity.
+Value sum_powers(const Arg& x, double p);
 /// The sum over all that broadcasting `shape` to x's shape would copy: the transpose of broadcast_to.
 Value sum_to(const Arg& x, const Shape& shape);
 
@@ -34,6 +37,7 @@ const OpDef& all_op();
 const OpDef& any_op();
 const OpDef& argmax_op();
 const OpDef& sum_squares_op();
+const OpDef& sum_powers_op();
 void register_reduce();
 
 }  // namespace weft

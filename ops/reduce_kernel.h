@@ -149,19 +149,6 @@ struct MeanOf : SumOf<T> {
 };
 
 template <class T>
-struct SquaresOf : SumOf<T> {
-  using typename Reducer<T>::Acc;
-  static Acc map(T x) {
-    const Acc wide = Reducer<T>::map(x);
-    return wide * wide;
-  }
-  static Acc row(const T* x, std::int64_t n) {
-    if constexpr (std::is_same_v<T, float>) return simd<float>().sum_squares_f64(x, n);
-    else return fold_row<SquaresOf<T>>(x, n);
-  }
-};
-
-template <class T>
 struct MaxOf : Reducer<T> {
   using typename Reducer<T>::Acc;
   static Acc empty() {

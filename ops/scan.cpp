@@ -8,6 +8,7 @@
 #include <weft/ops/matmul.h>
 #include <weft/ops/pointwise.h>
 #include <weft/ops/rows.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 
 namespace weft {
@@ -66,7 +67,20 @@ const OpDef& cumsum_op() {
         b.input(0, cumsum(b.cotangent(0), b.attributes().integer("axis"), !b.attributes().flag("reverse")));
       },
       .plain = plain,
-      .traits = {.in_place = {{0, 0}}},
+      .reference = [](const OpView& view, Operands in) {
+        const int axis = normalize_axis(view.attributes.integer("axis"), view.shape(0).rank());
+        std::vector<double> y;
+        each_place(view.shape(0), [&](std::int64_t, Place at) {
+          std::int64_t& here = at[static_cast<std::size_t>(axis)];
+          const bool reverse = view.attributes.flag("reverse");
+          const std::int64_t first = reverse ? here : 0, last = reverse ? view.shape(0).extent(axis) - 1 : here;
+          Extended sum = 0;
+          for (here = first; here <= last; ++here) sum += element(in[0], view.shape(0), at);
+          y.push_back(static_cast<double>(sum));
+        });
+        return y;
+      },
+      .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = {{.dtype = f32, .run = kernel<float>}, {.dtype = f64, .run = kernel<double>},
                   {.dtype = bf16, .run = kernel<bfloat16>}, {.dtype = f16, .run = kernel<float16>},
                   {.dtype = i32, .run = kernel<std::int32_t>}, {.dtype = i64, .run = kernel<std::int64_t>}},
@@ -74,7 +88,8 @@ const OpDef& cumsum_op() {
                   {{sample::normal({2, 4, 3}).batched(2)}, along(1, true)},
                   {{sample::normal({4, 3}).batched(0)}, along(0, false)},
                   {{sample::normal({1})}, along(0, true)},
-                  {{sample::normal({3, 3000})}, along(-1, false), false}},
+                  {{sample::normal({3, 3000})}, along(-1, false), false},
+                  {{sample::extremes({18, 2})}, along(1, false), false}},
       .bad_samples = {{{{f32, {3}}}, along(1, false), "axis 1 is outside"}, {{{boolean, {3}}}, along(0, false), "need numbers"}},
   };
   return op;

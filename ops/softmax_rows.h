@@ -89,7 +89,8 @@ inline std::vector<Kernel> row_kernels(Run run_f32, Run run_f64, Run run_bf16, R
 inline Attributes at(std::int64_t axis) { return {{"axis", axis}}; }
 inline Attributes kept_at(std::int64_t axis) { return {{"axis", axis}, {"keep", true}}; }
 
-// Along the last axis, along others (more columns than a block too), one element, extremes.
+// Along the last axis, along others (more columns than a block too), one element, extremes (in a row with others, and beside one
+// number each), logits of +-1e4.
 inline std::vector<Sample> axis_samples(int operands) {
   std::vector<Sample> samples;
   const auto add = [&](const SampleInput& input, std::int64_t axis, bool gradient) {
@@ -106,6 +107,8 @@ inline std::vector<Sample> axis_samples(int operands) {
   add(sample::normal({2, 9, 300}).batched(2), 1, false);
   add(sample::extremes({5, 40}), 1, false);
   add(sample::extremes({40, 5}), 0, false);
+  add(sample::extremes({18, 2}), 1, false);
+  add(sample::uniform({6, 5}, -1e4, 1e4), 1, false);
   return samples;
 }
 

@@ -84,8 +84,14 @@ Values plain(const Plain& p) {
   const Value x = axis_last(p.in[0], axis);
   const Value a = unsqueeze(x, -2), b = unsqueeze(x, -1);  // element j beside element i
   const Value index = iota(x.graph(), x.dim(-1)), i = reshape(index, {x.dim(-1), 1});
-  const Value first = p.attributes.flag("descending") ? greater(a, b) : less(a, b);
-  const Value before = logical_or(first, logical_and(equal(a, b), less(index, i)));
+  const bool descending = p.attributes.flag("descending");
+  Value first = descending ? greater(a, b) : less(a, b), same = equal(a, b);
+  if (is_float(x.dtype())) {  // NaN is above all
+    const Value above = descending ? a : b, below = descending ? b : a;
+    first = logical_or(first, logical_and(isnan(above), logical_not(isnan(below))));
+    same = logical_or(same, logical_and(isnan(a), isnan(b)));
+  }
+  const Value before = logical_or(first, logical_and(same, less(index, i)));
   const Value rank = sum(cast(before, i64), {.axes = {-1}});                   // [.., i]
   const Value hit = equal(unsqueeze(rank, -2), reshape(iota(x.graph(), p.out[0].shape[axis]), {p.out[0].shape[axis], 1}));
   return {axis_back(sum(where(hit, unsqueeze(x, -2), 0.0), {.axes = {-1}}), axis),
@@ -131,6 +137,8 @@ const OpDef& sort_op() {
                   {{sample::ties({4, 30}).batched(0)}, order(-1, false), false},
                   {{sample::ties({4, 30}).batched(0)}, order(-1, true), false},
                   {{sample::integers({2, 40}, -4, 5)}, order(-1, false)},
+                  {{sample::extremes({4, 19})}, order(-1, false), false},
+                  {{sample::extremes({4, 19})}, order(-1, true), false},
                   {{sample::normal({3, 300})}, order(-1, false), false}},
       .bad_samples = {{{{f32, {3}}}, order(1, false), "axis 1 is outside"}, {{{boolean, {3}}}, order(0, false), "needs numbers"}},
   };
@@ -153,6 +161,7 @@ const OpDef& topk_op() {
                   {{sample::normal({4})}, best(4, 0, true)},
                   {{sample::normal({4, 5}).batched(0)}, best(1, -1, true)},
                   {{sample::ties({4, 30}).batched(0)}, best(9, -1, true), false},
+                  {{sample::extremes({4, 19})}, best(9, -1, true), false},
                   // Not of floats: the smallest leave a NaN out, which is above all numbers.
                   {{sample::integers({2, 40}, -4, 5)}, best(7, -1, false)}},
       .bad_samples = {{{{f32, {3}}}, best(4, 0, true), "k must be in 0 to 3"},

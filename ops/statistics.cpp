@@ -116,6 +116,7 @@ std::vector<Sample> row_samples() {
           {{sample::normal({3, 2}).batched(1)}},
           {{sample::normal({1})}},
           {{sample::ties({9, 4}).batched(0)}, {}, false},  // one zero, two zeros
+          {{sample::extremes({18, 2})}, {}, false},
           {{sample::uniform({300, 70}, 0.9, 1.1)}, {}, false}};
 }
 
@@ -155,6 +156,7 @@ const OpDef& prod_op() {
         b.input(0, unsqueeze(b.cotangent(0), -1) * build(prod_others_op(), {b.in(0)}));
       },
       .plain = prod_plain,
+      .traits = {.precision = Precision::f32},
       .kernels = {{.dtype = f32, .run = prod_kernel<float>}, {.dtype = f64, .run = prod_kernel<double>},
                   {.dtype = bf16, .run = prod_kernel<bfloat16>}, {.dtype = f16, .run = prod_kernel<float16>},
                   {.dtype = i32, .run = prod_kernel<std::int32_t>}, {.dtype = i64, .run = prod_kernel<std::int64_t>}},
@@ -171,7 +173,7 @@ const OpDef& prod_others_op() {
       .infer = infer_others,
       .batch = batch_others,
       .plain = others_plain,
-      .traits = {.in_place = {{0, 0}}},
+      .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = {{.dtype = f32, .run = others_kernel<float>, .workspace = row_of_products<float>},
                   {.dtype = f64, .run = others_kernel<double>, .workspace = row_of_products<double>},
                   {.dtype = bf16, .run = others_kernel<bfloat16>, .workspace = row_of_products<bfloat16>},

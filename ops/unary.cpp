@@ -4,6 +4,7 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
 #include <weft/ops/pointwise.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 #include <weft/runtime/simd.h>
 
@@ -14,6 +15,8 @@ namespace weft {
 namespace {
 
 const Traits in_place{.pointwise = true, .in_place = {{0, 0}}};
+// Of ops that leave f16's range or cancel: PyTorch's autocast widens them too (on CUDA).
+const Traits in_place_f32{.pointwise = true, .in_place = {{0, 0}}, .precision = Precision::f32};
 
 std::vector<Sample> between(double low, double high) {
   return {{{sample::uniform({3, 5}, low, high).batched(0)}, {}},
@@ -41,7 +44,8 @@ const OpDef& exp_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * b.out(0)); },
-      .traits = in_place,
+      .reference = law_of([](double x) { return std::exp(x); }),
+      .traits = in_place_f32,
       .kernels = unary_kernels<Exp>(),
       .samples = between(-2, 2),
       .bad_samples = bad,
@@ -63,7 +67,8 @@ const OpDef& expm1_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (b.out(0) + 1.0)); },
-      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}},
+      .reference = law_of([](double x) { return std::expm1(x); }),
+      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = unary_kernels<Expm1>(),
       .samples = between(-2, 2),
       .bad_samples = bad,
@@ -85,7 +90,8 @@ const OpDef& log_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) / b.in(0)); },
-      .traits = in_place,
+      .reference = law_of([](double x) { return std::log(x); }),
+      .traits = in_place_f32,
       .kernels = unary_kernels<Log>(),
       .samples = between(0.5, 3),
       .bad_samples = bad,
@@ -107,7 +113,8 @@ const OpDef& log1p_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) / (b.in(0) + 1.0)); },
-      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}},
+      .reference = law_of([](double x) { return std::log1p(x); }),
+      .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = unary_kernels<Log1p>(),
       .samples = between(-0.5, 2),
       .bad_samples = bad,
@@ -129,6 +136,7 @@ const OpDef& sqrt_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) / (b.out(0) * 2.0)); },
+      .reference = law_of([](double x) { return std::sqrt(x); }),
       .traits = in_place,
       .kernels = unary_kernels<Sqrt>(),
       .samples = between(0.5, 3),
@@ -152,7 +160,8 @@ const OpDef& rsqrt_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (b.out(0) * square(b.out(0))) * -0.5); },
-      .traits = in_place,
+      .reference = law_of([](double x) { return 1 / std::sqrt(x); }),
+      .traits = in_place_f32,
       .kernels = unary_kernels<Rsqrt>(),
       .samples = between(0.5, 3),
       .bad_samples = bad,
@@ -174,7 +183,8 @@ const OpDef& reciprocal_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, -(b.cotangent(0) * square(b.out(0)))); },
-      .traits = in_place,
+      .reference = law_of([](double x) { return 1 / x; }),
+      .traits = in_place_f32,
       .kernels = unary_kernels<Reciprocal>(),
       .samples = between(0.5, 3),
       .bad_samples = bad,
@@ -196,7 +206,8 @@ const OpDef& square_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (b.in(0) * 2.0)); },
-      .traits = in_place,
+      .reference = law_of([](double x) { return x * x; }),
+      .traits = in_place_f32,
       .kernels = unary_kernels<Square>(),
       .samples = between(-2, 2),
       .bad_samples = bad,
@@ -218,6 +229,7 @@ const OpDef& tanh_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (1.0 - square(b.out(0)))); },
+      .reference = law_of([](double x) { return std::tanh(x); }),
       .traits = in_place,
       .kernels = unary_kernels<Tanh>(),
       .samples = between(-2, 2),
@@ -240,6 +252,7 @@ const OpDef& sigmoid_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (b.out(0) * (1.0 - b.out(0)))); },
+      .reference = law_of([](double x) { return 1 / (1 + std::exp(-x)); }),
       .traits = in_place,
       .kernels = unary_kernels<Sigmoid>(),
       .samples = between(-3, 3),
@@ -262,6 +275,7 @@ const OpDef& erf_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (exp(-square(b.in(0))) * (2.0 * std::numbers::inv_sqrtpi))); },
+      .reference = law_of([](double x) { return std::erf(x); }),
       .traits = in_place,
       .kernels = unary_kernels<Erf>(),
       .samples = between(-2, 2),
@@ -285,6 +299,7 @@ const OpDef& sin_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, b.cotangent(0) * cos(b.in(0))); },
+      .reference = law_of([](double x) { return std::sin(x); }),
       .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}},
       .kernels = unary_kernels<Sin>(),
       .samples = between(-3, 3),
@@ -308,6 +323,7 @@ const OpDef& cos_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = [](Backward& b) { b.input(0, -(b.cotangent(0) * sin(b.in(0)))); },
+      .reference = law_of([](double x) { return std::cos(x); }),
       .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}}},
       .kernels = unary_kernels<Cos>(),
       .samples = between(-3, 3),
@@ -330,6 +346,7 @@ const OpDef& floor_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of([](double x) { return std::floor(x); }),
       .traits = in_place,
       .kernels = unary_kernels<Floor>(),
       .samples = between(0.1, 0.9),
@@ -352,6 +369,7 @@ const OpDef& ceil_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of([](double x) { return std::ceil(x); }),
       .traits = in_place,
       .kernels = unary_kernels<Ceil>(),
       .samples = between(0.1, 0.9),
@@ -374,6 +392,7 @@ const OpDef& round_op() {
       .infer = same_as_float_input,
       .batch = same_axis,
       .backward = no_gradient,
+      .reference = law_of([](double x) { return std::nearbyint(x); }),
       .traits = in_place,
       .kernels = unary_kernels<Round>(),
       .samples = between(0.6, 1.4),

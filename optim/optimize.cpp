@@ -167,7 +167,9 @@ Step add_updates(Step step, const OptimizerGroups& optimizers, std::source_locat
   }
   const auto scope = step.graph.scope("counters");
   counter(step, updates, step.finite);
-  step.set_fetch("skipped", counter(step, skipped, logical_not(step.finite)));
+  Value lost = logical_not(step.finite);  // of an accumulation over runs: judged when it is due
+  if (step.due.valid()) lost = logical_and(step.due, lost);
+  step.set_fetch("skipped", counter(step, skipped, lost));
   return step;
 }
 

@@ -6,7 +6,8 @@
 namespace weft {
 
 Step replace_seeds(const Step& step, const std::string& pass,
-                   const std::function<Value(std::size_t, const Value&)>& make) {
+                   const std::function<Value(std::size_t, const Value&)>& make,
+                   const std::function<void(Graph)>& prepare) {
   std::map<ValueRef, std::size_t> index;
   for (std::size_t i = 0; i < step.seeds.size(); ++i) {
     const Value& seed = step.seeds[i];
@@ -14,6 +15,10 @@ Step replace_seeds(const Step& step, const std::string& pass,
     WEFT_INVARIANT(index.emplace(seed.ref(), i).second, "two terms of the loss share the seed '{}'", seed.name());
   }
   Rebuild rebuild(step.graph, pass);
+  if (prepare) {
+    const Scope scope = rebuild.to().made_by(pass, no_node);
+    prepare(rebuild.to());
+  }
   std::vector<ValueRef> made(step.seeds.size());
   for (const NodeId id : step.graph.ids()) {
     const Node& node = step.graph.node(id);

@@ -9,7 +9,7 @@ Step train_step(const Loss& loss, const TrainStepOptions& options, std::source_l
   Step step = training_step(loss, where);
 
   // The global norm is over whole, clean gradients: after all that adds to them, before all that uses them.
-  if (options.clip_norm != 0) step = step | clip_global_norm(options.clip_norm, where);
+  if (options.clip_norm != 0) step = step | clip_global_norm(options.clip_norm, {}, where);
 
   // Last: reads the clipped gradients, writes parameters and moments, and only if all was finite.
   return step | optimize(adamw(options.optimizer), where);

@@ -52,6 +52,11 @@ Value mean_of(const Loss& loss) {
   for (const LossTerm& term : loss.terms) {
     Value value = term.weight.absent() ? term.sum : divide(term.sum, cast(term.weight, term.sum.dtype()));
     if (term.coefficient != 1) value = multiply(value, term.coefficient);
+    if (total.valid() && total.dtype() != value.dtype()) {  // a term may be wider than the others (sum_squares gives f64)
+      const DType wide = total.dtype() == f64 || value.dtype() == f64 ? f64 : f32;
+      total = cast(total, wide);
+      value = cast(value, wide);
+    }
     total = total.valid() ? add(total, value) : value;
   }
   return total;
@@ -90,8 +95,8 @@ Step training_step(const Loss& loss, std::source_location where) {
              step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size());
   for (const auto& [state, value] : step.graph.updates())
     step.updates.push_back({step.graph.value(state), step.graph.value(value)});
-  step.applied = {{.name = "training_step"}};
-  step.facts = {"gradients", "gradients by training_step"};
+  step.applied = {{.name = "training_step", .promises = {"gradients"}}};
+  step.facts = {"gradients"};
   step.graph.check();
   verify(step);
   return step;

@@ -18,11 +18,17 @@ struct RandomState {
   std::int64_t row_offset = 0;
 };
 
+/// Which of the micro-batches of a run is under way (Phase::micro; optim/accumulate.h).
+struct MicroBatch {
+  std::int64_t index = 0;
+  std::int64_t count = 1;
+};
+
 class KernelContext {
  public:
   KernelContext(const OpView& view, std::span<const std::byte* const> in, std::span<std::byte* const> out,
-                std::byte* workspace, const RandomState& random)
-      : view_(view), in_(in), out_(out), workspace_(workspace), random_(random) {}
+                std::byte* workspace, const RandomState& random, MicroBatch micro = {})
+      : view_(view), in_(in), out_(out), workspace_(workspace), random_(random), micro_(micro) {}
 
   const OpView& view() const { return view_; }
   const Attributes& attributes() const { return view_.attributes; }
@@ -44,6 +50,7 @@ class KernelContext {
   /// Kernel::workspace bytes, aligned to 64.
   std::byte* workspace() const { return workspace_; }
   const RandomState& random() const { return random_; }
+  MicroBatch micro() const { return micro_; }
 
  private:
   const OpView& view_;
@@ -51,6 +58,7 @@ class KernelContext {
   std::span<std::byte* const> out_;
   std::byte* workspace_;
   const RandomState& random_;
+  MicroBatch micro_;
 };
 
 }  // namespace weft

@@ -68,6 +68,7 @@ Step isolate_updates(const Step& step) {
   for (const Fetch& fetch : step.fetches) needed |= lies_in_store_or_feed(step.graph, fetch.value.ref());
   if (!needed) return step;
   Step result = step.over(step.graph.clone());
+  const auto phase = result.graph.phase(Phase::step);
   auto isolate = [&](Value& value) {
     if (!lies_in_store_or_feed(result.graph, value.ref())) return;
     const auto scope = result.graph.made_by("isolate_updates", value.ref().node);

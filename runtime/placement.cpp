@@ -7,33 +7,36 @@
 namespace weft {
 namespace {
 
-using Order = std::function<bool(const Storage&, const Storage&)>;
+// A storage of the arena: what placement looks at, side by side in memory.
+struct Block {
+  std::size_t first, last, bytes, offset, storage;
+};
 
-std::size_t place_in(std::vector<Storage>& storages, const Order& before) {
-  std::vector<Storage*> queue;
-  for (Storage& storage : storages)
-    if (storage.region == Region::arena && storage.bytes > 0) queue.push_back(&storage);
-  std::stable_sort(queue.begin(), queue.end(), [&](const Storage* a, const Storage* b) { return before(*a, *b); });
-  std::vector<const Storage*> placed;  // sorted by offset
+using Order = std::function<bool(const Block&, const Block&)>;
+
+std::size_t place_in(std::vector<Block>& blocks, const Order& before) {
+  std::stable_sort(blocks.begin(), blocks.end(), before);
+  std::vector<Block> placed;  // sorted by offset
+  placed.reserve(blocks.size());
   std::size_t size = 0;
-  for (Storage* storage : queue) {
+  for (Block& block : blocks) {
     std::size_t end = 0, best = 0, best_gap = SIZE_MAX;
-    for (const Storage* other : placed) {
-      if (other->last < storage->first || storage->last < other->first) continue;
-      if (other->offset > end) {
-        const std::size_t gap = other->offset - end;
-        if (gap >= storage->bytes && gap < best_gap) {
+    for (const Block& other : placed) {
+      if (other.last < block.first || block.last < other.first) continue;
+      if (other.offset > end) {
+        const std::size_t gap = other.offset - end;
+        if (gap >= block.bytes && gap < best_gap) {
           best = end;
           best_gap = gap;
         }
       }
-      end = std::max(end, other->offset + other->bytes);
+      end = std::max(end, other.offset + other.bytes);
     }
-    storage->offset = best_gap == SIZE_MAX ? end : best;
-    size = std::max(size, storage->offset + storage->bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), storage,
-                                   [](const Storage* a, const Storage* b) { return a->offset < b->offset; }),
-                  storage);
+    block.offset = best_gap == SIZE_MAX ? end : best;
+    size = std::max(size, block.offset + block.bytes);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), block,
+                                   [](const Block& a, const Block& b) { return a.offset < b.offset; }),
+                  block);
   }
   return size;
 }
@@ -41,26 +44,36 @@ std::size_t place_in(std::vector<Storage>& storages, const Order& before) {
 }  // namespace
 
 std::size_t place(std::vector<Storage>& storages) {
-  auto life = [](const Storage& s) { return s.last - s.first + 1; };
+  std::vector<Block> blocks;
+  std::size_t positions = 0;
+  for (std::size_t i = 0; i < storages.size(); ++i) {
+    const Storage& storage = storages[i];
+    if (storage.region != Region::arena || storage.bytes == 0) continue;
+    blocks.push_back({storage.first, storage.last, storage.bytes, 0, i});
+    positions = std::max(positions, storage.last + 1);
+  }
+  auto life = [](const Block& block) { return block.last - block.first + 1; };
   const Order orders[] = {
-      [](const Storage& a, const Storage& b) { return a.bytes > b.bytes; },
-      [&](const Storage& a, const Storage& b) {
+      [](const Block& a, const Block& b) { return a.bytes > b.bytes; },
+      [&](const Block& a, const Block& b) {
         return static_cast<double>(a.bytes) * static_cast<double>(life(a)) >
                static_cast<double>(b.bytes) * static_cast<double>(life(b));
       },
-      [](const Storage& a, const Storage& b) { return a.first < b.first; },
+      [](const Block& a, const Block& b) { return a.first < b.first; },
   };
+  const std::size_t least = live_peak(storages, positions, nullptr);
   std::size_t smallest = SIZE_MAX;
-  std::vector<Storage> best;
+  std::vector<Block> best;
   for (const Order& order : orders) {
-    std::vector<Storage> trial = storages;
+    std::vector<Block> trial = blocks;
     const std::size_t size = place_in(trial, order);
     if (size < smallest) {
       smallest = size;
       best = std::move(trial);
     }
+    if (smallest == least) break;  // nothing can be smaller
   }
-  storages = std::move(best);
+  for (const Block& block : best) storages[block.storage].offset = block.offset;
   return smallest;
 }
 

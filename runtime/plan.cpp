@@ -4,10 +4,12 @@
 #include <weft/runtime/placement.h>
 #include <weft/runtime/plan.h>
 #include <weft/runtime/schedule.h>
+#include <weft/runtime/segments.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
 #include <set>
+#include <unordered_set>
 
 namespace weft {
 namespace {
@@ -31,8 +33,11 @@ class Planner {
   }
 
   Plan run() {
+    segment_ = segments(plan_.step);
+    held_ = held_through(plan_.step, segment_, [this](ValueRef ref) { return base_of(graph(), ref); });
     choose_states_updated_in_place();
     plan_.schedule = schedule(plan_.step, edges_);
+    find_micro_batches();
     for (const Value& root : plan_.step.roots()) kept_.insert(base_of(graph(), root.ref()));
     find_last_reads();
     place_sources();
@@ -47,6 +52,15 @@ class Planner {
  private:
   const Graph& graph() const { return plan_.step.graph; }
 
+  void find_micro_batches() {
+    if (plan_.step.micro_batches == 1) return;
+    auto not_before = [&](NodeId id) { return segment_.at(id) != Segment::before; };
+    auto after = [&](NodeId id) { return segment_.at(id) == Segment::after; };
+    const auto begin = std::ranges::find_if(plan_.schedule, not_before), end = std::ranges::find_if(plan_.schedule, after);
+    plan_.micro_begin = static_cast<std::size_t>(begin - plan_.schedule.begin());
+    plan_.micro_end = static_cast<std::size_t>(end - plan_.schedule.begin());
+  }
+
   void require_kernels() const {
     for (NodeId id : computing_nodes(plan_.step)) {
       const Node& node = graph().node(id);
@@ -60,26 +74,32 @@ class Planner {
     graph().check();
   }
 
-  // A state that its update may overwrite: all other readers must have run, which adds edges to the order. Where those
-  // would close a circle the update is copied at the end instead.
+  // A state that its update may overwrite: all other readers and every guard must have run, which adds edges to the order.
+  // Where those would close a circle the update is copied at the end instead.
   void choose_states_updated_in_place() {
     std::unordered_map<ValueRef, std::vector<NodeId>> readers;
     std::unordered_map<NodeId, std::vector<NodeId>> after;
-    for (NodeId id : computing_nodes(plan_.step))
+    std::vector<NodeId> guards;
+    for (NodeId id : computing_nodes(plan_.step)) {
+      if (graph().node(id).op->traits.guard) guards.push_back(id);
       for (ValueRef ref : graph().node(id).operands)
         if (ref.node != no_node) {
           readers[base_of(graph(), ref)].push_back(id);
           after[ref.node].push_back(id);
         }
+    }
     for (const Update& update : plan_.step.updates) {
       const Node& node = graph().node(update.value);
+      // Micro-batches read states as they were before the run.
+      if (node.op->traits.source || segment_.at(node.id) != Segment::after) continue;
       for (const InPlace& pair : node.op->traits.in_place) {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
         if (node.operands.at(static_cast<std::size_t>(pair.operand)) != update.state.ref()) continue;
         const std::set<NodeId> later = reachable(after, node.id);
-        const auto& all = readers[update.state.ref()];
-        if (std::ranges::any_of(all, [&](NodeId id) { return id != node.id && later.contains(id); })) break;
-        for (NodeId id : std::set<NodeId>(all.begin(), all.end()))
+        std::set<NodeId> first(guards.begin(), guards.end());  // what has to run before the state changes
+        first.insert(readers[update.state.ref()].begin(), readers[update.state.ref()].end());
+        if (std::ranges::any_of(first, [&](NodeId id) { return id != node.id && later.contains(id); })) break;
+        for (NodeId id : first)
           if (id != node.id) {
             edges_.emplace_back(id, node.id);
             after[id].push_back(node.id);
@@ -135,9 +155,10 @@ class Planner {
       const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
       if (operand.node == no_node || graph().type(operand).bytes() != node.types[k].bytes()) continue;
       const Place& place = plan_.places.at(operand);
-      if (place.region != Region::arena || kept_.contains(base_of(graph(), operand))) continue;
       const ValueRef base = base_of(graph(), operand);
+      if (place.region != Region::arena || kept_.contains(base)) continue;
       if (last_read_.at(base) != position) continue;
+      if (held_.contains(base) && segment_.at(node.id) == Segment::micro) continue;  // the next micro-batch reads it again
       bool shared = false;  // another operand in the same bytes: only elementwise kernels may read it while writing
       for (std::size_t i = 0; i < node.operands.size(); ++i)
         shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
@@ -161,7 +182,7 @@ class Planner {
         plan_.places[ref] = plan_.places.at(state->second);
         continue;
       }
-      const Place* reuse = reusable(node, position, k);
+      const Place* reuse = node.op->traits.gathers ? nullptr : reusable(node, position, k);
       if (reuse != nullptr && taken.insert(reuse->storage).second) {
         plan_.places[ref] = *reuse;
       } else {
@@ -172,6 +193,10 @@ class Planner {
       Storage& storage = plan_.storages[plan_.places[ref].storage];
       const auto last = last_read_.find(ref);
       storage.last = std::max(storage.last, last == last_read_.end() ? position : last->second);
+      if (held_.contains(ref)) {
+        storage.last = std::max(storage.last, plan_.micro_end - 1);
+        if (node.op->traits.gathers) storage.first = plan_.micro_begin;
+      }
       if (kept_.contains(ref)) storage.last = plan_.schedule.size();
     }
     if (makes_nothing(node)) return;
@@ -194,6 +219,8 @@ class Planner {
   std::unordered_map<ValueRef, ValueRef> in_place_;  // output -> state whose bytes it overwrites
   std::unordered_map<ValueRef, std::size_t> last_read_;
   std::set<ValueRef> kept_;
+  std::unordered_map<NodeId, Segment> segment_;
+  std::unordered_set<ValueRef> held_;  // through all micro-batches
 };
 
 }  // namespace
@@ -201,54 +228,6 @@ class Planner {
 Plan plan(const Step& step, const PlanOptions& options) {
   step.graph.check();
   return Planner(step, options).run();
-}
-
-void check_plan(const Plan& plan) {
-  const Graph& graph = plan.step.graph;
-  for (std::size_t a = 0; a < plan.storages.size(); ++a) {
-    const Storage& x = plan.storages[a];
-    if (x.region != Region::arena || x.bytes == 0) continue;
-    WEFT_INVARIANT(x.offset % alignment == 0 && x.offset + x.bytes <= plan.arena_bytes, "storage {} at {}", a, x.offset);
-    for (std::size_t b = a + 1; b < plan.storages.size(); ++b) {
-      const Storage& y = plan.storages[b];
-      if (y.region != Region::arena || y.bytes == 0 || x.last < y.first || y.last < x.first) continue;
-      WEFT_INVARIANT(x.offset + x.bytes <= y.offset || y.offset + y.bytes <= x.offset,
-                     "storages of {} and {} live at once and share bytes", graph.value(x.owner).name(),
-                     graph.value(y.owner).name());
-    }
-  }
-  // Replays the schedule: each storage remembers which value wrote it last.
-  std::vector<ValueRef> content(plan.storages.size());
-  std::vector<bool> written(plan.storages.size(), false);
-  for (const auto& [ref, place] : plan.places)
-    if (graph.node(ref.node).op->traits.source) {
-      content[place.storage] = ref;
-      written[place.storage] = true;
-    }
-  auto readable = [&](ValueRef ref) {
-    const std::size_t storage = plan.places.at(ref).storage;
-    return written[storage] && content[storage] == base_of(graph, ref);
-  };
-  for (std::size_t i = 0; i < plan.schedule.size(); ++i) {
-    const Node& node = graph.node(plan.schedule[i]);
-    for (ValueRef ref : node.operands) {
-      if (ref.node == no_node) continue;
-      const Storage& storage = plan.storage(ref);
-      WEFT_INVARIANT(readable(ref), "{} reads {}, whose bytes hold something else", node.name, graph.value(ref).name());
-      WEFT_INVARIANT(storage.region != Region::arena || (storage.first <= i && i <= storage.last),
-                     "{} reads {} outside its life", node.name, graph.value(ref).name());
-    }
-    for (std::uint32_t k = 0; k < node.types.size(); ++k) {
-      if (node.op->traits.view && k == 0) continue;
-      const std::size_t storage = plan.places.at({node.id, k}).storage;
-      content[storage] = {node.id, k};
-      written[storage] = true;
-    }
-  }
-  for (const Fetch& fetch : plan.step.fetches)
-    WEFT_INVARIANT(readable(fetch.value.ref()), "the fetch '{}' was overwritten", fetch.name);
-  for (const Update& update : plan.step.updates)
-    WEFT_INVARIANT(readable(update.value.ref()), "the update of {} was overwritten", update.state.name());
 }
 
 }  // namespace weft

@@ -41,6 +41,9 @@ struct Storage {
 struct Plan {
   Step step;                     ///< lowered
   std::vector<NodeId> schedule;  ///< nodes that compute, in order
+  /// The positions [begin, end) of the schedule that run once for each micro-batch, step.micro_batches times; what lies
+  /// before and after runs once. Empty where there is one micro-batch.
+  std::size_t micro_begin = 0, micro_end = 0;
   std::vector<Storage> storages;
   std::unordered_map<ValueRef, Place> places;
   std::unordered_map<NodeId, std::size_t> workspaces;  ///< storage of a node's workspace

@@ -1,3 +1,4 @@
+#include <weft/runtime/gemm.h>
 #include <weft/runtime/plan.h>
 
 #include <algorithm>
@@ -22,6 +23,25 @@ std::vector<const Storage*> Plan::live_at(std::size_t position) const {
   return live;
 }
 
+namespace {
+
+// Products of two bytes for which this processor has no instructions.
+std::string emulated_products(const Plan& plan) {
+  bool used[2] = {false, false};
+  for (const NodeId id : plan.schedule) {
+    const Node& node = plan.step.graph.node(id);
+    if (node.op->traits.precision != Precision::low) continue;
+    const DType dtype = kernel_dtype(plan.step.graph.view(node)->view);
+    used[0] |= dtype == bf16 && bf16_is_emulated();
+    used[1] |= dtype == f16;
+  }
+  if (!used[0] && !used[1]) return "";
+  return fmt::format("  products of {} are computed in f32 on this processor: right, no faster, fewer bytes\n",
+                     used[0] && used[1] ? "bf16 and f16" : used[0] ? "bf16" : "f16");
+}
+
+}  // namespace
+
 std::string Plan::str() const {
   const Graph& graph = step.graph;
   std::string text = fmt::format(
@@ -34,10 +54,16 @@ std::string Plan::str() const {
       readable_bytes(constant_bytes), arena_bytes, readable_bytes(arena_bytes), lower_bound,
       lower_bound == 0 ? 1.0 : static_cast<double>(arena_bytes) / static_cast<double>(lower_bound),
       readable_bytes(unshared_bytes), total_bytes(), readable_bytes(total_bytes()));
+  text += emulated_products(*this);
   if (schedule.empty()) return text;
+  if (micro_begin < micro_end)
+    text += fmt::format("  runs {} nodes once, {} for each of {} micro-batches, {} once\n", micro_begin, micro_end - micro_begin,
+                        step.micro_batches, schedule.size() - micro_end);
   const std::size_t at = std::min(peak_position, schedule.size() - 1);
   const Node& peak = graph.node(schedule[at]);
-  text += fmt::format("  peak at node {} of {}: {} ({})\n", at + 1, schedule.size(), peak.name, weft::str(peak.where));
+  const bool repeated = micro_begin <= at && at < micro_end;
+  text += fmt::format("  peak at node {} of {}{}: {} ({})\n", at + 1, schedule.size(),
+                      repeated ? ", of each micro-batch" : "", peak.name, weft::str(peak.where));
   const auto live = live_at(peak_position);
   constexpr std::size_t most = 12;
   for (std::size_t i = 0; i < std::min(most, live.size()); ++i) {

@@ -19,6 +19,7 @@ struct BoundNode {
   std::vector<const std::byte*> in;
   std::vector<std::byte*> out;
   std::byte* workspace = nullptr;
+  std::int64_t rows = 0;  // by which a random node's rows move on from one micro-batch to the next
 };
 
 struct FedInput {
@@ -43,6 +44,7 @@ struct Program::Impl {
   };
   std::vector<Copy> copies;  // updates that end a run
   bool advances = false;     // trains or draws
+  std::size_t micro_begin = 0, micro_end = 0;  // nodes that run once for each micro-batch
 
   // Bytes of a value; null while it lies in a feed.
   std::byte* bytes_of(ValueRef ref) {
@@ -61,6 +63,7 @@ struct Program::Impl {
   void bind();
   void bind_node(const Node& node);
   void check_feeds(std::span<const Feed> feeds);
+  void run(std::size_t begin, std::size_t end, MicroBatch micro);
 };
 
 void Program::Impl::bind() {
@@ -79,11 +82,14 @@ void Program::Impl::bind() {
     }
   }
   nodes.reserve(plan.schedule.size());  // readers point into the nodes
-  for (NodeId id : plan.schedule) {
-    const Node& node = graph.node(id);
+  for (std::size_t i = 0; i < plan.schedule.size(); ++i) {
+    const Node& node = graph.node(plan.schedule[i]);
+    if (i == plan.micro_begin) micro_begin = nodes.size();
+    if (i == plan.micro_end) micro_end = nodes.size();
     advances |= node.op->traits.random && node.attributes.has("stream");  // attention without dropout draws nothing
     if (!node.op->traits.view) bind_node(node);
   }
+  if (plan.micro_end == plan.schedule.size()) micro_end = nodes.size();
   advances |= !plan.step.updates.empty();
   for (const Update& update : plan.copies)
     copies.push_back({bytes_of(update.state.ref()), bytes_of(update.value.ref()), update.value.type().bytes()});
@@ -106,6 +112,13 @@ void Program::Impl::bind_node(const Node& node) {
     const NodeId owner = plan.storage(node.operands[i]).owner.node;
     for (FedInput& input : inputs)
       if (input.node->id == owner) input.readers.push_back(&bound.in[i]);
+  }
+  // A random node of a micro-batch is cut by the batch, which lies outermost (its batch rule): its rows follow those of the
+  // micro-batches before. Rows run over all axes but the last.
+  if (plan.step.micro_batches > 1 && node.phase == Phase::micro && node.op->traits.random) {
+    const Shape& shape = node.types.front().shape;
+    bound.rows = 1;
+    for (int axis = 0; axis + 1 < shape.rank(); ++axis) bound.rows *= shape.extent(axis);
   }
   if (const auto at = plan.workspaces.find(node.id); at != plan.workspaces.end())
     bound.workspace = arena.get() + plan.storages[at->second].offset;
@@ -138,6 +151,19 @@ void Program::Impl::check_feeds(std::span<const Feed> feeds) {
                str(input.node->where), input.node->types.front().str());
 }
 
+void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {
+  for (std::size_t i = begin; i < end; ++i) {
+    BoundNode& bound = nodes[i];
+    const RandomState random{store->seed(), static_cast<std::uint64_t>(store->runs()), micro.index * bound.rows};
+    KernelContext context(bound.view->view, bound.in, bound.out, bound.workspace, random, micro);
+    try {
+      bound.kernel(context);
+    } catch (const UserError& error) {
+      WEFT_FAIL("{} ({}): [{}] {}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what());
+    }
+  }
+}
+
 Program::Program(Plan plan, Store& store) : impl_(std::make_unique<Impl>()) {
   impl_->plan = std::move(plan);
   impl_->store = &store;
@@ -156,15 +182,11 @@ Result Program::run(std::span<const Feed> feeds) {
   for (const FedInput& input : impl.inputs)
     for (const std::byte** reader : input.readers) *reader = input.tensor->raw();
   if (threads() != impl.plan.threads) set_threads(impl.plan.threads);
-  const RandomState random{impl.store->seed(), static_cast<std::uint64_t>(impl.store->runs()), 0};
-  for (BoundNode& bound : impl.nodes) {
-    KernelContext context(bound.view->view, bound.in, bound.out, bound.workspace, random);
-    try {
-      bound.kernel(context);
-    } catch (const UserError& error) {
-      WEFT_FAIL("{} ({}): [{}] {}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what());
-    }
-  }
+  const std::int64_t count = impl.plan.step.micro_batches;
+  impl.run(0, impl.micro_begin, {});
+  for (std::int64_t i = 0; impl.micro_begin < impl.micro_end && i < count; ++i)
+    impl.run(impl.micro_begin, impl.micro_end, {i, count});
+  impl.run(impl.micro_end, impl.nodes.size(), {});
   for (const Impl::Copy& copy : impl.copies) std::memcpy(copy.to, copy.from, copy.bytes);
   if (impl.advances) impl.store->set_runs(impl.store->runs() + 1);
   return Result(*this);
@@ -196,6 +218,10 @@ Tensor Result::tensor(const Value& value) const {
   const Value here = step.find(value);
   for (const Fetch& fetch : step.fetches)
     if (fetch.value == here) return tensor(fetch.name);
+  for (const Fetch& fetch : step.fetches) {  // a value of micro-batches is fetched as what gathers it
+    const Node& node = fetch.value.node();
+    if (node.op->traits.gathers && node.operands.front() == here.ref()) return tensor(fetch.name);
+  }
   for (const Fetch& fetch : step.fetches)  // a copy of a parameter, a state or an input is fetched under its own name
     if (fetch.name == value.name()) return tensor(fetch.name);
   WEFT_FAIL("{} is not fetched by this program; hint: step | fetch(\"name\", value), or evaluation(loss, {{value}})",
@@ -228,13 +254,6 @@ std::vector<Tensor> evaluate(const std::vector<Value>& values, std::span<const F
 
 Tensor evaluate(const Value& value, std::span<const Feed> feeds, std::uint64_t seed) {
   return evaluate(std::vector<Value>{value}, feeds, seed).front();
-}
-
-Transform fetch(std::string name, Value value) {
-  return {.name = "fetch", .claim = Claim::same_bits, .apply = [name = std::move(name), value](Step step) {
-            step.set_fetch(name, step.find(value));
-            return step;
-          }};
 }
 
 }  // namespace weft

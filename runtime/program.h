@@ -76,7 +76,5 @@ inline Tensor evaluate(const Value& value, std::initializer_list<Feed> feeds = {
 std::vector<Tensor> evaluate(const std::vector<Value>& values, std::span<const Feed> feeds, std::uint64_t seed = 0);
 /// A Step that only fetches: names are the values' paths.
 Step fetching(const std::vector<Value>& values);
-/// Adds a fetch to any step.
-Transform fetch(std::string name, Value value);
 
 }  // namespace weft

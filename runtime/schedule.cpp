@@ -1,9 +1,9 @@
+#include <weft/runtime/liveness.h>
 #include <weft/runtime/schedule.h>
 
 #include <algorithm>
-#include <limits>
 #include <set>
-#include <unordered_map>
+#include <tuple>
 
 namespace weft {
 
@@ -16,146 +16,97 @@ std::vector<NodeId> computing_nodes(const Step& step) {
 
 namespace {
 
-constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
-
-// Bytes by the value that owns them: views count as their base, sources as nothing.
-struct Bytes {
-  const Step& step;
-  std::unordered_map<ValueRef, ValueRef> base;
-
-  explicit Bytes(const Step& s) : step(s) {
-    for (NodeId id : s.graph.ids()) {
-      const Node& node = s.graph.node(id);
-      for (std::uint32_t k = 0; k < node.types.size(); ++k) {
-        const bool view = node.op->traits.view && k == 0;
-        base[{id, k}] = view ? base.at(node.operands.front()) : ValueRef{id, k};
-      }
-    }
-  }
-  bool counts(ValueRef ref) const { return !step.graph.node(ref.node).op->traits.source; }
-  std::size_t of(ValueRef ref) const { return step.graph.type(ref).bytes(); }
+// By which a node is taken among those that are ready.
+enum class Prefer {
+  built,    // the first built
+  shrinking,  // one that lowers the live bytes, the most first; else the first built
+  bytes     // the one that grows the live bytes least
 };
 
-// How many nodes of the order still read each base; values that outlive the run are never freed.
-std::unordered_map<ValueRef, std::size_t> count_readers(const Bytes& bytes, const std::vector<NodeId>& nodes) {
-  std::unordered_map<ValueRef, std::size_t> readers;
-  for (NodeId id : nodes) {
-    std::set<ValueRef> read;
-    for (ValueRef ref : bytes.step.graph.node(id).operands)
-      if (ref.node != no_node) read.insert(bytes.base.at(ref));
-    for (ValueRef ref : read) ++readers[ref];
-  }
-  for (const Value& root : bytes.step.roots()) readers[bytes.base.at(root.ref())] = nowhere;
-  return readers;
-}
-
-struct Liveness {
-  Bytes bytes;
-  std::unordered_map<ValueRef, std::size_t> readers;
-  std::size_t live = 0;
-
-  Liveness(const Step& step, const std::vector<NodeId>& nodes) : bytes(step), readers(count_readers(bytes, nodes)) {}
-
-  // Bases that die when `node` has run.
-  template <class F>
-  void for_each_freed(const Node& node, F&& visit) const {
-    std::set<ValueRef> read;
-    for (ValueRef ref : node.operands)
-      if (ref.node != no_node) read.insert(bytes.base.at(ref));
-    for (ValueRef ref : read)
-      if (bytes.counts(ref) && readers.at(ref) == 1) visit(ref);
-  }
-  std::size_t allocated(const Node& node) const {
-    std::size_t sum = 0;
-    for (std::uint32_t k = 0; k < node.types.size(); ++k)
-      if (bytes.base.at({node.id, k}) == ValueRef{node.id, k}) sum += bytes.of({node.id, k});
-    return sum;
-  }
-  // Change of live bytes if `node` ran now.
-  std::int64_t growth(const Node& node) const {
-    auto change = static_cast<std::int64_t>(allocated(node));
-    for_each_freed(node, [&](ValueRef ref) { change -= static_cast<std::int64_t>(bytes.of(ref)); });
-    return change;
-  }
-  // Runs `node`; gives the bytes that live while it runs.
-  std::size_t run(const Node& node) {
-    live += allocated(node);
-    const std::size_t peak = live;
-    std::set<ValueRef> read;
-    for (ValueRef ref : node.operands)
-      if (ref.node != no_node) read.insert(bytes.base.at(ref));
-    for (ValueRef ref : read) {
-      auto& left = readers.at(ref);
-      if (left == nowhere) continue;
-      if (--left == 0 && bytes.counts(ref)) live -= bytes.of(ref);
-    }
-    for (std::uint32_t k = 0; k < node.types.size(); ++k) {  // outputs that nobody reads
-      const ValueRef ref{node.id, k};
-      if (bytes.base.at(ref) == ref && !readers.contains(ref)) live -= bytes.of(ref);
-    }
-    return peak;
-  }
+struct Order {
+  std::vector<NodeId> nodes;
+  std::size_t peak = 0;
 };
 
-// Topological order over operands and `edges`: of the ready nodes the one that grows memory least, or the first built.
-std::vector<NodeId> topological(const Step& step, const std::vector<NodeId>& nodes, const OrderEdges& edges,
-                                   bool by_bytes) {
-  std::unordered_map<NodeId, std::size_t> position, waits;
-  for (std::size_t i = 0; i < nodes.size(); ++i) position[nodes[i]] = i;
-  std::unordered_map<NodeId, std::vector<NodeId>> after;
-  for (NodeId id : nodes)
-    for (ValueRef ref : step.graph.node(id).operands)
-      if (ref.node != no_node && position.contains(ref.node)) {
-        after[ref.node].push_back(id);
-        ++waits[id];
-      }
-  for (const auto& [before, then] : edges) {
-    after[before].push_back(then);
-    ++waits[then];
+// Topological orders over operands and `edges`; ties go to build order.
+class Scheduler {
+ public:
+  Scheduler(const Step& step, const OrderEdges& edges)
+      : nodes_(computing_nodes(step)), liveness_(step, nodes_), after_(nodes_.size()), waits_(nodes_.size(), 0) {
+    for (std::size_t i = 0; i < nodes_.size(); ++i)
+      for (ValueRef ref : step.graph.node(nodes_[i]).operands)
+        if (ref.node != no_node && liveness_.position(ref.node) >= 0) add(liveness_.position(ref.node), static_cast<int>(i));
+    for (const auto& [before, then] : edges) add(liveness_.position(before), liveness_.position(then));
   }
-  Liveness liveness(step, nodes);
-  std::set<std::size_t> ready;  // positions: build order decides ties
-  for (std::size_t i = 0; i < nodes.size(); ++i)
-    if (waits[nodes[i]] == 0) ready.insert(i);
-  std::vector<NodeId> order;
-  order.reserve(nodes.size());
-  while (!ready.empty()) {
-    auto best = ready.begin();
-    if (by_bytes) {
-      std::int64_t least = std::numeric_limits<std::int64_t>::max();
-      for (auto at = ready.begin(); at != ready.end(); ++at) {
-        const std::int64_t growth = liveness.growth(step.graph.node(nodes[*at]));
-        if (growth < least) {
-          least = growth;
-          best = at;
+
+  Order run(Prefer prefer) {
+    liveness_.reset();
+    std::vector<int> waits = waits_, changed;
+    std::vector<std::int64_t> key(nodes_.size(), 0);
+    // (segment, key, position): no segment needs a later one, so it is emptied first.
+    std::set<std::tuple<Segment, std::int64_t, int>> ready;
+    std::vector<bool> is_ready(nodes_.size(), false);
+    auto key_of = [&](int at) {
+      const std::int64_t growth = prefer == Prefer::built ? 0 : liveness_.growth(at);
+      return prefer == Prefer::shrinking ? std::min<std::int64_t>(growth, 0) : growth;
+    };
+    auto enqueue = [&](int at) {
+      key[static_cast<std::size_t>(at)] = key_of(at);
+      is_ready[static_cast<std::size_t>(at)] = true;
+      ready.emplace(liveness_.segment(at), key[static_cast<std::size_t>(at)], at);
+    };
+    for (std::size_t i = 0; i < nodes_.size(); ++i)
+      if (waits[i] == 0) enqueue(static_cast<int>(i));
+    Order order;
+    order.nodes.reserve(nodes_.size());
+    while (!ready.empty()) {
+      const int at = std::get<int>(*ready.begin());
+      ready.erase(ready.begin());
+      is_ready[static_cast<std::size_t>(at)] = false;
+      order.nodes.push_back(nodes_[static_cast<std::size_t>(at)]);
+      changed.clear();
+      order.peak = std::max(order.peak, liveness_.run(at, prefer == Prefer::built ? nullptr : &changed));
+      for (int other : changed)
+        if (is_ready[static_cast<std::size_t>(other)]) {
+          ready.erase({liveness_.segment(other), key[static_cast<std::size_t>(other)], other});
+          enqueue(other);
         }
-      }
+      for (int next : after_[static_cast<std::size_t>(at)])
+        if (--waits[static_cast<std::size_t>(next)] == 0) enqueue(next);
     }
-    const NodeId id = nodes[*best];
-    ready.erase(best);
-    order.push_back(id);
-    if (by_bytes) liveness.run(step.graph.node(id));
-    for (NodeId next : after[id])
-      if (--waits[next] == 0) ready.insert(position[next]);
+    WEFT_INVARIANT(order.nodes.size() == nodes_.size(), "a cycle among {} nodes of a step", nodes_.size() - order.nodes.size());
+    return order;
   }
-  WEFT_INVARIANT(order.size() == nodes.size(), "a cycle among {} nodes of a step", nodes.size() - order.size());
-  return order;
-}
+
+ private:
+  void add(int before, int then) {
+    after_[static_cast<std::size_t>(before)].push_back(then);
+    ++waits_[static_cast<std::size_t>(then)];
+  }
+
+  std::vector<NodeId> nodes_;
+  Liveness liveness_;
+  std::vector<std::vector<int>> after_;
+  std::vector<int> waits_;
+};
 
 }  // namespace
 
 std::size_t peak_of(const Step& step, const std::vector<NodeId>& order) {
   Liveness liveness(step, order);
   std::size_t peak = 0;
-  for (NodeId id : order) peak = std::max(peak, liveness.run(step.graph.node(id)));
+  for (NodeId id : order) peak = std::max(peak, liveness.run(liveness.position(id)));
   return peak;
 }
 
 std::vector<NodeId> schedule(const Step& step, const OrderEdges& edges) {
-  const std::vector<NodeId> nodes = computing_nodes(step);
-  std::vector<NodeId> built = topological(step, nodes, edges, false);
-  std::vector<NodeId> greedy = topological(step, nodes, edges, true);
-  return peak_of(step, greedy) < peak_of(step, built) ? greedy : built;
+  Scheduler scheduler(step, edges);
+  Order best = scheduler.run(Prefer::built);
+  for (Prefer prefer : {Prefer::shrinking, Prefer::bytes}) {
+    Order order = scheduler.run(prefer);
+    if (order.peak < best.peak) best = std::move(order);
+  }
+  return std::move(best.nodes);
 }
 
 }  // namespace weft

@@ -34,7 +34,7 @@ class Known {
     if (!small(node)) return std::nullopt;
     if (node.op == &constant_op()) return std::vector{*node.attributes.get<std::shared_ptr<const Constant>>("value")};
     const Traits& traits = node.op->traits;
-    if (traits.source || traits.random || !traits.recomputable) return std::nullopt;
+    if (traits.source || traits.random || traits.per_micro_batch || !traits.recomputable) return std::nullopt;
     std::vector<const Constant*> operands;
     for (const ValueRef& ref : node.operands) {
       // An operand with operands of its own was asked for before: this goes one level deep at most.

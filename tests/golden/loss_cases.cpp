@@ -1,10 +1,9 @@
 #include "golden.h"
 
-#include <weft/ops/softmax.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/cross_entropy.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/loss.h>
+#include <weft/ops/softmax.h>
 
 namespace golden {
 
@@ -29,17 +28,12 @@ Cases loss_cases() {
        })},
       {"ce_none", output([](const Case& c) { return token_losses(c.in("x"), c.in("t"), {.class_axis = 1}); })},
       {"ce_soft_targets", output([](const Case& c) { return mean_of(soft_cross_entropy(c.in("x"), c.in("t"))); })},
-      {"mse", output([](const Case& c) { return mean(square(c.in("input") - c.in("target"))); })},
-      // max(x, 0) - x t + log(1 + exp(-|x|))
+      {"mse", output([](const Case& c) { return mean_of(mse_loss(c.in("input"), c.in("target"))); })},
       {"bce_logits", output([](const Case& c) {
-         const Value x = c.in("x");
-         return mean(maximum(x, 0.0) - x * c.in("t") + log1p(exp(-abs(x))));
+         return mean_of(binary_cross_entropy_with_logits(c.in("x"), c.in("t")));
        })},
-      // sum of p (log p - log q) over the rows; x holds log q
-      {"kl_div", output([](const Case& c) {
-         const Value p = softmax(c.in("t"), -1);  // the case feeds logits of both
-         return sum(p * (log(p) - log_softmax(c.in("x"), -1))) / static_cast<double>(p.shape().extent(0));
-       })},
+      // The case feeds logits of both.
+      {"kl_div", output([](const Case& c) { return mean_of(kl_div(log_softmax(c.in("x")), softmax(c.in("t")))); })},
   };
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace onnx_node {
 
@@ -62,15 +63,12 @@ Value eye_like(const Call& c) {
   return cast(equal(rows + c.integer("k", 0), iota(c.graph(), x.dim(1))), dtype);
 }
 
-// The stored results were made with this many digits of pi.
-constexpr double stored_pi = 3.1415;
-
 // a0 - a1 cos(2 pi i / N) + a2 cos(4 pi i / N); N is n if periodic, else n - 1.
 Adapter window(double a0, double a1, double a2) {
   return [=](const Call& c) {
     const auto n = static_cast<std::int64_t>(c.number(0));
     const auto period = static_cast<double>(c.integer("periodic", 1) != 0 ? n : n - 1);
-    const Value angle = iota(c.graph(), n, f64) * (2 * stored_pi / period);
+    const Value angle = iota(c.graph(), n, f64) * (2 * c.number("pi", std::numbers::pi) / period);
     return cast(a0 - a1 * cos(angle) + a2 * cos(2 * angle), dtype_of(c.integer("output_datatype", 1)));
   };
 }

@@ -1,5 +1,6 @@
 #include "adapters.h"
 
+#include <weft/ops/arrange.h>
 #include <weft/ops/movement.h>
 
 #include <algorithm>
@@ -104,8 +105,13 @@ Value sliced(const Call& c) {
     const std::int64_t step = c.has(4) ? c.integers(4)[i] : 1;
     const std::int64_t n = x.shape().extent(static_cast<int>(axis));
     auto within = [n](std::int64_t at) { return std::clamp<std::int64_t>(at < 0 ? at + n : at, 0, n); };
-    if (step < 0) throw NotCovered("negative steps");
-    x = slice(x, {.axis = axis, .start = within(starts[i]), .stop = within(ends[i]), .step = step});
+    if (step > 0) {
+      x = slice(x, {.axis = axis, .start = within(starts[i]), .stop = within(ends[i]), .step = step});
+      continue;
+    }
+    // Backwards from start to past stop: forwards in the reversed operand.
+    auto reversed = [n](std::int64_t at) { return std::clamp<std::int64_t>(n - 1 - (at < 0 ? at + n : at), 0, n); };
+    x = slice(flip(x, {axis}), {.axis = axis, .start = reversed(starts[i]), .stop = reversed(ends[i]), .step = -step});
   }
   return x;
 }

@@ -35,7 +35,7 @@ Adapter optimizer(std::size_t states, Rule rule) {
 Values adagrad(const Call& c, const Value& x, const Value& g, const Values& states) {
   const double rate = c.number(0) / (1 + c.number(1) * c.number("decay_factor", 0.0));
   const Value h = states[0] + square(g);
-  return {x - rate * g / (sqrt(h) + c.number("epsilon", 0.0)), h};
+  return {x - rate * g / (sqrt(h) + c.number("epsilon", 1e-6)), h};
 }
 
 Values adam(const Call& c, const Value& x, const Value& g, const Values& states) {
@@ -43,7 +43,7 @@ Values adam(const Call& c, const Value& x, const Value& g, const Values& states)
   const Value v = alpha * states[0] + (1 - alpha) * g;
   const Value h = beta * states[1] + (1 - beta) * square(g);
   const double rate = c.number(0) * (t > 0 ? std::sqrt(1 - std::pow(beta, t)) / (1 - std::pow(alpha, t)) : 1);
-  const Value moved = x - rate * v / (sqrt(h) + c.number("epsilon", 0.0));
+  const Value moved = x - rate * v / (sqrt(h) + c.number("epsilon", 1e-6));
   return {(1 - c.number("norm_coefficient_post", 0.0)) * moved, v, h};
 }
 

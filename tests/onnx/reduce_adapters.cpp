@@ -42,6 +42,15 @@ Value running_sum(const Call& c) {
   return c.integer("exclusive", 0) != 0 ? y - x : y;
 }
 
+// x [N, C, ..] over all axes behind the channels.
+Adapter global_pool(Reduction of) {
+  return [of](const Call& c) {
+    ReduceOptions options{.axes = {}, .keep = true};
+    for (int axis = 2; axis < c.in(0).rank(); ++axis) options.axes.push_back(axis);
+    return of(c.in(0), options);
+  };
+}
+
 }  // namespace
 
 Adapters reduce_adapters() {
@@ -59,6 +68,8 @@ Adapters reduce_adapters() {
       {"ArgMax", place_of(argmax)},
       {"ArgMin", place_of(argmin)},
       {"CumSum", running_sum},
+      {"GlobalAveragePool", global_pool([](const Value& x, const ReduceOptions& o) { return mean(x, o); })},
+      {"GlobalMaxPool", global_pool([](const Value& x, const ReduceOptions& o) { return max(x, o); })},
   };
 }
 

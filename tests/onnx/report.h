@@ -14,6 +14,15 @@ struct Outcome {
   std::vector<std::string> ops = {};  ///< of the model; of what is not covered: the one op that it is about
 };
 
+/// A number that a case's stored results were made with and that its model does not carry.
+struct Amendment {
+  std::string attribute;
+  double value = 0;
+  std::string why;
+};
+/// By the case's name.
+const std::map<std::string, Amendment>& amendments();
+
 using Outcomes = std::map<std::string, Outcome>;  ///< by the case's name
 
 std::string line(const std::string& name, const Outcome& outcome);

@@ -1,5 +1,8 @@
 // The table of all ops, docs/ops.md, from the registry: weft_ops > docs/ops.md; `weft_ops --check docs/ops.md` tells
-// whether the file says what the registry says, but for the accuracy, which needs a run of all checks.
+// whether the file says what the registry says, but for the accuracy, which needs a run of all checks. `weft_ops --run
+// OP...` runs the checks of those ops and prints what fails: exit status 1 then, 2 for an op that does not exist.
+#include "made_functions.h"
+
 #include <weft/autodiff/check_op.h>
 #include <weft/autodiff/sample_run.h>
 #include <weft/graph/registry.h>
@@ -54,6 +57,10 @@ std::string row(const OpDef& op) {
                      cell(list(op.outputs)), dtypes(op), gradient(op), cell(op.source.empty() ? "-" : op.source));
 }
 
+std::string row(const MadeFunction& function) {
+  return fmt::format("| `{}` | {} | {} |", function.name, cell(function.law), list(ops_of(function)));
+}
+
 std::string accuracy(double error) { return error > 0 ? fmt::format("{:.1e}", error) : "exact"; }
 
 std::vector<const OpDef*> ops() {
@@ -70,8 +77,10 @@ int check(const char* path) {
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("| `")) rows.push_back(line);
   int faults = 0;
-  for (const OpDef* op : ops()) {
-    const std::string expected = row(*op);
+  std::vector<std::string> wanted;
+  for (const OpDef* op : ops()) wanted.push_back(row(*op));
+  for (const MadeFunction& function : made_functions()) wanted.push_back(row(function));
+  for (const std::string& expected : wanted) {
     const auto found = std::ranges::find_if(rows, [&](const std::string& line) { return line.starts_with(expected); });
     if (found != rows.end()) {
       rows.erase(found);
@@ -85,13 +94,30 @@ int check(const char* path) {
   return faults > 0 || !rows.empty() ? 1 : 0;
 }
 
+int run_checks(std::span<char*> names) {
+  bool passed = true;
+  for (const std::string name : names) {
+    const OpDef* op = registry().find(name);
+    if (op == nullptr) {
+      std::cerr << "no op is named '" << name << "'\n";
+      return 2;
+    }
+    const OpCheck result = check_op(*op);
+    std::cout << result.str() << name << ": " << result.lines.size() << " checks\n";
+    passed = passed && result.passed();
+  }
+  return passed ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   register_all();
   if (count == 3 && std::string(arguments[1]) == "--check") return check(arguments[2]);
+  if (count > 1 && std::string(arguments[1]) == "--run")
+    return run_checks({arguments + 2, static_cast<std::size_t>(count - 2)});
   if (count != 1) {
-    std::cerr << "usage: weft_ops [--check FILE]\n";
+    std::cerr << "usage: weft_ops [--check FILE | --run OP...]\n";
     return 2;
   }
   std::size_t checks = 0, failed = 0;
@@ -100,16 +126,20 @@ int main(int count, char** arguments) {
     const OpCheck result = check_op(*op);
     checks += result.lines.size();
     failed += static_cast<std::size_t>(!result.passed());
-    rows += fmt::format("{} {} | {} | {} |\n", row(*op), op->plain ? accuracy(result.worst_f64) : "-",
+    rows += fmt::format("{} {} | {} | {} |\n", row(*op), op->plain || op->reference ? accuracy(result.worst_f64) : "-",
                         accuracy(result.worst_f32), result.lines.size());
   }
   std::cout << "# Ops\n\nMade by `build/release/bin/weft_ops > docs/ops.md`: " << ops().size() << " ops, " << checks
             << " generated checks, " << failed
             << " ops with a failure.\n\nShapes are those of the op's first sample. Errors are the largest of all samples, relative "
-               "to the largest element: of the\nf64 kernel against the plain definition, of the f32 kernel against the "
-               "plain definition (where there is none, the f64\nkernel) in f64.\n\n"
+               "to the largest element, of\nthe f64 and the f32 kernel against the plain definition in f64; a basic op, which has "
+               "none, is compared with its law on\nplain numbers, random ones with Random123 (tests/runtime/random_test.cpp)."
+               "\n\n"
                "| op | law | shapes | outputs | dtypes | gradient | source | f64 error | f32 error | checks |\n"
                "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-            << rows;
+            << rows
+            << "\n## Functions made of these ops\n\nChecked against PyTorch's values and gradients by tests/ops/ and the golden "
+               "cases.\n\n| function | law | ops of an example |\n| --- | --- | --- |\n";
+  for (const MadeFunction& function : made_functions()) std::cout << row(function) << '\n';
   return failed > 0 ? 1 : 0;
 }

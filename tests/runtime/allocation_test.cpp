@@ -61,13 +61,17 @@ void operator delete[](void* block, std::size_t, std::align_val_t) noexcept { st
 
 using namespace weft;
 
-TEST_CASE("a run of a whole training step allocates nothing", "[core][runtime][allocation]") {
+TEST_CASE("a run of a whole training step allocates nothing, in one batch, in micro-batches, and over runs", "[core][runtime][allocation]") {
+  const int form = GENERATE(0, 1, 2);
   Graph graph;
   const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 16);
   const Value tokens = graph.input("tokens", i64, {batch, time});
   const Value targets = graph.input("targets", i64, {batch, time});
   const nn::Gpt model(graph, {.vocab = 33, .layers = 2, .heads = 4, .width = 64, .context = 16, .dropout = 0.1});
-  const Step step = train_step(cross_entropy(model(tokens), targets), {.optimizer = {.rate = warmup_cosine(1e-3, 2, 10)}});
+  Step gradients = training_step(cross_entropy(model(tokens), targets));
+  if (form == 1) gradients = gradients | accumulate(2);
+  if (form == 2) gradients = gradients | accumulate_over_runs(2);
+  const Step step = gradients | clip_global_norm(1.0) | optimize(adamw({.rate = warmup_cosine(1e-3, 2, 10)}));
   Store store(graph, {.seed = 1});
   Program program(step, store);
   Tensor x(i64, {4, 16}), y(i64, {4, 16});

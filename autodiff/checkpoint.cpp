@@ -1,0 +1,117 @@
+#include <weft/autodiff/checkpoint.h>
+#include <weft/autodiff/remat_choice.h>
+#include <weft/autodiff/remat_search.h>
+
+#include <algorithm>
+
+namespace weft {
+namespace {
+
+using remat::RematGraph;
+using remat::Saved;
+
+Step with(const RematGraph& graph, const std::vector<int>& cuts, const Saved& saved) {
+  return remat::with_clones(graph, remat::segments(graph, cuts, saved), saved);
+}
+
+Step by_hand(const Step& step, const CheckpointOptions& options) {
+  const RematGraph graph(step);
+  const Saved saved = remat::choose(graph, step, options);
+  return with(graph, remat::find_blocks(graph).cuts, saved);
+}
+
+Step by_block(const Step& step, int every) {
+  const RematGraph graph(step);
+  const remat::Blocks blocks = remat::find_blocks(graph);
+  WEFT_CHECK(blocks.longest() > 0,
+             "every_block finds no tensor with work before and after it through which all of the forward pass flows; "
+             "hint: checkpoint({{.save = {{...}}}}) says by hand what to keep");
+  const std::vector<int> boundaries = blocks.every(every);
+  WEFT_CHECK(!boundaries.empty(), "every_block({{.every = {}}}): the longest chain has {} block boundaries, so none would be kept",
+             every, blocks.longest());
+  Saved saved(graph.stored.size(), false);
+  for (int s : boundaries) saved[static_cast<std::size_t>(s)] = true;
+  for (int s : remat::tail(graph, boundaries)) saved[static_cast<std::size_t>(s)] = true;
+  return with(graph, blocks.cuts, saved);
+}
+
+Step by_budget(const Step& step, const CheckpointOptions& options) {
+  const auto budget = static_cast<std::size_t>(*options.budget);
+  const PlanOptions planning{options.threads, {}};
+  const std::size_t whole = plan(step, planning).total_bytes();
+  if (whole <= budget) return step;
+  remat::Search search(step, options.threads, options.rates);
+  const remat::Score best = search.best(budget);
+  if (best.bytes <= budget) return search.apply(best.saved);
+  const remat::Score least = search.polish(best, 0);
+  const Plan smallest = plan(search.apply(least.saved), planning);
+  const std::string kept = fmt::format("{} of parameters and states, {} of activations and gradients",
+                                       readable_bytes(smallest.persistent_bytes), readable_bytes(smallest.arena_bytes));
+  WEFT_FAIL("the budget of {} ({} B) is too small: the least possible is {} ({} B: {}), {} more; as it is, the step takes {}; "
+            "hint: accumulate(k) before checkpoint shrinks activations, memory_frontier(step) shows what can be had",
+            readable_bytes(budget), budget, readable_bytes(least.bytes), least.bytes, kept,
+            readable_bytes(least.bytes - budget), readable_bytes(whole));
+}
+
+// Gradients that nobody has used yet are what the step is for: lowering must not drop them.
+Step keeping_gradients(const Step& step, const std::function<Step(const Step&)>& change) {
+  Step kept = step;
+  const std::size_t fetches = step.fetches.size();
+  if (!step.facts.contains("optimized"))
+    for (const Gradient& gradient : step.gradients)
+      kept.fetches.push_back({"gradient of " + gradient.parameter.name() + " for checkpoint", gradient.value});
+  Step result = change(kept);
+  if (!step.facts.contains("optimized"))
+    for (std::size_t i = 0; i < step.gradients.size(); ++i) result.gradients[i].value = result.fetches[fetches + i].value;
+  result.fetches.resize(fetches);
+  result.lowered = false;
+  return result;
+}
+
+Transform checkpointing(std::function<Step(const Step&)> change, std::source_location where) {
+  return {.name = "checkpoint",
+          .claim = Claim::same_bits,
+          .needs = {"gradients"},
+          .forbids = {"checkpointed"},
+          .promises = {"checkpointed"},
+          .apply = [change = std::move(change), where](const Step& step) {
+            try {
+              return keeping_gradients(step, change);
+            } catch (const UserError& error) {
+              WEFT_FAIL("checkpoint ({}): {}", str(where), error.what());
+            }
+          }};
+}
+
+}  // namespace
+
+Transform checkpoint(CheckpointOptions options, std::source_location where) {
+  const bool picks = !options.save.empty() || !options.recompute.empty() || options.policy.has_value();
+  WEFT_CHECK(picks || options.budget.has_value(),
+             "checkpoint ({}) has nothing to do; hint: {{.budget = 512_MiB}}, {{.save = {{\"decoder/*/add\"}}}}, dots_saveable() or "
+             "every_block()",
+             str(where));
+  if (!options.budget.has_value())
+    return checkpointing([options = std::move(options)](const Step& step) { return by_hand(step, options); }, where);
+  WEFT_CHECK(!picks, "checkpoint ({}): a budget decides what is kept, so it goes with neither save, recompute nor policy",
+             str(where));
+  WEFT_CHECK(*options.budget > 0, "checkpoint ({}): the budget must be a positive number of bytes, got {}", str(where),
+             *options.budget);
+  return checkpointing([options = std::move(options)](const Step& step) { return by_budget(step, options); }, where);
+}
+
+Transform checkpoint(SavePolicy policy, std::source_location where) {
+  WEFT_CHECK(policy.saves != nullptr, "checkpoint ({}): the policy '{}' has no rule", str(where), policy.name);
+  return checkpoint(CheckpointOptions{.policy = std::move(policy)}, where);
+}
+
+Transform checkpoint(EveryBlock blocks, std::source_location where) {
+  WEFT_CHECK(blocks.every > 0, "checkpoint ({}): every_block needs every >= 1, got {}", str(where), blocks.every);
+  return checkpointing([every = blocks.every](const Step& step) { return by_block(step, every); }, where);
+}
+
+Transform fit(std::int64_t bytes, std::source_location where) {
+  return checkpoint(CheckpointOptions{.budget = bytes}, where);
+}
+
+}  // namespace weft

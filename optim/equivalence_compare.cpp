@@ -1,0 +1,337 @@
+#include <weft/optim/equivalence_compare.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+namespace weft {
+namespace {
+
+// Two numbers that are both not finite are equal: the order of sums decides between inf and NaN.
+double distance(double a, double b) {
+  if (std::isfinite(a) && std::isfinite(b)) return std::abs(a - b);
+  return std::isfinite(a) == std::isfinite(b) ? 0 : std::numeric_limits<double>::infinity();
+}
+
+double difference(const Tensor& a, const Tensor& b) {
+  double most = 0;
+  for (std::int64_t i = 0; i < a.size(); ++i) most = std::max(most, distance(a.at(i), b.at(i)));
+  return most;
+}
+
+double largest(const Tensor& tensor) {
+  double most = 0;
+  for (std::int64_t i = 0; i < tensor.size(); ++i)
+    if (std::isfinite(tensor.at(i))) most = std::max(most, std::abs(tensor.at(i)));
+  return most;
+}
+
+double largest(const std::map<std::string, Tensor>& tensors) {
+  double most = 0;
+  for (const auto& [name, tensor] : tensors) most = std::max(most, largest(tensor));
+  return most;
+}
+
+// What rounding did to `a`, of which `b` is the value in the other types; 0 where that says nothing.
+double rounding_error(const Tensor& a, const Tensor* b) {
+  const double error = b == nullptr || b->size() != a.size() ? 0 : difference(a, *b);
+  return std::isfinite(error) ? error : 0;
+}
+
+GradientTable table_of(const std::map<std::string, Tensor>& gradients) {
+  GradientTable table;
+  for (const auto& [path, tensor] : gradients) {
+    std::vector<double>& values = table[path];
+    for (std::int64_t i = 0; i < tensor.size(); ++i) values.push_back(tensor.at(i));
+  }
+  return table;
+}
+
+std::map<std::string, Tensor> tensors_of(const GradientTable& table) {
+  std::map<std::string, Tensor> tensors;
+  for (const auto& [path, values] : table)
+    tensors[path] = Tensor::of<double>({static_cast<std::int64_t>(values.size())}, std::span<const double>(values));
+  return tensors;
+}
+
+bool is_norm_of(const Tensor& norm, const std::map<std::string, Tensor>& gradients) {
+  double squares = 0;
+  for (const auto& [path, values] : table_of(gradients))
+    for (const double g : values) squares += g * g;
+  return std::abs(norm.item() - std::sqrt(squares)) <= 1e-5 * std::sqrt(squares);
+}
+
+const Tensor* find(const std::map<std::string, Tensor>& tensors, const std::string& name) {
+  const auto at = tensors.find(name);
+  return at == tensors.end() ? nullptr : &at->second;
+}
+
+}  // namespace
+
+// --- One quantity ---------------------------------------------------------------------------------------------------
+
+// |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-29): rounding in f64 is 2^-29 of that in f32, and grows as a run follows a
+// run.
+double Comparison::bound_in_twin(const Pair& pair) const {
+  const double size = std::max(largest(*pair.before), 1e-2 * pair.floor);
+  const double steps = static_cast<double>(run_ + 1);
+  if (pair.other == nullptr || pair.other->dtype() == f64) return steps * 1e-10 * size;
+  const double own = unit_roundoff(pair.other->dtype());
+  return steps * std::max(1e-12 * size, 16 * rounding_error(*pair.before, pair.other) * unit_roundoff(f64) / own);
+}
+
+// |a - B| <= 8 (e U / u + U s) + 8 u s, B the exact value (of `before` in f64) and e = |b - B|.
+double Comparison::bound_in_own(const Pair& pair) const {
+  const Tensor& exact = pair.other != nullptr ? *pair.other : *pair.before;
+  const double u = unit_roundoff(pair.before->dtype());
+  const double coarse = std::max(u, unit_roundoff(claims_.rounds_to));
+  const double size = std::max(largest(exact), 1e-2 * pair.floor);
+  // Without a twin to measure by: a sum of many terms.
+  const double error = pair.other != nullptr ? rounding_error(*pair.before, pair.other) : 8 * u * size;
+  if (pair.start == nullptr) return 8 * (error * coarse / u + coarse * size) + 8 * u * size;
+  // A cell keeps its own type; what was rounded before is its change, which is at most as wrong as it is large.
+  const Tensor& start = pair.other_start != nullptr ? *pair.other_start : *pair.start;
+  const double change = difference(exact, start);
+  return std::max(8 * error, std::min(2.1 * change, 8 * (error * coarse / u + coarse * change))) + 8 * u * size;
+}
+
+Equivalence::Row Comparison::row(const std::string& kind, const std::string& name, DType dtype) const {
+  return {.kind = kind, .name = name, .dtype = dtype, .twin = twin_, .run = run_};
+}
+
+void Comparison::add(Equivalence::Row row) {
+  if (row.note.empty()) ++result_.compared[row.kind];
+  if (!row.passed) {
+    result_.failures.push_back(row);
+    return;
+  }
+  auto nearness = [](const Equivalence::Row& r) { return r.bound > 0 ? r.error / r.bound : r.error; };
+  for (Equivalence::Row& worst : result_.worst)
+    if (worst.kind == row.kind && worst.twin == row.twin) {
+      if (nearness(row) > nearness(worst)) worst = row;
+      return;
+    }
+  result_.worst.push_back(std::move(row));
+}
+
+void Comparison::judge(const Pair& pair) {
+  const Tensor &x = *pair.before, &y = *pair.after;
+  Equivalence::Row row = this->row(pair.kind, pair.name, x.dtype());
+  if (x.dtype() != y.dtype() || x.extents() != y.extents()) {
+    row.passed = false;
+    row.note = fmt::format("is {} before and {} after", x.type_str(), y.type_str());
+    return add(row);
+  }
+  if (pair.exact || !is_float(x.dtype())) {
+    row.error = difference(x, y);
+    row.passed = same_bits(x, y);
+    if (!row.passed && row.error == 0) row.note = "differs in its bits";
+    return add(row);
+  }
+  const bool to_exact = !twin_ && pair.other != nullptr;
+  row.error = difference(to_exact ? *pair.other : x, y);
+  row.bound = twin_ ? bound_in_twin(pair) : bound_in_own(pair);
+  row.passed = row.error <= row.bound;
+  add(row);
+}
+
+// --- One run --------------------------------------------------------------------------------------------------------
+
+void Comparison::compare(std::int64_t run, const Seen& seen, const Trial& before, const Trial& after, const Seen* other,
+                         bool twin) {
+  run_ = run;
+  twin_ = twin;
+  if (seen.before.finite != seen.after.finite) {
+    Equivalence::Row row = this->row("published", "finite", boolean);
+    row.passed = false;
+    row.note = fmt::format("the gradients are {} before and {} after", seen.before.finite ? "finite" : "not finite",
+                           seen.after.finite ? "finite" : "not finite");
+    return add(row);
+  }
+  // In the order in which a run computes them: what differs is named where it begins.
+  published(seen, other, true);
+  if (seen.before.finite) gradients(seen, other);
+  published(seen, other, false);
+  cells(seen, before, after, other);
+  scale_follows_its_rule(after, seen.after);
+  if (!seen.after.finite) skipped_run_changes_nothing(after, seen.after);
+}
+
+void Comparison::published(const Seen& seen, const Seen* other, bool before_gradients) {
+  for (const auto& [name, before] : seen.before.published) {
+    const Tensor* after = find(seen.after.published, name);
+    if (after == nullptr || name == "loss_scale" || before_gradients != (name == "loss")) continue;
+    // A law that comes before the gradients are settled changes their norm too; then it is the norm of what it made.
+    if (name == "grad_norm" && claims_.has_law && is_norm_of(*after, seen.after.gradients)) continue;
+    if (!seen.before.finite && is_float(before.dtype())) continue;
+    judge({.kind = "published",
+           .name = name,
+           .before = &before,
+           .after = after,
+           .other = other == nullptr ? nullptr : find(other->before.published, name),
+           .exact = claims_.exact});
+    if (!twin_ && name == "loss") watch(name, before, *after, nullptr);
+  }
+}
+
+void Comparison::gradients(const Seen& seen, const Seen* other) {
+  std::map<std::string, Tensor> before = seen.before.gradients, after = seen.after.gradients, exact;
+  if (other != nullptr) exact = other->before.gradients;
+  if (claims_.has_law) {
+    before = tensors_of(claims_.predicted(table_of(before)));
+    after = tensors_of(claims_.reached(table_of(after)));
+    exact = tensors_of(claims_.predicted(table_of(exact)));
+  }
+  const double size = largest(before);
+  auto missing = [&](const std::string& path, const char* where) {
+    if (claims_.changes) return;
+    Equivalence::Row row = this->row("gradient", path, f64);
+    row.passed = false;
+    row.note = fmt::format("there is none {}", where);
+    add(row);
+  };
+  for (const auto& [path, tensor] : after)
+    if (!before.contains(path)) missing(path, "before");
+  for (const auto& [path, tensor] : before) {
+    const Tensor* there = find(after, path);
+    if (there == nullptr) {
+      missing(path, "after");
+      continue;
+    }
+    Pair pair{.kind = "gradient",
+              .name = path,
+              .before = &tensor,
+              .after = there,
+              .other = find(exact, path),
+              .exact = claims_.exact && !claims_.has_law,
+              .floor = size};
+    // Tables of laws are in double, whatever the gradients were rounded to.
+    Tensor typed;
+    if (claims_.has_law && !twin_) {
+      const DType own = seen.before.gradients.at(path).dtype();
+      typed = tensor.cast(own);
+      const Tensor reached = there->cast(own);
+      pair.before = &typed;
+      pair.after = &reached;
+      judge(pair);
+      continue;
+    }
+    judge(pair);
+  }
+}
+
+void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after, const Seen* other) {
+  const bool parted = claims_.changes && !options_.adds_only;
+  if (parted) return;
+  double change = 0;
+  for (const auto& [path, cell] : seen.before.cells)
+    if (is_float(cell.dtype())) change = std::max(change, difference(cell, seen.before.starts.at(path)));
+  auto one_sided = [&](const std::string& path, const Trial& there, const char* where) {
+    if (claims_.changes || !there.store().has(path)) return;
+    Equivalence::Row row = this->row("cell", path, f64);
+    row.passed = false;
+    row.note = fmt::format("is updated only {}", where);
+    add(row);
+  };
+  for (const auto& [path, tensor] : seen.after.cells)
+    if (!seen.before.cells.contains(path)) one_sided(path, before, "after");
+  for (const auto& [path, tensor] : seen.before.cells) {
+    const Tensor* there = find(seen.after.cells, path);
+    if (there == nullptr) {
+      one_sided(path, after, "before");
+      continue;
+    }
+    const LossScale* scale = after.step().loss_scale ? &*after.step().loss_scale : nullptr;
+    if (scale != nullptr && scale->tracker.valid() && (path == scale->scale.name() || path == scale->tracker.name()))
+      continue;
+    judge({.kind = "cell",
+           .name = path,
+           .before = &tensor,
+           .after = there,
+           .other = other == nullptr ? nullptr : find(other->before.cells, path),
+           .start = &seen.before.starts.at(path),
+           .other_start = other == nullptr ? nullptr : find(other->before.starts, path),
+           .exact = claims_.exact,
+           .floor = twin_ ? change : 0});
+    if (!twin_) watch(path, tensor, *there, &seen.before.starts.at(path));
+  }
+}
+
+// --- What a step promises by itself ---------------------------------------------------------------------------------
+
+// PyTorch's rule (torch/amp/grad_scaler.py, _amp_update_scale_), held between its least and its greatest.
+void Comparison::scale_follows_its_rule(const Trial& trial, const Observation& seen) {
+  if (!trial.step().loss_scale || !trial.step().loss_scale->tracker.valid()) return;
+  const LossScale& scale = *trial.step().loss_scale;
+  const std::string name = scale.scale.name(), tracker = scale.tracker.name();
+  const Tensor *scale_after = find(seen.cells, name), *tracker_after = find(seen.cells, tracker);
+  if (scale_after == nullptr || tracker_after == nullptr) return;
+  double expected = seen.starts.at(name).item(), clean = seen.starts.at(tracker).item() + 1;
+  if (!seen.finite) {
+    expected = std::max(expected * scale.rule.backoff, scale.rule.least);
+    clean = 0;
+  } else if (clean == static_cast<double>(scale.rule.window)) {
+    const double grown = expected * scale.rule.growth;
+    if (std::isfinite(grown)) expected = std::min(grown, scale.rule.greatest);
+    clean = 0;
+  }
+  for (const auto& [path, cell, wanted] :
+       {std::tuple(name, scale_after, expected), std::tuple(tracker, tracker_after, clean)}) {
+    Equivalence::Row row = this->row("loss scale", path, cell->dtype());
+    row.error = std::abs(cell->item() - wanted);
+    row.passed = row.error <= 0x1p-22 * wanted;  // a scale may be kept in f32
+    if (!row.passed)
+      row.note = fmt::format("is {} after a run whose gradients are {}, by its rule it is {}", cell->item(),
+                             seen.finite ? "finite" : "not finite", wanted);
+    add(row);
+  }
+}
+
+// Of what an update consists of: parameters, optimizer states, averages, the count. Other cells (the user's own, sums
+// over runs) may go on.
+void Comparison::skipped_run_changes_nothing(const Trial& trial, const Observation& seen) {
+  std::set<std::string> of_user;
+  for (const auto& [state, value] : trial.step().graph.updates())
+    of_user.insert(trial.step().graph.value(state).name());
+  for (const auto& [path, cell] : seen.cells) {
+    const bool of_update = trial.store().cells().at(path).trained || path == "updates" ||
+                           path.starts_with("optimizer/") || path.starts_with("average/");
+    if (!of_update || of_user.contains(path)) continue;
+    Equivalence::Row row = this->row("cell", path, cell.dtype());
+    row.error = difference(cell, seen.starts.at(path));
+    row.passed = same_bits(cell, seen.starts.at(path));
+    if (!row.passed) row.note = "changed in a run whose gradients are not finite";
+    add(row);
+  }
+}
+
+// A master, a moment or a loss whose every number the coarse type holds was rounded to it on the way.
+void Comparison::watch(const std::string& name, const Tensor& before, const Tensor& after, const Tensor* start) {
+  if (claims_.rounds_to != bf16 && claims_.rounds_to != f16) return;
+  if (!is_float(before.dtype()) || before.dtype() != after.dtype() || before.size() != after.size()) return;
+  const Tensor coarse_before = before.cast(claims_.rounds_to), coarse_after = after.cast(claims_.rounds_to);
+  Watched& watched = watched_[name];
+  for (std::int64_t i = 0; i < before.size(); ++i) {
+    if (start != nullptr && (before.at(i) == start->at(i) || after.at(i) == start->at(i))) continue;
+    ++watched.count;
+    watched.coarse_before += before.at(i) == coarse_before.at(i);
+    watched.coarse_after += after.at(i) == coarse_after.at(i);
+    if (watched.last_run != run_) ++watched.runs;
+    watched.last_run = run_;
+  }
+}
+
+void Comparison::finish() {
+  twin_ = false;
+  for (const auto& [name, watched] : watched_) {
+    // One run may hold such numbers for good: a first momentum is the gradient, which comes from coarse values.
+    if (watched.runs < 2 || watched.coarse_after < watched.count || watched.coarse_before == watched.count) continue;
+    Equivalence::Row row = this->row(name == "loss" ? "published" : "cell", name, claims_.rounds_to);
+    row.passed = false;
+    row.note = fmt::format("holds only numbers of {}: it was rounded on the way", name_of(claims_.rounds_to));
+    add(row);
+  }
+}
+
+}  // namespace weft

@@ -1,0 +1,37 @@
+#include <weft/graph/at_batch.h>
+#include <weft/optim/fetch.h>
+#include <weft/optim/gather.h>
+#include <weft/optim/micro_levels.h>
+
+namespace weft {
+namespace {
+
+// A value as the step has it; where its graph was cut since, with the reason why it may be gone.
+Value of_step(const Step& step, const Value& value) {
+  if (step.micro_batches == 1) return step.find(value);
+  if (!step.graph.contains(value) && value.valid()) {
+    const MicroLevels levels(value.graph());
+    WEFT_CHECK(levels.level(value.ref()) != Level::mixing,
+               "{} has no value in a step of {} micro-batches: {}; hint: fetch sums over the examples and their weights, or "
+               "evaluate it for the whole batch: evaluation(loss, {{value}})",
+               place_of(value.node()), step.micro_batches, levels.reason(value.ref()));
+  }
+  const Value here = step.find(value);
+  const Node& node = here.node();
+  if (node.op->traits.source || node.phase == Phase::step) return here;
+  Graph graph = step.graph;
+  const auto scope = graph.scope(node.name);
+  const auto origin = graph.made_by("fetch", node.id);
+  return gathered(here, batch_states(step.graph, step.micro_batches)[here.ref().node][here.ref().output], step.micro_batches);
+}
+
+}  // namespace
+
+Transform fetch(std::string name, Value value) {
+  return {.name = "fetch", .claim = Claim::same_bits, .apply = [name = std::move(name), value](Step step) {
+            step.set_fetch(name, of_step(step, value));
+            return step;
+          }};
+}
+
+}  // namespace weft

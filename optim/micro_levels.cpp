@@ -1,0 +1,94 @@
+#include <weft/graph/at_batch.h>
+#include <weft/optim/micro_levels.h>
+
+#include <algorithm>
+
+namespace weft {
+namespace {
+
+using Kind = BatchState::Kind;
+
+std::string describe(const Graph& graph, const Node& node, const std::vector<std::vector<BatchState>>& states) {
+  std::string text;
+  for (const ValueRef& ref : node.operands)
+    if (ref.node != no_node && states[ref.node][ref.output].kind != Kind::free)
+      text += fmt::format("{}{} is {}", text.empty() ? "" : ", ", graph.value(ref).name(), states[ref.node][ref.output].str());
+  return text;
+}
+
+}  // namespace
+
+std::string place_of(const Node& node) { return fmt::format("{} ({})", node.name, str(node.where)); }
+
+MicroLevels::MicroLevels(const Graph& graph)
+    : states_(batch_states(graph)), levels_(graph.next_id()), reasons_(graph.next_id()), causes_(graph.next_id(), no_node) {
+  for (const NodeId id : graph.ids()) set_levels(graph, graph.node(id));
+}
+
+void MicroLevels::set_levels(const Graph& graph, const Node& node) {
+  const std::vector<BatchState>& states = states_[node.id];
+  std::vector<Level>& levels = levels_[node.id];
+  levels.assign(states.size(), Level::before);
+  auto mixes = [&](std::string reason) {
+    reasons_[node.id] = std::move(reason);
+    causes_[node.id] = node.id;
+  };
+
+  const ValueRef* after = nullptr;
+  bool reads_micro = false, only_sums = true;
+  for (const ValueRef& ref : node.operands) {
+    if (ref.node == no_node) continue;
+    switch (level(ref)) {
+      case Level::before: break;
+      case Level::micro:
+        reads_micro = true;
+        only_sums = only_sums && state(ref).kind == Kind::summed;
+        break;
+      case Level::after: after = &ref; break;
+      case Level::mixing:
+        causes_[node.id] = causes_[ref.node];
+        levels.assign(states.size(), Level::mixing);
+        return;
+    }
+  }
+  if (after != nullptr) {
+    levels.assign(states.size(), only_sums ? Level::after : Level::mixing);
+    if (!only_sums)
+      mixes(fmt::format("{}: [{}] reads {} for each example, and all examples together decide that", place_of(node),
+                        node.op->name, place_of(graph.node(after->node))));
+    return;
+  }
+  const bool mixed = std::ranges::any_of(states, [](const BatchState& s) { return s.kind == Kind::mixed; });
+  if (mixed && reads_micro && only_sums) {
+    levels.assign(states.size(), Level::after);
+    return;
+  }
+  for (std::size_t k = 0; k < states.size(); ++k) {
+    if (states[k].kind == Kind::free) {
+      if (!reads_micro) continue;
+      levels[k] = Level::mixing;
+      mixes(fmt::format("{}: [{}] gives the same for every batch, says its batch rule, and reads its examples ({})",
+                        place_of(node), node.op->name, describe(graph, node, states_)));
+    } else if (states[k].kind == Kind::mixed) {
+      levels[k] = Level::mixing;
+      if (node.op->traits.random)
+        mixes(fmt::format("{}: [{}] draws by the row of the whole batch, so the batch must be the first axis of at least two "
+                          "of {}", place_of(node), node.op->name, node.types[k].str()));
+      else
+        mixes(fmt::format("{}: [{}] mixes the examples of the batch ({})", place_of(node), node.op->name,
+                          describe(graph, node, states_)));
+    } else {
+      levels[k] = Level::micro;
+    }
+  }
+  // A node runs once or for each micro-batch, with all its outputs.
+  if (std::ranges::find(levels, Level::micro) == levels.end()) return;
+  for (std::size_t k = 0; k < states.size(); ++k)
+    if (levels[k] == Level::before) {
+      levels[k] = Level::mixing;
+      mixes(fmt::format("{}: [{}] gives output {} for the whole batch and others for its examples", place_of(node),
+                        node.op->name, k));
+    }
+}
+
+}  // namespace weft

@@ -56,17 +56,32 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
       readable_bytes(least.bytes - budget), readable_bytes(whole));
 }
 
-// Gradients that nobody has used yet are what the step is for: lowering must not drop them.
+// Gradients that nobody has used yet are what the step is for, and a later transform reads what comes with them (whether the
+// step is taken, what is to be divided out): lowering must drop none of these.
+std::vector<Value*> wanted(Step& step) {
+  std::vector<Value*> values{&step.finite, &step.due, &step.gradient_weight};
+  if (step.loss_scale) values.push_back(&step.loss_scale->scale);
+  for (Gradient& gradient : step.gradients) values.push_back(&gradient.value);
+  // States and constants stay by themselves.
+  std::erase_if(values, [](const Value* value) { return !value->valid() || value->node().op->traits.source; });
+  return values;
+}
+
 Step keeping_gradients(const Step& step, const std::function<Step(const Step&)>& change) {
+  if (step.facts.contains("optimized")) {
+    Step result = change(step);
+    result.lowered = false;
+    return result;
+  }
   Step kept = step;
   const std::size_t fetches = step.fetches.size();
-  if (!step.facts.contains("optimized"))
-    for (const Gradient& gradient : step.gradients)
-      kept.fetches.push_back({"gradient of " + gradient.parameter.name() + " for checkpoint", gradient.value});
+  for (const Value* value : wanted(kept))
+    kept.fetches.push_back({fmt::format("{} for checkpoint", kept.fetches.size() - fetches), *value});
+  const std::size_t count = kept.fetches.size() - fetches;
   Step result = change(kept);
-  if (!step.facts.contains("optimized"))
-    for (std::size_t i = 0; i < step.gradients.size(); ++i)
-      result.gradients[i].value = result.fetches[fetches + i].value;
+  const std::vector<Value*> moved = wanted(result);
+  WEFT_INVARIANT(moved.size() == count, "checkpoint lost {} values that the step needs", count - moved.size());
+  for (std::size_t i = 0; i < count; ++i) *moved[i] = result.fetches[fetches + i].value;
   result.fetches.resize(fetches);
   result.lowered = false;
   return result;

@@ -62,6 +62,25 @@ bool is_norm_of(const Tensor& norm, const std::map<std::string, Tensor>& gradien
   return std::abs(norm.item() - std::sqrt(squares)) <= 1e-5 * std::sqrt(squares);
 }
 
+// Of the floats in which the step computes.
+double coarsest_unit(const Step& step) {
+  double unit = 0;
+  for (const NodeId id : step.graph.ids())
+    for (const TensorType& type : step.graph.node(id).types)
+      if (is_float(type.dtype)) unit = std::max(unit, unit_roundoff(type.dtype));
+  return unit;
+}
+
+// The path of a cell without the path of the parameter that it belongs to.
+std::string kind_of(const std::string& path, const Step& step) {
+  std::size_t longest = 0;
+  for (const Value& parameter : step.parameters) {
+    const std::string name = parameter.name();
+    if (name.size() > longest && path.ends_with(name)) longest = name.size();
+  }
+  return path.substr(0, path.size() - longest);
+}
+
 const Tensor* find(const std::map<std::string, Tensor>& tensors, const std::string& name) {
   const auto at = tensors.find(name);
   return at == tensors.end() ? nullptr : &at->second;
@@ -69,31 +88,37 @@ const Tensor* find(const std::map<std::string, Tensor>& tensors, const std::stri
 
 }  // namespace
 
+Comparison::Comparison(const Claims& claims, const EquivalenceOptions& options, const Step& before, Equivalence& result)
+    : claims_(claims), options_(options), result_(result), own_unit_(coarsest_unit(before)) {}
+
 // --- One quantity ---------------------------------------------------------------------------------------------------
 
-// |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-29): rounding in f64 is 2^-29 of that in f32, and grows as a run follows a
-// run.
+// |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-53 / u): rounding in f64 is 2^-29 of that in f32, and grows with the runs.
 double Comparison::bound_in_twin(const Pair& pair) const {
   const double size = std::max(largest(*pair.before), 1e-2 * pair.floor);
   const double steps = static_cast<double>(run_ + 1);
-  if (pair.other == nullptr || pair.other->dtype() == f64) return steps * 1e-10 * size;
-  const double own = unit_roundoff(pair.other->dtype());
-  return steps * std::max(1e-12 * size, 16 * rounding_error(*pair.before, pair.other) * unit_roundoff(f64) / own);
+  if (pair.other == nullptr) return steps * 1e-10 * size;
+  return steps * std::max(1e-12 * size, 16 * rounding_error(*pair.before, pair.other) * unit_roundoff(f64) / own_unit_);
 }
 
-// |a - B| <= 8 (e U / u + U s) + 8 u s, B the exact value (of `before` in f64) and e = |b - B|.
+// |a - B| <= 8 (e U / u + U s) + 8 v s, B the exact value (of `before` in f64), e = |b - B| and v of the tensor's type.
 double Comparison::bound_in_own(const Pair& pair) const {
   const Tensor& exact = pair.other != nullptr ? *pair.other : *pair.before;
-  const double u = unit_roundoff(pair.before->dtype());
-  const double coarse = std::max(u, unit_roundoff(claims_.rounds_to));
-  const double size = std::max(largest(exact), 1e-2 * pair.floor);
+  const double coarse = std::max(own_unit_, unit_roundoff(claims_.rounds_to));
+  const double stored = 8 * unit_roundoff(pair.before->dtype()) * largest(exact);
   // Without a twin to measure by: a sum of many terms.
-  const double error = pair.other != nullptr ? rounding_error(*pair.before, pair.other) : 8 * u * size;
-  if (pair.start == nullptr) return 8 * (error * coarse / u + coarse * size) + 8 * u * size;
-  // A cell keeps its own type; what was rounded before is its change, which is at most as wrong as it is large.
+  const double error =
+      pair.other != nullptr ? rounding_error(*pair.before, pair.other) : 8 * own_unit_ * largest(exact);
+  if (pair.start == nullptr) {
+    const double size = std::max(largest(exact), 1e-2 * pair.floor);
+    return 8 * (error * coarse / own_unit_ + coarse * size) + stored;
+  }
+  // A cell keeps its own type; what was rounded before is its change. An update by the sign of a gradient (Adam's
+  // first) may be wrong by twice its size where a coarse type decides the sign.
   const Tensor& start = pair.other_start != nullptr ? *pair.other_start : *pair.start;
-  const double change = difference(exact, start);
-  return std::max(8 * error, std::min(2.1 * change, 8 * (error * coarse / u + coarse * change))) + 8 * u * size;
+  const double change = std::max(difference(exact, start), 1e-2 * pair.floor);
+  const double spread = 8 * (error * coarse / own_unit_ + coarse * change) + stored;
+  return coarse > own_unit_ ? std::max(spread, 2.1 * change + stored) : spread;
 }
 
 Equivalence::Row Comparison::row(const std::string& kind, const std::string& name, DType dtype) const {
@@ -224,9 +249,14 @@ void Comparison::gradients(const Seen& seen, const Seen* other) {
 void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after, const Seen* other) {
   const bool parted = claims_.changes && !options_.adds_only;
   if (parted) return;
-  double change = 0;
-  for (const auto& [path, cell] : seen.before.cells)
-    if (is_float(cell.dtype())) change = std::max(change, difference(cell, seen.before.starts.at(path)));
+  // Cells of one kind ("optimizer/exp_avg/PATH") have one measure of what is noise: their largest change.
+  std::map<std::string, double> changes;
+  for (const auto& [path, cell] : seen.before.cells) {
+    if (!is_float(cell.dtype())) continue;
+    const Observation& measure = other != nullptr && !twin_ ? other->before : seen.before;
+    double& change = changes[kind_of(path, before.step())];
+    change = std::max(change, difference(measure.cells.at(path), measure.starts.at(path)));
+  }
   auto one_sided = [&](const std::string& path, const Trial& there, const char* where) {
     if (claims_.changes || !there.store().has(path)) return;
     Equivalence::Row row = this->row("cell", path, f64);
@@ -253,7 +283,7 @@ void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after
            .start = &seen.before.starts.at(path),
            .other_start = other == nullptr ? nullptr : find(other->before.starts, path),
            .exact = claims_.exact,
-           .floor = twin_ ? change : 0});
+           .floor = changes[kind_of(path, before.step())]});
     if (!twin_) watch(path, tensor, *there, &seen.before.starts.at(path));
   }
 }

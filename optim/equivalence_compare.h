@@ -15,8 +15,8 @@ struct Seen {
 
 class Comparison {
  public:
-  Comparison(const Claims& claims, const EquivalenceOptions& options, Equivalence& result)
-      : claims_(claims), options_(options), result_(result) {}
+  /// `before`: as it is, not its twin.
+  Comparison(const Claims& claims, const EquivalenceOptions& options, const Step& before, Equivalence& result);
 
   /// Compares one run. `other` is the same run in the other types: of the twins for the steps' own, and the reverse;
   /// null where there is none.
@@ -51,6 +51,7 @@ class Comparison {
   Equivalence& result_;
   std::int64_t run_ = 0;
   bool twin_ = false;
+  double own_unit_ = 0x1p-53;  ///< unit roundoff of the coarsest type in which `before` computes
 
   // Numbers of a cell or of the loss: how many there were, and how many of them the coarse type can hold.
   struct Watched {

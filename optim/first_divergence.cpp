@@ -1,4 +1,6 @@
+#include <weft/graph/at_batch.h>
 #include <weft/optim/first_divergence.h>
+#include <weft/optim/gather.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,12 +10,6 @@
 
 namespace weft {
 namespace {
-
-bool same_extents(const Node& a, const Node& b) {
-  return std::ranges::equal(a.types, b.types, [](const TensorType& x, const TensorType& y) {
-    return x.shape.extents() == y.shape.extents() && is_float(x.dtype) == is_float(y.dtype);
-  });
-}
 
 // Whether `node` is what a pass made of `origin` to stand for it: the same op over the same operands, or over their
 // copies.
@@ -38,6 +34,34 @@ Part part_of(const Node& node) {
   return node.provenance.pass == "gradient" ? Part::backward : Part::forward;
 }
 
+// Values of one step as a run gives them: those of micro-batches put side by side or added up.
+class Whole {
+ public:
+  explicit Whole(const Step& step) : step_(step.over(step.graph.clone())) {
+    step_.lowered = false;
+    if (step_.micro_batches > 1) states_ = batch_states(step_.graph, step_.micro_batches);
+  }
+
+  /// Absent where a run gives only that of the last micro-batch.
+  Value of(ValueRef ref) {
+    const Value value = step_.graph.value(ref);
+    const Node& node = value.node();
+    if (step_.micro_batches == 1 || node.phase == Phase::step) return value;
+    const BatchState& state = states_[ref.node][ref.output];
+    using Kind = BatchState::Kind;
+    if (state.kind != Kind::split && state.kind != Kind::summed) return {};
+    // i32, i64 and floats add up; only those that split may be bool.
+    if (state.kind == Kind::summed && value.dtype() == boolean) return {};
+    const auto pass = step_.graph.made_by("first_divergence", ref.node);
+    return gathered(value, state, step_.micro_batches);
+  }
+  Step& step() { return step_; }
+
+ private:
+  Step step_;
+  std::vector<std::vector<BatchState>> states_;
+};
+
 // A value of both steps, fetched under one name.
 struct Pair {
   ValueRef found, expected;
@@ -45,35 +69,32 @@ struct Pair {
   Part part = Part::forward;
 };
 
-std::vector<Pair> pairs_of(const Step& expected, const Step& found, const DivergenceOptions& options) {
+// In build order of `found`; each is fetched from both.
+std::vector<Pair> fetch_pairs(Whole& expected, Whole& found, const std::map<NodeId, NodeId>& aligned, bool updates) {
   std::set<ValueRef> seeds;
-  for (const Value& seed : found.seeds)
+  for (const Value& seed : found.step().seeds)
     if (seed.valid()) seeds.insert(seed.ref());
-  const bool split = expected.micro_batches > 1 || found.micro_batches > 1;
-  const std::map<NodeId, NodeId> aligned = align(expected, found);
+  const std::span<const NodeId> all = found.step().graph.ids();
+  const std::vector<NodeId> ids(all.begin(), all.end());  // gathering adds nodes
   std::vector<Pair> pairs;
-  for (const NodeId id : found.graph.ids()) {  // in build order
+  for (const NodeId id : ids) {
     const auto at = aligned.find(id);
     if (at == aligned.end()) continue;
-    const Node& node = found.graph.node(id);
-    const Node& other = expected.graph.node(at->second);
-    if (node.op->traits.source || !same_extents(node, other)) continue;
-    if (split && (node.phase == Phase::micro || other.phase == Phase::micro)) continue;
-    if (!options.updates && node.phase == Phase::step) continue;
-    for (std::uint32_t k = 0; k < node.types.size(); ++k) {
-      Part part = part_of(node);
-      if (seeds.contains({id, k})) part = Part::backward;
+    const Node& node = found.step().graph.node(id);
+    if (node.op->traits.source || (!updates && part_of(node) == Part::update)) continue;
+    const auto count = static_cast<std::uint32_t>(node.types.size());
+    for (std::uint32_t k = 0; k < count; ++k) {
+      const Value mine = found.of({id, k}), its = expected.of({at->second, k});
+      if (!mine.valid() || !its.valid() || mine.shape().extents() != its.shape().extents() ||
+          is_float(mine.dtype()) != is_float(its.dtype()))
+        continue;
+      const Part part = seeds.contains({id, k}) ? Part::backward : part_of(found.step().graph.node(id));
       pairs.push_back({{id, k}, {at->second, k}, fmt::format("align/{}", pairs.size()), part});
+      found.step().set_fetch(pairs.back().name, mine);
+      expected.step().set_fetch(pairs.back().name, its);
     }
   }
   return pairs;
-}
-
-Step with_fetches(const Step& step, const std::vector<Pair>& pairs, ValueRef Pair::*ref) {
-  Step copy = step;
-  for (const Pair& pair : pairs) copy.set_fetch(pair.name, step.graph.value(pair.*ref));
-  copy.lowered = false;
-  return copy;
 }
 
 double largest(const Tensor& tensor) {
@@ -125,6 +146,10 @@ std::string inserted_before(const Graph& graph, const Node& node, const std::map
 
 }  // namespace
 
+std::string inserted_before(const Step& expected, const Step& found, const Value& value) {
+  return inserted_before(found.graph, value.node(), align(expected, found));
+}
+
 std::map<NodeId, NodeId> align(const Step& expected, const Step& found) {
   std::map<NodeId, NodeId> aligned;
   for (const NodeId id : found.graph.ids()) {
@@ -157,14 +182,15 @@ std::map<NodeId, NodeId> align(const Step& expected, const Step& found) {
 
 std::optional<Divergence> first_divergence(const Step& expected, const Step& found, std::span<const Feed> feeds,
                                            const DivergenceOptions& options) {
-  const std::vector<Pair> pairs = pairs_of(expected, found, options);
+  const std::map<NodeId, NodeId> aligned = align(expected, found);
+  Whole first(expected), second(found);
+  const std::vector<Pair> pairs = fetch_pairs(first, second, aligned, options.updates);
   if (pairs.empty()) return std::nullopt;
   auto store_of = [&](const Step& step, const Store* given) {
     return given != nullptr ? given->clone() : Store(step, {.seed = options.seed});
   };
-  Store first = store_of(expected, options.expected_store), second = store_of(found, options.found_store);
-  Program one(with_fetches(expected, pairs, &Pair::expected), first);
-  Program other(with_fetches(found, pairs, &Pair::found), second);
+  Store store = store_of(expected, options.expected_store), other_store = store_of(found, options.found_store);
+  Program one(first.step(), store), other(second.step(), other_store);
   const Result a = one.run(feeds), b = other.run(feeds);
 
   double scales[3] = {};  // the largest number of each part: what is far below it is noise
@@ -172,7 +198,7 @@ std::optional<Divergence> first_divergence(const Step& expected, const Step& fou
     double& scale = scales[static_cast<int>(pair.part)];
     scale = std::max(scale, largest(a.tensor(pair.name)));
   }
-  const bool other_seeds = expected.loss_scale || found.loss_scale;
+  const bool other_seeds = expected.loss_scale || found.loss_scale || expected.micro_batches != found.micro_batches;
   for (const Pair& pair : pairs) {
     const Tensor x = a.tensor(pair.name), y = b.tensor(pair.name);
     const bool direction = other_seeds && options.relative > 0 && pair.part == Part::backward;
@@ -190,7 +216,7 @@ std::optional<Divergence> first_divergence(const Step& expected, const Step& fou
     result.where = str(node.where);
     result.pass = node.provenance.pass;
     result.origin = expected.graph.value(pair.expected).name();
-    result.inserted = inserted_before(found.graph, node, align(expected, found));
+    result.inserted = inserted_before(found.graph, node, aligned);
     result.direction = direction;
     return result;
   }

@@ -42,9 +42,12 @@ struct DivergenceOptions {
 /// `found` to ids of `expected`.
 std::map<NodeId, NodeId> align(const Step& expected, const Step& found);
 
+/// Nodes of `found` alone through which `value` was made, the nearest four, with the passes that made them.
+std::string inserted_before(const Step& expected, const Step& found, const Value& value);
+
 /// Runs both with every aligned value fetched, once, and gives the first in build order of `found` that differs: all
-/// that it was made from agreed, or has no counterpart (Divergence::inserted). Values of a micro-batch are compared
-/// only where both steps have as many. None: all agree.
+/// that it was made from agreed, or has no counterpart (Divergence::inserted). Of a step of several micro-batches it
+/// compares the whole batch's values (optim/fetch.h). None: all agree.
 ///
 /// Where loss scaling or accumulation gave the backward pass other cotangents, its values are compared up to one factor
 /// each. UserError as of Program and run().

@@ -56,7 +56,7 @@ NamedTensors widened(const NamedTensors& feeds) {
 }
 
 // The node at which to look where no node before it differs: of the first quantity that failed.
-std::string node_of(const Step& step, const Equivalence::Row& row) {
+std::string node_of(const Step& before, const Step& step, const Equivalence::Row& row) {
   Value value;
   if (row.kind == "published" && step.has_fetch(row.name)) value = step.fetch(row.name);
   if (row.kind == "gradient")
@@ -67,8 +67,11 @@ std::string node_of(const Step& step, const Equivalence::Row& row) {
       if (update.state.node().name == row.name) value = update.value;
   if (!value.valid()) return "";
   const Node& node = value.node();
-  return fmt::format("{} [{}] ({}){}", value.name(), node.op->name, str(node.where),
-                     node.provenance.pass.empty() ? "" : ", made by " + node.provenance.pass);
+  std::string text = fmt::format("{} [{}] ({}){}", value.name(), node.op->name, str(node.where),
+                                 node.provenance.pass.empty() ? "" : ", made by " + node.provenance.pass);
+  if (const std::string through = inserted_before(before, step, value); !through.empty())
+    text += "; through " + through;
+  return text;
 }
 
 bool has_folded(const Step& step) {
@@ -93,9 +96,8 @@ Equivalence verify_equivalent(const Step& before, const Step& after, const Equiv
   result.before = chain(before);
   result.after = chain(after);
   result.claims = claims.lines;
-  Comparison comparison(claims, options, result);
-
   const Step one = observed(before), other = observed(after);
+  Comparison comparison(claims, options, one, result);
   const bool narrow = has_narrow_types(one) || has_narrow_types(other);
   std::optional<Sides> own, twin;
   // A transform that lowers its step (checkpoint) has computed constants in narrow types: then the other side does so
@@ -139,7 +141,7 @@ Equivalence verify_equivalent(const Step& before, const Step& after, const Equiv
                                        .expected_store = &sides.before.start(),
                                        .found_store = &sides.after.start(),
                                        .updates = !claims.changes});
-      result.first_quantity = node_of(sides.after.step(), result.failures.front());
+      result.first_quantity = node_of(sides.before.step(), sides.after.step(), result.failures.front());
     }
   }
   comparison.finish();

@@ -76,17 +76,18 @@ std::ostream& operator<<(std::ostream& out, const Equivalence& equivalence);
 /// optimizer would read them), parameters and states after each run.
 ///
 /// - same_bits: the same bits, in float64 and in the steps' own types.
-/// - rounding, in float64: |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-29), s the largest number of the tensor, e the
-/// error of
-///   `before` in its own types, measured against its float64 twin (where there are none narrower than f64: 1e-10 s).
-/// - rounding, in the own types, with u their unit roundoff and U that of the coarsest type that a transform rounds to:
-///   |a - B| <= 8 (e U / u + U s) + 8 u s, B the float64 twin of `before`; a cell's s is its change, plus 8 u of its
-///   size. Cells and losses must not have been rounded to the coarse type on the way.
+/// - rounding, in float64: |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-53 / u), s the largest number of the tensor, e the
+///   error of `before` in its own types, measured against its float64 twin, u the unit roundoff of the coarsest of
+///   these (where there is none narrower than f64: 1e-10 s).
+/// - rounding, in the own types, with U the unit roundoff of the coarsest type to which a transform rounds, v that of
+/// the
+///   tensor: |a - B| <= 8 (e U / u + U s) + 8 v s, B the float64 twin of `before`; a cell's first s is its change.
+///   Parameters, states and the loss must not have gone through the coarse type on the way.
 /// - changes_meaning: the law, where there is one, must predict the gradients of one from the other's; published values
-/// that
-///   both have and, without a law, gradients must agree, each run from the same cells.
-/// - a loss scale must follow its rule (graph/step.h), and a run whose gradients are not finite must change nothing
-///   but what the rules of the scale and the counters change.
+///   that both have and, without a law, gradients must agree, each run from the same cells.
+/// - a loss scale must follow its rule (graph/step.h), and a run whose gradients are not finite must change no
+/// parameter,
+///   no state of an optimizer, no average and no count of updates.
 ///
 /// UserError: the steps have other inputs, parameters or types; no gradients; an integer input without a bound; no
 /// runs.

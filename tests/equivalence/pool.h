@@ -3,6 +3,7 @@
 
 #include <equivalence/models.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -26,6 +27,8 @@ struct Enumeration {
   std::vector<std::string> bad_refusals;  ///< not a UserError, or one that does not say the right order
 };
 Enumeration chains(const ProofModel& model, std::size_t length);
+/// `count` chains of up to four transforms drawn by `seed`, and what was refused on the way.
+Enumeration drawn_chains(const ProofModel& model, std::size_t count, std::uint32_t seed);
 
 /// The chain against the same without the transforms that keep the meaning (or, where all change it, against none).
 struct Proof {

@@ -55,7 +55,8 @@ Tally prove_all(const ProofModel& model, std::size_t length) {
 void write(std::ostream& out, const std::vector<Tally>& tallies, std::size_t length) {
   out << "# Equivalence\n\nEvery chain of up to " << length << " of the " << pool().size()
       << " transforms below behind `training_step`, in every order, over three models\n"
-         "(tests/equivalence/models.cpp). A chain that a step accepts is compared by `verify_equivalent` with the same chain\n"
+         "(tests/equivalence/models.cpp). A chain that a step accepts is compared by `verify_equivalent` with the same "
+         "chain\n"
          "without the transforms that keep the meaning; of the others the error must say what comes first. Written by\n"
          "`./weft check equivalence`.\n\n"
          "| model | legal chains | proven | failed | refused |\n| --- | --- | --- | --- | --- |\n";

@@ -1,5 +1,6 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/guard.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 #include <weft/runtime/kernel.h>
 
@@ -73,6 +74,7 @@ const OpDef& require_finite_op() {
       .infer = infer,
       .batch = batch,
       .backward = [](Backward&) {},
+      .reference = unmoved,
       .traits = {.recomputable = false, .guard = true},
       .kernels = {{.dtype = boolean, .run = kernel}},
       .samples = {{{passes, number}, {{"names", std::string()}}},

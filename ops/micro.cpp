@@ -5,6 +5,7 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
 #include <weft/ops/pointwise.h>
+#include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
 #include <weft/runtime/kernel.h>
 
@@ -192,6 +193,7 @@ const OpDef& micro_slice_op() {
       .infer = infer_slice,
       .batch = batch_part,
       .backward = [](Backward& b) { b.input(0, build(micro_slice_op(), {b.cotangent(0)}, b.attributes())); },
+      .reference = unmoved,  // of the one micro-batch that samples have
       .traits = {.per_micro_batch = true},
       .kernels = every_dtype(slice_kernel),
       .samples = part_samples(),
@@ -213,6 +215,7 @@ const OpDef& accumulate_sum_op() {
         return {sum ? in[0] : in[0].as_mixed()};
       },
       .backward = [](Backward& b) { b.input(0, cast(b.cotangent(0), b.in(0).dtype())); },
+      .reference = unmoved,
       .traits = {.recomputable = false, .gathers = true},
       .kernels = {{.dtype = f32, .run = sum_kernel<float>},
                   {.dtype = f64, .run = sum_kernel<double>},
@@ -236,6 +239,7 @@ const OpDef& micro_stack_op() {
       .infer = infer_stack,
       .batch = batch_part,
       .backward = [](Backward& b) { b.input(0, build(micro_stack_op(), {b.cotangent(0)}, b.attributes())); },
+      .reference = unmoved,
       .traits = {.recomputable = false, .gathers = true},
       .kernels = every_dtype(stack_kernel),
       .samples = part_samples(),

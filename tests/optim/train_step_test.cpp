@@ -13,7 +13,8 @@ struct Gpt {
 
   Gpt() {
     const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 8);
-    const Value tokens = graph.input("tokens", i64, {batch, time}), targets = graph.input("targets", i64, {batch, time});
+    const Value tokens = graph.input("tokens", i64, {batch, time});
+    const Value targets = graph.input("targets", i64, {batch, time});
     const nn::Gpt model(graph, {.vocab = 13, .layers = 2, .heads = 2, .width = 16, .context = 8, .dropout = 0.1});
     loss = cross_entropy(model(tokens), targets);
     for (std::int64_t i = 0; i < 32; ++i) {

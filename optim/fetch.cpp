@@ -3,13 +3,19 @@
 #include <weft/optim/gather.h>
 #include <weft/optim/micro_levels.h>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
+
+bool is_cut(const Graph& graph) {
+  return std::ranges::any_of(graph.ids(), [&](NodeId id) { return graph.node(id).op->traits.gathers; });
+}
 
 // A value as the step has it; where its graph was cut since, with the reason why it may be gone.
 Value of_step(const Step& step, const Value& value) {
   if (step.micro_batches == 1) return step.find(value);
-  if (!step.graph.contains(value) && value.valid()) {
+  if (value.valid() && !step.graph.contains(value) && !is_cut(value.graph())) {
     const MicroLevels levels(value.graph());
     WEFT_CHECK(levels.level(value.ref()) != Level::mixing,
                "{} has no value in a step of {} micro-batches: {}; hint: fetch sums over the examples and their weights, or "

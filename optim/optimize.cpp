@@ -167,8 +167,8 @@ Step add_updates(Step step, const OptimizerGroups& optimizers, std::source_locat
   }
   const auto scope = step.graph.scope("counters");
   counter(step, updates, step.finite);
-  Value lost = logical_not(step.finite);  // of an accumulation over runs: judged when it is due
-  if (step.due.valid()) lost = logical_and(step.due, lost);
+  Value lost = logical_not(step.finite);
+  if (step.due.valid()) lost = logical_and(step.due, lost);  // of an accumulation over runs: judged when it is due
   step.set_fetch("skipped", counter(step, skipped, lost));
   return step;
 }

@@ -8,6 +8,9 @@ Step train_step(const Loss& loss, const TrainStepOptions& options, std::source_l
   // Forward and backward pass. First: everything else reads gradients.
   Step step = training_step(loss, where);
 
+  // Larger cotangents to start the backward pass with. Before anything reads a gradient: the first that does unscales it.
+  if (options.loss_scale) step = step | scale_loss(*options.loss_scale, where);
+
   // The global norm is over whole, clean gradients: after all that adds to them, before all that uses them.
   if (options.clip_norm != 0) step = step | clip_global_norm(options.clip_norm, {}, where);
 

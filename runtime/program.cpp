@@ -159,7 +159,8 @@ void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {
     try {
       bound.kernel(context);
     } catch (const UserError& error) {
-      WEFT_FAIL("{} ({}): [{}] {}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what());
+      const std::string part = micro.count == 1 ? "" : fmt::format(" (in micro-batch {} of {})", micro.index + 1, micro.count);
+      WEFT_FAIL("{} ({}): [{}] {}{}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what(), part);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include <weft/ops/matmul.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/unary.h>
+#include <weft/optim/accumulate.h>
 #include <weft/optim/clip.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/training_step.h>
@@ -67,8 +68,8 @@ Tensor part_of(const Safetensors& file, const std::string& prefix, const Part& p
   return part.end < 0 ? whole : whole.rows(part.begin, part.end);
 }
 
-// 40 steps of the whole training step: forward, backward, clipping, AdamW.
-std::string train_gpt(const Safetensors& file) {
+// 40 steps of the whole training step: forward, backward, clipping, AdamW; the batch cut into `micro_batches`.
+std::string train_gpt_in(const Safetensors& file, std::int64_t micro_batches) {
   const Tensor& batches = file.tensors.at("in.batches");  // [steps, batch, context + 1]
   const Tensor& table = file.tensors.at("in.p.tok.weight");
   const std::int64_t layers = 2;
@@ -83,7 +84,7 @@ std::string train_gpt(const Safetensors& file) {
   const nn::Gpt model(graph, {.vocab = table.extent(0), .layers = layers, .heads = 4, .width = width, .context = context,
                               .dtype = f64});
   const Schedule fed("fed", [](const Value& updates) { return updates.graph().input("rate", f64, {}); });  // named under the scope "schedule"
-  const Step step = training_step(cross_entropy(model(tokens), targets)) | clip_global_norm(1.0) |
+  const Step step = training_step(cross_entropy(model(tokens), targets)) | accumulate(micro_batches) | clip_global_norm(1.0) |
                     optimize(adamw({.rate = fed, .beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1, .decay_rank = 2}));
   Store store(step);
   const std::vector<Part> parts = gpt_parts(layers, width);
@@ -114,6 +115,13 @@ std::string train_gpt(const Safetensors& file) {
     const Tensor want = part_of(file, "out.p.", part);
     if (std::string text = difference(part.path, store.tensor(part.path), want, {1e-6, 1e-6}); !text.empty()) return text;
   }
+  return "";
+}
+
+std::string train_gpt(const Safetensors& file) {
+  const std::int64_t batch = file.tensors.at("in.batches").extent(1);
+  for (const std::int64_t k : {std::int64_t{1}, std::int64_t{2}, batch})
+    if (std::string text = train_gpt_in(file, k); !text.empty()) return fmt::format("in {} micro-batches: {}", k, text);
   return "";
 }
 

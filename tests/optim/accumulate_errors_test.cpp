@@ -114,6 +114,18 @@ TEST_CASE("a mask that a micro-batch cannot draw alike is refused", "[core][opti
                                                                          "must be the first axis", line(at))));
 }
 
+TEST_CASE("an error of a run says in which micro-batch it was", "[core][optim][errors]") {
+  Model model;
+  const Value targets = model.graph.input("targets", i64, {model.batch});
+  const Step step = training_step(cross_entropy(model.h, targets)) | accumulate(3);
+  Store store(step);
+  Program program(step, store);
+  const Tensor x(f32, {12, 4});
+  Tensor y(i64, {12});
+  y.data<std::int64_t>()[9] = 2;  // there are two classes
+  CHECK_THROWS_WITH(program.run({{"x", x}, {"targets", y}}), ContainsSubstring("[cross_entropy]") && ContainsSubstring("(in micro-batch 3 of 3)"));
+}
+
 TEST_CASE("accumulation comes after the gradients and before what settles them, once", "[core][optim][errors]") {
   const Model model;
   const Step step = training_step(LossTerm{1, sum(model.h), sum(model.x)});

@@ -310,6 +310,27 @@ TEST_CASE("values are fetched as the whole batch has them, whenever they are ask
   CHECK(result.tensor(total).extents() == Tensor::Extents{2});
 }
 
+TEST_CASE("a loss that is scaled before or after its batch is cut has the same gradients", "[core][optim][accumulate]") {
+  // Powers of two: scaling rounds nothing.
+  const Transform scaled{.name = "scaled", .needs = {"gradients"}, .apply = [](Step step) {
+    step.loss_scale = LossScale{full(step.graph, {}, f64, 4096), {}, {}};
+    Step made = replace_seeds(step, "scaled", [&](std::size_t, const Value& seed) {
+      return multiply(seed, cast(seed.graph().find(step.loss_scale->scale), seed.dtype()));
+    });
+    for (Gradient& gradient : made.gradients) gradient.tags.scaled = true;
+    return made;
+  }};
+  Regression model;
+  const Value weight = sum(abs(model.x));
+  const Loss one = LossTerm{0.5, sum(model.h * model.h), weight}, other = LossTerm{1, sum(abs(model.h)), sum(model.y * model.y)};
+  for (const Loss& loss : {one, one + other, one + other + Loss(LossTerm{0.1, sum(model.w * model.w), {}})}) {
+    const Step plain = training_step(loss);
+    const auto trained = [](const Step& step) { return step | clip_global_norm(0.8) | optimize(adamw({.rate = 0.1})); };
+    for (const Step& step : {plain | scaled | accumulate(3), plain | accumulate(3) | scaled, plain | scaled | accumulate_over_runs(1)})
+      model.expect_equal(trained(plain), trained(step));
+  }
+}
+
 TEST_CASE("gradients of bf16 parameters are added in f32", "[core][optim][accumulate]") {
   Graph graph;
   const Value x = graph.input("x", bf16, {graph.dim("batch", 512), 1});

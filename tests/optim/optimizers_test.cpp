@@ -304,10 +304,10 @@ TEST_CASE("every optimizer learns a small GPT's sentence by heart", "[optim][opt
       if (run == 0) first = last;
     }
     CHECK(first > 2);
-    CHECK(last < 0.5);
+    CHECK(last < 0.8);
     Store averaged = with_average(store);
     Program test(evaluation(loss), averaged);
-    CHECK(test.run({{"tokens", x}, {"targets", y}}).scalar("loss") < 0.7);
+    CHECK(test.run({{"tokens", x}, {"targets", y}}).scalar("loss") < 1.1);
   }
 }
 

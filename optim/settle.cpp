@@ -22,6 +22,7 @@ class CleaningFactors {
     Value& factor = cast_[{tags.scaled, tags.weight_normalised, dtype}];
     if (factor.valid()) return factor;
     Graph graph = step_.graph;
+    const auto scope = graph.scope("factor");
     const auto origin = graph.made_by(pass, no_node);
     return factor = cast(wide(tags), dtype);
   }

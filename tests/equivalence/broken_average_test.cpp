@@ -65,9 +65,7 @@ TEST_CASE("freezing before and after the batch is cut gives the same step", "[op
     const Step frozen = step | freeze({path});
     CHECK_THAT(frozen | accumulate(2), EquivalentTo(frozen, model.options));
     CHECK_THAT(step | accumulate(2) | freeze({path}), EquivalentTo(frozen, model.options));
-    // Not lion: the sign of a gradient that is 0 but for rounding (a bias of keys) is anyone's.
-    const Transform descent = optimize(sgd({.rate = 0.1, .momentum = 0.9}));
-    CHECK_THAT(frozen | scale_loss(static_scale(8)) | accumulate(2) | clip_global_norm(0.5) | descent,
-               EquivalentTo(frozen | clip_global_norm(0.5) | descent, model.options));
+    CHECK_THAT(frozen | scale_loss(static_scale(8)) | accumulate(2) | clip_global_norm(0.5),
+               EquivalentTo(frozen | clip_global_norm(0.5), model.options));
   }
 }

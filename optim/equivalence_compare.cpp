@@ -267,14 +267,12 @@ void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after
   for (const auto& [path, tensor] : seen.after.cells)
     if (!seen.before.cells.contains(path)) one_sided(path, before, "after");
   for (const auto& [path, tensor] : seen.before.cells) {
+    if (!is_shared(path, before.step(), after.step())) continue;
     const Tensor* there = find(seen.after.cells, path);
     if (there == nullptr) {
       one_sided(path, after, "before");
       continue;
     }
-    const LossScale* scale = after.step().loss_scale ? &*after.step().loss_scale : nullptr;
-    if (scale != nullptr && scale->tracker.valid() && (path == scale->scale.name() || path == scale->tracker.name()))
-      continue;
     judge({.kind = "cell",
            .name = path,
            .before = &tensor,
@@ -343,7 +341,11 @@ void Comparison::watch(const std::string& name, const Tensor& before, const Tens
   const Tensor coarse_before = before.cast(claims_.rounds_to), coarse_after = after.cast(claims_.rounds_to);
   Watched& watched = watched_[name];
   for (std::int64_t i = 0; i < before.size(); ++i) {
-    if (start != nullptr && (before.at(i) == start->at(i) || after.at(i) == start->at(i))) continue;
+    // A new number that owes nothing to the old one (a first momentum) is the gradient, which may be coarse for good.
+    const double old = start != nullptr ? start->at(i) : 0;
+    if (start != nullptr &&
+        (before.at(i) == old || after.at(i) == old || std::abs(old) < 0x1p-12 * std::abs(after.at(i))))
+      continue;
     ++watched.count;
     watched.coarse_before += before.at(i) == coarse_before.at(i);
     watched.coarse_after += after.at(i) == coarse_after.at(i);
@@ -355,7 +357,7 @@ void Comparison::watch(const std::string& name, const Tensor& before, const Tens
 void Comparison::finish() {
   twin_ = false;
   for (const auto& [name, watched] : watched_) {
-    // One run may hold such numbers for good: a first momentum is the gradient, which comes from coarse values.
+    // One run may hold such numbers by chance.
     if (watched.runs < 2 || watched.coarse_after < watched.count || watched.coarse_before == watched.count) continue;
     Equivalence::Row row = this->row(name == "loss" ? "published" : "cell", name, claims_.rounds_to);
     row.passed = false;

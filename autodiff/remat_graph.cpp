@@ -63,7 +63,9 @@ void add_once(std::vector<int>& list, int value) {
 
 }  // namespace
 
-RematGraph::RematGraph(const Step& before, const MachineRates& rates) : step(lower(before)) {
+// Numbers are not computed yet: they stay exact for the float64 twin of the result (optim/widen.h), and plan() folds them.
+RematGraph::RematGraph(const Step& before, const MachineRates& rates)
+    : step(lower(before, {.disabled = {"fold_constants"}})) {
   const Graph& graph = step.graph;
   const std::vector<bool> forward = needed_by(graph, forward_roots(before, step));
   std::vector<Value> sums;

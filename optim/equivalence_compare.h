@@ -35,6 +35,7 @@ class Comparison {
     double floor = 0;                                       ///< numbers far below it are noise
   };
   void judge(const Pair& pair);
+  static double of_cell(const Pair& pair);  ///< a factor of the bounds
   double bound_in_twin(const Pair& pair) const;
   double bound_in_own(const Pair& pair) const;
   void published(const Seen& seen, const Seen* other, bool before_gradients);

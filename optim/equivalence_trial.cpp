@@ -49,9 +49,18 @@ Observation Trial::run(const NamedTensors& feeds) {
   return seen;
 }
 
-void Trial::take_cells(const Store& from) {
+bool is_shared(const std::string& path, const Step& a, const Step& b) {
+  for (const Step* step : {&a, &b}) {
+    const std::optional<LossScale>& scale = step->loss_scale;
+    if (scale && scale->tracker.valid() && (path == scale->scale.name() || path == scale->tracker.name())) return false;
+  }
+  const bool scaled = a.loss_scale.has_value() || b.loss_scale.has_value();
+  return !scaled || !path.starts_with("accumulate/sum");
+}
+
+void Trial::take_cells(const Store& from, const Step& step) {
   for (const auto& [path, cell] : store_->cells())
-    if (from.has(path)) store_->set(path, from.tensor(path).cast(cell.tensor.dtype()));
+    if (from.has(path) && is_shared(path, step_, step)) store_->set(path, from.tensor(path).cast(cell.tensor.dtype()));
 }
 
 }  // namespace weft

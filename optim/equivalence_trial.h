@@ -23,6 +23,10 @@ struct Observation {
 Step observed(const Step& step);
 std::string gradient_fetch(const std::string& path);
 
+/// Whether a cell of both steps means the same in both: not the loss scale with its tracker, nor sums over runs of
+/// gradients that one of them has scaled.
+bool is_shared(const std::string& path, const Step& a, const Step& b);
+
 class Trial {
  public:
   Trial(const Step& step, std::uint64_t seed);
@@ -32,8 +36,8 @@ class Trial {
   /// Cells as they were before the last run.
   const Store& start() const { return *start_; }
   Observation run(const NamedTensors& feeds);
-  /// Takes over the values of cells that both have, converted to this one's types.
-  void take_cells(const Store& from);
+  /// Takes over the values of cells that both share, converted to this one's types. `step` is that of `from`.
+  void take_cells(const Store& from, const Step& step);
 
  private:
   Step step_;

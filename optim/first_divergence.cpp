@@ -39,6 +39,10 @@ class Whole {
  public:
   explicit Whole(const Step& step) : step_(step.over(step.graph.clone())) {
     step_.lowered = false;
+    for (const NodeId id : step_.graph.ids())
+      for (const ValueRef ref : step_.graph.node(id).operands) read_.insert(ref);
+    for (const Value& root : step_.roots()) read_.insert(root.ref());
+    for (const Gradient& gradient : step_.gradients) read_.insert(gradient.value.ref());
     if (step_.micro_batches > 1) states_ = batch_states(step_.graph, step_.micro_batches);
   }
 
@@ -55,10 +59,13 @@ class Whole {
     const auto pass = step_.graph.made_by("first_divergence", ref.node);
     return gathered(value, state, step_.micro_batches);
   }
+  /// Whether anybody reads the value: a kernel may leave out what nobody does (the clones of checkpoint).
+  bool is_read(ValueRef ref) const { return read_.contains(ref); }
   Step& step() { return step_; }
 
  private:
   Step step_;
+  std::set<ValueRef> read_;
   std::vector<std::vector<BatchState>> states_;
 };
 
@@ -84,6 +91,7 @@ std::vector<Pair> fetch_pairs(Whole& expected, Whole& found, const std::map<Node
     if (node.op->traits.source || (!updates && part_of(node) == Part::update)) continue;
     const auto count = static_cast<std::uint32_t>(node.types.size());
     for (std::uint32_t k = 0; k < count; ++k) {
+      if (!found.is_read({id, k}) || !expected.is_read({at->second, k})) continue;
       const Value mine = found.of({id, k}), its = expected.of({at->second, k});
       if (!mine.valid() || !its.valid() || mine.shape().extents() != its.shape().extents() ||
           is_float(mine.dtype()) != is_float(its.dtype()))

@@ -115,13 +115,14 @@ Equivalence verify_equivalent(const Step& before, const Step& after, const Equiv
     Seen twins, owns;
     if (twin) {
       // A change of meaning takes the cells elsewhere: both start each run from the same ones.
-      if (claims.changes) twin->after.take_cells(twin->before.store());
+      if (claims.changes) twin->after.take_cells(twin->before.store(), twin->before.step());
       twins.before = twin->before.run(wide_feeds);
       twins.after = twin->after.run(wide_feeds);
     }
     if (own) {
-      if (twin) own->before.take_cells(twin->before.start());
-      if (twin || claims.changes) own->after.take_cells(twin ? twin->before.start() : own->before.store());
+      if (twin) own->before.take_cells(twin->before.start(), twin->before.step());
+      if (twin || claims.changes)
+        own->after.take_cells(twin ? twin->before.start() : own->before.store(), own->before.step());
       owns.before = own->before.run(feeds);
       owns.after = own->after.run(feeds);
     }

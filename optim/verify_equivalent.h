@@ -82,6 +82,7 @@ std::ostream& operator<<(std::ostream& out, const Equivalence& equivalence);
 /// - rounding, in the own types, with U the unit roundoff of the coarsest type to which a transform rounds, v that of
 /// the
 ///   tensor: |a - B| <= 8 (e U / u + U s) + 8 v s, B the float64 twin of `before`; a cell's first s is its change.
+/// - both bounds are 8 times as wide for cells: optimizers magnify the rounding of small gradients.
 ///   Parameters, states and the loss must not have gone through the coarse type on the way.
 /// - changes_meaning: the law, where there is one, must predict the gradients of one from the other's; published values
 ///   that both have and, without a law, gradients must agree, each run from the same cells.

@@ -66,11 +66,11 @@ const std::vector<PoolEntry>& pool() {
             [] { return optimize(adamw({.rate = warmup_cosine(1e-2, 1, 9), .weight_decay = 0.1})); }),
       entry("optimize(sgd)", [] { return optimize(sgd({.rate = 0.05, .momentum = 0.9, .nesterov = true})); }),
       entry("average_weights", [] { return average_weights({.decay = 0.9, .warmup = true}); }),
+      {"freeze", [](const Step& step) { return step | freeze({step.parameters.front().node().name}); }},
       entry("checkpoint(every_block)", [] { return checkpoint(every_block()); }),
       entry("checkpoint(dots_saveable)", [] { return checkpoint(dots_saveable()); }),
       entry("checkpoint(nothing_saveable)", [] { return checkpoint(nothing_saveable()); }),
       {"checkpoint(budget)", within_less_memory},
-      {"freeze", [](const Step& step) { return step | freeze({step.parameters.front().node().name}); }},
   };
   return entries;
 }

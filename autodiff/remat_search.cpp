@@ -71,7 +71,10 @@ Items dear_items(const RematGraph& graph, const Saved& forced, const std::vector
   for (std::size_t op = 0; op < weight.size(); ++op) {
     if (weight[op] <= 0) continue;
     found.ops.push_back(static_cast<int>(op));
-    found.items.push_back({graph.ops[op].seconds, static_cast<std::size_t>(weight[op])});
+    std::uint32_t unread = 0;  // run again, it is run for what the backward pass reads
+    for (std::size_t k = 0; k < std::min<std::size_t>(31, graph.stored_of[op].size()); ++k)
+      if (!graph.at(graph.stored_of[op][k]).read_late) unread |= 1U << k;
+    found.items.push_back({graph.seconds_of(static_cast<int>(op), unread), static_cast<std::size_t>(weight[op])});
     found.weight += found.items.back().weight;
   }
   return found;

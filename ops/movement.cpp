@@ -81,6 +81,13 @@ std::vector<BatchState> batch_reshape(const OpView& view, std::span<const BatchS
   const std::int64_t inside = state.outer * state.inner;
   if (inside == 0 || from.extent(state.axis) == 0) return {BatchState::mixed()};
   const std::int64_t n = from.extent(state.axis) / inside;
+  // With one example several axes hold that place: the name tells which.
+  if (const BatchState named = locate_batch(to, Symbol(batch_name)); named.in_shape()) {
+    std::int64_t beyond = named.inner;
+    for (int axis = named.axis + 1; axis < to.rank(); ++axis) beyond *= to.extent(axis);
+    if (beyond == behind && to.extent(named.axis) == named.outer * n * named.inner)
+      return {{state.kind, named.axis, named.outer, named.inner}};
+  }
   std::int64_t after = 1;
   for (int axis = to.rank() - 1; axis >= 0; --axis) {
     const std::int64_t extent = to.extent(axis);

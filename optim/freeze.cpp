@@ -17,7 +17,7 @@ std::vector<Value> roots_without_gradients(const Step& step) {
   std::vector<Value> roots = step.roots();
   roots.insert(roots.end(), step.seeds.begin(), step.seeds.end());
   for (const LossTerm& term : step.loss.terms) roots.insert(roots.end(), {term.sum, term.weight});
-  roots.insert(roots.end(), {step.loss_value, step.finite, step.gradient_weight});
+  roots.insert(roots.end(), {step.loss_value, step.finite, step.due, step.gradient_weight});
   if (step.loss_scale) roots.insert(roots.end(), {step.loss_scale->scale, step.loss_scale->tracker});
   return roots;
 }

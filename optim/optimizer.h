@@ -65,6 +65,7 @@ struct Optimizer {
   Schedule rate;
   std::vector<ParameterGroup> groups;
   std::function<void(const UpdateContext&)> update;
+  bool takes_narrow = false;  ///< updates bf16 and f16 parameters too; else they are an error
 };
 
 /// UserError unless `value` is finite and not negative: "NAME needs WHAT of at least 0, got VALUE".

@@ -161,7 +161,7 @@ TEST_CASE("checkpoint after accumulate clones micro nodes and gives the same bit
     CHECK_FALSE(clones(again).empty());
     for (const Node* node : clones(again)) CHECK(node->phase == Phase::micro);
     CHECK(first_difference(expected, run(again, gpt.feeds(), 2)).empty());
-    CHECK(plan(again).arena_bytes < plan(step).arena_bytes);
+    CHECK(plan(again).arena_bytes <= plan(step).arena_bytes);  // gradients may be the peak
   }
   const auto budget = static_cast<std::int64_t>(plan(step, {.threads = 2}).total_bytes() * 9 / 10);
   const Step fitted = step | checkpoint({.budget = budget, .threads = 2});
@@ -183,15 +183,15 @@ TEST_CASE("a feed-forward that runs again for its hidden values leaves out its s
   const Step step = training_step(Loss(sum(z * z))) | optimize(adamw({.rate = 0.01}));
   const Step again = step | checkpoint({.recompute = {"feed_forward", "gated_feed_forward"}});
   REQUIRE(clones(again).size() == 2);
-  double seconds = 0;
+  double flops = 0;  // of what the origin does
   for (const Node* node : clones(again)) {
     // z is read by the loss and by the gradient of its square: the gated one runs whole.
     CHECK(node->attributes.get_or<std::int64_t>("unread", 0) == (node->op->name == "feed_forward" ? 1 : 0));
     if (node->op->name != "feed_forward") continue;
     const Node& origin = step.graph.node(node->provenance.origin);
-    seconds = predicted_seconds(again.graph, *node) / predicted_seconds(step.graph, origin);
+    flops = cost_of(again.graph.view(*node)->view).flops / cost_of(step.graph.view(origin)->view).flops;
   }
-  CHECK(seconds < 1);
+  CHECK(flops == 0.5);
   Tensor data(f32, {40, 16});
   for (std::int64_t i = 0; i < data.size(); ++i) data.data<float>()[i] = static_cast<float>((i * 37) % 101) / 50.0F - 1;
   const std::vector<Feed> feeds{{"x", data}};
@@ -256,7 +256,7 @@ TEST_CASE("bad settings of checkpoint are refused", "[core][autodiff][checkpoint
   CHECK_THROWS_WITH(step | checkpoint({.save = {"decoder/**"}, .recompute = {"decoder/0/add"}}),
                     ContainsSubstring("decoder/0/add is picked by both save and recompute"));
   CHECK_THROWS_WITH(step | checkpoint(every_block()) | checkpoint(every_block()),
-                    ContainsSubstring("already 'checkpointed'"));
+                    ContainsSubstring("checkpoint can be applied once"));
   CHECK_THROWS_WITH(evaluation(gpt.loss) | checkpoint(every_block()),
                     ContainsSubstring("checkpoint needs 'gradients'"));
   CHECK_THROWS_WITH(checkpoint(SavePolicy{"mine", {}, {}}), ContainsSubstring("the policy 'mine' has no rule"));

@@ -313,10 +313,15 @@ TEST_CASE("values are fetched as the whole batch has them, whenever they are ask
 TEST_CASE("a loss that is scaled before or after its batch is cut has the same gradients", "[core][optim][accumulate]") {
   // Powers of two: scaling rounds nothing.
   const Transform scaled{.name = "scaled", .needs = {"gradients"}, .apply = [](Step step) {
-    step.loss_scale = LossScale{full(step.graph, {}, f64, 4096), {}, {}};
+    Value scale;
     Step made = replace_seeds(step, "scaled", [&](std::size_t, const Value& seed) {
-      return multiply(seed, cast(seed.graph().find(step.loss_scale->scale), seed.dtype()));
+      if (scale.absent()) {
+        const auto phase = seed.graph().phase(Phase::step);
+        scale = full(seed.graph(), {}, f64, 4096);
+      }
+      return multiply(seed, cast(scale, seed.dtype()));
     });
+    made.loss_scale = LossScale{made.find(scale), {}, {}};
     for (Gradient& gradient : made.gradients) gradient.tags.scaled = true;
     return made;
   }};

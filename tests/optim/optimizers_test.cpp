@@ -259,6 +259,58 @@ TEST_CASE("an optimizer of the user's own has the rights of the library's", "[co
                                       "ask for states before a scope is opened"));
 }
 
+TEST_CASE("an optimizer refuses parameters of 2 bytes unless it says that it takes them", "[core][optim][optimizers][errors]") {
+  Graph graph;
+  const Value p = graph.parameter("p", {bf16, {3}}, init::ones());
+  const Step step = training_step(Loss(sum(cast(p, f32))));
+  CHECK_THROWS_WITH(step | optimize(sgd()), ContainsSubstring("sgd: the parameter 'p' (optimizers_test.cpp:") &&
+                                                ContainsSubstring("is bf16[3], in which small updates round to nothing; hint: keep it "
+                                                                  "f32 and compute in bf16 by mixed_precision(bf16)"));
+  Optimizer narrow = sgd({.rate = 0.5});
+  narrow.takes_narrow = true;
+  const Step taken = step | optimize(narrow);
+  Store store(taken);
+  Program(taken, store).run();
+  CHECK(store.tensor("p").at(0) == 0.5);
+}
+
+TEST_CASE("every optimizer learns a small GPT's sentence by heart", "[optim][optimizers]") {
+  Graph graph;
+  const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 12);
+  const Value tokens = graph.input("tokens", i64, {batch, time}), targets = graph.input("targets", i64, {batch, time});
+  const nn::Gpt model(graph, {.vocab = 13, .layers = 2, .heads = 2, .width = 16, .context = 12});
+  const Loss loss = cross_entropy(model(tokens), targets);
+  Tensor x(i64, {4, 12}), y(i64, {4, 12});
+  for (std::int64_t i = 0; i < 48; ++i) {
+    const std::int64_t at = i / 12 * 5 + i % 12;
+    x.data<std::int64_t>()[i] = at * at % 13;
+    y.data<std::int64_t>()[i] = (at + 1) * (at + 1) % 13;
+  }
+  const Optimizer matrices[] = {muon({.rate = 0.02}), adafactor({.rate = 0.05}), lamb({.rate = 0.02}), lion({.rate = 0.003}),
+                                adagrad({.rate = 0.05}), rmsprop({.rate = 0.003}), adam({.rate = 0.01}), sgd({.rate = 0.1, .momentum = 0.9})};
+  for (const Optimizer& optimizer : matrices) {
+    CAPTURE(optimizer.name);
+    const Step step = training_step(loss) | clip_global_norm(1.0) |
+                      optimize({{"decoder/**norm/**", sgd({.rate = 0.01})},
+                                {"decoder/**/weight", optimizer},
+                                {"**", adamw({.rate = warmup(0.01, 5)})}}) |
+                      average_weights({.decay = 0.9});
+    CHECK(audit(step).complete());
+    Store store(step, {.seed = 2});
+    Program train(step, store);
+    double first = 0, last = 0;
+    for (int run = 0; run < 60; ++run) {
+      last = train.run({{"tokens", x}, {"targets", y}}).scalar("loss");
+      if (run == 0) first = last;
+    }
+    CHECK(first > 2);
+    CHECK(last < 0.5);
+    Store averaged = with_average(store);
+    Program test(evaluation(loss), averaged);
+    CHECK(test.run({{"tokens", x}, {"targets", y}}).scalar("loss") < 0.7);
+  }
+}
+
 TEST_CASE("muon refuses what is no matrix, by name and line", "[core][optim][optimizers][errors]") {
   CHECK_THROWS_WITH(training_step(FedGradients(f32).loss) | optimize(muon()),
                     ContainsSubstring("muon needs parameters of 2 axes, 'b' (fed_gradients.h:") &&

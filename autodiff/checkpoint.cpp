@@ -27,8 +27,9 @@ Step by_block(const Step& step, int every) {
              "every_block finds no tensor with work before and after it through which all of the forward pass flows; "
              "hint: checkpoint({{.save = {{...}}}}) says by hand what to keep");
   const std::vector<int> boundaries = blocks.every(every);
-  WEFT_CHECK(!boundaries.empty(), "every_block({{.every = {}}}): the longest chain has {} block boundaries, so none would be kept",
-             every, blocks.longest());
+  WEFT_CHECK(!boundaries.empty(),
+             "every_block({{.every = {}}}): the longest chain has {} block boundaries, so none would be kept", every,
+             blocks.longest());
   Saved saved(graph.stored.size(), false);
   for (int s : boundaries) saved[static_cast<std::size_t>(s)] = true;
   for (int s : remat::tail(graph, boundaries)) saved[static_cast<std::size_t>(s)] = true;
@@ -47,10 +48,12 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
   const Plan smallest = plan(search.apply(least.saved), planning);
   const std::string kept = fmt::format("{} of parameters and states, {} of activations and gradients",
                                        readable_bytes(smallest.persistent_bytes), readable_bytes(smallest.arena_bytes));
-  WEFT_FAIL("the budget of {} ({} B) is too small: the least possible is {} ({} B: {}), {} more; as it is, the step takes {}; "
-            "hint: accumulate(k) before checkpoint shrinks activations, memory_frontier(step) shows what can be had",
-            readable_bytes(budget), budget, readable_bytes(least.bytes), least.bytes, kept,
-            readable_bytes(least.bytes - budget), readable_bytes(whole));
+  WEFT_FAIL(
+      "the budget of {} ({} B) is too small: the least possible is {} ({} B: {}), {} more; as it is, the step takes "
+      "{}; "
+      "hint: accumulate(k) before checkpoint shrinks activations, memory_frontier(step) shows what can be had",
+      readable_bytes(budget), budget, readable_bytes(least.bytes), least.bytes, kept,
+      readable_bytes(least.bytes - budget), readable_bytes(whole));
 }
 
 // Gradients that nobody has used yet are what the step is for: lowering must not drop them.
@@ -62,7 +65,8 @@ Step keeping_gradients(const Step& step, const std::function<Step(const Step&)>&
       kept.fetches.push_back({"gradient of " + gradient.parameter.name() + " for checkpoint", gradient.value});
   Step result = change(kept);
   if (!step.facts.contains("optimized"))
-    for (std::size_t i = 0; i < step.gradients.size(); ++i) result.gradients[i].value = result.fetches[fetches + i].value;
+    for (std::size_t i = 0; i < step.gradients.size(); ++i)
+      result.gradients[i].value = result.fetches[fetches + i].value;
   result.fetches.resize(fetches);
   result.lowered = false;
   return result;
@@ -88,12 +92,14 @@ Transform checkpointing(std::function<Step(const Step&)> change, std::source_loc
 Transform checkpoint(CheckpointOptions options, std::source_location where) {
   const bool picks = !options.save.empty() || !options.recompute.empty() || options.policy.has_value();
   WEFT_CHECK(picks || options.budget.has_value(),
-             "checkpoint ({}) has nothing to do; hint: {{.budget = 512_MiB}}, {{.save = {{\"decoder/*/add\"}}}}, dots_saveable() or "
+             "checkpoint ({}) has nothing to do; hint: {{.budget = 512_MiB}}, {{.save = {{\"decoder/*/add\"}}}}, "
+             "dots_saveable() or "
              "every_block()",
              str(where));
   if (!options.budget.has_value())
     return checkpointing([options = std::move(options)](const Step& step) { return by_hand(step, options); }, where);
-  WEFT_CHECK(!picks, "checkpoint ({}): a budget decides what is kept, so it goes with neither save, recompute nor policy",
+  WEFT_CHECK(!picks,
+             "checkpoint ({}): a budget decides what is kept, so it goes with neither save, recompute nor policy",
              str(where));
   WEFT_CHECK(*options.budget > 0, "checkpoint ({}): the budget must be a positive number of bytes, got {}", str(where),
              *options.budget);

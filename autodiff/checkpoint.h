@@ -38,21 +38,21 @@ struct CheckpointOptions {
   /// Instead of all these: the fastest plan whose Plan::total_bytes() (persistent + constant + arena; feeds are the
   /// caller's) is at most this many bytes.
   std::optional<std::int64_t> budget = std::nullopt;
-  int threads = 0;                   ///< for a budget: threads of the plan (PlanOptions::threads)
-  MachineRates rates = {};           ///< for a budget: what time is predicted with
+  int threads = 0;          ///< for a budget: threads of the plan (PlanOptions::threads)
+  MachineRates rates = {};  ///< for a budget: what time is predicted with
 };
 
 /// Keeps only boundaries of blocks: tensors through which everything flows on its way to the loss, found from the
-/// structure (the residual stream: an attention or feed-forward branch is a block; an encoder's output). What follows the
-/// last boundary is kept too: the backward pass begins with it.
+/// structure (the residual stream: an attention or feed-forward branch is a block; an encoder's output). What follows
+/// the last boundary is kept too: the backward pass begins with it.
 struct EveryBlock {
   int every = 1;  ///< keep only every k-th boundary: 2 for whole layers of a transformer
 };
 inline EveryBlock every_block(EveryBlock options = {}) { return options; }
 
 /// UserError: nothing to do, a glob that matches no value of the forward pass, a value picked for both, a picked value
-/// that may not run twice; a budget together with picks, not positive, or below the least possible bytes (the message says
-/// the least and by how much the budget misses); twice.
+/// that may not run twice; a budget together with picks, not positive, or below the least possible bytes (the message
+/// says the least and by how much the budget misses); twice.
 Transform checkpoint(CheckpointOptions options, std::source_location where = std::source_location::current());
 Transform checkpoint(SavePolicy policy, std::source_location where = std::source_location::current());
 /// UserError: k < 1, or a forward pass without such tensors.

@@ -8,7 +8,8 @@
 namespace weft {
 
 MemoryFrontier memory_frontier(const Step& step, const FrontierOptions& options) {
-  WEFT_CHECK(step.facts.contains("gradients"), "memory_frontier needs a step with gradients; hint: training_step(loss)");
+  WEFT_CHECK(step.facts.contains("gradients"),
+             "memory_frontier needs a step with gradients; hint: training_step(loss)");
   WEFT_CHECK(!step.facts.contains("checkpointed"), "memory_frontier needs a step that is not checkpointed yet");
   remat::Search search(step, options.threads, options.rates);
   const remat::RematGraph& graph = search.graph();
@@ -27,7 +28,8 @@ MemoryFrontier memory_frontier(const Step& step, const FrontierOptions& options)
     search.apply(score.saved, &clones);
     MemoryFrontier::Point point{score.bytes, score.seconds, score.saved_bytes, score.clones, {}, score.origin};
     for (int s = 0; s < graph.size(); ++s)
-      if (clones.used[static_cast<std::size_t>(s)]) point.saved.push_back(graph.step.graph.value(graph.at(s).owner).name());
+      if (clones.used[static_cast<std::size_t>(s)])
+        point.saved.push_back(graph.step.graph.value(graph.at(s).owner).name());
     frontier.points.push_back(std::move(point));
   }
   frontier.plans = search.plans();
@@ -38,14 +40,13 @@ std::string MemoryFrontier::str() const {
   std::string text = fmt::format(
       "memory frontier: {} points of {} plans, {} threads; as it is {} in {:.3f} s (predicted)\n"
       "  {:>14} {:>10} {:>7} {:>10} {:>8} {:>7} {:>12}  {}\n",
-      points.size(), plans, threads, readable_bytes(whole_bytes), whole_seconds, "bytes", "", "of all", "time s", "slower",
-      "again", "kept", "how");
+      points.size(), plans, threads, readable_bytes(whole_bytes), whole_seconds, "bytes", "", "of all", "time s",
+      "slower", "again", "kept", "how");
   for (const Point& point : points)
-    text += fmt::format("  {:>14} {:>10} {:>6.1f}% {:>10.4f} {:>7.1f}% {:>7} {:>12}  {}\n", point.bytes,
-                        readable_bytes(point.bytes),
-                        100.0 * static_cast<double>(point.bytes) / static_cast<double>(whole_bytes), point.seconds,
-                        100.0 * (point.seconds / whole_seconds - 1), point.recomputed, readable_bytes(point.saved_bytes),
-                        point.origin);
+    text += fmt::format(
+        "  {:>14} {:>10} {:>6.1f}% {:>10.4f} {:>7.1f}% {:>7} {:>12}  {}\n", point.bytes, readable_bytes(point.bytes),
+        100.0 * static_cast<double>(point.bytes) / static_cast<double>(whole_bytes), point.seconds,
+        100.0 * (point.seconds / whole_seconds - 1), point.recomputed, readable_bytes(point.saved_bytes), point.origin);
   return text;
 }
 

@@ -16,8 +16,8 @@ double nice_step(double range, int count) {
 }
 
 struct Axis {
-  double low, high, step;   // in units
-  double from, to;          // in pixels
+  double low, high, step;  // in units
+  double from, to;         // in pixels
   double at(double value) const { return from + (value - low) / (high - low) * (to - from); }
 };
 
@@ -55,18 +55,24 @@ std::string MemoryFrontier::svg() const {
     return fmt::format("{:.{}f}", value, std::max(0, static_cast<int>(std::ceil(-std::log10(step) - 1e-9))));
   };
   for (double v = x.low; v <= x.high + x.step / 2; v += x.step)
-    text += fmt::format("<path d=\"M{0:.1f} {1:.1f}V{2:.1f}\" stroke=\"#ddd\"/>"
-                        "<text x=\"{0:.1f}\" y=\"{3:.1f}\" text-anchor=\"middle\">{4}</text>\n",
-                        x.at(v), y.to, y.from, y.from + 20, label(v, x.step));
+    text += fmt::format(
+        "<path d=\"M{0:.1f} {1:.1f}V{2:.1f}\" stroke=\"#ddd\"/>"
+        "<text x=\"{0:.1f}\" y=\"{3:.1f}\" text-anchor=\"middle\">{4}</text>\n",
+        x.at(v), y.to, y.from, y.from + 20, label(v, x.step));
   for (double v = y.low; v <= y.high + y.step / 2; v += y.step)
-    text += fmt::format("<path d=\"M{0:.1f} {1:.1f}H{2:.1f}\" stroke=\"#ddd\"/>"
-                        "<text x=\"{3:.1f}\" y=\"{4:.1f}\" text-anchor=\"end\">{5}</text>\n",
-                        x.from, y.at(v), x.to, x.from - 8, y.at(v) + 4, label(v, y.step));
+    text += fmt::format(
+        "<path d=\"M{0:.1f} {1:.1f}H{2:.1f}\" stroke=\"#ddd\"/>"
+        "<text x=\"{3:.1f}\" y=\"{4:.1f}\" text-anchor=\"end\">{5}</text>\n",
+        x.from, y.at(v), x.to, x.from - 8, y.at(v) + 4, label(v, y.step));
   text += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">peak bytes planned, in {}</text>\n",
-                      (x.from + x.to) / 2, height - 18, giga ? "GiB" : mega ? "MiB" : "KiB");
-  text += fmt::format("<text transform=\"translate(22 {:.1f}) rotate(-90)\" text-anchor=\"middle\">"
-                      "time of one step predicted, in {}</text>\n",
-                      (y.from + y.to) / 2, milli > 1 ? "milliseconds" : "seconds");
+                      (x.from + x.to) / 2, height - 18,
+                      giga   ? "GiB"
+                      : mega ? "MiB"
+                             : "KiB");
+  text += fmt::format(
+      "<text transform=\"translate(22 {:.1f}) rotate(-90)\" text-anchor=\"middle\">"
+      "time of one step predicted, in {}</text>\n",
+      (y.from + y.to) / 2, milli > 1 ? "milliseconds" : "seconds");
   // A budget between two points gives the left one: the curve is a staircase.
   std::string path;
   for (const Point& point : points) {
@@ -75,12 +81,14 @@ std::string MemoryFrontier::svg() const {
   }
   text += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"#1f77b4\" stroke-width=\"1.5\"/>\n", path);
   for (const Point& point : points)
-    text += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.5\" fill=\"#1f77b4\"><title>{}: {:.4f} s, {} nodes again, {}"
-                        "</title></circle>\n",
-                        x.at(static_cast<double>(point.bytes) / unit), y.at(point.seconds * milli),
-                        readable_bytes(point.bytes), point.seconds, point.recomputed, point.origin);
-  text += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"7\" fill=\"none\" stroke=\"#d62728\" stroke-width=\"1.5\"/>\n</svg>\n",
-                      x.at(static_cast<double>(whole_bytes) / unit), y.at(whole_seconds * milli));
+    text += fmt::format(
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.5\" fill=\"#1f77b4\"><title>{}: {:.4f} s, {} nodes again, {}"
+        "</title></circle>\n",
+        x.at(static_cast<double>(point.bytes) / unit), y.at(point.seconds * milli), readable_bytes(point.bytes),
+        point.seconds, point.recomputed, point.origin);
+  text += fmt::format(
+      "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"7\" fill=\"none\" stroke=\"#d62728\" stroke-width=\"1.5\"/>\n</svg>\n",
+      x.at(static_cast<double>(whole_bytes) / unit), y.at(whole_seconds * milli));
   return text;
 }
 

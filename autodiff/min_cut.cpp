@@ -36,7 +36,8 @@ Cut min_cut(const CutNetwork& network) {
   Cut cut;
   cut.flow = boost::boykov_kolmogorov_max_flow(
       net, get(&Link::capacity, net), get(&Link::left, net), get(&Link::reverse, net),
-      boost::make_iterator_property_map(predecessor.begin(), index), boost::make_iterator_property_map(color.begin(), index),
+      boost::make_iterator_property_map(predecessor.begin(), index),
+      boost::make_iterator_property_map(color.begin(), index),
       boost::make_iterator_property_map(distance.begin(), index), index, static_cast<std::size_t>(network.source),
       static_cast<std::size_t>(network.sink));
 

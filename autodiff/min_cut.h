@@ -24,8 +24,8 @@ struct CutNetwork {
 };
 
 struct Cut {
-  std::int64_t flow = 0;          ///< its value; at least infinity() where there is no finite cut
-  std::vector<bool> sink_side;    ///< by vertex
+  std::int64_t flow = 0;        ///< its value; at least infinity() where there is no finite cut
+  std::vector<bool> sink_side;  ///< by vertex
 };
 
 /// Boykov-Kolmogorov's maximum flow (Boost.Graph), then a search of our own backwards from the sink over edges with

@@ -41,7 +41,8 @@ class Paths {
     std::vector<int> above(stored.size(), unreached), depth(stored.size(), 0);
     auto depth_of = [&](int v) { return v == root ? 0 : depth[static_cast<std::size_t>(v)]; };
     auto meet = [&](int a, int b) {
-      while (a != b) (depth_of(a) > depth_of(b) ? a : b) = above[static_cast<std::size_t>(depth_of(a) > depth_of(b) ? a : b)];
+      while (a != b)
+        (depth_of(a) > depth_of(b) ? a : b) = above[static_cast<std::size_t>(depth_of(a) > depth_of(b) ? a : b)];
       return a;
     };
     for (int v = 0; v < size(); ++v) {
@@ -57,7 +58,8 @@ class Paths {
     }
     int common = unreached;
     for (int target : targets)
-      if (above[static_cast<std::size_t>(target)] != unreached) common = common == unreached ? target : meet(common, target);
+      if (above[static_cast<std::size_t>(target)] != unreached)
+        common = common == unreached ? target : meet(common, target);
     std::vector<int> chain;
     for (int v = common; v >= 0; v = above[static_cast<std::size_t>(v)]) chain.push_back(v);
     std::ranges::reverse(chain);

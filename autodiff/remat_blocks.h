@@ -20,7 +20,7 @@ struct Blocks {
 
   /// Every k-th boundary of each chain, and what was set aside.
   std::vector<int> every(int k) const;
-  int longest() const;     ///< boundaries of the longest chain
+  int longest() const;  ///< boundaries of the longest chain
 };
 
 Blocks find_blocks(const RematGraph& graph);

@@ -25,15 +25,16 @@ std::vector<std::pair<std::string, std::vector<int>>> choices(const RematGraph& 
 
 class Chooser {
  public:
-  Chooser(const RematGraph& graph, const Step& step)
-      : graph_(graph), step_(step), choices_(choices(graph, step)) {}
+  Chooser(const RematGraph& graph, const Step& step) : graph_(graph), step_(step), choices_(choices(graph, step)) {}
 
   // Which stored values the picks mean.
   std::vector<bool> picked(const std::vector<Pick>& picks, std::string_view what) const {
     std::vector<bool> marked(graph_.stored.size(), false);
     for (const Pick& pick : picks) {
-      if (!pick.value.absent()) mark_value(marked, pick.value, what);
-      else mark_glob(marked, pick.glob, what);
+      if (!pick.value.absent())
+        mark_value(marked, pick.value, what);
+      else
+        mark_glob(marked, pick.glob, what);
     }
     return marked;
   }
@@ -56,8 +57,8 @@ class Chooser {
   void mark_value(std::vector<bool>& marked, const Value& value, std::string_view what) const {
     const Value here = graph_.step.find(step_.find(value));
     const int s = graph_.stored_at(here.ref());
-    WEFT_CHECK(graph_.at(s).choice, "{} names {} ({}), which is not computed in the forward pass or may not run twice", what,
-               here.name(), str(here.node().where));
+    WEFT_CHECK(graph_.at(s).choice, "{} names {} ({}), which is not computed in the forward pass or may not run twice",
+               what, here.name(), str(here.node().where));
     marked[static_cast<std::size_t>(s)] = true;
   }
 
@@ -69,7 +70,8 @@ class Chooser {
 // By op: whether it depends on what the step is fed.
 std::vector<bool> fed(const RematGraph& graph) {
   std::vector<bool> found(graph.ops.size(), false);
-  for (const Value& input : graph.step.graph.inputs()) found[static_cast<std::size_t>(graph.op_of.at(input.ref().node))] = true;
+  for (const Value& input : graph.step.graph.inputs())
+    found[static_cast<std::size_t>(graph.op_of.at(input.ref().node))] = true;
   for (std::size_t i = 0; i < found.size(); ++i)
     for (int read : graph.ops[i].reads)
       if (found[static_cast<std::size_t>(graph.at(read).op)]) found[i] = true;
@@ -81,7 +83,10 @@ void by_policy(const RematGraph& graph, const SavePolicy& policy, Saved& saved) 
   for (const Op& op : graph.ops) {
     if (!op.recomputable || op.view) continue;
     const Node& node = graph.step.graph.node(op.id);
-    PolicyNode seen{.graph = graph.step.graph, .node = node, .cost = cost_of(graph.step.graph.view(node)->view), .dear = op.dear,
+    PolicyNode seen{.graph = graph.step.graph,
+                    .node = node,
+                    .cost = cost_of(graph.step.graph.view(node)->view),
+                    .dear = op.dear,
                     .product = op.dear && !node.op->traits.pointwise};
     for (const TensorType& type : node.types) seen.bytes += type.bytes();
     for (int read : op.reads) seen.reads_weight |= !from_input[static_cast<std::size_t>(graph.at(read).op)];
@@ -102,7 +107,8 @@ Saved choose(const RematGraph& graph, const Step& step, const CheckpointOptions&
     for (std::size_t s = 0; s < named.size(); ++s)
       if (named[s]) saved[s] = true;
   }
-  const std::vector<bool> keep = chooser.picked(options.save, "save"), again = chooser.picked(options.recompute, "recompute");
+  const std::vector<bool> keep = chooser.picked(options.save, "save"),
+                          again = chooser.picked(options.recompute, "recompute");
   for (std::size_t s = 0; s < saved.size(); ++s) {
     WEFT_CHECK(!keep[s] || !again[s], "{} is picked by both save and recompute",
                graph.step.graph.value(graph.stored[s].owner).name());

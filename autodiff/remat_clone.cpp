@@ -38,7 +38,8 @@ namespace {
 
 struct Event {
   int op;
-  int segment;  // nothing: the original
+  int segment;               // nothing: the original
+  std::uint32_t unread = 0;  // outputs that nobody reads
 };
 
 // What runs, in order, by index: decided before a node is built.
@@ -64,6 +65,7 @@ class Sequence {
   }
 
  private:
+  static std::uint32_t bit(std::uint32_t output) { return 1U << std::min(output, 31U); }
   const Node& node(int op) const { return graph_.step.graph.node(graph_.op(op).id); }
 
   // Clones of what `reader` needs in its segment, operands first.
@@ -80,7 +82,8 @@ class Sequence {
     ask(reader);
     while (!open.empty()) {
       const int op = open.back();
-      if (made_.contains({segment, op})) open.pop_back();
+      if (made_.contains({segment, op}))
+        open.pop_back();
       else if (!ask(op)) {
         events.push_back({op, segment});
         made_.emplace(std::pair{segment, op}, true);
@@ -89,20 +92,29 @@ class Sequence {
     }
   }
 
-  // Forward nodes that only clones' originals needed go.
+  // Forward nodes that only clones' originals needed go. Which outputs are read is seen on the way.
   std::vector<Event> prune() const {
-    std::vector<bool> needed(graph_.ops.size(), false);
-    for (const Value& root : graph_.step.roots()) needed[static_cast<std::size_t>(graph_.op_of.at(root.ref().node))] = true;
+    std::vector<std::uint32_t> read(graph_.ops.size(), 0);    // of originals, a bit an output
+    std::map<std::pair<int, int>, std::uint32_t> read_again;  // of clones, by (segment, op)
+    for (const Value& root : graph_.step.roots())
+      read[static_cast<std::size_t>(graph_.op_of.at(root.ref().node))] |= bit(root.ref().output);
     std::vector<Event> kept;
     for (auto event = events.rbegin(); event != events.rend(); ++event) {
       const Op& op = graph_.op(event->op);
       const bool original = event->segment == nothing;
       const bool source = op.writes.size() == 1 && graph_.at(op.writes.front()).free;
-      if (original && op.forward && !source && !needed[static_cast<std::size_t>(event->op)]) continue;
+      const int segment = original ? segments_[static_cast<std::size_t>(event->op)] : event->segment;
+      const std::uint32_t own = original ? read[static_cast<std::size_t>(event->op)] : read_again[{segment, event->op}];
+      if (original && op.forward && !source && own == 0) continue;
       kept.push_back(*event);
-      for (ValueRef ref : node(event->op).operands)
-        if (ref.node != no_node && ((original && op.forward) || !again(ref)))
-          needed[static_cast<std::size_t>(graph_.op_of.at(ref.node))] = true;
+      const std::size_t outputs = node(event->op).types.size();
+      kept.back().unread = outputs < 32 ? ~own & ((1U << outputs) - 1U) : 0;
+      for (ValueRef ref : node(event->op).operands) {
+        if (ref.node == no_node) continue;
+        const int maker = graph_.op_of.at(ref.node);
+        const bool clone = !(original && op.forward) && again(ref);
+        (clone ? read_again[{segment, maker}] : read[static_cast<std::size_t>(maker)]) |= bit(ref.output);
+      }
     }
     std::reverse(kept.begin(), kept.end());
     return kept;
@@ -129,7 +141,8 @@ Step with_clones(const RematGraph& graph, const std::vector<int>& segments, cons
     const bool original = event.segment == nothing;
     const int segment = original ? segments[static_cast<std::size_t>(event.op)] : event.segment;
     if (clones != nullptr)
-      clones->seconds += op.seconds * static_cast<double>(node.phase == Phase::micro ? graph.step.micro_batches : 1);
+      clones->seconds += (original ? op.seconds : graph.seconds_of(event.op, event.unread)) *
+                         static_cast<double>(node.phase == Phase::micro ? graph.step.micro_batches : 1);
     if (original && op.forward) {
       rebuild.keep(node);
       continue;
@@ -160,8 +173,10 @@ Step with_clones(const RematGraph& graph, const std::vector<int>& segments, cons
     const Scope place = rebuild.in_place_of(node);
     const Scope scope = rebuild.to().scope("recomputed");
     Values values;
+    const Attributes attributes =
+        event.unread == 0 ? node.attributes : node.attributes.with("unread", static_cast<std::int64_t>(event.unread));
     for (ValueRef ref : operands) values.push_back(ref.node == no_node ? Value{} : rebuild.to().value(ref));
-    made[{segment, event.op}] = rebuild.to().apply(*node.op, values, node.attributes, node.where).front().ref().node;
+    made[{segment, event.op}] = rebuild.to().apply(*node.op, values, attributes, node.where).front().ref().node;
     if (clones != nullptr) clones->ops.push_back(event.op);
   }
   Step result = graph.step.over(rebuild.finish());

@@ -20,7 +20,8 @@ CutNetwork network_of(const RematGraph& graph, const CutOptions& options) {
     const Stored& value = graph.at(s);
     // A value of no bytes still counts: keeping it is one more thing to keep.
     network.add_edge(in(s), out(s), static_cast<std::int64_t>(value.bytes) + 1);
-    if (options.banned[static_cast<std::size_t>(value.op)]) network.add_edge(network.source, in(s), CutNetwork::unlimited);
+    if (options.banned[static_cast<std::size_t>(value.op)])
+      network.add_edge(network.source, in(s), CutNetwork::unlimited);
     if (value.read_late) network.add_edge(out(s), network.sink, CutNetwork::unlimited);
     for (int read : graph.op(value.op).reads)
       if (is_vertex(graph, options, read)) network.add_edge(out(read), in(s), CutNetwork::unlimited);

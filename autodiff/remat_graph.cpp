@@ -47,9 +47,12 @@ NodeId origin_of(const Node& node, const Graph& lowered, const Graph& before, co
   NodeId at = node.provenance.origin;
   for (int hops = 0; at != no_node && hops < 16; ++hops) {
     if (at < forward.size() && forward[at]) return at;
-    if (lowered.has(at)) at = lowered.node(at).provenance.origin;
-    else if (before.has(at)) at = before.node(at).provenance.origin;
-    else return no_node;
+    if (lowered.has(at))
+      at = lowered.node(at).provenance.origin;
+    else if (before.has(at))
+      at = before.node(at).provenance.origin;
+    else
+      return no_node;
   }
   return no_node;
 }
@@ -79,6 +82,12 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates) : step(low
     Op op{.id = node.id, .forward = forward[i], .on_loss = on_loss[i], .dear = !traits.cheap, .view = traits.view};
     op.recomputable = op.forward && !traits.source && traits.recomputable && node.phase == Phase::micro;
     op.seconds = predicted_seconds(graph, node, rates);
+    if (const std::size_t outputs = node.types.size(); outputs > 1 && outputs <= 4)
+      for (std::uint32_t unread = 0; unread < (1U << outputs); ++unread) {
+        Node part = node;
+        part.attributes = part.attributes.with("unread", std::int64_t{unread});
+        op.seconds_by_unread.push_back(predicted_seconds(graph, part, rates));
+      }
     std::vector<int>& outputs = stored_of.emplace_back();
     for (ValueRef ref : node.operands)
       if (ref.node != no_node) add_once(op.reads, stored_at(ref));
@@ -123,7 +132,8 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates) : step(low
     for (int written : op.writes) {
       const auto at = static_cast<std::size_t>(written);
       of_parameter[at] = is_float(graph.type(stored[at].owner).dtype);
-      const bool read_on = std::ranges::any_of(stored[at].readers, [&](int r) { return ops[static_cast<std::size_t>(r)].on_loss; });
+      const bool read_on =
+          std::ranges::any_of(stored[at].readers, [&](int r) { return ops[static_cast<std::size_t>(r)].on_loss; });
       stored[at].on_path = of_parameter[at] && of_input[op.id] && op.on_loss && op.recomputable && read_on;
     }
   }

@@ -23,37 +23,42 @@ struct Op {
   bool recomputable = false;  ///< may be cloned: forward, of the micro phase, without effects
   bool dear = false;          ///< Traits::cheap is false
   bool view = false;
-  double seconds = 0;         ///< predicted
-  std::vector<int> reads = {};     ///< stored values, each once
-  std::vector<int> writes = {};    ///< stored values that are its own; none for a view
+  double seconds = 0;                          ///< predicted
+  std::vector<double> seconds_by_unread = {};  ///< of a clone, by the mask of outputs that nobody reads
+  std::vector<int> reads = {};                 ///< stored values, each once
+  std::vector<int> writes = {};                ///< stored values that are its own; none for a view
 };
 
 struct Stored {
   ValueRef owner;
-  int op = nothing;             ///< that makes it
-  std::size_t bytes = 0;        ///< aligned
-  bool free = false;            ///< a source: there at any time, nothing to save
-  bool must_save = false;       ///< forward, and made by an op that may not run twice
-  bool choice = false;          ///< forward and recomputable: what a plan decides on
-  bool read_late = false;       ///< by a node of the backward pass
-  bool on_path = false;         ///< between inputs, parameters and the loss along differentiable values
-  std::vector<int> readers = {};     ///< ops, each once, views left out: their readers count
+  int op = nothing;               ///< that makes it
+  std::size_t bytes = 0;          ///< aligned
+  bool free = false;              ///< a source: there at any time, nothing to save
+  bool must_save = false;         ///< forward, and made by an op that may not run twice
+  bool choice = false;            ///< forward and recomputable: what a plan decides on
+  bool read_late = false;         ///< by a node of the backward pass
+  bool on_path = false;           ///< between inputs, parameters and the loss along differentiable values
+  std::vector<int> readers = {};  ///< ops, each once, views left out: their readers count
 };
 
 struct RematGraph {
-  Step step;                                   ///< lowered
-  std::vector<Op> ops;                         ///< in build order
-  std::vector<Stored> stored;                  ///< in the order of their ops
+  Step step;                   ///< lowered
+  std::vector<Op> ops;         ///< in build order
+  std::vector<Stored> stored;  ///< in the order of their ops
   std::unordered_map<NodeId, int> op_of;
-  std::vector<std::vector<int>> stored_of;     ///< by op, by output: through views
-  std::vector<int> loss_terms;                 ///< stored sums of the loss
-  std::vector<NodeId> origin;                  ///< by op of the backward pass: the forward node whose gradient it is
+  std::vector<std::vector<int>> stored_of;  ///< by op, by output: through views
+  std::vector<int> loss_terms;              ///< stored sums of the loss
+  std::vector<NodeId> origin;               ///< by op of the backward pass: the forward node whose gradient it is
 
   explicit RematGraph(const Step& step, const MachineRates& rates = {});
 
   int stored_at(ValueRef ref) const { return stored_of[static_cast<std::size_t>(op_of.at(ref.node))][ref.output]; }
   const Op& op(int i) const { return ops[static_cast<std::size_t>(i)]; }
   const Stored& at(int i) const { return stored[static_cast<std::size_t>(i)]; }
+  double seconds_of(int i, std::uint32_t unread) const {
+    const Op& of = op(i);
+    return unread < of.seconds_by_unread.size() ? of.seconds_by_unread[unread] : of.seconds;
+  }
   int size() const { return static_cast<int>(stored.size()); }
 };
 

@@ -64,13 +64,17 @@ Items dear_items(const RematGraph& graph, const Saved& forced, const std::vector
         }
     }
     for (int op : makers)
-      weight[static_cast<std::size_t>(op)] += static_cast<double>(graph.at(s).bytes) / static_cast<double>(makers.size());
+      weight[static_cast<std::size_t>(op)] +=
+          static_cast<double>(graph.at(s).bytes) / static_cast<double>(makers.size());
   }
   Items found;
   for (std::size_t op = 0; op < weight.size(); ++op) {
     if (weight[op] <= 0) continue;
     found.ops.push_back(static_cast<int>(op));
-    found.items.push_back({graph.ops[op].seconds, static_cast<std::size_t>(weight[op])});
+    std::uint32_t unread = 0;  // run again, it is run for what the backward pass reads
+    for (std::size_t k = 0; k < std::min<std::size_t>(31, graph.stored_of[op].size()); ++k)
+      if (!graph.at(graph.stored_of[op][k]).read_late) unread |= 1U << k;
+    found.items.push_back({graph.seconds_of(static_cast<int>(op), unread), static_cast<std::size_t>(weight[op])});
     found.weight += found.items.back().weight;
   }
   return found;
@@ -110,7 +114,7 @@ void Search::add_candidates(int every) {
   std::vector<bool> dear(graph_.ops.size(), false);
   for (std::size_t i = 0; i < dear.size(); ++i) dear[i] = graph_.ops[i].dear && graph_.ops[i].recomputable;
   const Items items = dear_items(graph_, forced, dear);
-  constexpr int shares = 20;
+  const int shares = is_large() ? 5 : 20;
   for (int share = 0; share <= shares; ++share) {
     const auto room = static_cast<std::size_t>(static_cast<double>(items.weight) * share / shares);
     const std::vector<bool> kept = knapsack(items.items, room);
@@ -129,7 +133,8 @@ std::vector<Score> Search::front() {
   const int longest = blocks_.longest();
   for (int every = 1; every <= longest; ++every)
     // k and k + 1 that leave as many boundaries differ by little: one of them is enough.
-    if (every <= 4 || longest / every != longest / (every - 1)) add_candidates(every);
+    if (is_large() ? (every & (every - 1)) == 0 : every <= 4 || longest / every != longest / (every - 1))
+      add_candidates(every);
   std::vector<Score> scores;
   for (const auto& [saved, score] : scores_) scores.push_back(score);
   return front_ = pareto(std::move(scores));

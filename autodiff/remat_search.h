@@ -15,12 +15,12 @@ namespace weft::remat {
 
 /// A way to run the step, scored.
 struct Score {
-  Saved saved;                ///< of the values that are a choice
-  std::size_t bytes = 0;      ///< Plan::total_bytes()
-  double seconds = 0;         ///< predicted, of one run
+  Saved saved;                  ///< of the values that are a choice
+  std::size_t bytes = 0;        ///< Plan::total_bytes()
+  double seconds = 0;           ///< predicted, of one run
   std::size_t saved_bytes = 0;  ///< kept for the backward pass
-  std::size_t clones = 0;     ///< nodes that run again
-  std::string origin;         ///< which candidate it was
+  std::size_t clones = 0;       ///< nodes that run again
+  std::string origin;           ///< which candidate it was
 };
 
 class Search {
@@ -46,8 +46,8 @@ class Search {
   std::size_t plans() const { return plans_; }  ///< made so far
 
  private:
+  bool is_large() const { return graph_.ops.size() > 6000; }  // fewer candidates are tried
   void add_candidates(int every);
-  Saved keep_share(const Saved& forced, double share);
   std::vector<int> live_at_peak(const Score& score) const;
 
   RematGraph graph_;

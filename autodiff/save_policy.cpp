@@ -15,8 +15,8 @@ SavePolicy dots_saveable() {
   return {"dots_saveable", [](const PolicyNode& node) { return node.product; }, {}};
 }
 SavePolicy dots_with_no_batch_dims_saveable() {
-  return {"dots_with_no_batch_dims_saveable", [](const PolicyNode& node) { return node.product && node.reads_weight; },
-          {}};
+  return {
+      "dots_with_no_batch_dims_saveable", [](const PolicyNode& node) { return node.product && node.reads_weight; }, {}};
 }
 SavePolicy save_only_these_names(std::vector<std::string> globs) {
   auto saves = [globs](const PolicyNode& node) {

@@ -14,11 +14,11 @@ namespace weft {
 struct PolicyNode {
   const Graph& graph;
   const Node& node;
-  std::size_t bytes = 0;       ///< of all its outputs
-  Cost cost = {};              ///< of computing it again
-  bool dear = false;           ///< not worth computing again (Traits::cheap is false)
-  bool product = false;        ///< dear and not pointwise: a matrix product, attention
-  bool reads_weight = false;   ///< an operand does not depend on the step's inputs: a parameter, or made from some
+  std::size_t bytes = 0;      ///< of all its outputs
+  Cost cost = {};             ///< of computing it again
+  bool dear = false;          ///< not worth computing again (Traits::cheap is false)
+  bool product = false;       ///< dear and not pointwise: a matrix product, attention
+  bool reads_weight = false;  ///< an operand does not depend on the step's inputs: a parameter, or made from some
 };
 
 struct SavePolicy {

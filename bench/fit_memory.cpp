@@ -3,8 +3,8 @@
 //   bench_fit_memory [--budget GIB] [--runs 2] [--threads 2] [--vocab 50257 --layers 12 --heads 12 --width 768
 //                    --batch 4 --time 1024]
 //
-// Each line runs in a process of its own, so that one's memory is not another's. "real" is what the process's peak (VmHWM)
-// grew by from before the parameters were made to the end of the last run.
+// Each line runs in a process of its own, so that one's memory is not another's. "real" is what the process's peak
+// (VmHWM) grew by from before the parameters were made to the end of the last run.
 #include <weft/weft.h>
 
 #include <sys/wait.h>
@@ -23,8 +23,9 @@ using namespace weft;
 namespace {
 
 struct Settings {
-  std::map<std::string, double> values{{"--budget", 0},  {"--runs", 2},    {"--threads", 2}, {"--vocab", 50257}, {"--layers", 12},
-                                       {"--heads", 12}, {"--width", 768}, {"--batch", 4},   {"--time", 1024}};
+  std::map<std::string, double> values{{"--budget", 0},    {"--runs", 2},    {"--threads", 2},
+                                       {"--vocab", 50257}, {"--layers", 12}, {"--heads", 12},
+                                       {"--width", 768},   {"--batch", 4},   {"--time", 1024}};
   std::int64_t integer(const std::string& name) const { return static_cast<std::int64_t>(values.at(name)); }
 };
 
@@ -35,19 +36,22 @@ std::size_t high_water() {
   return 0;
 }
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void run(const Settings& settings, double budget_gib) {
   Graph graph;
-  const std::int64_t rows = settings.integer("--batch"), columns = settings.integer("--time"), vocab = settings.integer("--vocab");
+  const std::int64_t rows = settings.integer("--batch"), columns = settings.integer("--time"),
+                     vocab = settings.integer("--vocab");
   const Dim batch = graph.dim("batch", rows), time = graph.dim("time", columns);
   const Value tokens = graph.input("tokens", i32, {batch, time}), targets = graph.input("targets", i32, {batch, time});
-  const nn::Gpt model(graph, {.vocab = vocab, .layers = settings.integer("--layers"), .heads = settings.integer("--heads"),
-                              .width = settings.integer("--width"), .context = columns});
+  const nn::Gpt model(graph, {.vocab = vocab,
+                              .layers = settings.integer("--layers"),
+                              .heads = settings.integer("--heads"),
+                              .width = settings.integer("--width"),
+                              .context = columns});
   const int threads = static_cast<int>(settings.integer("--threads"));
-  Step step = training_step(cross_entropy(model(tokens), targets)) | clip_global_norm(1.0) | optimize(adamw({.rate = 3e-4}));
+  Step step =
+      training_step(cross_entropy(model(tokens), targets)) | clip_global_norm(1.0) | optimize(adamw({.rate = 3e-4}));
   const double start = seconds();
   if (budget_gib > 0) {
     const auto budget = static_cast<std::int64_t>(budget_gib * 1073741824.0);
@@ -73,10 +77,12 @@ void run(const Settings& settings, double budget_gib) {
     best = std::min(best, seconds() - begin);
   }
   const std::size_t real = high_water() - before;
-  std::printf("%-12s planned %12zu B (%s)  real %12zu B (%s, %+.2f %%)  predicted %8.3f s  run %8.3f s  search %6.2f s  loss %.9g\n",
-              budget_gib > 0 ? fmt::format("{:.3f} GiB", budget_gib).c_str() : "as it is", bytes, readable_bytes(bytes).c_str(), real,
-              readable_bytes(real).c_str(), 100.0 * (static_cast<double>(real) / static_cast<double>(bytes) - 1), predicted, best, searched,
-              loss);
+  std::printf(
+      "%-12s planned %12zu B (%s)  real %12zu B (%s, %+.2f %%)  predicted %8.3f s  run %8.3f s  search %6.2f s  loss "
+      "%.9g\n",
+      budget_gib > 0 ? fmt::format("{:.3f} GiB", budget_gib).c_str() : "as it is", bytes, readable_bytes(bytes).c_str(),
+      real, readable_bytes(real).c_str(), 100.0 * (static_cast<double>(real) / static_cast<double>(bytes) - 1),
+      predicted, best, searched, loss);
   std::fflush(stdout);
 }
 

@@ -15,8 +15,17 @@ std::string_view name_of(DType type) {
   return "?";
 }
 
-// GCC 12 has _Float16 on x86-64: the compiler's own conversions are exact and round to nearest even.
+// GCC 12 has _Float16 on x86-64: the compiler's own conversion rounds to nearest even.
 float16::float16(float value) : bits(std::bit_cast<std::uint16_t>(static_cast<_Float16>(value))) {}
-float16::operator float() const { return static_cast<float>(std::bit_cast<_Float16>(bits)); }
+
+// The other way it calls a function of libgcc that took most of a training step in f16.
+float16::operator float() const {
+  const std::uint32_t sign = (bits & 0x8000U) << 16U, rest = bits & 0x7fffU;
+  std::uint32_t wide = 0;
+  if (rest < 0x400U) wide = std::bit_cast<std::uint32_t>(static_cast<float>(rest) * 0x1p-24F);
+  else if (rest < 0x7c00U) wide = (rest << 13U) + (112U << 23U);
+  else wide = 0x7f800000U | (rest & 0x3ffU) << 13U | (rest > 0x7c00U ? 0x400000U : 0U);
+  return std::bit_cast<float>(wide | sign);
+}
 
 }  // namespace weft

@@ -10,7 +10,8 @@ namespace {
 
 using Facts = std::set<std::string>;
 
-// What holds once a fact has been promised, and which transform of weft's promises it. A user's fact is spelled as it is.
+// What holds once a fact has been promised, and which transform of weft's promises it. A user's fact is spelled as it
+// is.
 struct Words {
   std::string_view fact, meaning, provider;
 };
@@ -19,7 +20,8 @@ constexpr std::array<Words, 8> words{{
     {"low_precision", "the forward pass already runs in low precision", "mixed_precision(bf16)"},
     {"scaled", "the loss is already scaled", "scale_loss(dynamic_scale())"},
     {"accumulated", "the gradients are already summed over micro-batches", "accumulate(k)"},
-    {"settled", "the gradients are already unscaled, divided by the weight of the loss and checked", "fetch_gradients()"},
+    {"settled", "the gradients are already unscaled, divided by the weight of the loss and checked",
+     "fetch_gradients()"},
     {"clipped", "the gradients are already clipped", "clip_global_norm(1.0)"},
     {"optimized", "the parameters are already updated", "optimize(adamw())"},
     {"checkpointed", "the step is already lowered, with parts of it to be recomputed", "checkpoint(...)"},
@@ -101,8 +103,8 @@ const Applied* promised_by(const Step& step, const std::string& fact) {
   const Applied* by = promised_by(step, fact);
   const std::string name = by == nullptr ? "an earlier transform" : by->name;
   if (name == transform.name)
-    WEFT_FAIL("{} can be applied once: {} by {} in {}; hint: leave one of the two out", transform.name, meaning_of(fact),
-              name, chain(step.history()));
+    WEFT_FAIL("{} can be applied once: {} by {} in {}; hint: leave one of the two out", transform.name,
+              meaning_of(fact), name, chain(step.history()));
   WEFT_FAIL("{} and {} exclude each other: {} by {} in {}; hint: leave one of the two out", transform.name, name,
             meaning_of(fact), name, chain(step.history()));
 }
@@ -122,8 +124,8 @@ const Applied* promised_by(const Step& step, const std::string& fact) {
   const std::string reason = meaning_of(fact) + (by == nullptr ? "" : " by " + culprit);
   const auto order = right_order(step, transform);
   if (!order)
-    WEFT_FAIL("{} cannot stand in one step with {}: {}, and there is no place for it in {}", transform.name, culprit, reason,
-              chain(step.history()));
+    WEFT_FAIL("{} cannot stand in one step with {}: {}, and there is no place for it in {}", transform.name, culprit,
+              reason, chain(step.history()));
   WEFT_FAIL("{} must come before {}: {}; the right order: {}; hint: put {} {}", transform.name, culprit, reason,
             chain(order->names), transform.name,
             order->at == 0 ? "at the front" : "right after " + order->names[order->at - 1]);
@@ -131,13 +133,14 @@ const Applied* promised_by(const Step& step, const std::string& fact) {
 
 [[noreturn]] void refuse_early(const Step& step, const Transform& transform, const std::string& need) {
   const Words* found = words_of(need);
-  const std::string provider = found == nullptr ? "a transform that promises '" + need + "'" : std::string(found->provider);
+  const std::string provider =
+      found == nullptr ? "a transform that promises '" + need + "'" : std::string(found->provider);
   const std::string before = step.applied.empty() ? "an empty step" : chain(step.history());
   if (need == "gradients")
-    WEFT_FAIL("{} needs 'gradients', which nothing in {} provides; hint: training_step(loss) | ... | {}", transform.name,
-              before, transform.name);
-  WEFT_FAIL("{} needs '{}', which nothing in {} provides; the right order: {} | {} | {}; hint: put {} before {}", transform.name,
-            need, before, before, provider, transform.name, provider, transform.name);
+    WEFT_FAIL("{} needs 'gradients', which nothing in {} provides; hint: training_step(loss) | ... | {}",
+              transform.name, before, transform.name);
+  WEFT_FAIL("{} needs '{}', which nothing in {} provides; the right order: {} | {} | {}; hint: put {} before {}",
+            transform.name, need, before, before, provider, transform.name, provider, transform.name);
 }
 
 }  // namespace

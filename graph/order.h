@@ -8,9 +8,9 @@
 
 namespace weft {
 
-/// Whether `transform` may follow what `step` has gone through. UserError if not: it names both transforms and the reason,
-/// and where the transforms can stand together it gives the right order as a chain. The chain is found by trying
-/// `transform` at each earlier place, so it is one that can be built.
+/// Whether `transform` may follow what `step` has gone through. UserError if not: it names both transforms and the
+/// reason, and where the transforms can stand together it gives the right order as a chain. The chain is found by
+/// trying `transform` at each earlier place, so it is one that can be built.
 void check_order(const Step& step, const Transform& transform);
 
 /// "training_step | clip_global_norm | optimize(adamw)".

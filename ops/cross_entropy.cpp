@@ -284,7 +284,6 @@ const OpDef& cross_entropy_op() {
       .batch = cross_entropy_batch,
       .backward = cross_entropy_gradient,
       .plain = cross_entropy_plain,
-      .traits = {.precision = Precision::f32},
       .kernels = {{.dtype = f32, .run = cross_entropy_kernel<float>, .workspace = cross_entropy_workspace<float>},
                   {.dtype = f64, .run = cross_entropy_kernel<double>, .workspace = cross_entropy_workspace<double>},
                   {.dtype = bf16, .run = cross_entropy_kernel<bfloat16>,

@@ -51,6 +51,20 @@ void dropout_kernel(KernelContext& context) {
   });
 }
 
+// Row by row, each in one piece, for seed 0 and the first run.
+std::vector<double> dropout_reference(const OpView& view, std::span<const std::vector<double>> in) {
+  const double p = view.attributes.number("p");
+  const RandomKey key = random_key(0, static_cast<std::uint32_t>(view.attributes.integer("stream")));
+  const auto n = static_cast<std::size_t>(view.shape(0).rank() == 0 ? 1 : view.shape(0).extent(-1));
+  std::vector<std::uint32_t> words(n);
+  std::vector<double> y;
+  for (std::size_t i = 0; i < in[0].size(); ++i) {
+    if (i % n == 0) philox_fill(words.data(), static_cast<std::int64_t>(n), static_cast<std::uint32_t>(i / n), key, 0);
+    y.push_back(in[0][i] * (words[i % n] >= drop_threshold(p) ? 1 / (1 - p) : 0));
+  }
+  return y;
+}
+
 Attributes stream(double p, std::int64_t id) { return {{"p", p}, {"stream", id}}; }
 
 }  // namespace
@@ -63,6 +77,7 @@ const OpDef& dropout_op() {
       .infer = dropout_infer,
       .batch = dropout_batch,
       .backward = [](Backward& b) { b.input(0, build(dropout_op(), {b.cotangent(0)}, b.attributes())); },
+      .reference = dropout_reference,
       .evaluation = [](const Plain& p) { return Values(p.in[0]); },
       .traits = {.random = true, .in_place = {{0, 0}}},
       .kernels = {{.dtype = f32, .run = dropout_kernel<float>},

@@ -74,6 +74,7 @@ void feed_forward_kernel(KernelContext& context) {
                 for (std::int64_t row = tile.row; row < tile.row + tile.rows; ++row)
                   activate(f, hidden + row * width + tile.column, activated + row * width + tile.column, tile.columns);
               });
+    if (y_unread(context.attributes())) continue;
     gemm_bias(p.down, activated, context.in<T>(2), context.in<T>(4), context.out<T>(0) + at * p.down.n,
               gemm_space(p.down, context, space));
   }
@@ -85,7 +86,8 @@ Cost feed_forward_cost(const OpView& view) {
   for (int i = 0; i < view.inputs(); ++i)
     if (view.has(i)) bytes += static_cast<double>(view.type(i).bytes());
   for (const TensorType& type : view.out) bytes += static_cast<double>(type.bytes());
-  return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (p.up.k + p.down.n)), bytes};
+  const std::int64_t down = y_unread(view.attributes) ? 0 : p.down.n;
+  return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (p.up.k + down)), bytes};
 }
 
 Values feed_forward_plain(const Plain& p) {

@@ -66,6 +66,7 @@ void gated_kernel(KernelContext& context) {
                   glu_row(f, hidden + i, gated + i, activated + i, tile.columns);
                 }
               });
+    if (y_unread(context.attributes())) continue;
     gemm_bias(p.down, activated, context.in<T>(3), context.in<T>(6), context.out<T>(0) + at * p.down.n,
               gemm_space(p.down, context, space));
   }
@@ -80,7 +81,8 @@ double moved_bytes(const OpView& view) {
 }
 Cost gated_cost(const OpView& view) {
   const Products p = products(view);
-  return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (2 * p.up.k + p.down.n)), moved_bytes(view)};
+  const std::int64_t down = y_unread(view.attributes) ? 0 : p.down.n;
+  return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (2 * p.up.k + down)), moved_bytes(view)};
 }
 
 Values gated_plain(const Plain& p) {

@@ -12,9 +12,7 @@ namespace {
 
 constexpr std::int64_t most_named = 4;
 
-std::int64_t lines(std::string_view text) {
-  return text.empty() ? 0 : 1 + std::ranges::count(text, '\n');
-}
+std::int64_t lines(std::string_view text) { return text.empty() ? 0 : 1 + std::ranges::count(text, '\n'); }
 
 std::vector<TensorType> infer(const OpView& view) {
   for (int i = 0; i < view.inputs(); ++i) {
@@ -44,12 +42,16 @@ std::vector<BatchState> batch(const OpView&, std::span<const BatchState> in) {
   }
   if (found > most_named) listed += ", ...";
   const double norm = *ctx.in<double>(1);
-  WEFT_CHECK(found == 0, "the norm of the gradients is {}; not finite in {} of {}: {}; hint: NonFinite::skip passes over such a step",
-             norm, found, parts, listed);
-  WEFT_CHECK(std::isfinite(norm), "the norm of the gradients is {}, while that of each of the {} is finite", norm, parts);
-  WEFT_FAIL("the norm of the gradients is {}, but the loss has no mean: its weight is 0; hint: a batch in which no token "
-            "counts, or NonFinite::skip",
-            norm);
+  WEFT_CHECK(
+      found == 0,
+      "the norm of the gradients is {}; not finite in {} of {}: {}; hint: NonFinite::skip passes over such a step",
+      norm, found, parts, listed);
+  WEFT_CHECK(std::isfinite(norm), "the norm of the gradients is {}, while that of each of the {} is finite", norm,
+             parts);
+  WEFT_FAIL(
+      "the norm of the gradients is {}, but the loss has no mean: its weight is 0; hint: a batch in which no token "
+      "counts, or NonFinite::skip",
+      norm);
 }
 
 void kernel(KernelContext& ctx) {
@@ -81,7 +83,8 @@ const OpDef& require_finite_op() {
   return op;
 }
 
-Value require_finite(const Arg& ok, const Arg& norm, const std::vector<Value>& parts, const std::vector<std::string>& names) {
+Value require_finite(const Arg& ok, const Arg& norm, const std::vector<Value>& parts,
+                     const std::vector<std::string>& names) {
   WEFT_CHECK(!ok.is_number() && !norm.is_number(), "require_finite needs values, not numbers");
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : "\n") + name;

@@ -157,7 +157,6 @@ const OpDef& nll_loss_op() {
       .batch = batch,
       .backward = backward,
       .plain = plain,
-      .traits = {.precision = Precision::f32},
       .kernels = {{.dtype = f32, .run = kernel<float>, .workspace = workspace},
                   {.dtype = f64, .run = kernel<double>, .workspace = workspace},
                   {.dtype = bf16, .run = kernel<bfloat16>, .workspace = workspace},

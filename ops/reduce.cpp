@@ -153,19 +153,42 @@ const OpDef& mean_op() {
   return op;
 }
 
+namespace {
+
+// The mean of the elements that are equal to the extreme one, which the opposite op finds: each gets its share.
+Values extreme_plain(const Plain& p, Value (*opposite)(const Arg&, const ReduceOptions&)) {
+  const Value& x = p.in[0];
+  const auto& axes = p.attributes.integers("axes");
+  const bool keep = p.attributes.flag("keep");
+  if (!is_float(x.dtype())) return -opposite(-x, {axes, keep});
+  const Value hit = equal(x, stop_gradient(-opposite(-x, {axes, true})));
+  return sum(where(hit, x, 0.0), {axes, keep}) / sum(cast(hit, x.dtype()), {axes, keep});
+}
+
+OpDef extreme(std::string name, std::string law, PlainRule plain, Fold reference, std::vector<Kernel> kernels) {
+  OpDef op = reduction(std::move(name), std::move(law), infer_extreme, batch_extreme, backward_extreme, reference, Precision::follow,
+                       std::move(kernels));
+  op.plain = std::move(plain);
+  op.samples.push_back({{sample::ties({9, 4}).batched(0)}, over({1}), false});
+  op.samples.push_back({{sample::ties({3, 4, 5}).batched(1)}, over({0, 2}, true), false});
+  return op;
+}
+
+}  // namespace
+
 const OpDef& max_op() {
-  static const OpDef op = reduction("max", "y = largest element of x over axes", infer_extreme, batch_extreme, backward_extreme,
-                                    {.start = -infinity, .combine = [](Extended a, Extended b) { return a != a || a > b ? a : b; }},
-                                    Precision::follow,
-                                    reduction_kernels<MaxOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
+  static const OpDef op =
+      extreme("max", "y = largest element of x over axes", [](const Plain& p) { return extreme_plain(p, min); },
+              {.start = -infinity, .combine = [](Extended a, Extended b) { return a != a || a > b ? a : b; }},
+              reduction_kernels<MaxOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 const OpDef& min_op() {
-  static const OpDef op = reduction("min", "y = smallest element of x over axes", infer_extreme, batch_extreme, backward_extreme,
-                                    {.start = infinity, .combine = [](Extended a, Extended b) { return a != a || a < b ? a : b; }},
-                                    Precision::follow,
-                                    reduction_kernels<MinOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
+  static const OpDef op =
+      extreme("min", "y = smallest element of x over axes", [](const Plain& p) { return extreme_plain(p, max); },
+              {.start = infinity, .combine = [](Extended a, Extended b) { return a != a || a < b ? a : b; }},
+              reduction_kernels<MinOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 

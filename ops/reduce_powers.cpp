@@ -66,8 +66,10 @@ double fold(const T* x, std::int64_t n, Term&& term) {
 template <class T>
 void squares_kernel(KernelContext& ctx) {
   add_up<T>(ctx, [](const T* x, std::int64_t n) {
-    if constexpr (std::is_same_v<T, float>) return simd<float>().sum_squares_f64(x, n);
-    else return fold(x, n, [](double v) { return v * v; });
+    if constexpr (std::is_same_v<T, float>)
+      return simd<float>().sum_squares_f64(x, n);
+    else
+      return fold(x, n, [](double v) { return v * v; });
   });
 }
 
@@ -85,9 +87,7 @@ Values plain_squares(const Plain& node) {
   return {sum(wide * wide)};
 }
 
-Values plain_powers(const Plain& node) {
-  return {sum(pow(abs(cast(node.in[0], f64)), node.attributes.number("p")))};
-}
+Values plain_powers(const Plain& node) { return {sum(pow(abs(cast(node.in[0], f64)), node.attributes.number("p")))}; }
 
 void backward_squares(Backward& b) {  // d_x = 2 x d_y
   b.input(0, b.in(0) * (cast(b.cotangent(0), b.in(0).dtype()) * 2.0));
@@ -114,7 +114,9 @@ const OpDef& sum_squares_op() {
                   {.dtype = f64, .run = squares_kernel<double>, .workspace = workspace},
                   {.dtype = bf16, .run = squares_kernel<bfloat16>, .workspace = workspace},
                   {.dtype = f16, .run = squares_kernel<float16>, .workspace = workspace}},
-      .samples = {{{sample::normal({3, 5}).batched(0)}}, {{sample::normal({})}}, {{sample::normal({100001})}, {}, false},
+      .samples = {{{sample::normal({3, 5}).batched(0)}},
+                  {{sample::normal({})}},
+                  {{sample::normal({100001})}, {}, false},
                   {{sample::extremes({4, 9})}, {}, false}},
       .bad_samples = {{{{i32, {2}}}, {}, "floating type"}},
   };
@@ -139,7 +141,8 @@ const OpDef& sum_powers_op() {
                   {{sample::normal({2, 4})}, {{"p", 1.5}}, false},
                   {{sample::normal({100001})}, {{"p", 2.5}}, false},
                   {{sample::extremes({4, 9})}, {{"p", 1.0}}, false}},
-      .bad_samples = {{{{f32, {2}}}, {{"p", 0.5}}, "at least 1, got 0.5"}, {{{i32, {2}}}, {{"p", 3.0}}, "floating type"}},
+      .bad_samples = {{{{f32, {2}}}, {{"p", 0.5}}, "at least 1, got 0.5"},
+                      {{{i32, {2}}}, {{"p", 3.0}}, "floating type"}},
   };
   return op;
 }

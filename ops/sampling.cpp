@@ -73,8 +73,27 @@ void normal_kernel(KernelContext& context) {
   fill<T>(context, context.attributes().number("mean"), context.attributes().number("deviation"), normals);
 }
 
-OpDef drawn(std::string name, std::string law, InferRule rule, std::vector<Kernel> kernels, std::vector<Sample> samples,
-            std::vector<BadSample> bad) {
+// Row by row, each in one piece, for seed 0 and the first run.
+template <class W, class Draw>
+std::vector<double> rows_of(const OpView& view, double from, double by, Draw draw) {
+  const Shape& shape = view.out_type(0).shape;
+  const std::int64_t n = shape.rank() == 0 ? 1 : shape.extent(-1);
+  const RandomKey key = random_key(0, static_cast<std::uint32_t>(view.attributes.integer("stream")));
+  std::vector<double> y;
+  std::vector<W> row(static_cast<std::size_t>(n));
+  for (std::uint32_t r = 0; static_cast<std::int64_t>(y.size()) < shape.count(); ++r) {
+    draw(row.data(), n, r, key, std::uint64_t{0}, std::uint32_t{0});
+    for (const W drawn : row) y.push_back(from + by * static_cast<double>(drawn));
+  }
+  return y;
+}
+template <class Draw>
+std::vector<double> rows_of_type(const OpView& view, double from, double by, Draw draw) {
+  return view.out_type(0).dtype == f64 ? rows_of<double>(view, from, by, draw) : rows_of<float>(view, from, by, draw);
+}
+
+OpDef drawn(std::string name, std::string law, InferRule rule, ReferenceRule reference, std::vector<Kernel> kernels,
+            std::vector<Sample> samples, std::vector<BadSample> bad) {
   return {.name = std::move(name),
           .law = std::move(law),
           .source = "Salmon et al., SC 2011 (Philox4x32-10)",
@@ -83,6 +102,7 @@ OpDef drawn(std::string name, std::string law, InferRule rule, std::vector<Kerne
           .infer = std::move(rule),
           .batch = batch,
           .backward = [](Backward&) {},
+          .reference = std::move(reference),
           .traits = {.random = true},
           .kernels = std::move(kernels),
           .samples = std::move(samples),
@@ -110,6 +130,10 @@ std::vector<Sample> samples(Make make) {
 
 const OpDef& uniform_op() {
   static const OpDef op = drawn("uniform", "y ~ U[low, high)", infer_uniform,
+                                [](const OpView& view, std::span<const std::vector<double>>) {
+                                  const double low = view.attributes.number("low");
+                                  return rows_of_type(view, low, view.attributes.number("high") - low, uniforms);
+                                },
                                 {{.dtype = f32, .run = uniform_kernel<float>}, {.dtype = f64, .run = uniform_kernel<double>},
                                  {.dtype = bf16, .run = uniform_kernel<bfloat16>}, {.dtype = f16, .run = uniform_kernel<float16>}},
                                 samples(between),
@@ -120,6 +144,9 @@ const OpDef& uniform_op() {
 
 const OpDef& normal_op() {
   static const OpDef op = drawn("normal", "y ~ N(mean, deviation^2)", infer_normal,
+                                [](const OpView& view, std::span<const std::vector<double>>) {
+                                  return rows_of_type(view, view.attributes.number("mean"), view.attributes.number("deviation"), normals);
+                                },
                                 {{.dtype = f32, .run = normal_kernel<float>}, {.dtype = f64, .run = normal_kernel<double>},
                                  {.dtype = bf16, .run = normal_kernel<bfloat16>}, {.dtype = f16, .run = normal_kernel<float16>}},
                                 samples(around),

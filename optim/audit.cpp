@@ -50,10 +50,12 @@ Audit audit(const Step& step) {
   Audit result;
   const std::set<NodeId> needed = ancestors(step);
   for (const Value& parameter : step.graph.parameters()) {
-    Audit::Row row{parameter.node().name, parameter.type(), false, false, ""};
+    Audit::Row row{parameter.node().name, parameter.type(), false, false, false, ""};
+    const bool trained = std::ranges::find(step.parameters, parameter) != step.parameters.end();
+    row.frozen = step.facts.contains("gradients") && !trained;
     row.reached = step.gradient_of(parameter) != nullptr;
     row.updated = std::ranges::any_of(step.updates, [&](const Update& update) { return update.state == parameter; });
-    if (!row.reached) row.cut = find_cut(step, needed, parameter);
+    if (!row.reached && !row.frozen) row.cut = find_cut(step, needed, parameter);
     result.total += parameter.type().count();
     if (row.reached) result.trained += parameter.type().count();
     result.parameters.push_back(std::move(row));
@@ -80,7 +82,8 @@ Audit audit(const Step& step) {
 
 bool Audit::complete() const {
   const bool optimized = std::ranges::any_of(parameters, [](const Row& row) { return row.updated; });
-  return std::ranges::all_of(parameters, [&](const Row& row) { return row.reached && (row.updated || !optimized); });
+  return std::ranges::all_of(parameters,
+                             [&](const Row& row) { return row.frozen || (row.reached && (row.updated || !optimized)); });
 }
 
 std::string Audit::str() const {
@@ -97,7 +100,7 @@ std::string Audit::str() const {
   for (const Row& row : parameters) width = std::max(width, row.path.size());
   text += fmt::format("  {:<{}}  {:<20}  gradient  update\n", "parameter", width, "type");
   for (const Row& row : parameters)
-    text += fmt::format("  {:<{}}  {:<20}  {:<8}  {}{}\n", row.path, width, row.type.str(), row.reached ? "yes" : "NO",
+    text += fmt::format("  {:<{}}  {:<20}  {:<8}  {}{}\n", row.path, width, row.type.str(), row.frozen ? "frozen" : row.reached ? "yes" : "NO",
                         row.updated ? "yes" : "no", row.cut.empty() ? "" : "  <- " + row.cut);
   text += "  op                      forward backward  other\n";
   for (const Use& use : ops)

@@ -15,6 +15,7 @@ struct Audit {
     TensorType type;
     bool reached = false;    ///< the loss depends on it in a differentiable way
     bool updated = false;    ///< an optimizer changes it
+    bool frozen = false;     ///< not trained on purpose (optim/freeze.h)
     std::string cut;         ///< where not reached: the node that lets no gradient through, with the user's line
   };
   struct Use {
@@ -28,7 +29,7 @@ struct Audit {
   std::int64_t trained = 0, total = 0;   ///< elements of parameters
   std::size_t nodes = 0;
 
-  /// Every parameter is reached by the loss and, if there is an optimizer, updated by it.
+  /// Every parameter is frozen, or reached by the loss and, if there is an optimizer, updated by it.
   bool complete() const;
   std::string str() const;
 };

@@ -27,8 +27,10 @@ double norm_of(const std::vector<double>& values, double p) {
   double sum = 0;
   for (const double value : values) {
     const double size = std::abs(value);
-    if (std::isinf(p)) sum = size > sum || std::isnan(size) ? size : sum;
-    else sum += std::pow(size, p);
+    if (std::isinf(p))
+      sum = size > sum || std::isnan(size) ? size : sum;
+    else
+      sum += std::pow(size, p);
   }
   return std::isinf(p) ? sum : std::pow(sum, 1 / p);
 }
@@ -53,7 +55,8 @@ void decide(Step& step, const std::string& name, const GradientNorm& norm, const
   step.set_fetch("finite", found);
 }
 
-void replace_gradients(Step& step, const std::string& name, const std::function<Value(std::size_t, const Value&)>& make) {
+void replace_gradients(Step& step, const std::string& name,
+                       const std::function<Value(std::size_t, const Value&)>& make) {
   for (std::size_t i = 0; i < step.gradients.size(); ++i) {
     Gradient& gradient = step.gradients[i];
     const auto origin = step.graph.made_by(name, gradient.value.ref().node);
@@ -113,7 +116,8 @@ Transform clip_global_norm(double max_norm, const ClipOptions& options, std::sou
     replace_gradients(step, name, [&](std::size_t, const Value& g) { return multiply(g, cast(factor, g.dtype())); });
   };
   return clip(name,
-              fmt::format("multiplies all gradients by min(1, {} / (n + 1e-6)), n = their {}-norm together", max_norm, norm_name(p)),
+              fmt::format("multiplies all gradients by min(1, {} / (n + 1e-6)), n = their {}-norm together", max_norm,
+                          norm_name(p)),
               law, where, body);
 }
 
@@ -138,9 +142,10 @@ Transform clip_norm(double max_norm, const ClipOptions& options, std::source_loc
       return multiply(g, cast(factor_for(max_norm, norm.of(i)), g.dtype()));
     });
   };
-  return clip(name,
-              fmt::format("multiplies each gradient by min(1, {} / (n + 1e-6)), n = its own {}-norm", max_norm, norm_name(p)), law,
-              where, body);
+  return clip(
+      name,
+      fmt::format("multiplies each gradient by min(1, {} / (n + 1e-6)), n = its own {}-norm", max_norm, norm_name(p)),
+      law, where, body);
 }
 
 Transform clip_value(double limit, NonFinite non_finite, std::source_location where) {

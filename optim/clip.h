@@ -20,13 +20,13 @@ struct ClipOptions {
   NonFinite non_finite = NonFinite::skip;
 };
 
-/// g := g * min(1, max_norm / (norm + 1e-6)), norm = the p-norm of all gradients together (the p-norm of their p-norms), as
-/// torch.nn.utils.clip_grad_norm_. Norm and factor are taken in f64, the factor is rounded once to the gradient's type, and every
-/// gradient is multiplied, by 1 where it is short: a short one keeps its bits.
+/// g := g * min(1, max_norm / (norm + 1e-6)), norm = the p-norm of all gradients together (the p-norm of their
+/// p-norms), as torch.nn.utils.clip_grad_norm_. Norm and factor are taken in f64, the factor is rounded once to the
+/// gradient's type, and every gradient is multiplied, by 1 where it is short: a short one keeps its bits.
 ///
-/// "grad_norm" (the 2-norm before any clipping) is published by whoever settles the gradients. What this transform measured
-/// beside it has a name of its own: "grad_norm/1", "grad_norm/inf" for other norms, "clipped_norm", "clipped_norm/1" where a
-/// clip came before (several clips may follow one another: each measures what it gets).
+/// "grad_norm" (the 2-norm before any clipping) is published by whoever settles the gradients. What this transform
+/// measured beside it has a name of its own: "grad_norm/1", "grad_norm/inf" for other norms, "clipped_norm",
+/// "clipped_norm/1" where a clip came before (several clips may follow one another: each measures what it gets).
 /// UserError: max_norm is not positive (infinity only measures); norm_type below 1; no gradients; after optimize.
 Transform clip_global_norm(double max_norm, const ClipOptions& options = {},
                            std::source_location where = std::source_location::current());

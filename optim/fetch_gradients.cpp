@@ -9,15 +9,16 @@ namespace {
 
 [[noreturn]] void refuse(const Step& step, const std::string& pattern) {
   for (const Value& parameter : step.graph.parameters())
-    WEFT_CHECK(!matches(pattern, parameter.node().name),
-               "fetch_gradients: '{}' matches '{}', which has no gradient: the loss does not reach it, or it is frozen; hint: "
-               "audit(step) says where the gradient ends",
-               pattern, parameter.node().name);
+    WEFT_CHECK(
+        !matches(pattern, parameter.node().name),
+        "fetch_gradients: '{}' matches '{}', which has no gradient: the loss does not reach it, or it is frozen; hint: "
+        "audit(step) says where the gradient ends",
+        pattern, parameter.node().name);
   std::string first;
   for (std::size_t i = 0; i < std::min<std::size_t>(3, step.gradients.size()); ++i)
     first += (i == 0 ? "" : ", ") + step.gradients[i].parameter.node().name;
-  WEFT_FAIL("fetch_gradients: the pattern '{}' matches no parameter; hint: the first of {} with a gradient are {}", pattern,
-            step.gradients.size(), first);
+  WEFT_FAIL("fetch_gradients: the pattern '{}' matches no parameter; hint: the first of {} with a gradient are {}",
+            pattern, step.gradients.size(), first);
 }
 
 }  // namespace

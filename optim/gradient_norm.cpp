@@ -37,8 +37,8 @@ Value GradientNorm::all_norms_finite() const {
 Value GradientNorm::all_elements_finite(const Step& step) const {
   bool wide = false;
   for (const Gradient& gradient : step.gradients) wide |= gradient.value.dtype() == f64;
-  // A double holds the square of every float and sums of very many, so their sum is finite exactly where all of them are.
-  // Squares of doubles may overflow.
+  // A double holds the square of every float and sums of very many, so their sum is finite exactly where all of them
+  // are. Squares of doubles may overflow.
   if (!wide && (p <= 2 || std::isinf(p))) return isfinite(total);
   Value finite;
   for (const Gradient& gradient : step.gradients) finite = both(finite, all(isfinite(gradient.value)));

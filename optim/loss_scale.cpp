@@ -23,15 +23,17 @@ bool is_scale(double scale) { return as_float(scale) > 0 && std::isfinite(as_flo
 
 void expect_wide(const Step& step) {
   for (const LossTerm& term : step.loss.terms)
-    WEFT_CHECK(term.sum.dtype() == f32 || term.sum.dtype() == f64,
-               "scale_loss needs a loss in f32 or f64, {} ({}) is {}: scaled it would overflow; hint: cast the logits to f32 "
-               "before the loss, or keep the model in f32 and use mixed_precision(f16)",
-               term.sum.name(), str(term.sum.node().where), term.sum.type().str());
+    WEFT_CHECK(
+        term.sum.dtype() == f32 || term.sum.dtype() == f64,
+        "scale_loss needs a loss in f32 or f64, {} ({}) is {}: scaled it would overflow; hint: cast the logits to f32 "
+        "before the loss, or keep the model in f32 and use mixed_precision(f16)",
+        term.sum.name(), str(term.sum.node().where), term.sum.type().str());
   for (const Gradient& gradient : step.gradients)
-    WEFT_CHECK(gradient.value.dtype() != f16,
-               "scale_loss cannot help {} ({}), which is {}: its gradient would be unscaled into f16 and vanish there again; "
-               "hint: parameters in f32 and mixed_precision(f16)",
-               gradient.parameter.name(), str(gradient.parameter.node().where), gradient.parameter.type().str());
+    WEFT_CHECK(
+        gradient.value.dtype() != f16,
+        "scale_loss cannot help {} ({}), which is {}: its gradient would be unscaled into f16 and vanish there again; "
+        "hint: parameters in f32 and mixed_precision(f16)",
+        gradient.parameter.name(), str(gradient.parameter.node().where), gradient.parameter.type().str());
 }
 
 // What is published or kept must not change because the backward pass does.
@@ -43,17 +45,20 @@ void expect_unread(const Step& step) {
       if (ref.node != no_node && scaled.contains(ref.node)) scaled.insert(id);
   const char* hint = "hint: scale_loss(...) | fetch_gradients(), or build it after scale_loss";
   for (const Fetch& fetch : step.fetches)
-    WEFT_CHECK(!scaled.contains(fetch.value.ref().node), "the fetch '{}' reads {} of the backward pass, which scale_loss would change; {}",
-               fetch.name, fetch.value.name(), hint);
+    WEFT_CHECK(!scaled.contains(fetch.value.ref().node),
+               "the fetch '{}' reads {} of the backward pass, which scale_loss would change; {}", fetch.name,
+               fetch.value.name(), hint);
   if (step.due.valid()) return;  // sums over runs carry the scale: it changes only when they start anew
   for (const Update& update : step.updates)
-    WEFT_CHECK(!scaled.contains(update.value.ref().node), "the update of {} reads {} of the backward pass, which scale_loss would change; {}",
-               update.state.name(), update.value.name(), hint);
+    WEFT_CHECK(!scaled.contains(update.value.ref().node),
+               "the update of {} reads {} of the backward pass, which scale_loss would change; {}", update.state.name(),
+               update.value.name(), hint);
 }
 
 void expect_free(const Graph& graph, const std::string& path) {
   const Value taken = graph.find_name(path);
-  WEFT_CHECK(!taken.valid(), "scale_loss keeps its state as '{}', and that name is taken at {}; hint: another name there", path,
+  WEFT_CHECK(!taken.valid(),
+             "scale_loss keeps its state as '{}', and that name is taken at {}; hint: another name there", path,
              str(taken.node().where));
 }
 
@@ -67,13 +72,15 @@ LossScaling static_scale(double scale) {
 LossScaling dynamic_scale(const ScaleRule& rule) {
   WEFT_CHECK(is_scale(rule.start), "dynamic_scale needs a positive, finite start, got {}", rule.start);
   WEFT_CHECK(is_scale(rule.least), "dynamic_scale needs a positive, finite least scale, got {}", rule.least);
-  WEFT_CHECK(rule.greatest >= rule.least, "dynamic_scale needs least <= greatest, got least {} and greatest {}", rule.least,
-             rule.greatest);
+  WEFT_CHECK(rule.greatest >= rule.least, "dynamic_scale needs least <= greatest, got least {} and greatest {}",
+             rule.least, rule.greatest);
   WEFT_CHECK(rule.least <= rule.start && rule.start <= rule.greatest,
-             "dynamic_scale needs a start from least to greatest, got start {}, least {} and greatest {}", rule.start, rule.least,
-             rule.greatest);
-  WEFT_CHECK(rule.growth > 1 && std::isfinite(rule.growth), "dynamic_scale needs a growth above 1, got {}", rule.growth);
-  WEFT_CHECK(rule.backoff > 0 && rule.backoff < 1, "dynamic_scale needs a backoff between 0 and 1, got {}", rule.backoff);
+             "dynamic_scale needs a start from least to greatest, got start {}, least {} and greatest {}", rule.start,
+             rule.least, rule.greatest);
+  WEFT_CHECK(rule.growth > 1 && std::isfinite(rule.growth), "dynamic_scale needs a growth above 1, got {}",
+             rule.growth);
+  WEFT_CHECK(rule.backoff > 0 && rule.backoff < 1, "dynamic_scale needs a backoff between 0 and 1, got {}",
+             rule.backoff);
   WEFT_CHECK(rule.window >= 1, "dynamic_scale needs a window of at least 1 step, got {}", rule.window);
   return {as_float(rule.start), rule};
 }

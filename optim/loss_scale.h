@@ -21,22 +21,23 @@ LossScaling static_scale(double scale);
 ///   a gradient is not finite:  scale := max(scale * backoff, least), tracker := 0
 ///   else tracker + 1 = window: scale := min(scale * growth, greatest) if scale * growth is finite, tracker := 0
 ///   else:                      tracker := tracker + 1
-/// The scale is rounded to a float whenever it changes, as PyTorch's is; it is the same in f32 and f64. UserError: start, least
-/// or greatest not positive and finite (greatest may be infinite); growth <= 1; backoff outside (0, 1); window < 1;
-/// start outside [least, greatest].
+/// The scale is rounded to a float whenever it changes, as PyTorch's is; it is the same in f32 and f64. UserError:
+/// start, least or greatest not positive and finite (greatest may be infinite); growth <= 1; backoff outside (0, 1);
+/// window < 1; start outside [least, greatest].
 LossScaling dynamic_scale(const ScaleRule& rule = {});
 
-/// Multiplies the cotangents with which the backward pass starts (Step::seeds) by the scale, and tags the gradients: the first
-/// transform that reads them (a clip, optimize, fetch_gradients) divides them by it once, checks them, and takes the step
-/// only where all are finite. A step that is not taken changes nothing but the scale, its tracker and the counters "skipped"
-/// and "runs". While nothing reads the gradients nothing is settled, and the scale stays as it is.
+/// Multiplies the cotangents with which the backward pass starts (Step::seeds) by the scale, and tags the gradients:
+/// the first transform that reads them (a clip, optimize, fetch_gradients) divides them by it once, checks them, and
+/// takes the step only where all are finite. A step that is not taken changes nothing but the scale, its tracker and
+/// the counters "skipped" and "runs". While nothing reads the gradients nothing is settled, and the scale stays as it
+/// is.
 ///
 /// State cells of a dynamic scale: "loss_scale" (f64), "loss_scale/tracker" (i64: clean steps since it last changed).
 /// Publishes "loss_scale", the one used in the run. Powers of two leave the bits of the gradients as they are, where
 /// nothing leaves the range of its type.
 ///
-/// UserError: a loss that is neither f32 nor f64; a parameter in f16; a fetch or an update that reads the backward pass;
-/// twice; after the gradients were settled; after checkpoint.
+/// UserError: a loss that is neither f32 nor f64; a parameter in f16; a fetch or an update that reads the backward
+/// pass; twice; after the gradients were settled; after checkpoint.
 Transform scale_loss(const LossScaling& scaling, std::source_location where = std::source_location::current());
 
 /// The update of a scale that follows a rule, by `finite` (bool scalar); nothing for another. For settle_gradients.

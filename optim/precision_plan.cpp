@@ -2,7 +2,6 @@
 #include <weft/runtime/store.h>
 
 #include <algorithm>
-#include <optional>
 
 namespace weft {
 namespace {
@@ -104,8 +103,18 @@ PrecisionPlan::Types PrecisionPlan::by_policy(const Node& node) const {
       if (may_change(node, i)) types[i] = low_;
     return types;
   }
-  if (policy == Precision::f32 || !feeds_product_[node.id]) return declared(node);
-  return promoted(node, policy == Precision::widest);
+  if (policy == Precision::f32) return declared(node);
+  const Types types = promoted(node, policy == Precision::widest);
+  return feeds_product_[node.id] || !loses_digits(node, types) ? types : declared(node);
+}
+
+// Whether the op rounds an operand or gives a low output. Cross entropy of low logits does neither: it reads them and
+// computes in f32, so a widened copy of them would change nothing.
+bool PrecisionPlan::loses_digits(const Node& node, const Types& types) const {
+  for (std::size_t i = 0; i < types.size(); ++i)
+    if (may_change(node, i) && types[i] == low_ && computed(node.operands[i]) != low_) return true;
+  const auto given = outputs(node, types);
+  return !given || std::ranges::any_of(*given, [&](const TensorType& type) { return type.dtype == low_; });
 }
 
 // PyTorch's type promotion: the widest of the tensors' types; scalars (no axes) decide only among themselves.
@@ -124,36 +133,42 @@ PrecisionPlan::Types PrecisionPlan::promoted(const Node& node, bool scalars_coun
   return types;
 }
 
-bool PrecisionPlan::accept(const Node& node, const Types& types) {
+// What a node gives for operands of those types; nothing where its op refuses them or has no kernel for them.
+std::optional<std::vector<TensorType>> PrecisionPlan::outputs(const Node& node, const Types& types) const {
   std::vector<TensorType> operands;
   operands.reserve(types.size());
+  std::vector<const TensorType*> in;
   bool changed = false;
   for (std::size_t i = 0; i < types.size(); ++i) {
     const ValueRef ref = node.operands[i];
     operands.push_back(ref.node == no_node ? TensorType{} : TensorType{types[i], graph_.type(ref).shape});
+    in.push_back(ref.node == no_node ? nullptr : &operands.back());
     changed |= ref.node != no_node && types[i] != graph_.type(ref).dtype;
   }
-  std::vector<TensorType> outputs = node.types;
-  if (changed) {
-    std::vector<const TensorType*> in;
-    for (std::size_t i = 0; i < types.size(); ++i) in.push_back(node.operands[i].node == no_node ? nullptr : &operands[i]);
-    try {
-      outputs = node.op->infer({*node.op, node.attributes, in, {}});
-    } catch (const UserError&) {
-      return false;
-    }
-    const OpView view{*node.op, node.attributes, in, outputs};
-    if (!node.op->traits.view && node.op->kernel(kernel_dtype(view)) == nullptr) return false;
-    for (std::size_t k = 0; k < outputs.size(); ++k)
-      if (outputs[k].dtype != node.types[k].dtype && (node.types[k].dtype != f32 || outputs[k].dtype != low_)) return false;
+  if (!changed) return node.types;
+  std::vector<TensorType> given;
+  try {
+    given = node.op->infer({*node.op, node.attributes, in, {}});
+  } catch (const UserError&) {
+    return std::nullopt;
   }
+  const OpView view{*node.op, node.attributes, in, given};
+  if (!node.op->traits.view && node.op->kernel(kernel_dtype(view)) == nullptr) return std::nullopt;
+  for (std::size_t k = 0; k < given.size(); ++k)
+    if (given[k].dtype != node.types[k].dtype && (node.types[k].dtype != f32 || given[k].dtype != low_)) return std::nullopt;
+  return given;
+}
+
+bool PrecisionPlan::accept(const Node& node, const Types& types) {
+  const auto given = outputs(node, types);
+  if (!given) return false;
   for (std::size_t i = 0; i < types.size(); ++i) {
     const ValueRef ref = node.operands[i];
     if (ref.node != no_node && computed(ref) != types[i]) ++casts_[ref][types[i]];
   }
-  for (std::uint32_t k = 0; k < outputs.size(); ++k)
-    if (outputs[k].dtype != node.types[k].dtype) computed_[{node.id, k}] = outputs[k].dtype;
-  if (changed) wanted_.emplace(node.id, types);
+  for (std::uint32_t k = 0; k < given->size(); ++k)
+    if ((*given)[k].dtype != node.types[k].dtype) computed_[{node.id, k}] = (*given)[k].dtype;
+  if (types != declared(node)) wanted_.emplace(node.id, types);
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <weft/optim/mixed_precision.h>
 
 #include <map>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -33,6 +34,8 @@ class PrecisionPlan {
   Types declared(const Node& node) const;
   Types by_policy(const Node& node) const;
   Types promoted(const Node& node, bool scalars_count) const;
+  std::optional<std::vector<TensorType>> outputs(const Node& node, const Types& types) const;
+  bool loses_digits(const Node& node, const Types& types) const;
   bool accept(const Node& node, const Types& types);
   void expect_used(const MixedPrecisionOptions& options, const std::vector<bool>& stays) const;
   void mark_tail(const std::vector<bool>& stays);

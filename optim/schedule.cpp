@@ -14,13 +14,19 @@ Schedule::Schedule(double rate)
   WEFT_CHECK(std::isfinite(rate) && rate >= 0, "a learning rate must be finite and not negative, got {}", rate);
 }
 
+Schedule operator*(const Schedule& schedule, double factor) {
+  WEFT_CHECK(std::isfinite(factor) && factor >= 0,
+             "the factor of a learning rate must be finite and not negative, got {}", factor);
+  return {fmt::format("{} * {}", schedule.name(), factor),
+          [=](const Value& updates) { return multiply(schedule(updates), factor); }};
+}
+
 Schedule warmup_cosine(double peak, std::int64_t warmup, std::int64_t total, double least) {
   WEFT_CHECK(0 <= warmup && warmup < total, "warmup_cosine needs 0 <= warmup < total, got warmup {} and total {}",
              warmup, total);
   WEFT_CHECK(0 <= least && least <= peak && std::isfinite(peak),
              "warmup_cosine needs 0 <= least <= peak, got least {} and peak {}", least, peak);
-  return {fmt::format("warmup_cosine({}, {}, {}, {})", peak, warmup, total, least),
-          [=](const Value& updates) {
+  return {fmt::format("warmup_cosine({}, {}, {}, {})", peak, warmup, total, least), [=](const Value& updates) {
             const Value t = cast(updates, f64);
             const auto w = static_cast<double>(warmup);
             const Value rising = (t + 1.0) * (peak / (w + 1.0));

@@ -1,4 +1,5 @@
-// Learning rates as nodes: functions of the number of updates taken so far.
+// Learning rates as nodes: functions of the number of updates taken so far. The curves are in schedule_decay.h,
+// schedule_cycle.h and schedule_sequence.h.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -13,6 +14,7 @@ class Schedule {
  public:
   using Rule = std::function<Value(const Value& updates)>;
   Schedule(double rate);  // NOLINT: implicit
+  /// One of your own: builds its nodes from `updates`, and may add an input to feed the rate by hand.
   Schedule(std::string name, Rule rule) : name_(std::move(name)), rule_(std::move(rule)) {}
   Value operator()(const Value& updates) const { return rule_(updates); }
   const std::string& name() const { return name_; }
@@ -21,6 +23,10 @@ class Schedule {
   std::string name_;
   Rule rule_;
 };
+
+/// Every rate times `factor`. UserError: the factor is negative or not finite.
+Schedule operator*(const Schedule& schedule, double factor);
+inline Schedule operator*(double factor, const Schedule& schedule) { return schedule * factor; }
 
 /// t updates taken: peak (t + 1) / (warmup + 1) for t < warmup, then
 /// least + (peak - least) (1 + cos(pi min(1, (t - warmup) / (total - warmup)))) / 2 (Loshchilov & Hutter 2017, eq. 5).

@@ -51,7 +51,8 @@ class CleaningFactors {
 // Whether no weight by which the loss is divided is 0. Of micro-batches and of several runs only the sum of the weights counts.
 Value weights_count(const Step& step, Value finite) {
   std::vector<Value> weights;
-  if (step.gradient_weight.valid()) weights.push_back(step.gradient_weight);
+  if (step.gradient_weight.valid())
+    weights.push_back(step.gradient_weight);
   else if (!step.due.valid())
     for (const LossTerm& term : step.loss.terms)
       if (term.weight.valid() && (step.micro_batches == 1 || term.weight.node().phase == Phase::step))
@@ -64,7 +65,8 @@ Value weights_count(const Step& step, Value finite) {
 
 void settle_gradients(Step& step) {
   if (step.finite.valid()) return;
-  WEFT_CHECK(!step.gradients.empty(), "there are no gradients to read; hint: a parameter that is trained and not frozen");
+  WEFT_CHECK(!step.gradients.empty(),
+             "there are no gradients to read; hint: a parameter that is trained and not frozen");
   const auto scope = step.graph.scope("settle");
   const auto phase = step.graph.phase(Phase::step);
   CleaningFactors factors(step);

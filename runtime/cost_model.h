@@ -9,11 +9,11 @@ namespace weft {
 /// What a machine does in a second. The defaults are round figures of two cores with AVX2: plans that are chosen by
 /// predicted time are then the same on every machine. Only ratios matter for a choice.
 struct MachineRates {
-  double product_flops = 1.0e11;   ///< dear ops that are not pointwise: products, attention
-  double curve_flops = 1.0e9;      ///< dear pointwise ops: exp, pow (elements a second)
-  double other_flops = 4.0e9;      ///< everything else
-  double bytes = 1.0e10;           ///< moved to and from memory
-  double start = 2.0e-6;           ///< seconds to start a node
+  double product_flops = 1.0e11;  ///< dear ops that are not pointwise: products, attention
+  double curve_flops = 1.0e9;     ///< dear pointwise ops: exp, pow (elements a second)
+  double other_flops = 4.0e9;     ///< everything else
+  double bytes = 1.0e10;          ///< moved to and from memory
+  double start = 2.0e-6;          ///< seconds to start a node
 };
 
 /// Seconds of one run of a node: max(flops / rate of its class, bytes / bandwidth) + start, from OpDef::cost. A view

@@ -9,9 +9,6 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes) {
   position_.assign(graph.next_id(), -1);
   for (std::size_t i = 0; i < nodes.size(); ++i) position_[nodes[i]] = static_cast<int>(i);
   std::vector<std::vector<int>> base(graph.next_id());  // by id, by output; -1: a source
-  const auto segment = segments(step);
-  for (const NodeId id : nodes) segment_.push_back(segment.at(id));
-  std::vector<Segment> made;  // by base
   reads_.resize(nodes.size());
   writes_.resize(nodes.size());
   for (NodeId id : graph.ids()) {
@@ -26,8 +23,6 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes) {
       const int read = ref.node == no_node ? -1 : base[ref.node][ref.output];
       auto& reads = reads_[static_cast<std::size_t>(at)];
       if (read < 0 || std::ranges::find(reads, read) != reads.end()) continue;
-      if (this->segment(at) == Segment::micro && made[static_cast<std::size_t>(read)] == Segment::before)
-        bases_[static_cast<std::size_t>(read)].held = true;
       reads.push_back(read);
       ++bases_[static_cast<std::size_t>(read)].readers;
       bases_[static_cast<std::size_t>(read)].sum += at;
@@ -39,13 +34,35 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes) {
       }
       outputs.push_back(static_cast<int>(bases_.size()));
       writes_[static_cast<std::size_t>(at)].push_back(outputs.back());
-      const bool gathered = this->segment(at) == Segment::micro && node.op->traits.gathers;
-      bases_.push_back({.bytes = node.types[k].bytes(), .held = gathered, .gathered = gathered});
-      made.push_back(this->segment(at));
+      bases_.push_back({.bytes = node.types[k].bytes()});
+    }
+  }
+  const auto segment = segments(step);
+  for (NodeId id : nodes) segment_.push_back(segment.at(id));
+  if (step.micro_batches > 1) {
+    std::vector<Segment> maker(bases_.size());
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+      for (int write : writes_[i]) maker[static_cast<std::size_t>(write)] = segment_[i];
+    auto hold = [&](int held) {
+      if (std::ranges::find(held_, held) != held_.end()) return;
+      held_.push_back(held);
+      ++bases_[static_cast<std::size_t>(held)].readers;
+      bases_[static_cast<std::size_t>(held)].sum += static_cast<std::int64_t>(nodes.size());  // no node's position
+    };
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      if (segment_[i] != Segment::micro) continue;
+      for (int write : writes_[i])
+        if (graph.node(nodes[i]).op->traits.gathers) {
+          bases_[static_cast<std::size_t>(write)].gathers = true;
+          hold(write);
+        }
+      for (int read : reads_[i])
+        if (maker[static_cast<std::size_t>(read)] == Segment::before) hold(read);
     }
   }
   for (const Value& root : step.roots())
-    if (const int kept = base[root.ref().node][root.ref().output]; kept >= 0) bases_[static_cast<std::size_t>(kept)].kept = true;
+    if (const int kept = base[root.ref().node][root.ref().output]; kept >= 0)
+      bases_[static_cast<std::size_t>(kept)].kept = true;
   reset();
 }
 
@@ -56,55 +73,57 @@ void Liveness::reset() {
   inside_ = false;
 }
 
-bool Liveness::frees(int base, int at) const {
-  const Base& of = bases_[static_cast<std::size_t>(base)];
-  return !of.kept && (!of.held || segment(at) == Segment::after);
-}
-
 // What micro-batches are gathered into lives from the first of them on; what they all read, until the last is done.
 void Liveness::pass(Segment now, std::vector<int>* changed) {
   if (inside_ == (now == Segment::micro)) return;
   inside_ = !inside_;
-  for (std::size_t i = 0; i < bases_.size(); ++i) {
-    const Base& base = bases_[i];
-    if (!base.held) continue;
+  for (int held : held_) {
+    const Base& base = bases_[static_cast<std::size_t>(held)];
+    Left& left = left_[static_cast<std::size_t>(held)];
     if (inside_) {
-      if (base.gathered) live_ += base.bytes;
-    } else if (!base.kept) {
-      if (left_[i].readers == 0) live_ -= base.bytes;
-      if (left_[i].readers == 1 && changed != nullptr) changed->push_back(static_cast<int>(left_[i].sum));
+      live_ += base.gathers ? base.bytes : 0;
+      continue;
     }
+    left.sum -= static_cast<std::int64_t>(size());
+    --left.readers;
+    if (left.readers == 0 && !base.kept) live_ -= base.bytes;
+    if (left.readers == 1 && !base.kept && changed != nullptr) changed->push_back(static_cast<int>(left.sum));
   }
 }
 
 std::int64_t Liveness::growth(int at) const {
   std::int64_t change = 0;
-  for (int write : writes_[static_cast<std::size_t>(at)])
-    if (const Base& base = bases_[static_cast<std::size_t>(write)]; !base.gathered) change += static_cast<std::int64_t>(base.bytes);
+  for (int write : writes_[static_cast<std::size_t>(at)]) {
+    const Base& base = bases_[static_cast<std::size_t>(write)];
+    if (!base.gathers) change += static_cast<std::int64_t>(base.bytes);
+  }
   for (int read : reads_[static_cast<std::size_t>(at)]) {
     const auto base = static_cast<std::size_t>(read);
-    if (left_[base].readers == 1 && frees(read, at)) change -= static_cast<std::int64_t>(bases_[base].bytes);
+    if (left_[base].readers == 1 && !bases_[base].kept) change -= static_cast<std::int64_t>(bases_[base].bytes);
   }
   return change;
 }
 
 std::size_t Liveness::run(int at, std::vector<int>* changed) {
   pass(segment(at), changed);
-  for (int write : writes_[static_cast<std::size_t>(at)])
-    if (const Base& base = bases_[static_cast<std::size_t>(write)]; !base.gathered) live_ += base.bytes;
+  for (int write : writes_[static_cast<std::size_t>(at)]) {
+    const Base& base = bases_[static_cast<std::size_t>(write)];
+    if (!base.gathers) live_ += base.bytes;
+  }
   const std::size_t peak = live_;
   for (int read : reads_[static_cast<std::size_t>(at)]) {
     const auto base = static_cast<std::size_t>(read);
     Left& left = left_[base];
     left.sum -= at;
     --left.readers;
-    if (!frees(read, at)) continue;
+    if (bases_[base].kept) continue;
     if (left.readers == 0) live_ -= bases_[base].bytes;
-    if (left.readers == 1 && changed != nullptr) changed->push_back(static_cast<int>(left.sum));
+    if (left.readers == 1 && changed != nullptr && left.sum < static_cast<std::int64_t>(size()))
+      changed->push_back(static_cast<int>(left.sum));
   }
   for (int write : writes_[static_cast<std::size_t>(at)]) {  // outputs that nobody reads
     const Base& base = bases_[static_cast<std::size_t>(write)];
-    if (base.readers == 0 && !base.kept && !base.held) live_ -= base.bytes;
+    if (base.readers == 0 && !base.kept) live_ -= base.bytes;
   }
   return peak;
 }

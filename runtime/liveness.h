@@ -11,8 +11,8 @@
 
 namespace weft {
 
-/// Positions count computing nodes in build order. A base is a value that owns bytes: views count as their base, sources
-/// as nothing.
+/// Positions count computing nodes in build order. A base is a value that owns bytes: views count as their base,
+/// sources as nothing.
 class Liveness {
  public:
   Liveness(const Step& step, const std::vector<NodeId>& nodes);
@@ -31,27 +31,26 @@ class Liveness {
  private:
   struct Base {
     std::size_t bytes = 0;
-    int readers = 0;        // distinct nodes
-    bool kept = false;      // outlives the run
-    bool held = false;      // keeps its bytes through all micro-batches
-    bool gathered = false;  // gathers over them: has its bytes from the first of them on
-    std::int64_t sum = 0;   // of the positions of its readers: with one left, that one
+    int readers = 0;       // distinct nodes; the end of the micro segment counts as one where it is held till then
+    bool gathers = false;  // over micro-batches: lives from the first of them on
+    bool kept = false;     // outlives the run
+    std::int64_t sum = 0;  // of the positions of its readers: with one left, that one
   };
   struct Left {
     int readers;
     std::int64_t sum;
   };
 
-  bool frees(int base, int at) const;  // whether the last reader, at `at`, gives the bytes back
   void pass(Segment now, std::vector<int>* changed);
 
-  std::vector<Segment> segment_;  // by position
   std::vector<int> position_;  // by id; -1: no computing node
   std::vector<Base> bases_;
   std::vector<std::vector<int>> reads_, writes_;  // bases by position, each once
   std::vector<Left> left_;                        // by base
+  std::vector<Segment> segment_;                  // by position
+  std::vector<int> held_;                         // bases that keep their bytes through all micro-batches
+  bool inside_ = false;                           // the micro segment
   std::size_t live_ = 0;
-  bool inside_ = false;  // the micro segment
 };
 
 }  // namespace weft

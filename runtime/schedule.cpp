@@ -18,9 +18,9 @@ namespace {
 
 // By which a node is taken among those that are ready.
 enum class Prefer {
-  built,    // the first built
+  built,      // the first built
   shrinking,  // one that lowers the live bytes, the most first; else the first built
-  bytes     // the one that grows the live bytes least
+  bytes       // the one that grows the live bytes least
 };
 
 struct Order {
@@ -28,14 +28,16 @@ struct Order {
   std::size_t peak = 0;
 };
 
-// Topological orders over operands and `edges`; ties go to build order.
+// Topological orders over operands and `edges`, segment by segment (no segment needs a later one); ties go to build
+// order.
 class Scheduler {
  public:
   Scheduler(const Step& step, const OrderEdges& edges)
       : nodes_(computing_nodes(step)), liveness_(step, nodes_), after_(nodes_.size()), waits_(nodes_.size(), 0) {
     for (std::size_t i = 0; i < nodes_.size(); ++i)
       for (ValueRef ref : step.graph.node(nodes_[i]).operands)
-        if (ref.node != no_node && liveness_.position(ref.node) >= 0) add(liveness_.position(ref.node), static_cast<int>(i));
+        if (ref.node != no_node && liveness_.position(ref.node) >= 0)
+          add(liveness_.position(ref.node), static_cast<int>(i));
     for (const auto& [before, then] : edges) add(liveness_.position(before), liveness_.position(then));
   }
 
@@ -43,8 +45,7 @@ class Scheduler {
     liveness_.reset();
     std::vector<int> waits = waits_, changed;
     std::vector<std::int64_t> key(nodes_.size(), 0);
-    // (segment, key, position): no segment needs a later one, so it is emptied first.
-    std::set<std::tuple<Segment, std::int64_t, int>> ready;
+    std::set<std::tuple<Segment, std::int64_t, int>> ready;  // (segment, key, position)
     std::vector<bool> is_ready(nodes_.size(), false);
     auto key_of = [&](int at) {
       const std::int64_t growth = prefer == Prefer::built ? 0 : liveness_.growth(at);
@@ -60,7 +61,7 @@ class Scheduler {
     Order order;
     order.nodes.reserve(nodes_.size());
     while (!ready.empty()) {
-      const int at = std::get<int>(*ready.begin());
+      const int at = std::get<2>(*ready.begin());
       ready.erase(ready.begin());
       is_ready[static_cast<std::size_t>(at)] = false;
       order.nodes.push_back(nodes_[static_cast<std::size_t>(at)]);
@@ -74,7 +75,8 @@ class Scheduler {
       for (int next : after_[static_cast<std::size_t>(at)])
         if (--waits[static_cast<std::size_t>(next)] == 0) enqueue(next);
     }
-    WEFT_INVARIANT(order.nodes.size() == nodes_.size(), "a cycle among {} nodes of a step", nodes_.size() - order.nodes.size());
+    WEFT_INVARIANT(order.nodes.size() == nodes_.size(), "a cycle among {} nodes of a step",
+                   nodes_.size() - order.nodes.size());
     return order;
   }
 

@@ -138,6 +138,17 @@ std::size_t Store::bytes() const {
   return total;
 }
 
+Store Store::overlaid(std::string_view prefix) const {
+  Store view = *this;  // tensors share their bytes
+  for (auto& [path, cell] : view.cells_) {
+    const auto other = cells_.find(std::string(prefix) + path);
+    if (!cell.trained || other == cells_.end()) continue;
+    const Tensor& tensor = other->second.tensor;
+    if (tensor.dtype() == cell.tensor.dtype() && tensor.extents() == cell.tensor.extents()) cell.tensor = tensor;
+  }
+  return view;
+}
+
 Store Store::clone() const {
   Store copy;
   copy.seed_ = seed_;

@@ -20,8 +20,10 @@ struct Gpt {
 
   explicit Gpt(std::int64_t layers = 3, double dropout = 0.1, std::int64_t width = 16) {
     const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 8);
-    const Value tokens = graph.input("tokens", i64, {batch, time}), targets = graph.input("targets", i64, {batch, time});
-    const nn::Gpt model(graph, {.vocab = 23, .layers = layers, .heads = 2, .width = width, .context = 8, .dropout = dropout});
+    const Value tokens = graph.input("tokens", i64, {batch, time}),
+                targets = graph.input("targets", i64, {batch, time});
+    const nn::Gpt model(graph,
+                        {.vocab = 23, .layers = layers, .heads = 2, .width = width, .context = 8, .dropout = dropout});
     logits = model(tokens);
     loss = cross_entropy(logits, targets);
     for (std::int64_t i = 0; i < 32; ++i) {

@@ -27,9 +27,9 @@ std::int64_t push_relabel(const CutNetwork& network) {
     net[there] = {edge.capacity == CutNetwork::unlimited ? network.infinity() : edge.capacity, 0, back};
     net[back].reverse = there;
   }
-  return boost::push_relabel_max_flow(net, static_cast<std::size_t>(network.source), static_cast<std::size_t>(network.sink),
-                                      get(&Link::capacity, net), get(&Link::left, net), get(&Link::reverse, net),
-                                      get(boost::vertex_index, net));
+  return boost::push_relabel_max_flow(net, static_cast<std::size_t>(network.source),
+                                      static_cast<std::size_t>(network.sink), get(&Link::capacity, net),
+                                      get(&Link::left, net), get(&Link::reverse, net), get(boost::vertex_index, net));
 }
 
 std::int64_t crossing(const CutNetwork& network, const Cut& cut) {
@@ -50,14 +50,17 @@ CutNetwork random_network(std::mt19937& random) {
     if (from == to) continue;
     // The source and the sink never stand next to each other without a limit.
     const bool limited = random() % 4 != 0 || (from == network.source && to == network.sink);
-    network.add_edge(from, to, limited ? static_cast<std::int64_t>(random() % 1000) + (std::int64_t{1} << 40) : CutNetwork::unlimited);
+    network.add_edge(
+        from, to,
+        limited ? static_cast<std::int64_t>(random() % 1000) + (std::int64_t{1} << 40) : CutNetwork::unlimited);
   }
   return network;
 }
 
 }  // namespace
 
-TEST_CASE("the value of a minimum cut is the flow of another algorithm and the capacity that crosses it", "[core][autodiff][checkpoint]") {
+TEST_CASE("the value of a minimum cut is the flow of another algorithm and the capacity that crosses it",
+          "[core][autodiff][checkpoint]") {
   std::mt19937 random(3);
   int finite = 0;
   for (int trial = 0; trial < 300; ++trial) {
@@ -105,7 +108,8 @@ TEST_CASE("the knapsack takes what a search of all subsets takes", "[core][autod
         }
       if (weight <= capacity) best = std::max(best, value);
     }
-    const std::vector<bool> taken = knapsack(items, capacity, std::max<std::size_t>(1, capacity));  // one step a unit: exact
+    const std::vector<bool> taken =
+        knapsack(items, capacity, std::max<std::size_t>(1, capacity));  // one step a unit: exact
     double value = 0;
     std::size_t weight = 0;
     for (std::size_t i = 0; i < items.size(); ++i)

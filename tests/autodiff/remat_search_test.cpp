@@ -31,8 +31,12 @@ Step random_step(std::uint32_t seed, int most) {
   x = linear_to(x, 16 << below(3));
   while (nodes < most - 4) {
     switch (below(4)) {
-      case 0: x = cheap(x); break;
-      case 1: x = linear_to(x, 8 << below(4)); break;
+      case 0:
+        x = cheap(x);
+        break;
+      case 1:
+        x = linear_to(x, 8 << below(4));
+        break;
       case 2: {  // residual
         const Value inner = cheap(linear_to(x, x.dim(1).value()));
         ++nodes;
@@ -95,7 +99,8 @@ void compare(std::uint32_t seed, int most, Gaps& gaps) {
 
 }  // namespace
 
-TEST_CASE("on small random graphs the plan chosen is the best of all subsets in nearly all cases", "[autodiff][checkpoint]") {
+TEST_CASE("on small random graphs the plan chosen is the best of all subsets in nearly all cases",
+          "[autodiff][checkpoint]") {
   Gaps gaps;
   for (std::uint32_t seed = 1; seed <= 14; ++seed) compare(seed, 9, gaps);
   WARN(fmt::format("{} choices: {} optimal, {} found no plan where there is one; worst gap {:.2f} % of the step's time",
@@ -114,7 +119,8 @@ TEST_CASE("the same on graphs of up to 16 nodes", "[.][exhaustive]") {
   CHECK(gaps.worst < 0.05);
 }
 
-TEST_CASE("the minimum cut keeps the fewest bytes of all choices that run no banned op again", "[core][autodiff][checkpoint]") {
+TEST_CASE("the minimum cut keeps the fewest bytes of all choices that run no banned op again",
+          "[core][autodiff][checkpoint]") {
   for (std::uint32_t seed = 21; seed < 40; ++seed) {
     const remat::RematGraph graph(random_step(seed, 8));
     std::vector<bool> banned(graph.ops.size(), false);
@@ -154,7 +160,8 @@ TEST_CASE("the minimum cut keeps the fewest bytes of all choices that run no ban
   }
 }
 
-TEST_CASE("blocks of an encoder and a decoder are found, and the encoder's output is set aside once", "[core][autodiff][checkpoint]") {
+TEST_CASE("blocks of an encoder and a decoder are found, and the encoder's output is set aside once",
+          "[core][autodiff][checkpoint]") {
   Graph graph;
   const Dim batch = graph.dim("batch", 4);
   const Value source = graph.input("source", f32, {batch, 6, 16}), target = graph.input("target", f32, {batch, 5, 16});
@@ -176,7 +183,7 @@ TEST_CASE("blocks of an encoder and a decoder are found, and the encoder's outpu
     x = norm(fmt::format("encoder/{}/norm2", i), sum);
     expected.insert(expected.end(), {seen, sum});
   }
-  expected.pop_back();   // no dear work after it on the way to the encoder's output,
+  expected.pop_back();    // no dear work after it on the way to the encoder's output,
   expected.push_back(x);  // which is kept
   for (int i = 0; i < 3; ++i) {
     const Value self = y + attend(fmt::format("decoder/{}/self", i), y, y);

@@ -32,6 +32,9 @@ const std::vector<PoolEntry>& pool() {
   static const std::vector<PoolEntry> entries{
       entry("adamw", [] { return optimize(adamw({.rate = warmup_cosine(1e-2, 1, 9), .weight_decay = 0.1})); }),
       entry("negate_twice", negate_twice),
+      entry("sgd", [] { return optimize(sgd({.rate = 0.05, .momentum = 0.9, .nesterov = true})); }),
+      entry("average_weights", [] { return average_weights({.decay = 0.9, .warmup = true}); }),
+      {"freeze", [](const Step& step) { return step | freeze({step.parameters.front().node().name}); }},
   };
   return entries;
 }

@@ -5,6 +5,7 @@
 #include <weft/io/safetensors.h>
 #include <weft/runtime/tensor.h>
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -56,5 +57,11 @@ Cases loss_cases();
 Cases attention_cases();
 Cases transformer_cases();
 Cases training_cases();
+Cases optim_cases();
+
+/// Cases that are files of another format beside the index: by the file's name, which without its ending is the case's.
+using FileCheck = std::function<std::string(const std::filesystem::path&)>;
+using FileCases = std::map<std::string, FileCheck>;
+FileCases file_cases();
 
 }  // namespace golden

@@ -32,11 +32,23 @@ int run(const std::filesystem::path& folder, const std::set<std::string>& names)
   weft::register_all();
   golden::Cases cases;
   for (golden::Cases part : {golden::basic_cases(), golden::loss_cases(), golden::attention_cases(), golden::transformer_cases(),
-                             golden::training_cases()})
+                             golden::training_cases(), golden::optim_cases()})
     cases.merge(part);
   int passed = 0;
   int failed = 0;
   int skipped = 0;
+  auto check = [&](const std::string& name, const std::function<std::string()>& compute) {
+    std::string problem;
+    try {
+      problem = compute();
+    } catch (const std::exception& error) {
+      problem = error.what();
+    }
+    if (problem.empty()) fmt::print("passed   {}\n", name);
+    else fmt::print("FAILED   {}: {}\n", name, problem);
+    ++(problem.empty() ? passed : failed);
+    std::fflush(stdout);
+  };
   for (const Listed& listed : read_index(folder)) {
     if (!names.empty() && !names.contains(listed.name)) continue;
     const auto found = cases.find(listed.name);
@@ -45,16 +57,12 @@ int run(const std::filesystem::path& folder, const std::set<std::string>& names)
       ++skipped;
       continue;
     }
-    std::string problem;
-    try {
-      problem = found->second(weft::read_safetensors(folder / (listed.name + ".safetensors")));
-    } catch (const std::exception& error) {
-      problem = error.what();
-    }
-    if (problem.empty()) fmt::print("passed   {}\n", listed.name);
-    else fmt::print("FAILED   {}: {}\n", listed.name, problem);
-    ++(problem.empty() ? passed : failed);
-    std::fflush(stdout);
+    check(listed.name, [&] { return found->second(weft::read_safetensors(folder / (listed.name + ".safetensors"))); });
+  }
+  for (const auto& [file, compute] : golden::file_cases()) {
+    const std::filesystem::path path = folder / file;
+    const std::string name = path.stem().string();
+    if (std::filesystem::exists(path) && (names.empty() || names.contains(name))) check(name, [&] { return compute(path); });
   }
   fmt::print("{} passed, {} failed, {} skipped\n", passed, failed, skipped);
   return failed == 0 && passed + skipped > 0 ? 0 : 1;

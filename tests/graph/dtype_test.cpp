@@ -40,6 +40,18 @@ TEST_CASE("every f16 value survives the way through f32", "[core][graph]") {
   }
 }
 
+TEST_CASE("an f16 is widened as the compiler widens it, to the bit", "[core][graph]") {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    float16 narrow;
+    narrow.bits = static_cast<std::uint16_t>(bits);
+    const auto expected = static_cast<float>(std::bit_cast<_Float16>(narrow.bits));
+    if (std::bit_cast<std::uint32_t>(static_cast<float>(narrow)) != std::bit_cast<std::uint32_t>(expected)) {
+      INFO("f16 of bits " << bits << " is " << expected);
+      CHECK(static_cast<float>(narrow) == expected);
+    }
+  }
+}
+
 TEST_CASE("rounding to two bytes goes to the nearest, and ties go to even", "[core][graph]") {
   const float ulp_bf16 = std::ldexp(1.0F, -7);
   CHECK(through_bf16(1.0F + 0.49F * ulp_bf16) == 1.0F);

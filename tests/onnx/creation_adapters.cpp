@@ -68,7 +68,7 @@ Adapter window(double a0, double a1, double a2) {
   return [=](const Call& c) {
     const auto n = static_cast<std::int64_t>(c.number(0));
     const auto period = static_cast<double>(c.integer("periodic", 1) != 0 ? n : n - 1);
-    const Value angle = iota(c.graph(), n, f64) * (2 * c.number("pi", std::numbers::pi) / period);
+    const Value angle = iota(c.graph(), n, f64) * (2 * std::numbers::pi / period);
     return cast(a0 - a1 * cos(angle) + a2 * cos(2 * angle), dtype_of(c.integer("output_datatype", 1)));
   };
 }

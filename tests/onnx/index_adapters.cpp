@@ -19,10 +19,17 @@ namespace {
 using Integers = Call::Integers;
 
 // The indices' axes stand where the axis was.
+Value select(const Value& x, int axis, const Value& ids) {
+  Shape shape = x.shape();
+  shape.erase(axis);
+  for (int i = 0; i < ids.rank(); ++i) shape.insert(axis + i, ids.dim(i));
+  return reshape(index_select(x, axis, reshape(ids, {ids.shape().count()})), shape);
+}
+
 Value gather_of(const Call& c) {
   const Value x = c.in(0);
   const int axis = normalize_axis(c.integer("axis", 0), x.rank());
-  return index_select(x, axis, wrapped(c.in(1), x.shape().extent(axis)));
+  return select(x, axis, wrapped(c.in(1), x.shape().extent(axis)));
 }
 
 Value gather_elements(const Call& c) {
@@ -61,7 +68,7 @@ Rows rows_of(const Value& x, const Value& indices, int batch) {
   for (int i = 0; i < batch + k; ++i) count *= x.shape().extent(i);
   for (int i = batch + k; i < x.rank(); ++i) rows.rest.push_back(x.dim(i));
   Shape flat = rows.rest;
-  flat.insert(flat.begin(), count);
+  flat.insert(0, count);
   rows.data = reshape(x, flat);
   auto shaped = [&](const Value& v, int at) {  // along axis `at` of the indices without their last one
     Shape shape;
@@ -81,7 +88,7 @@ Rows rows_of(const Value& x, const Value& indices, int batch) {
 
 Value gather_nd(const Call& c) {
   const Rows rows = rows_of(c.in(0), c.in(1), static_cast<int>(c.integer("batch_dims", 0)));
-  return index_select(rows.data, 0, rows.ids);
+  return select(rows.data, 0, rows.ids);
 }
 
 Value scatter_nd(const Call& c) {
@@ -89,7 +96,7 @@ Value scatter_nd(const Call& c) {
   const Rows rows = rows_of(x, c.in(1), 0);
   const Value ids = reshape(rows.ids, {-1});
   Shape flat = rows.rest;
-  flat.insert(flat.begin(), ids.dim(0));
+  flat.insert(0, ids.dim(0));
   auto put = [&](const Value& to, const Value& from) { return index_add(to, 0, ids, from); };
   return reshape(scattered(c, rows.data, reshape(c.in(2), flat), put), x.shape());
 }

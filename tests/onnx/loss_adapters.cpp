@@ -29,7 +29,7 @@ Value negative_log_likelihood(const Call& c) {
   const NllOptions options{.ignore_index = c.integer("ignore_index", -100), .weight = c.optional(2), .class_axis = 1};
   const std::string reduction = c.text("reduction", "mean");
   if (reduction == "none") return nll_losses(c.in(0), c.in(1), options);
-  const Loss loss = nll_loss(c.in(0), c.in(1), options);
+  const LossTerm loss = nll_loss(c.in(0), c.in(1), options).terms.front();
   return reduction == "sum" ? loss.sum : loss.sum / loss.weight;
 }
 

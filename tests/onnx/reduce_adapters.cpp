@@ -1,9 +1,12 @@
 #include "adapters.h"
 
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/arrange.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/scan.h>
 #include <weft/ops/softmax.h>
+#include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
 
 #include <algorithm>

@@ -14,10 +14,11 @@ struct Outcome {
   std::vector<std::string> ops = {};  ///< of the model; of what is not covered: the one op that it is about
 };
 
-/// A number that a case's stored results were made with and that its model does not carry.
+/// A case whose stored results its model does not give exactly.
 struct Amendment {
-  std::string attribute;
+  std::string attribute;  ///< one that the model lacks ("": none), and its value
   double value = 0;
+  double of_scale = 0;  ///< what a difference may be of the largest element; 0: as for every case
   std::string why;
 };
 /// By the case's name.

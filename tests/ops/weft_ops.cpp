@@ -133,7 +133,7 @@ int main(int count, char** arguments) {
             << " generated checks, " << failed
             << " ops with a failure.\n\nShapes are those of the op's first sample. Errors are the largest of all samples, relative "
                "to the largest element, of\nthe f64 and the f32 kernel against the plain definition in f64; a basic op, which has "
-               "none, is compared with its law on\nplain numbers, random ones with Random123 (tests/runtime/random_test.cpp)."
+               "none, is compared with its law on\nplain numbers (the generator with Random123, tests/runtime/random_test.cpp)."
                "\n\n"
                "| op | law | shapes | outputs | dtypes | gradient | source | f64 error | f32 error | checks |\n"
                "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"

@@ -82,7 +82,8 @@ TEST_CASE("clips equal PyTorch's clip_grad_norm_ and clip_grad_value_, inf and N
     const DType dtype = c.at("dtype") == "torch.float64" ? f64 : f32;
     const double tolerance = dtype == f64 ? 1e-12 : 2e-6;
     const std::string call = c.at("call");
-    INFO(call << " " << c.at("kind") << " " << c.at("dtype") << " norm_type " << c.value("norm_type", nlohmann::json("2")));
+    INFO(call << " " << c.at("kind") << " " << c.at("dtype") << " norm_type "
+              << c.value("norm_type", nlohmann::json("2")));
     Model model(dtype);
     Step step = training_step(model.loss);
     std::string norm = "grad_norm";
@@ -102,7 +103,8 @@ TEST_CASE("clips equal PyTorch's clip_grad_norm_ and clip_grad_value_, inf and N
   }
 }
 
-TEST_CASE("the global norm is the p-norm of all elements, and the factor min(1, max_norm / (norm + 1e-6))", "[core][optim][clip]") {
+TEST_CASE("the global norm is the p-norm of all elements, and the factor min(1, max_norm / (norm + 1e-6))",
+          "[core][optim][clip]") {
   for (const double p : {1.0, 1.25, 2.0, 2.5, 7.0, inf})
     for (const double most : {0.01, 1.0, 30.0}) {
       INFO("p " << p << ", max_norm " << most);
@@ -136,7 +138,8 @@ TEST_CASE("clip_value clamps each element to the limit and leaves the others' bi
 TEST_CASE("every clip leaves a short gradient as it is, to the bit", "[core][optim][clip]") {
   for (const DType dtype : {f32, f64}) {
     const Lists same = clipped(dtype, fetch_gradients(), given::plain());
-    CHECK(same == Lists{given::list(given::tensor(dtype, {12}, given::plain()[0])), given::list(given::tensor(dtype, {5}, given::plain()[1]))});
+    CHECK(same == Lists{given::list(given::tensor(dtype, {12}, given::plain()[0])),
+                        given::list(given::tensor(dtype, {5}, given::plain()[1]))});
     for (const double p : {1.0, 1.5, 2.0, inf}) {
       CHECK(clipped(dtype, clip_global_norm(100, {.norm_type = p}), given::plain()) == same);
       CHECK(clipped(dtype, clip_norm(100, {.norm_type = p}), given::plain()) == same);
@@ -147,8 +150,10 @@ TEST_CASE("every clip leaves a short gradient as it is, to the bit", "[core][opt
 }
 
 TEST_CASE("the law that a clip declares is what it does", "[core][optim][clip]") {
-  const std::vector<Transform> clips{clip_global_norm(0.5), clip_global_norm(0.5, {.norm_type = 1}), clip_global_norm(0.5, {.norm_type = inf}),
-                                     clip_norm(0.5), clip_norm(0.5, {.norm_type = 3}), clip_value(0.2), clip_global_norm(1e9)};
+  const std::vector<Transform> clips{
+      clip_global_norm(0.5), clip_global_norm(0.5, {.norm_type = 1}), clip_global_norm(0.5, {.norm_type = inf}),
+      clip_norm(0.5),        clip_norm(0.5, {.norm_type = 3}),        clip_value(0.2),
+      clip_global_norm(1e9)};
   for (const Transform& clip : clips) {
     INFO(clip.change);
     CHECK(clip.claim == Claim::changes_meaning);
@@ -156,12 +161,15 @@ TEST_CASE("the law that a clip declares is what it does", "[core][optim][clip]")
     const GradientTable after = clip.law({{"layer/weight", before[0]}, {"layer/bias", before[1]}});
     check_near(clipped(f64, clip, before), {after.at("layer/weight"), after.at("layer/bias")}, 1e-12);
   }
-  CHECK_THAT(clip_global_norm(0.5, {.norm_type = inf}).change, ContainsSubstring("min(1, 0.5 / (n + 1e-6)), n = their inf-norm together"));
+  CHECK_THAT(clip_global_norm(0.5, {.norm_type = inf}).change,
+             ContainsSubstring("min(1, 0.5 / (n + 1e-6)), n = their inf-norm together"));
 }
 
-TEST_CASE("a second clip measures what the first left, and grad_norm stays the norm before any", "[core][optim][clip]") {
+TEST_CASE("a second clip measures what the first left, and grad_norm stays the norm before any",
+          "[core][optim][clip]") {
   Model model(f64);
-  Runner runner(training_step(model.loss) | clip_value(0.5) | clip_global_norm(1.0) | clip_norm(0.4) | fetch_gradients());
+  Runner runner(training_step(model.loss) | clip_value(0.5) | clip_global_norm(1.0) | clip_norm(0.4) |
+                fetch_gradients());
   const Result result = runner.run(scaled_by_hundred());
   Lists want = scaled_by_hundred();
   const double whole = norm_of(want, 2);
@@ -186,8 +194,9 @@ TEST_CASE("a gradient fetched before a clip is the one before it", "[core][optim
 }
 
 TEST_CASE("by the policy skip a step whose norm is not finite changes nothing but the counter", "[core][optim][clip]") {
-  for (const Transform& clip : {clip_global_norm(1.0), clip_global_norm(1.0, {.norm_type = 1}), clip_global_norm(1.0, {.norm_type = inf}),
-                                clip_norm(1.0), clip_norm(1.0, {.norm_type = inf}), clip_value(1.0)}) {
+  for (const Transform& clip :
+       {clip_global_norm(1.0), clip_global_norm(1.0, {.norm_type = 1}), clip_global_norm(1.0, {.norm_type = inf}),
+        clip_norm(1.0), clip_norm(1.0, {.norm_type = inf}), clip_value(1.0)}) {
     Model model;
     Runner runner(training_step(model.loss) | clip | optimize(adamw({.rate = 0.1})));
     CHECK(runner.run(given::plain()).scalar("finite") == 1);
@@ -213,14 +222,15 @@ TEST_CASE("a norm that overflows while every element is finite skips too", "[cor
 
 TEST_CASE("by the policy propagate the step is taken with what comes out", "[core][optim][clip]") {
   Model model;
-  Runner runner(training_step(model.loss) | clip_global_norm(1.0, {.non_finite = NonFinite::propagate}) | optimize(given::descent(0.5)));
+  Runner runner(training_step(model.loss) | clip_global_norm(1.0, {.non_finite = NonFinite::propagate}) |
+                optimize(given::descent(0.5)));
   const Tensor bias = runner.store.tensor("layer/bias").clone();
   const Result result = runner.run(given::plain_with(0, 2, inf));
   CHECK(result.scalar("finite") == 0);  // what was found is published all the same
   CHECK(result.scalar("skipped") == 0);
   CHECK(runner.store.updates() == 1);
-  CHECK(std::isnan(runner.store.tensor("layer/weight").at(2)));   // inf * 0
-  CHECK(same_bits(runner.store.tensor("layer/bias"), bias));      // finite * 0
+  CHECK(std::isnan(runner.store.tensor("layer/weight").at(2)));  // inf * 0
+  CHECK(same_bits(runner.store.tensor("layer/bias"), bias));     // finite * 0
   CHECK(runner.store.tensor("layer/weight").at(3) == runner.store.tensor("layer/weight").at(3));
 
   Runner values(training_step(model.loss) | clip_value(0.25, NonFinite::propagate) | optimize(given::descent(0.5)));
@@ -229,7 +239,8 @@ TEST_CASE("by the policy propagate the step is taken with what comes out", "[cor
   CHECK(values.store.tensor("layer/weight").at(2) == Approx(before + 0.125));  // -inf becomes -0.25, as in PyTorch
 }
 
-TEST_CASE("with a loss scale a step that is not finite is skipped even by the policy propagate", "[core][optim][clip][loss_scale]") {
+TEST_CASE("with a loss scale a step that is not finite is skipped even by the policy propagate",
+          "[core][optim][clip][loss_scale]") {
   Model model;
   Runner runner(training_step(model.loss) | scale_loss(dynamic_scale()) |
                 clip_global_norm(1.0, {.non_finite = NonFinite::propagate}) | optimize(given::descent(0.5)));
@@ -238,7 +249,8 @@ TEST_CASE("with a loss scale a step that is not finite is skipped even by the po
   CHECK(given::changed_cells(before, runner.store) == "loss_scale skipped");
 }
 
-TEST_CASE("by the policy fail the run is refused, the parameters are named, and the store stays as it was", "[core][optim][clip][errors]") {
+TEST_CASE("by the policy fail the run is refused, the parameters are named, and the store stays as it was",
+          "[core][optim][clip][errors]") {
   for (const char* kind : {"global", "each", "value"}) {
     Model model;
     // A state of the user's that is updated in place, and does not depend on the gradients.
@@ -263,7 +275,8 @@ TEST_CASE("by the policy fail the run is refused, the parameters are named, and 
 
 TEST_CASE("the refusal says what is wrong where no single gradient is", "[core][optim][clip][errors]") {
   Model weighted(f32, true);
-  Runner runner(training_step(weighted.loss) | clip_global_norm(1.0, {.non_finite = NonFinite::fail}) | optimize(given::descent(0.1)));
+  Runner runner(training_step(weighted.loss) | clip_global_norm(1.0, {.non_finite = NonFinite::fail}) |
+                optimize(given::descent(0.1)));
   const Lists zeros{std::vector<double>(12), std::vector<double>(5)};
   CHECK_THROWS_AS(runner.run(zeros, 0), UserError);
   runner.run(zeros, 1);
@@ -287,8 +300,12 @@ TEST_CASE("the refusal says what is wrong where no single gradient is", "[core][
     return evaluate(checked, feeds).item();
   };
   CHECK(run(true, NaN, inf) == 1);
-  CHECK_THROWS_WITH(run(false, inf, inf), ContainsSubstring("not finite in 6 of 6: 'layer/0' (inf), 'layer/1' (inf), 'layer/2' (inf), 'layer/3' (inf), ...;"));
-  CHECK_THROWS_WITH(run(false, inf, 1e300), ContainsSubstring("the norm of the gradients is inf, while that of each of the 6 is finite"));
+  CHECK_THROWS_WITH(
+      run(false, inf, inf),
+      ContainsSubstring(
+          "not finite in 6 of 6: 'layer/0' (inf), 'layer/1' (inf), 'layer/2' (inf), 'layer/3' (inf), ...;"));
+  CHECK_THROWS_WITH(run(false, inf, 1e300),
+                    ContainsSubstring("the norm of the gradients is inf, while that of each of the 6 is finite"));
   CHECK_THROWS_WITH(run(false, 0, 0), ContainsSubstring("the loss has no mean: its weight is 0"));
 }
 
@@ -297,7 +314,8 @@ TEST_CASE("clips of long gradients have the same bits for any number of threads"
   const Value c = graph.input("c", f32, {100003});
   const Value w = graph.parameter("w", {f32, {100003}}, init::normal(0, 1));
   Tensor fed(f32, {100003});
-  for (std::int64_t i = 0; i < fed.size(); ++i) fed.data<float>()[i] = static_cast<float>(std::sin(0.37 * static_cast<double>(i)));
+  for (std::int64_t i = 0; i < fed.size(); ++i)
+    fed.data<float>()[i] = static_cast<float>(std::sin(0.37 * static_cast<double>(i)));
   for (const double p : {1.0, 2.0, 3.0, inf}) {
     const Step step = training_step(Loss(sum(w * c))) | clip_global_norm(0.5, {.norm_type = p}) | fetch_gradients();
     auto run = [&](int threads) {
@@ -315,14 +333,17 @@ TEST_CASE("bad settings of clips and patterns are refused", "[core][optim][clip]
   CHECK_THROWS_WITH(clip_global_norm(-1), ContainsSubstring("clip_global_norm needs a positive norm, got -1"));
   CHECK_THROWS_WITH(clip_global_norm(0), ContainsSubstring("clip_global_norm needs a positive norm, got 0"));
   CHECK_THROWS_WITH(clip_norm(NaN), ContainsSubstring("clip_norm needs a positive norm, got nan"));
-  CHECK_THROWS_WITH(clip_norm(1, {.norm_type = 0.5}), ContainsSubstring("clip_norm needs a norm_type of at least 1, or infinity, got 0.5"));
-  CHECK_THROWS_WITH(clip_global_norm(1, {.norm_type = NaN}), ContainsSubstring("norm_type of at least 1, or infinity, got nan"));
+  CHECK_THROWS_WITH(clip_norm(1, {.norm_type = 0.5}),
+                    ContainsSubstring("clip_norm needs a norm_type of at least 1, or infinity, got 0.5"));
+  CHECK_THROWS_WITH(clip_global_norm(1, {.norm_type = NaN}),
+                    ContainsSubstring("norm_type of at least 1, or infinity, got nan"));
   CHECK_THROWS_WITH(clip_value(0), ContainsSubstring("clip_value needs a positive limit, got 0"));
   CHECK_THROWS_WITH(clip_value(NaN), ContainsSubstring("clip_value needs a positive limit, got nan"));
   Model model;
   model.graph.parameter("unused", {f32, {2}}, init::zeros());
   CHECK_THROWS_WITH(training_step(model.loss) | fetch_gradients("head/**"),
-                    ContainsSubstring("the pattern 'head/**' matches no parameter; hint: the first of 2 with a gradient are layer/weight, layer/bias"));
+                    ContainsSubstring("the pattern 'head/**' matches no parameter; hint: the first of 2 with a "
+                                      "gradient are layer/weight, layer/bias"));
   CHECK_THROWS_WITH(training_step(model.loss) | fetch_gradients("unu*"),
                     ContainsSubstring("'unu*' matches 'unused', which has no gradient: the loss does not reach it"));
 }

@@ -11,8 +11,8 @@ namespace given {
 
 using namespace weft;
 
-/// Parameters "layer/weight" [3, 4] and "layer/bias" [5]; inputs "c0" and "c1" of the same shapes, and "weight" (i64), by
-/// which the loss is divided where `weighted`.
+/// Parameters "layer/weight" [3, 4] and "layer/bias" [5]; inputs "c0" and "c1" of the same shapes, and "weight" (i64),
+/// by which the loss is divided where `weighted`.
 struct Model {
   Graph graph;
   Value weight, bias, c0, c1;

@@ -22,8 +22,8 @@ double number(const nlohmann::json& value) {
   return value == "nan" ? NaN : value == "inf" ? inf : -inf;
 }
 
-// _amp_update_scale_ of PyTorch (aten/src/ATen/native/cuda/AmpKernels.cu and the CPU's) as a machine of its own, in its own
-// types; bounds are ours.
+// _amp_update_scale_ of PyTorch (aten/src/ATen/native/cuda/AmpKernels.cu and the CPU's) as a machine of its own, in its
+// own types; bounds are ours.
 struct Machine {
   float scale;
   int tracker = 0;
@@ -55,7 +55,8 @@ struct Gpt {
 
   Gpt() {
     const Dim batch = graph.dim("batch", 2), time = graph.dim("time", 8);
-    const Value tokens = graph.input("tokens", i64, {batch, time}), targets = graph.input("targets", i64, {batch, time});
+    const Value tokens = graph.input("tokens", i64, {batch, time}),
+                targets = graph.input("targets", i64, {batch, time});
     const nn::Gpt model(graph, {.vocab = 13, .layers = 2, .heads = 2, .width = 16, .context = 8, .dropout = 0.1});
     loss = cross_entropy(model(tokens), targets);
     for (std::int64_t i = 0; i < 16; ++i) {
@@ -82,9 +83,14 @@ TEST_CASE("scale, tracker and parameters go as with PyTorch's GradScaler, step b
     Graph graph;
     const Value c = graph.input("c", f32, {3});
     const Value w = graph.parameter("w", {f32, {3}}, init::zeros());
-    const ScaleRule rule{.start = run.at("start"), .growth = run.at("growth"), .backoff = run.at("backoff"), .window = run.at("window"),
-                         .least = 1e-30, .greatest = inf};
-    const Step step = training_step(Loss(sum(w * c))) | scale_loss(dynamic_scale(rule)) | optimize(given::descent(0.125));
+    const ScaleRule rule{.start = run.at("start"),
+                         .growth = run.at("growth"),
+                         .backoff = run.at("backoff"),
+                         .window = run.at("window"),
+                         .least = 1e-30,
+                         .greatest = inf};
+    const Step step =
+        training_step(Loss(sum(w * c))) | scale_loss(dynamic_scale(rule)) | optimize(given::descent(0.125));
     Store store(step);
     store.set("w", Tensor::of<float>({3}, {1.0F, -2.0F, 0.5F}));
     Program program(step, store);
@@ -103,7 +109,8 @@ TEST_CASE("scale, tracker and parameters go as with PyTorch's GradScaler, step b
       CHECK(store.updates() == taken);
       CHECK(store.tensor("skipped").item() == static_cast<double>(at - taken));
       for (std::int64_t i = 0; i < 3; ++i)
-        CHECK(store.tensor("w").at(i) == Approx(want.at("w").at(static_cast<std::size_t>(i)).get<double>()).epsilon(1e-6));
+        CHECK(store.tensor("w").at(i) ==
+              Approx(want.at("w").at(static_cast<std::size_t>(i)).get<double>()).epsilon(1e-6));
     }
   }
 }
@@ -113,19 +120,26 @@ TEST_CASE("over long random runs the scale follows the published rule, with its 
     ScaleRule rule;
     int one_in;  // how often a gradient is not finite
   };
-  for (const Setting& setting : {Setting{{.start = 8, .window = 3, .least = 2, .greatest = 64}, 6},
-                                 Setting{{.start = 100, .growth = 1.3, .backoff = 0.7, .window = 2, .least = 90, .greatest = 120}, 4},
-                                 Setting{{.start = 1, .growth = 3, .backoff = 0.125, .window = 1, .least = 1, .greatest = 1e9}, 9}}) {
+  for (const Setting& setting :
+       {Setting{{.start = 8, .window = 3, .least = 2, .greatest = 64}, 6},
+        Setting{{.start = 100, .growth = 1.3, .backoff = 0.7, .window = 2, .least = 90, .greatest = 120}, 4},
+        Setting{{.start = 1, .growth = 3, .backoff = 0.125, .window = 1, .least = 1, .greatest = 1e9}, 9}}) {
     const ScaleRule& rule = setting.rule;
     Model model;
     Runner runner(training_step(model.loss) | scale_loss(dynamic_scale(rule)) | fetch_gradients());
-    Machine machine{static_cast<float>(rule.start), 0, rule.growth, rule.backoff, static_cast<int>(rule.window),
-                    static_cast<float>(rule.least), static_cast<float>(rule.greatest)};
+    Machine machine{static_cast<float>(rule.start),
+                    0,
+                    rule.growth,
+                    rule.backoff,
+                    static_cast<int>(rule.window),
+                    static_cast<float>(rule.least),
+                    static_cast<float>(rule.greatest)};
     std::mt19937 random(7);
     bool at_least = false, at_greatest = false;
     for (int i = 0; i < 150; ++i) {
       const bool bad = random() % static_cast<unsigned>(setting.one_in) == 0 || (i > 60 && i < 70);
-      const Result result = runner.run(bad ? given::plain_with(random() % 2, 1, random() % 2 == 0 ? inf : NaN) : given::plain());
+      const Result result =
+          runner.run(bad ? given::plain_with(random() % 2, 1, random() % 2 == 0 ? inf : NaN) : given::plain());
       CHECK(result.scalar("loss_scale") == machine.scale);
       machine.update(bad);
       CHECK(runner.store.tensor("loss_scale").item() == machine.scale);
@@ -138,7 +152,8 @@ TEST_CASE("over long random runs the scale follows the published rule, with its 
   }
 }
 
-TEST_CASE("the default rule starts at 1024, doubles after 2000 clean steps, and stops at 65536", "[core][optim][loss_scale]") {
+TEST_CASE("the default rule starts at 1024, doubles after 2000 clean steps, and stops at 65536",
+          "[core][optim][loss_scale]") {
   Model model;
   Runner runner(training_step(model.loss) | scale_loss(dynamic_scale()) | fetch_gradients("**/bias"));
   runner.run(given::plain());
@@ -158,18 +173,24 @@ TEST_CASE("the default rule starts at 1024, doubles after 2000 clean steps, and 
   CHECK(at_window(40000) == 65536);
 }
 
-TEST_CASE("scaling by a power of two leaves the bits of every gradient and of every trained cell", "[core][optim][loss_scale]") {
+TEST_CASE("scaling by a power of two leaves the bits of every gradient and of every trained cell",
+          "[core][optim][loss_scale]") {
   const Gpt gpt;
   const Step plain = training_step(gpt.loss);
-  const auto finish = [](const Step& step) { return step | clip_global_norm(0.5) | fetch_gradients() | optimize(adamw({.rate = 0.01})); };
+  const auto finish = [](const Step& step) {
+    return step | clip_global_norm(0.5) | fetch_gradients() | optimize(adamw({.rate = 0.01}));
+  };
   const Store want = gpt.trained(finish(plain), 4);
-  for (const LossScaling& scaling : {static_scale(1024), static_scale(0.25), dynamic_scale({.start = 4, .window = 2})}) {
+  for (const LossScaling& scaling :
+       {static_scale(1024), static_scale(0.25), dynamic_scale({.start = 4, .window = 2})}) {
     const Step scaled = finish(plain | scale_loss(scaling));
     const Store got = gpt.trained(scaled, 4);
     CHECK(given::changed_cells(want, got) == "");
     CHECK(got.updates() == 4);
   }
-  CHECK(gpt.trained(finish(plain | scale_loss(dynamic_scale({.start = 4, .window = 2}))), 4).tensor("loss_scale").item() == 16);
+  CHECK(gpt.trained(finish(plain | scale_loss(dynamic_scale({.start = 4, .window = 2}))), 4)
+            .tensor("loss_scale")
+            .item() == 16);
 }
 
 TEST_CASE("the seeds of the backward pass carry the scale, and the loss does not", "[core][optim][loss_scale]") {
@@ -199,18 +220,20 @@ TEST_CASE("a gradient too small for its type survives by the scale", "[core][opt
     Program program(step | fetch_gradients(), store);
     return program.run({{"c", fed}}).tensor("gradient/w").clone();
   };
-  const Tensor lost = gradient(training_step(loss)), kept = gradient(training_step(loss) | scale_loss(static_scale(1 << 20)));
+  const Tensor lost = gradient(training_step(loss)),
+               kept = gradient(training_step(loss) | scale_loss(static_scale(1 << 20)));
   for (std::int64_t i = 0; i < 4; ++i) {
     CHECK(lost.at(i) == 0);
     CHECK(kept.at(i) == Approx(1e-9 * fed.at(i)).epsilon(1e-2));
   }
 }
 
-TEST_CASE("a step that is not finite changes nothing but the scale, its tracker and the counters", "[core][optim][loss_scale]") {
+TEST_CASE("a step that is not finite changes nothing but the scale, its tracker and the counters",
+          "[core][optim][loss_scale]") {
   Model model;
   // A state of the user's own follows the forward pass, not the step.
-  Runner runner(training_step(model.loss) | scale_loss(dynamic_scale({.start = 256, .window = 4})) | clip_global_norm(1.0) |
-                optimize(adamw({.rate = warmup_cosine(0.1, 3, 20)})));
+  Runner runner(training_step(model.loss) | scale_loss(dynamic_scale({.start = 256, .window = 4})) |
+                clip_global_norm(1.0) | optimize(adamw({.rate = warmup_cosine(0.1, 3, 20)})));
   for (int i = 0; i < 3; ++i) runner.run(given::plain());
   const double rate = runner.run(given::plain_with(0, 0, NaN)).scalar("rate");
   for (const double bad : {inf, -inf, NaN}) {
@@ -231,11 +254,13 @@ TEST_CASE("a step that is not finite changes nothing but the scale, its tracker 
   CHECK(runner.store.updates() == 4);
 }
 
-TEST_CASE("a run that is saved and resumed keeps its scale and goes on with the same bits", "[core][optim][loss_scale]") {
+TEST_CASE("a run that is saved and resumed keeps its scale and goes on with the same bits",
+          "[core][optim][loss_scale]") {
   const test::TemporaryFolder folder;
   const std::filesystem::path path = folder.path() / "run.safetensors";
   Model model;
-  const Step step = training_step(model.loss) | scale_loss(dynamic_scale({.start = 64, .window = 5})) | optimize(adamw({.rate = 0.1}));
+  const Step step = training_step(model.loss) | scale_loss(dynamic_scale({.start = 64, .window = 5})) |
+                    optimize(adamw({.rate = 0.1}));
   auto feed = [](int i) { return i % 5 == 3 ? given::plain_with(0, 1, inf) : given::plain(); };
   Runner whole(step), first(step), second(step, 99);
   for (int i = 0; i < 9; ++i) whole.run(feed(i));
@@ -248,7 +273,8 @@ TEST_CASE("a run that is saved and resumed keeps its scale and goes on with the 
   CHECK(second.store.tensor("loss_scale").item() != 64);
 }
 
-TEST_CASE("without an optimizer the scale follows the gradients as soon as something reads them", "[core][optim][loss_scale]") {
+TEST_CASE("without an optimizer the scale follows the gradients as soon as something reads them",
+          "[core][optim][loss_scale]") {
   Model model(f32, true);
   const Step scaled = training_step(model.loss) | scale_loss(dynamic_scale({.start = 4, .window = 1}));
   Runner unread(scaled), read(scaled | fetch_gradients());
@@ -257,16 +283,87 @@ TEST_CASE("without an optimizer the scale follows the gradients as soon as somet
   const Result result = read.run(given::plain(), 3);
   CHECK(read.store.tensor("loss_scale").item() == 8);
   for (std::int64_t i = 0; i < 5; ++i)
-    CHECK(result.tensor("gradient/layer/bias").at(i) == Approx(given::plain()[1][static_cast<std::size_t>(i)] / 3).epsilon(1e-6));
+    CHECK(result.tensor("gradient/layer/bias").at(i) ==
+          Approx(given::plain()[1][static_cast<std::size_t>(i)] / 3).epsilon(1e-6));
+}
+
+TEST_CASE("the loss may be scaled before or after micro-batches are formed, with the same bits",
+          "[core][optim][loss_scale]") {
+  const Gpt gpt;
+  const Step plain = training_step(gpt.loss);
+  const auto finish = [](const Step& step) { return step | clip_global_norm(0.5) | optimize(adamw({.rate = 0.01})); };
+  const Transform scale = scale_loss(dynamic_scale({.start = 8, .window = 2}));
+  const Store want = gpt.trained(finish(plain | accumulate(2)), 4);
+  const Store before = gpt.trained(finish(plain | scale | accumulate(2)), 4);
+  const Store after = gpt.trained(finish(plain | accumulate(2) | scale), 4);
+  CHECK(given::changed_cells(want, before) == "");
+  CHECK(given::changed_cells(want, after) == "");
+  CHECK(after.tensor("loss_scale").item() == 32);
+}
+
+TEST_CASE("sums over runs carry the scale that they began with", "[core][optim][loss_scale]") {
+  const Gpt gpt;
+  const Step plain = training_step(gpt.loss);
+  const auto finish = [](const Step& step) { return step | clip_global_norm(0.5) | optimize(adamw({.rate = 0.01})); };
+  const Transform scale = scale_loss(dynamic_scale({.start = 8, .window = 1}));
+  const Store want = gpt.trained(finish(plain | accumulate_over_runs(3)), 9);
+  const Store before = gpt.trained(finish(plain | scale | accumulate_over_runs(3)), 9);
+  const Store after = gpt.trained(finish(plain | accumulate_over_runs(3) | scale), 9);
+  CHECK(want.updates() == 3);
+  for (const Store* store : {&before, &after}) {
+    CHECK(store->tensor("loss_scale").item() == 64);  // it grew with each update, not with each run
+    for (const auto& [path, cell] : want.cells())
+      if (path.find("accumulate/") != 0) CHECK(same_bits(cell.tensor, store->tensor(path)));
+  }
+}
+
+TEST_CASE("of an accumulation over runs only the run that ends it moves the scale, or is refused",
+          "[core][optim][loss_scale]") {
+  // What accumulate_over_runs says to those after it: whether this run is the one.
+  const Transform over_runs{.name = "over_runs", .needs = {"gradients"}, .apply = [](Step step) {
+                              step.due = step.graph.input("due", boolean, {});
+                              return step;
+                            }};
+  const Tensor no = Tensor::scalar(false), yes = Tensor::scalar(true);
+  for (const NonFinite policy : {NonFinite::skip, NonFinite::propagate, NonFinite::fail}) {
+    Model model;
+    const Step step = training_step(model.loss) | over_runs | scale_loss(dynamic_scale({.start = 16, .window = 2})) |
+                      clip_global_norm(1.0, {.non_finite = policy}) | fetch_gradients();
+    Store store(step);
+    Program program(step | fetch("taken", step.finite), store);
+    auto run = [&](const Lists& lists, const Tensor& due) {
+      const Tensor c0 = given::tensor(f32, {3, 4}, lists[0]), c1 = given::tensor(f32, {5}, lists[1]);
+      const Result result = program.run({{"c0", c0}, {"c1", c1}, {"due", due}});
+      return std::pair(result.scalar("finite"), result.scalar("taken"));
+    };
+    const Lists bad = given::plain_with(0, 1, inf);
+    CHECK(run(given::plain(), no) == std::pair(1.0, 0.0));
+    CHECK(run(bad, no) == std::pair(0.0, 0.0));
+    CHECK(store.tensor("loss_scale").item() == 16);
+    CHECK(store.tensor("loss_scale/tracker").item() == 0);
+    CHECK(run(given::plain(), yes) == std::pair(1.0, 1.0));
+    CHECK(store.tensor("loss_scale/tracker").item() == 1);
+    if (policy == NonFinite::fail) {
+      CHECK_THROWS_AS(run(bad, yes), UserError);
+      CHECK(store.tensor("loss_scale").item() == 16);
+    } else {
+      CHECK(run(bad, yes) == std::pair(0.0, 0.0));
+      CHECK(store.tensor("loss_scale").item() == 8);
+      CHECK(store.tensor("loss_scale/tracker").item() == 0);
+    }
+  }
 }
 
 TEST_CASE("two losses are scaled together", "[core][optim][loss_scale]") {
   for (const DType dtype : {f32, f64}) {
     Model model(dtype);
-    const Loss two = Loss(LossTerm{2, sum(model.weight * model.c0), full(model.graph, {}, f32, 5)}) + 0.5 * Loss(sum(square(model.bias) * model.c1));
-    Runner plain(training_step(two) | fetch_gradients()), scaled(training_step(two) | scale_loss(static_scale(64)) | fetch_gradients());
+    const Loss two = Loss(LossTerm{2, sum(model.weight * model.c0), full(model.graph, {}, f32, 5)}) +
+                     0.5 * Loss(sum(square(model.bias) * model.c1));
+    Runner plain(training_step(two) | fetch_gradients()),
+        scaled(training_step(two) | scale_loss(static_scale(64)) | fetch_gradients());
     const Result a = plain.run(given::plain()), b = scaled.run(given::plain());
-    for (const char* name : {"gradient/layer/weight", "gradient/layer/bias"}) CHECK(same_bits(a.tensor(name), b.tensor(name)));
+    for (const char* name : {"gradient/layer/weight", "gradient/layer/bias"})
+      CHECK(same_bits(a.tensor(name), b.tensor(name)));
   }
 }
 
@@ -275,11 +372,15 @@ TEST_CASE("bad settings of a loss scale are refused", "[core][optim][loss_scale]
     CHECK_THROWS_WITH(static_scale(bad), ContainsSubstring("static_scale needs a positive, finite number, got"));
   CHECK_THROWS_WITH(dynamic_scale({.start = NaN}), ContainsSubstring("needs a positive, finite start, got nan"));
   CHECK_THROWS_WITH(dynamic_scale({.least = 0}), ContainsSubstring("needs a positive, finite least scale, got 0"));
-  CHECK_THROWS_WITH(dynamic_scale({.least = 128, .greatest = 64}), ContainsSubstring("least <= greatest, got least 128 and greatest 64"));
-  CHECK_THROWS_WITH(dynamic_scale({.start = 1e6}), ContainsSubstring("a start from least to greatest, got start 1000000, least 1 and greatest 65536"));
+  CHECK_THROWS_WITH(dynamic_scale({.least = 128, .greatest = 64}),
+                    ContainsSubstring("least <= greatest, got least 128 and greatest 64"));
+  CHECK_THROWS_WITH(dynamic_scale({.start = 1e6}),
+                    ContainsSubstring("a start from least to greatest, got start 1000000, least 1 and greatest 65536"));
   CHECK_THROWS_WITH(dynamic_scale({.start = 0.5}), ContainsSubstring("a start from least to greatest, got start 0.5"));
-  for (const double bad : {1.0, 0.5, -3.0, inf, NaN}) CHECK_THROWS_WITH(dynamic_scale({.growth = bad}), ContainsSubstring("needs a growth above 1, got"));
-  for (const double bad : {0.0, 1.0, 2.0, -0.5, NaN}) CHECK_THROWS_WITH(dynamic_scale({.backoff = bad}), ContainsSubstring("needs a backoff between 0 and 1, got"));
+  for (const double bad : {1.0, 0.5, -3.0, inf, NaN})
+    CHECK_THROWS_WITH(dynamic_scale({.growth = bad}), ContainsSubstring("needs a growth above 1, got"));
+  for (const double bad : {0.0, 1.0, 2.0, -0.5, NaN})
+    CHECK_THROWS_WITH(dynamic_scale({.backoff = bad}), ContainsSubstring("needs a backoff between 0 and 1, got"));
   CHECK_THROWS_WITH(dynamic_scale({.window = 0}), ContainsSubstring("needs a window of at least 1 step, got 0"));
 }
 
@@ -294,14 +395,17 @@ TEST_CASE("a step that cannot be scaled is refused with its line", "[core][optim
   Graph graph;
   const Value half = graph.parameter("half", {f16, {3}}, init::ones());
   CHECK_THROWS_WITH(training_step(Loss(sum(cast(half, f32)))) | scale_loss(static_scale(8)),
-                    ContainsSubstring("scale_loss cannot help half (loss_scale_test.cpp:") && ContainsSubstring("mixed_precision(f16)"));
+                    ContainsSubstring("scale_loss cannot help half (loss_scale_test.cpp:") &&
+                        ContainsSubstring("mixed_precision(f16)"));
   Model model;
   const Step step = training_step(model.loss);
   CHECK_THROWS_WITH(step | fetch("d", step.gradients[0].value) | scale_loss(static_scale(8)),
-                    ContainsSubstring("the fetch 'd' reads") && ContainsSubstring("which scale_loss would change; hint: scale_loss(...) | fetch_gradients()"));
+                    ContainsSubstring("the fetch 'd' reads") &&
+                        ContainsSubstring("which scale_loss would change; hint: scale_loss(...) | fetch_gradients()"));
   Model other;
   other.graph.state("loss_scale", {f32, {}}, init::zeros());
-  CHECK_THROWS_WITH(training_step(other.loss) | scale_loss(dynamic_scale()),
-                    ContainsSubstring("keeps its state as 'loss_scale', and that name is taken at loss_scale_test.cpp:"));
+  CHECK_THROWS_WITH(
+      training_step(other.loss) | scale_loss(dynamic_scale()),
+      ContainsSubstring("keeps its state as 'loss_scale', and that name is taken at loss_scale_test.cpp:"));
   training_step(other.loss) | scale_loss(static_scale(8));
 }

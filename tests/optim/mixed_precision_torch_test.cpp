@@ -124,13 +124,6 @@ Model encoder() {
   return model;
 }
 
-// The seeds of the backward pass times a number: a static loss scale.
-Transform scaled_by(double factor) {
-  return {.name = "scaled_by", .apply = [factor](const Step& step) {
-            return replace_seeds(step, "scaled_by", [&](std::size_t, const Value& seed) { return seed * factor; });
-          }};
-}
-
 // An input of weft is called "tokens" already.
 std::string path_of(const std::string& name) { return name == "tokens" ? "table" : name; }
 
@@ -199,7 +192,7 @@ TEST_CASE("bf16 and f16 gradients are as near to PyTorch's f64 gradients as thos
     // One draw: rounding errors scatter, twice as large for one parameter is no fault.
     for (const DType low : {bf16, f16}) {
       const double scale = low == f16 ? 1024 : 1;
-      const Found found = run(expected, step | mixed_precision(low) | scaled_by(scale), scale);
+      const Found found = run(expected, step | mixed_precision(low) | scale_loss(static_scale(scale)), scale);
       CHECK(found.loss == Approx(expected.loss).epsilon(low == bf16 ? 4e-3 : 5e-4));
       for (const auto& [path, want] : expected.gradients) {
         const double error = distance(found.gradients.at(path), want.exact);
@@ -222,7 +215,7 @@ TEST_CASE("over many draws our rounding errors are no larger than those of PyTor
     for (std::size_t i = 0; i < expected.draws_bf16.size(); ++i) {
       const Found exact = run(expected, step, 1, i + 2);
       for (const auto& [low, scale] : scales) {
-        const Found found = run(expected, step | mixed_precision(low) | scaled_by(scale), scale, i + 2);
+        const Found found = run(expected, step | mixed_precision(low) | scale_loss(static_scale(scale)), scale, i + 2);
         double squares = 0;
         for (const auto& [path, want] : exact.gradients) squares += std::pow(distance(found.gradients.at(path), want), 2);
         logs[low] += std::log(std::sqrt(squares) / (low == bf16 ? expected.draws_bf16 : expected.draws_f16)[i]);

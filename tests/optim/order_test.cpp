@@ -20,21 +20,15 @@ std::vector<std::string> list(std::initializer_list<const char*> names) { return
 
 // By short names: every transform that has a say in the order.
 const std::map<std::string, Transform>& pool() {
-  static const std::map<std::string, Transform> transforms{
-      {"precision", shell({.name = "mixed_precision(bf16)", .needs = list({"gradients"}),
-                           .forbids = list({"scaled", "accumulated", "settled", "checkpointed", "low_precision"}),
-                           .promises = list({"low_precision"}), .apply = {}})},
-      {"scale", shell(scale_loss(dynamic_scale()))},
-      {"accumulate", shell({.name = "accumulate(4)", .needs = list({"gradients"}), .forbids = list({"settled", "accumulated", "checkpointed"}),
-                            .promises = list({"accumulated"}), .apply = {}})},
-      {"fetch", shell(fetch_gradients())},
-      {"value", shell(clip_value(1.0))},
-      {"clip", shell(clip_global_norm(1.0))},
-      {"optimize", shell(optimize(adamw({})))},
-      {"average", shell({.name = "average_weights", .needs = list({"optimized"}), .forbids = list({"averaged"}), .promises = list({"averaged"}),
-                         .apply = {}})},
-      {"checkpoint", shell({.name = "checkpoint", .needs = list({"gradients"}), .forbids = list({"checkpointed"}),
-                            .promises = list({"checkpointed"}), .apply = {}})}};
+  static const std::map<std::string, Transform> transforms{{"precision", shell(mixed_precision(bf16))},
+                                                           {"scale", shell(scale_loss(dynamic_scale()))},
+                                                           {"accumulate", shell(accumulate(4))},
+                                                           {"fetch", shell(fetch_gradients())},
+                                                           {"value", shell(clip_value(1.0))},
+                                                           {"clip", shell(clip_global_norm(1.0))},
+                                                           {"optimize", shell(optimize(adamw({})))},
+                                                           {"average", shell(average_weights())},
+                                                           {"checkpoint", shell(checkpoint(every_block()))}};
   return transforms;
 }
 
@@ -100,7 +94,8 @@ void check_refusal(const Attempt& failed) {
   CHECK_THAT(failed.message, StartsWith(failed.refused));
   const std::vector<std::string> order = proposed(failed.message);
   if (order.empty()) {  // only the same thing twice has no right order
-    CHECK_THAT(failed.message, ContainsSubstring("can be applied once") && ContainsSubstring("hint: leave one of the two out"));
+    CHECK_THAT(failed.message,
+               ContainsSubstring("can be applied once") && ContainsSubstring("hint: leave one of the two out"));
     return;
   }
   std::vector<std::string> want = failed.built.history(), got = order;
@@ -124,9 +119,12 @@ void check_refusal(const Attempt& failed) {
 
 }  // namespace
 
-TEST_CASE("the right order of a full step is built, and loss scale and micro-batches may change places", "[core][optim][order]") {
-  for (const auto& keys : {std::vector<std::string>{"precision", "scale", "accumulate", "value", "clip", "fetch", "optimize", "average", "checkpoint"},
-                           std::vector<std::string>{"precision", "accumulate", "scale", "fetch", "clip", "optimize", "checkpoint", "average"},
+TEST_CASE("the right order of a full step is built, and loss scale and micro-batches may change places",
+          "[core][optim][order]") {
+  for (const auto& keys : {std::vector<std::string>{"precision", "scale", "accumulate", "value", "clip", "fetch",
+                                                    "optimize", "average", "checkpoint"},
+                           std::vector<std::string>{"precision", "accumulate", "scale", "fetch", "clip", "optimize",
+                                                    "checkpoint", "average"},
                            std::vector<std::string>{"scale", "checkpoint", "clip", "optimize"}}) {
     const Attempt done = attempt(keys);
     CHECK(done.message == "");
@@ -170,8 +168,10 @@ TEST_CASE("every refusal of every chain of four proposes an order that can be bu
       for (std::size_t c = 0; c < keys.size(); ++c) {
         const std::size_t d = random() % keys.size();
         const Attempt result = attempt({keys[a], keys[b], keys[c], keys[d]});
-        if (result.message.empty()) ++legal;
-        else check_refusal(result);
+        if (result.message.empty())
+          ++legal;
+        else
+          check_refusal(result);
         refused += result.message.empty() ? 0 : 1;
       }
   CHECK(legal > 20);
@@ -182,35 +182,45 @@ TEST_CASE("the message says both transforms, why, the right order and what to do
   Model model;
   const Step clipped = training_step(model.loss) | clip_value(1.0) | clip_global_norm(1.0) | optimize(adamw({}));
   CHECK_THROWS_WITH(clipped | scale_loss(dynamic_scale()),
-                    "scale_loss must come before clip_value: the gradients are already unscaled, divided by the weight of the loss and checked by "
-                    "clip_value; the right order: training_step | scale_loss | clip_value | clip_global_norm | optimize(adamw); hint: put "
+                    "scale_loss must come before clip_value: the gradients are already unscaled, divided by the weight "
+                    "of the loss and checked by "
+                    "clip_value; the right order: training_step | scale_loss | clip_value | clip_global_norm | "
+                    "optimize(adamw); hint: put "
                     "scale_loss right after training_step");
-  CHECK_THROWS_WITH(clipped | clip_norm(1.0),
-                    "clip_norm must come before optimize(adamw): the parameters are already updated by optimize(adamw); the right order: training_step | "
-                    "clip_value | clip_global_norm | clip_norm | optimize(adamw); hint: put clip_norm right after clip_global_norm");
+  CHECK_THROWS_WITH(
+      clipped | clip_norm(1.0),
+      "clip_norm must come before optimize(adamw): the parameters are already updated by optimize(adamw); the right "
+      "order: training_step | "
+      "clip_value | clip_global_norm | clip_norm | optimize(adamw); hint: put clip_norm right after clip_global_norm");
   CHECK_THROWS_WITH(training_step(model.loss) | scale_loss(static_scale(8)) | scale_loss(static_scale(8)),
-                    "scale_loss can be applied once: the loss is already scaled by scale_loss in training_step | scale_loss; hint: leave one of the "
+                    "scale_loss can be applied once: the loss is already scaled by scale_loss in training_step | "
+                    "scale_loss; hint: leave one of the "
                     "two out");
   CHECK_THROWS_WITH(training_step(model.loss) | pool().at("average"),
-                    "average_weights needs 'optimized', which nothing in training_step provides; the right order: training_step | optimize(adamw()) | "
+                    "average_weights needs 'optimized', which nothing in training_step provides; the right order: "
+                    "training_step | optimize(adamw()) | "
                     "average_weights; hint: put optimize(adamw()) before average_weights");
   CHECK_THROWS_WITH(evaluation(model.loss) | scale_loss(static_scale(8)),
-                    ContainsSubstring("scale_loss needs 'gradients', which nothing in evaluation provides; hint: training_step(loss) | ... | scale_loss"));
+                    ContainsSubstring("scale_loss needs 'gradients', which nothing in evaluation provides; hint: "
+                                      "training_step(loss) | ... | scale_loss"));
 }
 
 TEST_CASE("transforms that exclude each other, or have no place, are told so", "[core][optim][order][errors]") {
-  Transform over_runs = pool().at("accumulate");
-  over_runs.name = "accumulate_over_runs(4)";
+  const Transform over_runs = shell(accumulate_over_runs(4));
   CHECK_THROWS_WITH(start() | pool().at("accumulate") | over_runs,
-                    ContainsSubstring("accumulate_over_runs(4) and accumulate(4) exclude each other: the gradients are already summed over micro-batches by "
+                    ContainsSubstring("accumulate_over_runs(4) and accumulate(4) exclude each other: the gradients are "
+                                      "already summed over micro-batches by "
                                       "accumulate(4)") &&
                         ContainsSubstring("hint: leave one of the two out"));
   // Two transforms of a user's, each of which wants to be first.
   const Transform a = shell({.name = "a", .forbids = list({"b done"}), .promises = list({"a done"}), .apply = {}});
   const Transform b = shell({.name = "b", .forbids = list({"a done"}), .promises = list({"b done"}), .apply = {}});
-  CHECK_THROWS_WITH(start() | a | b, "b cannot stand in one step with a: this step is already 'a done' by a, and there is no place for it in training_step | a");
+  CHECK_THROWS_WITH(start() | a | b,
+                    "b cannot stand in one step with a: this step is already 'a done' by a, and there is no place for "
+                    "it in training_step | a");
   const Transform c = shell({.name = "c", .needs = list({"b done"}), .apply = {}});
-  CHECK_THROWS_WITH(start() | c, ContainsSubstring("the right order: training_step | a transform that promises 'b done' | c"));
+  CHECK_THROWS_WITH(start() | c,
+                    ContainsSubstring("the right order: training_step | a transform that promises 'b done' | c"));
   // A user's transform that settles by itself is named by what it brought, even if it did not say so.
   const Transform quiet{.name = "quiet", .apply = [](Step step) {
                           step.facts.insert("settled");
@@ -219,10 +229,14 @@ TEST_CASE("transforms that exclude each other, or have no place, are told so", "
   CHECK_THROWS_WITH(start() | quiet | pool().at("scale"), ContainsSubstring("scale_loss must come before quiet"));
 }
 
-TEST_CASE("transforms of one kind keep what the user wrote: the new one goes as late as it can", "[core][optim][order]") {
+TEST_CASE("transforms of one kind keep what the user wrote: the new one goes as late as it can",
+          "[core][optim][order]") {
   const Attempt result = attempt({"precision", "accumulate", "clip", "optimize", "scale"});
-  CHECK(proposed(result.message) == list({"training_step", "mixed_precision(bf16)", "accumulate(4)", "scale_loss", "clip_global_norm", "optimize(adamw)"}));
+  CHECK(proposed(result.message) == list({"training_step", "mixed_precision(bf16)", "accumulate(4)", "scale_loss",
+                                          "clip_global_norm", "optimize(adamw)"}));
   const Attempt low = attempt({"scale", "clip", "precision"});
   CHECK(proposed(low.message) == list({"training_step", "mixed_precision(bf16)", "scale_loss", "clip_global_norm"}));
-  CHECK_THAT(low.message, ContainsSubstring("mixed_precision(bf16) must come before scale_loss: the loss is already scaled by scale_loss"));
+  CHECK_THAT(
+      low.message,
+      ContainsSubstring("mixed_precision(bf16) must come before scale_loss: the loss is already scaled by scale_loss"));
 }

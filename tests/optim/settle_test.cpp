@@ -11,7 +11,10 @@ namespace {
 
 // What accumulate does to a step, as far as settling is concerned: gradients of sums, and the weight to divide them by.
 Transform leave_weight_out(bool scaled_too = false) {
-  return {.name = "leave_weight_out", .needs = {"gradients"}, .promises = {"accumulated"}, .apply = [scaled_too](Step step) {
+  return {.name = "leave_weight_out",
+          .needs = {"gradients"},
+          .promises = {"accumulated"},
+          .apply = [scaled_too](Step step) {
             Graph graph = step.graph;
             step.gradient_weight = graph.input("tokens", f64, {});
             for (Gradient& gradient : step.gradients) gradient.tags.weight_normalised = false;
@@ -62,8 +65,8 @@ TEST_CASE("a gradient is multiplied once, by the double quotient rounded once", 
 
 TEST_CASE("gradients are settled once, by the first that reads them", "[core][optim][settle]") {
   Model model;
-  const Step step = training_step(model.loss) | scale_loss(static_scale(8)) | clip_value(1) | clip_global_norm(1) | fetch_gradients() |
-                    optimize(adamw({}));
+  const Step step = training_step(model.loss) | scale_loss(static_scale(8)) | clip_value(1) | clip_global_norm(1) |
+                    fetch_gradients() | optimize(adamw({}));
   CHECK(made_by(step, "settle_gradients", "multiply").size() == 2);
   CHECK(made_by(step, "settle_gradients", "sum_squares").size() == 2);
   for (const Gradient& gradient : step.gradients) CHECK_FALSE(gradient.tags.scaled);
@@ -72,7 +75,8 @@ TEST_CASE("gradients are settled once, by the first that reads them", "[core][op
 TEST_CASE("all that settling and clipping add runs once a step, and knows its origin", "[core][optim][settle]") {
   Model model;
   const Step before = training_step(model.loss) | scale_loss(dynamic_scale());
-  const Step after = before | clip_global_norm(1.0, {.norm_type = 3}) | clip_norm(1.0) | clip_value(1.0) | fetch_gradients();
+  const Step after =
+      before | clip_global_norm(1.0, {.norm_type = 3}) | clip_norm(1.0) | clip_value(1.0) | fetch_gradients();
   std::size_t added = 0;
   for (const NodeId id : after.graph.ids()) {
     if (before.graph.has(id)) continue;
@@ -97,13 +101,15 @@ TEST_CASE("grad_norm is the 2-norm of all clean gradients, in double", "[core][o
   }
 }
 
-TEST_CASE("finite means that every element is, even where its square leaves the range of its type", "[core][optim][settle]") {
+TEST_CASE("finite means that every element is, even where its square leaves the range of its type",
+          "[core][optim][settle]") {
   for (const DType dtype : {f32, f64}) {
     const double large = dtype == f64 ? 1e200 : 1e20;
     Model model(dtype);
     Runner runner(training_step(model.loss) | optimize(given::descent(0)));
     CHECK(runner.run(given::plain_with(0, 5, large)).scalar("finite") == 1);
-    if (dtype == f32) CHECK(runner.run(given::plain_with(0, 5, large)).scalar("grad_norm") == Approx(1e20).epsilon(1e-6));
+    if (dtype == f32)
+      CHECK(runner.run(given::plain_with(0, 5, large)).scalar("grad_norm") == Approx(1e20).epsilon(1e-6));
     CHECK(runner.store.tensor("skipped").item() == 0);
     for (const double bad : {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),
                              std::numeric_limits<double>::quiet_NaN()})
@@ -130,10 +136,12 @@ TEST_CASE("a loss whose weight is 0 has no mean: the step is skipped, not NaN", 
   const Value targets = graph.input("targets", i64, {graph.dim("batch", 4)});
   const Value w = graph.parameter("w", {f32, {3, 5}}, init::normal(0, 1));
   Tensor fed(f32, {4, 3});
-  for (std::int64_t i = 0; i < 12; ++i) fed.data<float>()[i] = static_cast<float>(std::sin(1.0 + static_cast<double>(i)));
-  const Tensor some = Tensor::of<std::int64_t>({4}, {1, -100, 2, -100}), none = Tensor::of<std::int64_t>({4}, {-100, -100, -100, -100});
-  const Step step = training_step(cross_entropy(matmul(x, w), targets)) | scale_loss(dynamic_scale({.start = 64})) | clip_global_norm(1.0) |
-                    optimize(adamw({.rate = 0.1, .weight_decay = 0.5}));
+  for (std::int64_t i = 0; i < 12; ++i)
+    fed.data<float>()[i] = static_cast<float>(std::sin(1.0 + static_cast<double>(i)));
+  const Tensor some = Tensor::of<std::int64_t>({4}, {1, -100, 2, -100}),
+               none = Tensor::of<std::int64_t>({4}, {-100, -100, -100, -100});
+  const Step step = training_step(cross_entropy(matmul(x, w), targets)) | scale_loss(dynamic_scale({.start = 64})) |
+                    clip_global_norm(1.0) | optimize(adamw({.rate = 0.1, .weight_decay = 0.5}));
   Store store(step);
   Program program(step, store);
   CHECK(program.run({{"x", fed}, {"targets", some}}).scalar("finite") == 1);

@@ -10,6 +10,7 @@
 #include <execinfo.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <new>
 #include <string_view>
@@ -61,24 +62,11 @@ void operator delete[](void* block, std::size_t, std::align_val_t) noexcept { st
 
 using namespace weft;
 
-TEST_CASE("a run of a whole training step allocates nothing, in one batch, in micro-batches, and over runs", "[core][runtime][allocation]") {
-  const int form = GENERATE(0, 1, 2);
-  Graph graph;
-  const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 16);
-  const Value tokens = graph.input("tokens", i64, {batch, time});
-  const Value targets = graph.input("targets", i64, {batch, time});
-  const nn::Gpt model(graph, {.vocab = 33, .layers = 2, .heads = 4, .width = 64, .context = 16, .dropout = 0.1});
-  Step gradients = training_step(cross_entropy(model(tokens), targets));
-  if (form == 1) gradients = gradients | accumulate(2);
-  if (form == 2) gradients = gradients | accumulate_over_runs(2);
-  const Step step = gradients | clip_global_norm(1.0) | optimize(adamw({.rate = warmup_cosine(1e-3, 2, 10)}));
-  Store store(graph, {.seed = 1});
+namespace {
+
+void expect_no_allocation(const Step& step, const Tensor& x, const Tensor& y) {
+  Store store(step, {.seed = 1});
   Program program(step, store);
-  Tensor x(i64, {4, 16}), y(i64, {4, 16});
-  for (std::int64_t i = 0; i < 64; ++i) {
-    x.data<std::int64_t>()[i] = i * 7 % 33;
-    y.data<std::int64_t>()[i] = (i * 7 + 1) % 33;
-  }
   int counted[3];
   for (int run = 0; run < 4; ++run) {
     own = foreign = 0;
@@ -94,6 +82,29 @@ TEST_CASE("a run of a whole training step allocates nothing, in one batch, in mi
   }
   CHECK(counted[0] == counted[1]);
   CHECK(counted[1] == counted[2]);
+}
+
+}  // namespace
+
+TEST_CASE("a run of a whole training step allocates nothing", "[core][runtime][allocation]") {
+  Graph graph;
+  const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 16);
+  const Value tokens = graph.input("tokens", i64, {batch, time});
+  const Value targets = graph.input("targets", i64, {batch, time});
+  const nn::Gpt model(graph, {.vocab = 33, .layers = 2, .heads = 4, .width = 64, .context = 16, .dropout = 0.1});
+  const Loss loss = cross_entropy(model(tokens), targets);
+  Tensor x(i64, {4, 16}), y(i64, {4, 16});
+  for (std::int64_t i = 0; i < 64; ++i) {
+    x.data<std::int64_t>()[i] = i * 7 % 33;
+    y.data<std::int64_t>()[i] = (i * 7 + 1) % 33;
+  }
+  expect_no_allocation(train_step(loss, {.loss_scale = dynamic_scale(), .optimizer = {.rate = warmup_cosine(1e-3, 2, 10)}}), x, y);
+  expect_no_allocation(training_step(loss) | clip_value(1.0) | clip_norm(1.0, {.norm_type = 3}) |
+                           clip_global_norm(1.0, {.norm_type = INFINITY, .non_finite = NonFinite::fail}) | fetch_gradients(),
+                       x, y);
+  for (const Transform& form : {accumulate(2), accumulate_over_runs(2)})
+    expect_no_allocation(training_step(loss) | form | clip_global_norm(1.0) | optimize(adamw({.rate = warmup_cosine(1e-3, 2, 10)})),
+                         x, y);
 
   // The counter itself works.
   own = 0;
@@ -101,6 +112,34 @@ TEST_CASE("a run of a whole training step allocates nothing, in one batch, in mi
   ::operator delete(::operator new(16));  // a call that no compiler may leave out
   counting = false;
   CHECK(own == 1);
+}
+
+TEST_CASE("a run of every optimizer and of averages allocates nothing", "[core][runtime][allocation]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {8, 12});
+  Value y;
+  const Shape shapes[] = {{12, 40}, {6, 80}, {96, 5}};
+  const char* names[] = {"muon", "adafactor", "lamb", "lion", "adagrad", "rmsprop", "adam", "sgd"};
+  for (std::size_t i = 0; i < 8; ++i) {
+    const Value p = graph.parameter(names[i], {f32, shapes[i % 3]}, init::normal(0, 1));
+    const Value part = matmul(x, reshape(p, {12, 40}));
+    y = y.valid() ? y + part : part;
+  }
+  const Step step = training_step(Loss(sum_squares(y))) |
+                    optimize({{"muon", muon()}, {"adafactor", adafactor()}, {"lamb", lamb()}, {"lion", lion()}, {"adagrad", adagrad()},
+                              {"rmsprop", rmsprop({.momentum = 0.9, .centered = true})}, {"adam", adam({.amsgrad = true})},
+                              {"sgd", sgd({.rate = cosine_annealing_warm_restarts(0.1, {.t_0 = 2, .t_mult = 2}), .momentum = 0.9})}}) |
+                    average_weights();
+  Store store(step, {.seed = 1});
+  Program program(step, store);
+  const Tensor fed(f32, {8, 12});
+  for (int run = 0; run < 3; ++run) {
+    own = 0;
+    counting = run > 0;
+    program.run({{"x", fed}});
+    counting = false;
+    CHECK(own == 0);
+  }
 }
 
 #else

@@ -43,7 +43,7 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
   if (whole <= budget) return step;
   remat::Search search(step, options.threads, options.rates);
   const remat::Score best = search.best(budget);
-  if (best.bytes <= budget) return search.apply(best.saved);
+  if (best.bytes <= budget) return search.result(best.saved);
   const remat::Score least = search.polish(best, 0);
   const Plan smallest = plan(search.apply(least.saved), planning);
   const std::string kept = fmt::format("{} of parameters and states, {} of activations and gradients",

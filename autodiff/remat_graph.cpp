@@ -63,9 +63,8 @@ void add_once(std::vector<int>& list, int value) {
 
 }  // namespace
 
-// Numbers are not computed yet: they stay exact for the float64 twin of the result (optim/widen.h), and plan() folds them.
-RematGraph::RematGraph(const Step& before, const MachineRates& rates)
-    : step(lower(before, {.disabled = {"fold_constants"}})) {
+RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers numbers)
+    : step(numbers == Numbers::folded ? lower(before) : lower(before, {.disabled = {"fold_constants"}})) {
   const Graph& graph = step.graph;
   const std::vector<bool> forward = needed_by(graph, forward_roots(before, step));
   std::vector<Value> sums;

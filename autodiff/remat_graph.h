@@ -41,6 +41,10 @@ struct Stored {
   std::vector<int> readers = {};  ///< ops, each once, views left out: their readers count
 };
 
+/// Whether lowering has computed what depends on constants alone. Folded: what plan() sees, for scoring. Exact: numbers stay
+/// as the user gave them for the float64 twin of the result (optim/widen.h), and plan() folds them later.
+enum class Numbers : std::uint8_t { folded, exact };
+
 struct RematGraph {
   Step step;                   ///< lowered
   std::vector<Op> ops;         ///< in build order
@@ -50,7 +54,7 @@ struct RematGraph {
   std::vector<int> loss_terms;              ///< stored sums of the loss
   std::vector<NodeId> origin;               ///< by op of the backward pass: the forward node whose gradient it is
 
-  explicit RematGraph(const Step& step, const MachineRates& rates = {});
+  explicit RematGraph(const Step& step, const MachineRates& rates = {}, Numbers numbers = Numbers::exact);
 
   int stored_at(ValueRef ref) const { return stored_of[static_cast<std::size_t>(op_of.at(ref.node))][ref.output]; }
   const Op& op(int i) const { return ops[static_cast<std::size_t>(i)]; }

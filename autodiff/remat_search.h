@@ -32,8 +32,10 @@ class Search {
   /// Everything kept: the step as it is.
   const Score& whole() { return score(Saved(graph_.stored.size(), true), "everything kept"); }
   const Score& score(const Saved& saved, const std::string& origin);
-  /// The step of a choice; lowered.
+  /// The step of a choice as it is scored; lowered.
   Step apply(const Saved& saved, Clones* clones = nullptr) const;
+  /// The same with numbers as the user gave them: lowering it gives what apply() gives.
+  Step result(const Saved& saved) const;
 
   /// Every k-th block boundary x a share of the dear bytes (knapsack, then minimum cut), and pure policies; those that
   /// no other beats in both bytes and time, fewest bytes first.
@@ -50,6 +52,8 @@ class Search {
   void add_candidates(int every);
   std::vector<int> live_at_peak(const Score& score) const;
 
+  Step before_;
+  MachineRates rates_;
   RematGraph graph_;
   Blocks blocks_;
   PlanOptions options_;

@@ -301,7 +301,9 @@ void Comparison::scale_follows_its_rule(const Trial& trial, const Observation& s
   const Tensor *scale_after = find(seen.cells, name), *tracker_after = find(seen.cells, tracker);
   if (scale_after == nullptr || tracker_after == nullptr) return;
   double expected = seen.starts.at(name).item(), clean = seen.starts.at(tracker).item() + 1;
-  if (!seen.finite) {
+  if (!seen.due) {  // both change only in the run that ends an accumulation over runs
+    clean -= 1;
+  } else if (!seen.finite) {
     expected = std::max(expected * scale.rule.backoff, scale.rule.least);
     clean = 0;
   } else if (clean == static_cast<double>(scale.rule.window)) {

@@ -7,7 +7,8 @@
 namespace weft {
 namespace {
 
-constexpr std::string_view prefix = "verify_equivalent/gradient/", taken = "verify_equivalent/finite";
+constexpr std::string_view prefix = "verify_equivalent/gradient/", taken = "verify_equivalent/finite",
+                           due = "verify_equivalent/due";
 
 }  // namespace
 
@@ -20,6 +21,7 @@ Step observed(const Step& step) {
   for (const Gradient& gradient : copy.gradients)
     copy.set_fetch(gradient_fetch(gradient.parameter.node().name), gradient.value);
   copy.set_fetch(std::string(taken), copy.finite);
+  if (copy.due.valid()) copy.set_fetch(std::string(due), copy.due);
   return copy;
 }
 
@@ -38,7 +40,7 @@ Observation Trial::run(const NamedTensors& feeds) {
   for (const Fetch& fetch : step_.fetches) {
     if (fetch.name.starts_with(prefix))
       seen.gradients[fetch.name.substr(prefix.size())] = result.tensor(fetch.name).clone();
-    else if (fetch.name != taken)
+    else if (fetch.name != taken && fetch.name != due)
       seen.published[fetch.name] = result.tensor(fetch.name).clone();
   }
   for (const std::string& path : updated_) {
@@ -46,6 +48,7 @@ Observation Trial::run(const NamedTensors& feeds) {
     seen.cells[path] = store_->tensor(path).clone();
   }
   seen.finite = result.scalar(taken) != 0;
+  seen.due = !result.has(due) || result.scalar(due) != 0;
   return seen;
 }
 

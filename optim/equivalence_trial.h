@@ -16,7 +16,8 @@ namespace weft {
 /// What one run gave. Cells are those that the step updates: as they were (`starts`) and as they are after the run.
 struct Observation {
   std::map<std::string, Tensor> published, gradients, starts, cells;
-  bool finite = true;
+  bool finite = true;  ///< whether the update was taken
+  bool due = true;     ///< of an accumulation over runs: whether this run ends it
 };
 
 /// The step with its gradients settled (optim/settle.h) and fetched under gradient_fetch(path).

@@ -126,6 +126,20 @@ double Comparison::bound_in_own(const Pair& pair) const {
   return coarse > own_unit_ ? std::max(spread, 2.1 * change + stored) : spread;
 }
 
+// The largest difference; of elements whose gradient is noise only what goes beyond twice the largest change.
+double Comparison::error_of(const Pair& pair, const Tensor& wanted, double bound) const {
+  const Tensor &y = *pair.after, *g = pair.gradient_before, *h = pair.gradient_after;
+  if (g == nullptr || h == nullptr || g->size() != y.size() || h->size() != y.size()) return difference(wanted, y);
+  const double swing = std::max(bound, 2.1 * difference(*pair.before, *pair.start));
+  double most = 0;
+  for (std::int64_t i = 0; i < y.size(); ++i) {
+    const double error = distance(wanted.at(i), y.at(i));
+    const bool noise = g->at(i) != h->at(i) && std::abs(g->at(i)) < pair.noise && std::abs(h->at(i)) < pair.noise;
+    if (!noise || error > swing) most = std::max(most, error);
+  }
+  return most;
+}
+
 Equivalence::Row Comparison::row(const std::string& kind, const std::string& name, DType dtype) const {
   return {.kind = kind, .name = name, .dtype = dtype, .twin = twin_, .run = run_};
 }
@@ -160,8 +174,8 @@ void Comparison::judge(const Pair& pair) {
     return add(row);
   }
   const bool to_exact = !twin_ && pair.other != nullptr;
-  row.error = difference(to_exact ? *pair.other : x, y);
   row.bound = twin_ ? bound_in_twin(pair) : bound_in_own(pair);
+  row.error = error_of(pair, to_exact ? *pair.other : x, row.bound);
   row.passed = row.error <= row.bound;
   add(row);
 }
@@ -262,6 +276,7 @@ void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after
     double& change = changes[kind_of(path, before.step())];
     change = std::max(change, difference(measure.cells.at(path), measure.starts.at(path)));
   }
+  const double noise = (twin_ ? 1e-12 : 8 * own_unit_) * largest(seen.before.gradients);
   auto one_sided = [&](const std::string& path, const Trial& there, const char* where) {
     if (claims_.changes || !there.store().has(path)) return;
     Equivalence::Row row = this->row("cell", path, f64);
@@ -278,6 +293,7 @@ void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after
       one_sided(path, after, "before");
       continue;
     }
+    const std::string kind = kind_of(path, before.step()), parameter = path.substr(kind.size());
     judge({.kind = "cell",
            .name = path,
            .before = &tensor,
@@ -286,7 +302,10 @@ void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after
            .start = &seen.before.starts.at(path),
            .other_start = other == nullptr ? nullptr : find(other->before.starts, path),
            .exact = claims_.exact,
-           .floor = changes[kind_of(path, before.step())]});
+           .floor = changes[kind],
+           .gradient_before = find(seen.before.gradients, parameter),
+           .gradient_after = find(seen.after.gradients, parameter),
+           .noise = noise});
     if (!twin_) watch(path, tensor, *there, &seen.before.starts.at(path));
   }
 }

@@ -80,7 +80,7 @@ std::size_t place(std::vector<Storage>& storages) {
 std::size_t live_peak(const std::vector<Storage>& storages, std::size_t positions, std::size_t* position) {
   std::vector<std::int64_t> change(positions + 2, 0);
   for (const Storage& storage : storages) {
-    if (storage.region != Region::arena) continue;
+    if (storage.region != Region::arena || storage.bytes == 0) continue;
     change[storage.first] += static_cast<std::int64_t>(storage.bytes);
     change[storage.last + 1] -= static_cast<std::int64_t>(storage.bytes);
   }

@@ -115,7 +115,8 @@ double Comparison::bound_in_own(const Pair& pair) const {
   const double error =
       pair.other != nullptr ? rounding_error(*pair.before, pair.other) : 8 * own_unit_ * largest(exact);
   if (pair.start == nullptr) {
-    const double size = std::max(largest(exact), 1e-2 * pair.floor);
+    // A clipped gradient is as wrong as the whole one was, and one measurement of few elements says little.
+    const double size = std::max(largest(exact), (coarse > own_unit_ ? 1e-2 : 1e-1) * pair.floor);
     return 8 * (error * coarse / own_unit_ + coarse * size) + stored;
   }
   // A cell keeps its own type; what was rounded before is its change. An update by the sign of a gradient (Adam's
@@ -255,7 +256,8 @@ void Comparison::gradients(const Seen& seen, const Seen* other) {
     after = tensors_of(claims_.reached(table_of(after)));
     exact = tensors_of(claims_.predicted(table_of(exact)));
   }
-  const double size = largest(before);
+  const Tensor* norm = find(seen.before.published, "grad_norm");  // before any clipping
+  const double size = std::max(largest(before), norm == nullptr ? 0 : norm->item());
   auto missing = [&](const std::string& path, const char* where) {
     if (claims_.changes) return;
     Equivalence::Row row = this->row("gradient", path, f64);

@@ -38,11 +38,12 @@ double unit_roundoff(DType type) {
   }
 }
 
-GradientTable Claims::through_laws(GradientTable table, bool of_before) const {
+std::vector<GradientTable> Claims::stages(GradientTable table, bool of_before) const {
+  std::vector<GradientTable> tables{std::move(table)};
   for (const Equivalence::ClaimLine& line : lines)
     if (line.of_before == of_before && line.transform.claim == Claim::changes_meaning && line.transform.law)
-      table = line.transform.law(table);
-  return table;
+      tables.push_back(line.transform.law(tables.back()));
+  return tables;
 }
 
 Claims claims_between(const Step& before, const Step& after, const EquivalenceOptions& options) {

@@ -16,11 +16,10 @@ struct Claims {
   bool has_law = false;   ///< gradients are compared through laws
 
   /// Gradients of `before` and of `after` as they must be equal.
-  GradientTable predicted(GradientTable before) const { return through_laws(std::move(before), false); }
-  GradientTable reached(GradientTable after) const { return through_laws(std::move(after), true); }
-
- private:
-  GradientTable through_laws(GradientTable table, bool of_before) const;
+  GradientTable predicted(GradientTable before) const { return stages(std::move(before), false).back(); }
+  GradientTable reached(GradientTable after) const { return stages(std::move(after), true).back(); }
+  /// Gradients as they are before each law that only one step has (`of_before` says which), and behind the last.
+  std::vector<GradientTable> stages(GradientTable table, bool of_before) const;
 };
 
 /// Transforms that one has and the other lacks, in the order of the chains (a longest common subsequence by name

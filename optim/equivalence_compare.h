@@ -33,8 +33,8 @@ class Comparison {
     const Tensor *start = nullptr, *other_start = nullptr;  ///< of a cell: before the run, on the side of `before`
     bool exact = false;                                     ///< the bits must be the same
     double floor = 0;                                       ///< numbers far below it are noise
-    /// Of a cell: its parameter's gradients on both sides. Where they differ and are below `noise`, nothing but rounding
-    /// is left of them, and an update by their sign (Lion's, Adam's first) has any sign.
+    /// Of a cell: its parameter's gradients on both sides. Where they differ and are below `noise`, nothing but
+    /// rounding is left of them, and an update by their sign (Lion's, Adam's first) has any sign.
     const Tensor *gradient_before = nullptr, *gradient_after = nullptr;
     double noise = 0;
   };
@@ -44,6 +44,7 @@ class Comparison {
   double bound_in_own(const Pair& pair) const;
   double error_of(const Pair& pair, const Tensor& wanted, double bound) const;
   void published(const Seen& seen, const Seen* other, bool before_gradients);
+  void norm_by_laws(const Seen& seen, const Seen* other, const Tensor& before, const Tensor& after);
   void gradients(const Seen& seen, const Seen* other);
   void cells(const Seen& seen, const Trial& before, const Trial& after, const Seen* other);
   void scale_follows_its_rule(const Trial& trial, const Observation& seen);

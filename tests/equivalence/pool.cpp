@@ -27,7 +27,7 @@ Transform negate_twice() {
 }
 
 PoolEntry entry(std::string name, std::function<Transform()> make) {
-  return {std::move(name), [make = std::move(make)](const Step& step) { return step | make(); }};
+  return {.name = std::move(name), .apply = [make = std::move(make)](const Step& step) { return step | make(); }};
 }
 
 // Less than it takes as it is, where that can be.
@@ -66,11 +66,13 @@ const std::vector<PoolEntry>& pool() {
             [] { return optimize(adamw({.rate = warmup_cosine(1e-2, 1, 9), .weight_decay = 0.1})); }),
       entry("optimize(sgd)", [] { return optimize(sgd({.rate = 0.05, .momentum = 0.9, .nesterov = true})); }),
       entry("average_weights", [] { return average_weights({.decay = 0.9, .warmup = true}); }),
-      {"freeze", [](const Step& step) { return step | freeze({step.parameters.front().node().name}); }},
+      {.name = "freeze",
+       .apply = [](const Step& step) { return step | freeze({step.parameters.front().node().name}); }},
       entry("checkpoint(every_block)", [] { return checkpoint(every_block()); }),
       entry("checkpoint(dots_saveable)", [] { return checkpoint(dots_saveable()); }),
       entry("checkpoint(nothing_saveable)", [] { return checkpoint(nothing_saveable()); }),
-      {"checkpoint(budget)", within_less_memory},
+      // A search of a second where the others take a millisecond.
+      {.name = "checkpoint(budget)", .apply = within_less_memory, .longest = 3},
   };
   return entries;
 }
@@ -116,6 +118,9 @@ Enumeration chains(const ProofModel& model, std::size_t length) {
     open.pop_back();
     for (std::size_t i = 0; i < pool().size(); ++i) {
       if (std::ranges::find(prefix.chain, i) != prefix.chain.end()) continue;
+      const std::size_t n = prefix.chain.size() + 1;
+      const bool too_long = std::ranges::any_of(prefix.chain, [&](std::size_t at) { return n > pool()[at].longest; });
+      if (n > pool()[i].longest || too_long) continue;
       Chain chain = prefix.chain;
       chain.push_back(i);
       std::optional<Step> step = extend(prefix.step, chain, result);

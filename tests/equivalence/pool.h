@@ -13,6 +13,7 @@ namespace weft::test {
 struct PoolEntry {
   std::string name;  ///< in chains; unique
   std::function<Step(const Step&)> apply;
+  std::size_t longest = 4;  ///< chains that it is part of
 };
 const std::vector<PoolEntry>& pool();
 
@@ -20,7 +21,7 @@ const std::vector<PoolEntry>& pool();
 using Chain = std::vector<std::size_t>;
 std::string str(const Chain& chain);
 
-/// What trying every chain of up to `length` transforms gave.
+/// What trying every chain of up to `length` transforms gave (of a transform, no longer than PoolEntry::longest).
 struct Enumeration {
   std::vector<Chain> legal;
   std::int64_t refused = 0;               ///< prefixes that a transform refused, with a right message

@@ -1,4 +1,5 @@
 #include <weft/graph/sources.h>
+#include <weft/runtime/parallel.h>
 #include <weft/runtime/random.h>
 #include <weft/runtime/store.h>
 
@@ -28,6 +29,32 @@ bool matches(std::string_view pattern, std::string_view path) {
   return matches(pattern.substr(1), path.substr(1));
 }
 
+namespace {
+
+// Values first .. first + n of what `kind` draws, with its two numbers; columns of the key's row 0.
+void draw(std::string_view kind, double a, double b, double* values, std::int64_t n, std::uint32_t first, RandomKey key) {
+  if (kind == "constant") {
+    std::fill(values, values + n, a);
+  } else if (kind == "uniform") {
+    uniform_fill(values, n, 0, key, 0, first);
+    for (std::int64_t i = 0; i < n; ++i) values[i] = a + (b - a) * values[i];
+  } else {
+    normal_fill(values, n, 0, key, 0, first);
+    if (kind == "truncated_normal") {
+      // Values beyond two deviations are drawn again, at the same place, from the next run's numbers.
+      std::vector<double> again(values, values + n);
+      for (std::uint64_t round = 1; std::any_of(values, values + n, [](double v) { return std::abs(v) > 2; }); ++round) {
+        normal_fill(again.data(), n, 0, key, round, first);
+        for (std::int64_t i = 0; i < n; ++i)
+          if (std::abs(values[i]) > 2) values[i] = again[static_cast<std::size_t>(i)];
+      }
+    }
+    for (std::int64_t i = 0; i < n; ++i) values[i] = a + b * values[i];
+  }
+}
+
+}  // namespace
+
 Tensor initial_value(const Node& source, std::uint64_t seed) {
   const TensorType& type = source.types.front();
   const Attributes& attributes = source.attributes;
@@ -43,32 +70,19 @@ Tensor initial_value(const Node& source, std::uint64_t seed) {
     std::ranges::copy(values->bytes, tensor.raw());
     return tensor;
   }
-  // Drawn in double and rounded once, so that an f32 and an f64 model start alike.
-  Tensor drawn(f64, tensor.extents());
-  double* values = drawn.data<double>();
-  const std::int64_t n = drawn.size();
-  const RandomKey key = random_key(seed, source.name);
-  if (kind == "constant") {
-    std::fill(values, values + n, a);
-  } else if (kind == "uniform") {
-    uniform_fill(values, n, 0, key, 0);
-    for (std::int64_t i = 0; i < n; ++i) values[i] = a + (b - a) * values[i];
-  } else if (kind == "normal" || kind == "truncated_normal") {
-    normal_fill(values, n, 0, key, 0);
-    if (kind == "truncated_normal") {
-      // Values beyond two deviations are drawn again, at the same place, from the next run's numbers.
-      std::vector<double> again(values, values + n);
-      for (std::uint64_t round = 1; std::any_of(values, values + n, [](double v) { return std::abs(v) > 2; }); ++round) {
-        normal_fill(again.data(), n, 0, key, round);
-        for (std::int64_t i = 0; i < n; ++i)
-          if (std::abs(values[i]) > 2) values[i] = again[static_cast<std::size_t>(i)];
-      }
-    }
-    for (std::int64_t i = 0; i < n; ++i) values[i] = a + b * values[i];
-  } else {
+  if (kind != "constant" && kind != "uniform" && kind != "normal" && kind != "truncated_normal")
     WEFT_FAIL("'{}' has an unknown initializer '{}'", source.name, kind);
-  }
-  return drawn.cast(type.dtype);
+  // Drawn in double and rounded once, so that an f32 and an f64 model start alike; a piece at a time, for memory.
+  constexpr std::int64_t piece = 1 << 16;
+  const RandomKey key = random_key(seed, source.name);
+  parallel_for((tensor.size() + piece - 1) / piece, [&](std::int64_t tile, int) {
+    const std::int64_t first = tile * piece;
+    Tensor drawn(f64, {std::min(piece, tensor.size() - first)});
+    draw(kind, a, b, drawn.data<double>(), drawn.size(), static_cast<std::uint32_t>(first), key);
+    const Tensor rounded = drawn.cast(type.dtype);
+    std::memcpy(tensor.raw() + static_cast<std::size_t>(first) * size_of(type.dtype), rounded.raw(), rounded.bytes());
+  });
+  return tensor;
 }
 
 Store::Store(const Graph& graph, StoreOptions options) : seed_(options.seed) {

@@ -1,7 +1,6 @@
 #include <weft/runtime/tensor.h>
 
 #include <cstring>
-#include <new>
 #include <numeric>
 
 namespace weft {
@@ -49,11 +48,6 @@ void store(std::byte* at, DType type, double value) {
 }
 
 }  // namespace
-
-std::shared_ptr<std::byte> allocate_aligned(std::size_t bytes) {
-  auto* data = static_cast<std::byte*>(::operator new(bytes + alignment, std::align_val_t{alignment}));
-  return {data, [](std::byte* p) { ::operator delete(p, std::align_val_t{alignment}); }};
-}
 
 Tensor::Tensor(DType type, Extents extents)
     : type_(type), extents_(std::move(extents)), size_(count(extents_)) {

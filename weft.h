@@ -32,6 +32,7 @@
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/plan.h>
+#include <weft/runtime/profile.h>
 #include <weft/runtime/program.h>
 #include <weft/runtime/random.h>
 #include <weft/runtime/simd.h>

@@ -5,6 +5,7 @@
 #include <weft/runtime/program.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace weft {
@@ -64,6 +65,15 @@ struct Program::Impl {
   void bind_node(const Node& node);
   void check_feeds(std::span<const Feed> feeds);
   void run(std::size_t begin, std::size_t end, MicroBatch micro);
+  void run(std::span<const Feed> feeds);
+
+  // Of a run under profile(): a node's first start and its time, by its place in `nodes`.
+  struct Times {
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point begin;
+    std::vector<double> start, taken;
+  };
+  Times* times = nullptr;
 };
 
 void Program::Impl::bind() {
@@ -156,12 +166,17 @@ void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {
     BoundNode& bound = nodes[i];
     const RandomState random{store->seed(), static_cast<std::uint64_t>(store->runs()), micro.index * bound.rows};
     KernelContext context(bound.view->view, bound.in, bound.out, bound.workspace, random, micro);
+    const auto start = times == nullptr ? Times::Clock::time_point{} : Times::Clock::now();
     try {
       bound.kernel(context);
     } catch (const UserError& error) {
       const std::string part = micro.count == 1 ? "" : fmt::format(" (in micro-batch {} of {})", micro.index + 1, micro.count);
       WEFT_FAIL("{} ({}): [{}] {}{}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what(), part);
     }
+    if (times == nullptr) continue;
+    const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
+    if (times->taken[i] == 0) times->start[i] = seconds(start - times->begin);
+    times->taken[i] += seconds(Times::Clock::now() - start);
   }
 }
 
@@ -177,20 +192,64 @@ Program::~Program() = default;
 Program::Program(Program&&) noexcept = default;
 Program& Program::operator=(Program&&) noexcept = default;
 
-Result Program::run(std::span<const Feed> feeds) {
-  Impl& impl = *impl_;
-  impl.check_feeds(feeds);
-  for (const FedInput& input : impl.inputs)
+void Program::Impl::run(std::span<const Feed> feeds) {
+  check_feeds(feeds);
+  for (const FedInput& input : inputs)
     for (const std::byte** reader : input.readers) *reader = input.tensor->raw();
-  if (threads() != impl.plan.threads) set_threads(impl.plan.threads);
-  const std::int64_t count = impl.plan.step.micro_batches;
-  impl.run(0, impl.micro_begin, {});
-  for (std::int64_t i = 0; impl.micro_begin < impl.micro_end && i < count; ++i)
-    impl.run(impl.micro_begin, impl.micro_end, {i, count});
-  impl.run(impl.micro_end, impl.nodes.size(), {});
-  for (const Impl::Copy& copy : impl.copies) std::memcpy(copy.to, copy.from, copy.bytes);
-  if (impl.advances) impl.store->set_runs(impl.store->runs() + 1);
+  if (threads() != plan.threads) set_threads(plan.threads);
+  const std::int64_t count = plan.step.micro_batches;
+  run(0, micro_begin, {});
+  for (std::int64_t i = 0; micro_begin < micro_end && i < count; ++i) run(micro_begin, micro_end, {i, count});
+  run(micro_end, nodes.size(), {});
+  for (const Copy& copy : copies) std::memcpy(copy.to, copy.from, copy.bytes);
+  if (advances) store->set_runs(store->runs() + 1);
+}
+
+Result Program::run(std::span<const Feed> feeds) {
+  impl_->run(feeds);
   return Result(*this);
+}
+
+Profile Program::profile(std::span<const Feed> feeds, const ProfileOptions& options) {
+  WEFT_CHECK(options.runs >= 1, "a profile needs at least one run, got {}", options.runs);
+  Impl& impl = *impl_;
+  Profile profile;
+  profile.threads = impl.plan.threads;
+  set_threads(impl.plan.threads);
+  profile.limit = options.limit.product_flops > 0 ? options.limit : measured_rates();
+  for (std::size_t i = 0; i < impl.nodes.size(); ++i) {
+    const Node& node = *impl.nodes[i].node;
+    const bool is_micro = impl.micro_begin <= i && i < impl.micro_end;
+    const int times = is_micro ? static_cast<int>(impl.plan.step.micro_batches) : 1;
+    const Cost cost = cost_of(impl.nodes[i].view->view);
+    profile.rows.push_back({.node = node.id,
+                            .path = node.name,
+                            .op = node.op->name,
+                            .type = node.types.front().str(),
+                            .where = str(node.where),
+                            .times = times,
+                            .cost = {cost.flops * times, cost.bytes * times}});
+  }
+  for (int run = 0; run < options.runs; ++run) {
+    Impl::Times times{Impl::Times::Clock::now(), std::vector<double>(impl.nodes.size()), std::vector<double>(impl.nodes.size())};
+    impl.times = &times;
+    try {
+      impl.run(feeds);
+    } catch (...) {
+      impl.times = nullptr;
+      throw;
+    }
+    impl.times = nullptr;
+    const double seconds = std::chrono::duration<double>(Impl::Times::Clock::now() - times.begin).count();
+    profile.seconds = run == 0 ? seconds : std::min(profile.seconds, seconds);
+    for (std::size_t i = 0; i < impl.nodes.size(); ++i) {
+      ProfileRow& row = profile.rows[i];
+      row.seconds = run == 0 ? times.taken[i] : std::min(row.seconds, times.taken[i]);
+      row.start = times.start[i];
+      row.last = times.taken[i];
+    }
+  }
+  return profile;
 }
 
 const Plan& Program::plan() const { return impl_->plan; }

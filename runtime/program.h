@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/runtime/plan.h>
+#include <weft/runtime/profile.h>
 #include <weft/runtime/store.h>
 #include <weft/runtime/tensor.h>
 
@@ -55,6 +56,12 @@ class Program {
   /// One run. UserError if a feed is missing, unknown, given twice, or of another type; then nothing has changed.
   Result run(std::initializer_list<Feed> feeds) { return run(std::span<const Feed>(feeds.begin(), feeds.size())); }
   Result run(std::span<const Feed> feeds = {});
+
+  /// Runs as run() does, options.runs times, and takes the time of each node. UserError as run(), or for runs < 1.
+  Profile profile(std::span<const Feed> feeds, const ProfileOptions& options = {});
+  Profile profile(std::initializer_list<Feed> feeds, const ProfileOptions& options = {}) {
+    return profile(std::span<const Feed>(feeds.begin(), feeds.size()), options);
+  }
 
   const Plan& plan() const;
   Store& store() const;

@@ -161,6 +161,8 @@ struct BadSample {
   std::string message = {};
 };
 
+struct Pass;
+
 struct OpDef {
   std::string name;
   std::string law = {};     ///< the formula, for people
@@ -174,6 +176,9 @@ struct OpDef {
   ReferenceRule reference = {};  ///< of a basic op of one output
   EvaluationRule evaluation = {};
   Traits traits = {};
+  /// Lowering passes that a graph with this op goes through (runtime/lower.h): how it runs together with others. They
+  /// keep the meaning; each has a name by which it can be switched off. The passes outlive the registry.
+  std::vector<const Pass*> lowerings = {};
   CostRule cost = {};  ///< null: one operation an element, every operand and output moved once
   std::vector<Kernel> kernels = {};
   std::vector<Sample> samples = {};

@@ -14,6 +14,7 @@ namespace weft {
 struct Pass {
   std::string name;
   std::function<Step(const Step&)> run;
+  int order = 0;  ///< of a pass that ops bring (OpDef::lowerings): lower runs first
 };
 
 struct PassOptions {

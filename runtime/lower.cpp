@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 namespace weft {
 namespace {
@@ -81,16 +82,21 @@ Step isolate_updates(const Step& step) {
 
 }  // namespace
 
-const std::vector<Pass>& lowering_passes() {
-  static const std::vector<Pass> passes{
-      // Constants first: what they fold to may be equal.
-      {"fold_constants", [](const Step& step) { return fold_constants(step, run_node); }},
-      {"common_subexpressions", common_subexpressions},
-      // Not for speed but for right results: cannot be switched off.
-      {"isolate_updates", isolate_updates},
-      // Last: what the others left behind.
-      {"dead_code", dead_code},
-  };
+std::vector<Pass> lowering_passes(const Step& step) {
+  std::vector<const Pass*> brought;
+  for (NodeId id : step.graph.ids())
+    for (const Pass* pass : step.graph.node(id).op->lowerings)
+      if (std::ranges::find(brought, pass) == brought.end()) brought.push_back(pass);
+  std::ranges::sort(brought, [](const Pass* a, const Pass* b) { return std::tie(a->order, a->name) < std::tie(b->order, b->name); });
+
+  // Constants first: what they fold to may be equal.
+  std::vector<Pass> passes{{"fold_constants", [](const Step& s) { return fold_constants(s, run_node); }},
+                           {"common_subexpressions", common_subexpressions}};
+  for (const Pass* pass : brought) passes.push_back(*pass);
+  // Not for speed but for right results: cannot be switched off.
+  passes.push_back({"isolate_updates", isolate_updates});
+  // Last: what the others left behind.
+  passes.push_back({"dead_code", dead_code});
   return passes;
 }
 
@@ -99,7 +105,7 @@ Step lower(const Step& step, const PassOptions& options, PassReport* report) {
   step.graph.check();
   WEFT_CHECK(!options.disabled.contains("isolate_updates"),
              "the pass 'isolate_updates' keeps results right and cannot be switched off");
-  Step result = run_passes(step, lowering_passes(), options, report);
+  Step result = run_passes(step, lowering_passes(step), options, report);
   result.lowered = true;
   return result;
 }

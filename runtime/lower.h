@@ -6,8 +6,9 @@
 
 namespace weft {
 
-/// The passes, in order: fold_constants, common_subexpressions, isolate_updates, dead_code.
-const std::vector<Pass>& lowering_passes();
+/// The passes that `step` goes through, in order: fold_constants, common_subexpressions, those that its ops bring
+/// (OpDef::lowerings, by Pass::order and name), isolate_updates, dead_code.
+std::vector<Pass> lowering_passes(const Step& step);
 Step lower(const Step& step, const PassOptions& options = {}, PassReport* report = nullptr);
 
 /// Whether no output of the node has an element. Such a node's kernel is neither bound nor run: kernels meet extents of

@@ -6,6 +6,7 @@
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/row_region_pass.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
@@ -108,6 +109,10 @@ Step lower(const Step& step, const PassOptions& options, PassReport* report) {
   Step result = run_passes(step, lowering_passes(step), options, report);
   result.lowered = true;
   return result;
+}
+
+Step fuse(const Step& step, const PassOptions& options, PassReport* report) {
+  return run_passes(step, {{"row_regions", row_regions}}, options, report);
 }
 
 bool makes_nothing(const Node& node) {

@@ -11,6 +11,10 @@ namespace weft {
 std::vector<Pass> lowering_passes(const Step& step);
 Step lower(const Step& step, const PassOptions& options = {}, PassReport* report = nullptr);
 
+/// What plan() does to a lowered step: nodes that run as one become one ("row_regions"). For kernels alone: checkpoint and the
+/// float64 twin read the step before it (docs/decisions/0006-regions-after-lowering.md).
+Step fuse(const Step& step, const PassOptions& options = {}, PassReport* report = nullptr);
+
 /// Whether no output of the node has an element. Such a node's kernel is neither bound nor run: kernels meet extents of
 /// zero in operands only.
 bool makes_nothing(const Node& node);

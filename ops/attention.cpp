@@ -401,6 +401,7 @@ bool checked(const Value& q, const Value& k, const Value& v, const AttentionMask
 }  // namespace
 
 Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
+  const auto line = called_at({q});
   AttentionLaw law = law_of(q.value(), k.value(), options);
   if (law.dropout > 0 && !options.stream) law.stream = graph_of({q, k, v}).next_id();
   const AttentionMasks masks = masks_of(options);
@@ -414,6 +415,7 @@ Value attention(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions
 }
 
 Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options) {
+  const auto line = called_at({q});
   const AttentionLaw law = law_of(q.value(), k.value(), options);
   const AttentionMasks masks = masks_of(options);
   if (!checked(q.value(), k.value(), k.value(), masks, law)) return {q.value().graph_data(), ValueRef{}};
@@ -421,6 +423,7 @@ Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& opti
 }
 
 Value padding_mask(const Arg& tokens, std::int64_t pad_id) {
+  const auto line = called_at({tokens});
   const Value visible = not_equal(tokens, pad_id);
   if (!visible.valid()) return visible;
   WEFT_CHECK(visible.rank() == 2, "padding_mask needs tokens [batch, time], got {}", visible.shape().str());

@@ -363,6 +363,7 @@ Value classes_last(const Arg& x, int class_axis) {
 }  // namespace
 
 CrossEntropy cross_entropy_terms(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options) {
+  const auto line = called_at({logits});
   const Values y = build_all(cross_entropy_op(),
                              {{classes_last(logits, options.class_axis), logits.where()}, targets, options.class_weights},
                              options_of(options.ignore_index, options.label_smoothing));
@@ -370,15 +371,18 @@ CrossEntropy cross_entropy_terms(const Arg& logits, const Arg& targets, const Cr
 }
 
 Loss cross_entropy(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options) {
+  const auto line = called_at({logits});
   const CrossEntropy terms = cross_entropy_terms(logits, targets, options);
   return LossTerm{1, terms.sum, terms.weight};
 }
 
 Value token_losses(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options) {
+  const auto line = called_at({logits});
   return cross_entropy_terms(logits, targets, options).losses;
 }
 
 Loss soft_cross_entropy(const Arg& logits, const Arg& probabilities, const CrossEntropyOptions& options) {
+  const auto line = called_at({logits});
   const Value logs = log_softmax({classes_last(logits, options.class_axis), logits.where()});
   if (!logs.valid()) return LossTerm{1, logs, logs};
   Value q = classes_last(probabilities, options.class_axis);

@@ -112,7 +112,7 @@ struct TileRange {
       const std::int64_t count = std::min(strip, columns - c);
       while (begin < rows && last[begin] <= c) ++begin;
       while (end < rows && first[end] < c + count) ++end;
-      if (begin < end) body(c, count, begin, end);
+      body(c, count, std::min(begin, end), end);
     }
   }
 };
@@ -122,11 +122,10 @@ template <class A>
 struct TileProducts {
   const TileRange& range;
   const TileKernels<A>& tile = tile_kernels<A>();
-  std::int64_t strip = 2 * tile.panel_rows;
 
   /// x = a b^T where seen (and up to whole panels); b in panels, `width` columns of a.
   void scores(const Rows<A>& a, const A* b, std::int64_t width, const Rows<A>& x) const {
-    range.row_strips(strip, [&](std::int64_t r, std::int64_t rows, std::int64_t begin, std::int64_t end) {
+    range.row_strips(tile.panel_rows, [&](std::int64_t r, std::int64_t rows, std::int64_t begin, std::int64_t end) {
       begin = begin / tile.panel * tile.panel;
       if (begin >= end) return;
       tile.product({.m = rows, .n = rounded_up(end - begin, tile.panel), .k = width, .a = a[r], .lda = a.stride,
@@ -136,17 +135,17 @@ struct TileProducts {
   }
   /// c (rows, width) = or += x b
   void from_columns(const Rows<A>& x, const Rows<A>& b, std::int64_t width, const Rows<A>& c, bool add) const {
-    range.row_strips(strip, [&](std::int64_t r, std::int64_t rows, std::int64_t begin, std::int64_t end) {
+    range.row_strips(tile.panel_rows, [&](std::int64_t r, std::int64_t rows, std::int64_t begin, std::int64_t end) {
       tile.product({.m = rows, .n = width, .k = end - begin, .a = x[r] + begin, .lda = x.stride, .b = b[begin],
                     .ldb = b.stride, .panel_stride = tile.panel, .c = c[r], .ldc = c.stride, .add = add});
     });
   }
-  /// c (columns, width) += x^T b
-  void from_rows(const Rows<A>& x, const Rows<A>& b, std::int64_t width, const Rows<A>& c) const {
-    range.column_strips(strip, [&](std::int64_t j, std::int64_t columns, std::int64_t begin, std::int64_t end) {
+  /// c (columns, width) = or += x^T b
+  void from_rows(const Rows<A>& x, const Rows<A>& b, std::int64_t width, const Rows<A>& c, bool add) const {
+    range.column_strips(tile.panel_rows, [&](std::int64_t j, std::int64_t columns, std::int64_t begin, std::int64_t end) {
       tile.product_transposed({.m = columns, .n = width, .k = end - begin, .a = x[begin] + j, .lda = x.stride,
                                .b = b[begin], .ldb = b.stride, .panel_stride = tile.panel, .c = c[j], .ldc = c.stride,
-                               .add = true});
+                               .add = add});
     });
   }
 };

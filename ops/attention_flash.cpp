@@ -8,11 +8,6 @@
 namespace weft {
 namespace {
 
-template <class A>
-void fill_rows(const Rows<A>& x, std::int64_t rows, std::int64_t width, A value) {
-  for (std::int64_t r = 0; r < rows; ++r) std::fill_n(x[r], width, value);
-}
-
 // --- forward: y_i = sum_j p_ij keep_ij v_j, p_ij = exp(s_ij - logsumexp_i) -------------------------------------------
 
 template <class T>
@@ -192,8 +187,8 @@ struct BackwardScratch {
         q(take(carver, s.q_rows(), s.width)),
         d_y(take(carver, s.q_rows(), s.value_width)),
         k(take(carver, s.k_rows(), s.width)),
-        d_k(take(carver, s.k_rows(), s.width)),
-        d_v(take(carver, s.k_rows(), s.value_width)),
+        d_k(take(carver, is_narrow<T> ? s.k_rows() : 0, s.width)),
+        d_v(take(carver, is_narrow<T> ? s.k_rows() : 0, s.value_width)),
         k_panels(carver.take<A>(padded<A>(s.k_rows()) * s.width)),
         v_panels(carver.take<A>(padded<A>(s.k_rows()) * s.value_width)),
         buffer(carver.take<A>(is_narrow<T> ? std::max(s.k_rows(), std::int64_t{2}) * std::max(s.width, s.value_width) : 0)),
@@ -297,50 +292,75 @@ struct BackwardRun {
 
   void run(const BackwardTask<A>& t, const BackwardScratch<T>& w) const {
     const KeyLimits limits = s.limits(t.b);
-    const auto d_q_row = [&](std::int64_t h, std::int64_t i) {
-      return t.d_q + ((t.b * s.time_q + i) * s.heads + h) * s.width;
-    };
-    for (std::int64_t h = t.kv * s.group(); h < (t.kv + 1) * s.group(); ++h)
-      fill_rows(Rows<A>{d_q_row(h, 0), s.q_stride()}, s.time_q, s.width, A(0));
     row_numbers(t, w);
+    clear_unseen(t, limits);
     const KeyRange all = limits.keys(0, s.time_q);
     for (std::int64_t j = t.j0; j < t.j1; j += s.k_rows()) {
-      const std::int64_t keys = std::min(s.k_rows(), t.j1 - j), columns = std::min(keys, all.hi - j);
-      fill_rows(w.d_k, keys, w.d_k.stride, A(0));
-      fill_rows(w.d_v, keys, w.d_v.stride, A(0));
-      if (columns > 0 && all.lo < j + columns) {
-        pack_panels(s.k_row(t.b, t.kv, j), s.k_stride(), columns, s.width, w.k_panels, w.buffer);
-        pack_panels(s.v_row(t.b, t.kv, j), s.v_stride(), columns, s.value_width, w.v_panels, w.buffer);
-        pack_rows(s.k_row(t.b, t.kv, j), s.k_stride(), columns, s.width, w.k);
+      const std::int64_t keys = std::min(s.k_rows(), t.j1 - j), columns = std::clamp<std::int64_t>(all.hi - j, 0, keys);
+      T* k_out = d_k + ((t.b * s.time_k + j) * s.kv_heads + t.kv) * s.width;
+      T* v_out = d_v + ((t.b * s.time_k + j) * s.kv_heads + t.kv) * s.value_width;
+      Rows<A> dk = w.d_k, dv = w.d_v;
+      if constexpr (!is_narrow<T>) {
+        dk = {k_out, s.k_stride()};
+        dv = {v_out, s.v_stride()};
       }
+      bool fresh = true;
       for (std::int64_t g = 0; g < s.group(); ++g)
         for (std::int64_t i = 0; i < s.time_q; i += s.q_rows()) {
-          const std::int64_t h = t.kv * s.group() + g, rows = std::min(s.q_rows(), s.time_q - i);
-          const KeyRange seen = limits.keys(i, rows);
+          const KeyRange seen = limits.keys(i, std::min(s.q_rows(), s.time_q - i));
           if (seen.hi <= j || seen.lo >= j + columns) continue;
-          TileRange range = w.range;
-          range.set(limits, i, rows, j, columns);
-          const TileProducts<A> products{range};
-          pack_rows(s.q_row(t.b, h, i), s.q_stride(), rows, s.width, w.q);
-          pack_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
-          products.scores(w.q, w.k_panels, s.width, w.weights);
-          products.scores(w.d_y, w.v_panels, s.value_width, w.d_scores);
-          const std::int64_t at = g * s.time_q + i;
-          weights(w, range, w.shift + at, w.inner + at, t.b, h, i, j);
-          products.from_rows(w.dropped, w.d_y, rounded_up(s.value_width, products.tile.panel), w.d_v);
-          products.from_rows(w.d_scores, w.q, rounded_up(s.width, products.tile.panel), w.d_k);
-          products.from_columns(w.d_scores, w.k, s.width, {d_q_row(h, i), s.q_stride()}, true);
+          if (fresh) pack_keys(t, w, j, columns);
+          tile(t, w, limits, g, i, j, columns, dk, dv, !fresh, !(j <= seen.lo || j == t.j0));
+          fresh = false;
         }
+      for (std::int64_t c = fresh ? 0 : columns; c < keys; ++c) {  // nobody sees these
+        std::fill_n(dk[c], s.width, A(0));
+        std::fill_n(dv[c], s.value_width, A(0));
+      }
       for (std::int64_t c = 0; c < keys; ++c) {
-        narrowed(w.d_k[c], d_k + ((t.b * s.time_k + j + c) * s.kv_heads + t.kv) * s.width, s.width);
-        narrowed(w.d_v[c], d_v + ((t.b * s.time_k + j + c) * s.kv_heads + t.kv) * s.value_width, s.value_width);
+        store(dk[c], k_out + c * s.k_stride(), s.width);
+        store(dv[c], v_out + c * s.v_stride(), s.value_width);
       }
     }
   }
 
-  static void narrowed(const A* x, T* y, std::int64_t n) {
-    if constexpr (is_narrow<T>) store(x, y, n);
-    else std::copy_n(x, n, y);
+  A* d_q_row(const BackwardTask<A>& t, std::int64_t h, std::int64_t i) const {
+    return t.d_q + ((t.b * s.time_q + i) * s.heads + h) * s.width;
+  }
+
+  // Zero shares of d_q for blocks of queries that see none of the task's keys.
+  void clear_unseen(const BackwardTask<A>& t, const KeyLimits& limits) const {
+    for (std::int64_t i = 0; i < s.time_q; i += s.q_rows()) {
+      const std::int64_t rows = std::min(s.q_rows(), s.time_q - i);
+      const KeyRange seen = limits.keys(i, rows);
+      if (std::max(seen.lo, t.j0) < std::min(seen.hi, t.j1)) continue;
+      for (std::int64_t h = t.kv * s.group(); h < (t.kv + 1) * s.group(); ++h)
+        for (std::int64_t r = i; r < i + rows; ++r) std::fill_n(d_q_row(t, h, r), s.width, A(0));
+    }
+  }
+
+  void pack_keys(const BackwardTask<A>& t, const BackwardScratch<T>& w, std::int64_t j, std::int64_t columns) const {
+    pack_panels(s.k_row(t.b, t.kv, j), s.k_stride(), columns, s.width, w.k_panels, w.buffer);
+    pack_panels(s.v_row(t.b, t.kv, j), s.v_stride(), columns, s.value_width, w.v_panels, w.buffer);
+    pack_rows(s.k_row(t.b, t.kv, j), s.k_stride(), columns, s.width, w.k);
+  }
+
+  // Queries [i, ..) of head g of the group against keys [j, j + columns).
+  void tile(const BackwardTask<A>& t, const BackwardScratch<T>& w, const KeyLimits& limits, std::int64_t g,
+            std::int64_t i, std::int64_t j, std::int64_t columns, const Rows<A>& dk, const Rows<A>& dv, bool add_keys,
+            bool add_queries) const {
+    const std::int64_t h = t.kv * s.group() + g, rows = std::min(s.q_rows(), s.time_q - i), at = g * s.time_q + i;
+    TileRange range = w.range;
+    range.set(limits, i, rows, j, columns);
+    const TileProducts<A> products{range};
+    pack_rows(s.q_row(t.b, h, i), s.q_stride(), rows, s.width, w.q);
+    pack_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
+    products.scores(w.q, w.k_panels, s.width, w.weights);
+    products.scores(w.d_y, w.v_panels, s.value_width, w.d_scores);
+    weights(w, range, w.shift + at, w.inner + at, t.b, h, i, j);
+    products.from_rows(w.dropped, w.d_y, s.value_width, dv, add_keys);
+    products.from_rows(w.d_scores, w.q, s.width, dk, add_keys);
+    products.from_columns(w.d_scores, w.k, s.width, {d_q_row(t, h, i), s.q_stride()}, add_queries);
   }
 };
 

@@ -36,7 +36,7 @@ struct AttentionShape {
     return std::clamp<std::int64_t>(time_q, 1, batch * heads * time_q < tasks * 96 ? 48 : 96);
   }
   std::int64_t k_rows() const {
-    return std::clamp<std::int64_t>(time_k, 1, batch * kv_heads * time_k < tasks * 128 ? 64 : 128);
+    return std::clamp<std::int64_t>(time_k, 1, batch * kv_heads * time_k < tasks * 256 ? 64 : 256);
   }
   std::int64_t k_blocks() const { return (time_k + k_rows() - 1) / k_rows(); }
 

@@ -10,22 +10,23 @@
 namespace weft {
 namespace {
 
-// exp(x), relative error 1e-7; below -87.7 it is 0, above 88.4 inf. x = n ln 2 + r: the rounding of x / ln 2 by a large
-// number leaves n + 127, the exponent's bits, in its lowest bits. exp(r) = 1 + r + r^2 q(r), q fitted to 3e-9.
+// exp(x), relative error 2e-7 + 3e-8 |x|; below -87.7 it is 0, above 88.4 inf, and `bounded` says that it is never above.
+// x / ln 2 = n + f: its rounding by a large number leaves n + 127, the exponent's bits, in the lowest bits, and f is exact
+// but for that of 1 / ln 2. 2^f = 1 + f q(f), q fitted to 9e-8.
+template <bool bounded = false>
 inline Vec<float> v_exp_fast(Vec<float> x) {
   using V = Vec<float>;
   using I = xsimd::batch<std::int32_t, Arch>;
-  const V large(12582912.0F + 127.0F);
-  const V bounded = xsimd::max(V(-88.0F), xsimd::min(V(88.7F), x));  // the second operand passes NaN on
-  const V shifted = xsimd::fma(bounded, V(1.44269504F), large);
-  const V n = shifted - large;
-  V r = xsimd::fma(n, V(-0.693145752F), bounded);
-  r = xsimd::fma(n, V(-1.42860677e-6F), r);
-  V q(0.0013814539F);
-  for (const float c : {0.008368745F, 0.04166839F, 0.16666521F, 0.49999994F}) q = xsimd::fma(q, r, V(c));
-  const V power = xsimd::bitwise_cast<V>(xsimd::bitwise_cast<I>(shifted) << 23);
-  return (xsimd::fma(r * r, q, r) + V(1.0F)) * power;
+  const V large(12582912.0F + 127.0F), per_ln2(1.44269504F);
+  if constexpr (!bounded) x = xsimd::min(V(88.7F), x);  // the second operand passes NaN on
+  x = xsimd::max(V(-88.0F), x);
+  const V shifted = xsimd::fma(x, per_ln2, large);
+  const V f = xsimd::fma(x, per_ln2, large - shifted);
+  V q(0.0013264646F);
+  for (const float c : {0.009671576F, 0.055507347F, 0.24022241F, 0.693147F, 1.0F}) q = xsimd::fma(q, f, V(c));
+  return q * xsimd::bitwise_cast<V>(xsimd::bitwise_cast<I>(shifted) << 23);
 }
+template <bool bounded = false>
 inline Vec<double> v_exp_fast(Vec<double> x) { return v_exp<double>(x); }
 
 template <class T>
@@ -148,12 +149,12 @@ struct Tile {
 
   // --- softmax -------------------------------------------------------------------------------------------------------
 
-  // The vectors of a row that hold seen keys: columns [begin, end); `seen` masks the first and the last of them.
+  // The seen columns [first, last) of a row lie in the vectors [begin, end).
   struct Span {
     N first, last, begin, end;
     Span(const TileRows<T>& t, N r)
         : first(t.first[r]), last(t.last[r]), begin(first / w * w), end(first < last ? (last + w - 1) / w * w : begin) {}
-    bool partial(N i) const { return i < first || i + w > last; }
+
     V seen(N i, V x, T otherwise) const {
       alignas(64) static constexpr auto lanes = [] {
         struct Lanes {
@@ -165,6 +166,19 @@ struct Tile {
       const V lane = V::load_aligned(lanes.at);
       const auto inside = lane >= V(static_cast<T>(first - i)) && lane < V(static_cast<T>(last - i));
       return xsimd::select(inside, x, V(otherwise));
+    }
+    /// f(i, mask) for each vector: mask(x, otherwise) is x where seen.
+    template <class F>
+    void each(F f) const {
+      const auto whole = [](V x, T) { return x; };
+      const N last_whole = last / w * w;
+      N i = begin;
+      if (i < first && i < end) {
+        f(i, [&](V x, T otherwise) { return seen(begin, x, otherwise); });
+        i += w;
+      }
+      for (; i < last_whole; i += w) f(i, whole);
+      if (i < end) f(i, [&](V x, T otherwise) { return seen(last_whole, x, otherwise); });
     }
   };
 
@@ -182,19 +196,17 @@ struct Tile {
         T* x = t.x + r * t.ld;
         const Span span(t, r);
         V m(lowest);  // a NaN may get lost here, but not in exp
-        for (N i = span.begin; i < span.end; i += w)
-          m = xsimd::max(m, span.partial(i) ? span.seen(i, load(x + i), lowest) : load(x + i));
+        span.each([&](N i, auto mask) { m = xsimd::max(m, mask(load(x + i), lowest)); });
         const T here = t.factor * fold(m, [](T a, T b) { return b > a ? b : a; }), before = s.top[r];
         const T top = here <= before ? before : here;
         const V shift(top == lowest ? T(0) : top), factor(t.factor);
         V sum(T(0));
         clear(x, 0, span.begin);
-        for (N i = span.begin; i < span.end; i += w) {
-          V e = v_exp_fast(xsimd::fma(factor, load(x + i), -shift));
-          if (span.partial(i)) e = span.seen(i, e, T(0));
+        span.each([&](N i, auto mask) {
+          const V e = mask(v_exp_fast<true>(xsimd::fma(factor, load(x + i), -shift)), T(0));
           e.store_unaligned(x + i);
           sum += e;
-        }
+        });
         clear(x, span.end, whole);
         s.top[r] = top;
         s.shrink[r] = top == before ? T(0) : before - top;
@@ -202,7 +214,7 @@ struct Tile {
       }
       for (N r = rows; r % w != 0; ++r) part[r] = s.shrink[r0 + r] = s.sum[r0 + r] = T(0);
       for (N r = 0; r < rows; r += w) {
-        const V shrink = v_exp_fast(load(s.shrink + r0 + r));
+        const V shrink = v_exp_fast<true>(load(s.shrink + r0 + r));
         shrink.store_unaligned(s.shrink + r0 + r);
         xsimd::fma(load(s.sum + r0 + r), shrink, load(part + r)).store_unaligned(s.sum + r0 + r);
       }
@@ -217,16 +229,11 @@ struct Tile {
       const V factor(t.factor), minus(-shift[r]), product(inner[r]), times(scale);
       clear(x, 0, span.begin);
       clear(d, 0, span.begin);
-      for (N i = span.begin; i < span.end; i += w) {
-        V p = v_exp_fast(xsimd::fma(factor, load(x + i), minus));
-        V d_s = times * p * (load(d + i) - product);
-        if (span.partial(i)) {
-          p = span.seen(i, p, T(0));
-          d_s = span.seen(i, d_s, T(0));
-        }
+      span.each([&](N i, auto mask) {
+        const V p = mask(v_exp_fast(xsimd::fma(factor, load(x + i), minus)), T(0));
+        mask(times * p * (load(d + i) - product), T(0)).store_unaligned(d + i);
         p.store_unaligned(x + i);
-        d_s.store_unaligned(d + i);
-      }
+      });
       clear(x, span.end, whole);
       clear(d, span.end, whole);
     }

@@ -2,13 +2,14 @@
 //
 //   bench_attention [--time 1024] [--batch 1] [--heads 12] [--width 64] [--dtype f32|bf16] [--full] [--backward] [--runs 5]
 //                   [--threads 2]
-//   bench_attention --serve [--threads 2]
+//   bench_attention --serve [--threads 2] [--cpu]
 //
-// Prints the seconds of each run. With --serve it says "ready" and then answers each line of stdin, "batch time heads
+// Prints the seconds of each run; with --cpu seconds of processor time, which other programs disturb less. With --serve it says "ready" and then answers each line of stdin, "batch time heads
 // width dtype causal backward runs", with the seconds of its runs: bench/attention_time.py alternates it with PyTorch.
 #include <weft/weft.h>
 
 #include <chrono>
+#include <ctime>
 #include <iostream>
 #include <sstream>
 #include <string>
@@ -25,7 +26,10 @@ struct Case {
   bool causal = true, backward = false;
 };
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now(bool cpu) {
+  if (cpu) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // Numbers that look normal enough: sums of two uniform ones.
 Tensor filled(DType dtype, const std::vector<std::int64_t>& shape, std::uint32_t seed) {
@@ -43,7 +47,7 @@ Tensor filled(DType dtype, const std::vector<std::int64_t>& shape, std::uint32_t
   return x;
 }
 
-std::string seconds_of(const Case& p, int runs, int threads) {
+std::string seconds_of(const Case& p, int runs, int threads, bool cpu) {
   const DType dtype = p.dtype == "bf16" ? bf16 : f32;
   const std::vector<std::int64_t> extents{p.batch, p.time, p.heads, p.width};
   const Shape shape{p.batch, p.time, p.heads, p.width};
@@ -63,9 +67,9 @@ std::string seconds_of(const Case& p, int runs, int threads) {
   program.run(feeds);
   std::string line;
   for (int i = 0; i < runs; ++i) {
-    const double start = now();
+    const double start = now(cpu);
     program.run(feeds);
-    line += fmt::format("{}{:.6f}", i == 0 ? "" : " ", now() - start);
+    line += fmt::format("{}{:.6f}", i == 0 ? "" : " ", now(cpu) - start);
   }
   return line;
 }
@@ -75,7 +79,7 @@ std::string seconds_of(const Case& p, int runs, int threads) {
 int main(int argc, char** argv) try {
   Case p;
   int runs = 5, threads = 2;
-  bool serve = false, full = false;
+  bool serve = false, full = false, cpu = false;
   CLI::App app{"Time of attention"};
   app.add_option("--batch", p.batch);
   app.add_option("--time", p.time);
@@ -86,18 +90,19 @@ int main(int argc, char** argv) try {
   app.add_flag("--backward", p.backward);
   app.add_option("--runs", runs);
   app.add_option("--threads", threads);
+  app.add_flag("--cpu", cpu);
   app.add_flag("--serve", serve);
   CLI11_PARSE(app, argc, argv);
   p.causal = !full;
   if (!serve) {
-    std::cout << seconds_of(p, runs, threads) << '\n';
+    std::cout << seconds_of(p, runs, threads, cpu) << '\n';
     return 0;
   }
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream in(line);
     if (in >> p.batch >> p.time >> p.heads >> p.width >> p.dtype >> p.causal >> p.backward >> runs)
-      std::cout << seconds_of(p, runs, threads) << std::endl;
+      std::cout << seconds_of(p, runs, threads, cpu) << std::endl;
   }
   return 0;
 } catch (const std::exception& error) {

@@ -1,12 +1,13 @@
 """Time of attention against PyTorch's, alternating in one run (A B A B ...): a table of ratios.
 
 usage: attention_time.py BENCH_ATTENTION [--rounds 5] [--threads 2] [--times 64,256,1024,4096,8192] [--dtypes f32,bf16]
-                         [--batch B] [--heads 12] [--width 64] [--full] [--base OTHER_BENCH_ATTENTION]
+                         [--batch B] [--heads 12] [--width 64] [--full] [--cpu]
+                         [--base OTHER_BENCH_ATTENTION]
 
 Causal unless --full. A round's figure is the median over its runs; the table gives the medians over rounds and the median of the
 rounds' ratios. Without --batch a shape of a short time gets several examples, so that threads have work. GFLOP/s count the products
 that the definition needs (2 forward, 7 with the backward's 5; half of them if causal). With --base the peer is another build
-of ours. Needs an interpreter with torch 2.13.0.
+of ours; with --cpu the figures are processor time, for machines that do other things too. Needs an interpreter with torch 2.13.0.
 """
 import argparse
 import os
@@ -40,9 +41,10 @@ def main():
     parser.add_argument("--heads", type=int, default=12)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--base")
     args = parser.parse_args()
-    threads = ["--threads", str(args.threads)]
+    threads = ["--threads", str(args.threads)] + ["--cpu"] * args.cpu
     peer = [args.base, "--serve"] if args.base else [sys.executable,
                                                      os.path.join(os.path.dirname(__file__), "torch_attention.py")]
     ours, theirs = Served([args.bench_attention, "--serve"] + threads), Served(peer + threads)

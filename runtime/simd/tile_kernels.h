@@ -46,7 +46,10 @@ struct Tile {
   template <N M, bool trans>
   static void block(N k, const T* a, N lda, const T* b, N ldb, T* c, N ldc, N columns, bool add) {
     V low[M], high[M];
-    for (N i = 0; i < M; ++i) low[i] = high[i] = V(T(0));
+    for (N i = 0; i < M; ++i) {
+      low[i] = high[i] = V(T(0));
+      __builtin_prefetch(c + i * ldc, 1);
+    }
     for (N l = 0; l < k; ++l) {
       const V b0 = load(b), b1 = load(b + w);
 #pragma GCC unroll 12

@@ -322,6 +322,7 @@ std::vector<Sample> attention_backward_samples() {
   const Extents small{.time_q = 3, .time_k = 3, .width = 2, .value_width = 2};
   const Extents grouped{.time_q = 3, .time_k = 2, .heads = 2, .kv_heads = 1, .width = 2, .value_width = 3};
   const Extents few{.time_q = 70, .time_k = 270, .heads = 4, .kv_heads = 2, .width = 9, .value_width = 8};
+  const Extents wide{.time_q = 200, .time_k = 600, .heads = 8, .kv_heads = 4, .width = 33, .value_width = 16};
   const Extents many{.time_q = 70, .time_k = 270, .heads = 8, .kv_heads = 4, .width = 9, .value_width = 8};
   return {
       backward_of({operands(small), plain}, small, true),
@@ -331,6 +332,11 @@ std::vector<Sample> attention_backward_samples() {
       backward_of({operands(few), Attributes(dropped).with("offset", std::int64_t{200}), false}, few, true),
       backward_of({operands(many), Attributes(dropped).with("offset", std::int64_t{200}), false}, many, true),
       backward_of({operands(few), Attributes(plain).with("soft_cap", 1.5), false}, few, false),
+      // Keys that no query sees, and queries that see none of a chunk of keys.
+      backward_of({operands(small, {absent(), absent(), integers({2}, 1, 3).batched(0)}), plain}, small, true),
+      backward_of({operands(few), Attributes(plain).with("window", std::int64_t{20}).with("offset", std::int64_t{90}), false},
+                  few, true),
+      backward_of({operands(wide), {{"scale", 0.2}, {"causal", true}, {"offset", std::int64_t{300}}}, false}, wide, false),
   };
 }
 

@@ -6,6 +6,7 @@
 #include <weft/ops/creation.h>
 #include <weft/ops/cross_entropy.h>
 #include <weft/ops/cross_entropy_rows.h>
+#include <weft/ops/deep_product.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/one_hot.h>
 #include <weft/ops/product.h>
@@ -95,7 +96,7 @@ struct Chunks {
     chunk = std::max<std::int64_t>(1, std::min(chunk, rows));
   }
   Gemm logits(std::int64_t count) const { return {.trans_b = true, .m = count, .n = classes, .k = in}; }
-  Gemm d_x(std::int64_t count) const { return {.m = count, .n = in, .k = classes}; }
+  DeepProduct d_x(std::int64_t count) const { return {count, in, classes}; }
   Gemm d_weight(std::int64_t count, bool first) const {
     return {.trans_a = true, .m = classes, .n = in, .k = count, .beta = first ? 0.0 : 1.0};
   }
@@ -122,7 +123,7 @@ struct Space {
     for (std::int64_t count : {c.chunk, c.rows % c.chunk}) {
       if (count == 0) continue;
       largest = std::max({largest, gemm_workspace(c.logits(count), dtype, dtype, threads),
-                          gemm_workspace(c.d_x(count), dtype, dtype, threads),
+                          c.form.d_x ? c.d_x(count).workspace(dtype, threads) : 0,
                           gemm_workspace(c.d_weight(count, false), dtype, wide(dtype), threads)});
     }
     products = take(largest);
@@ -206,7 +207,7 @@ void kernel(KernelContext& context) {
         else entropy::row_gradient(problem, row, line, logsumexp[row], seed[each ? row : 0], line);
       }
     });
-    if (form.d_x) gemm(c.d_x(count), logits, weight, context.out<T>(3) + begin * c.in, products);
+    if (form.d_x) deep_product(c.d_x(count), logits, weight, context.out<T>(3) + begin * c.in, products);
     if (form.d_weight) {
       // The sum is as wide as W and rounded once, when it is whole: as by one product over all rows.
       const auto round = [&](const GemmTile& tile) {
@@ -332,7 +333,7 @@ const OpDef& linear_cross_entropy_op() {
       .infer = infer,
       .batch = batch,
       .plain = [](const Plain& p) { return plain(p, false); },
-      .traits = {.cheap = false},
+      .traits = {.cheap = false, .precision = Precision::low},
       .cost = cost,
       .kernels = kernels(),
       .samples = {{{normal({5, 3}).batched(0), normal({4, 3}), integers({5}, 0, 4).batched(0)}, chunked(2, -100, 0)},
@@ -340,7 +341,7 @@ const OpDef& linear_cross_entropy_op() {
                     uniform({5}, 0.5, 2).widened()},
                    chunked(4, 1, 0.2)},
                   {{normal({3}), normal({4, 3}), integers({}, 0, 4), absent(), uniform({4}, 0.5, 2).widened()}, chunked(0, -100, 0)},
-                  {{normal({150, 40}).batched(0), normal({65, 40}), integers({150}, 0, 65).batched(0), normal({65})},
+                  {{normal({150, 40}, 0, 0.2).batched(0), normal({65, 40}, 0, 0.2), integers({150}, 0, 65).batched(0), normal({65})},
                    chunked(64, 3, 0.1), false},
                   {{sample::extremes({6, 3}), normal({4, 3}), integers({6}, 0, 4)}, chunked(4, -100, 0), false}},
       .bad_samples = {{{{i64, {5, 3}}, {f32, {4, 3}}, {i64, {5}}}, chunked(0, -100, 0), "floating type"},
@@ -366,22 +367,22 @@ const OpDef& linear_cross_entropy_gradients_op() {
       .batch = batch,
       .plain = [](const Plain& p) { return plain(p, true); },
       // To checkpointing it is of the forward pass, as the loss is; run twice it would do all of its work twice.
-      .traits = {.recomputable = false, .cheap = false},
+      .traits = {.recomputable = false, .cheap = false, .precision = Precision::low},
       .cost = cost,
       .kernels = kernels(),
-      .samples = {{{normal({5, 3}).batched(0), normal({4, 3}), integers({5}, 0, 4).batched(0), normal({}).widened()},
+      .samples = {{{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), normal({}).widened()},
                    asking(chunked(2, -100, 0), true, true, false)},
-                  {{normal({2, 3, 4}).batched(1), normal({5, 4}), integers({2, 3}, 0, 5).batched(1),
+                  {{normal({2, 3, 4}, 0, 0.3).batched(1), normal({5, 4}, 0, 0.3), integers({2, 3}, 0, 5).batched(1),
                     normal({2, 3}).batched(1).widened(), normal({5}), uniform({5}, 0.5, 2).widened()},
                    asking(chunked(4, 1, 0.2), true, true, true)},
-                  {{normal({5, 3}).batched(0), normal({4, 3}), integers({5}, 0, 4).batched(0), normal({}).widened()},
+                  {{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), normal({}).widened()},
                    asking(chunked(2, -100, 0), true, false, false)},
-                  {{normal({3}), normal({4, 3}), integers({}, 0, 4), normal({}).widened(), normal({4})},
+                  {{normal({3}, 0, 0.3), normal({4, 3}, 0, 0.3), integers({}, 0, 4), normal({}).widened(), normal({4})},
                    asking(chunked(0, -100, 0), false, true, true)},
-                  {{normal({150, 40}).batched(0), normal({65, 40}), integers({150}, 0, 65).batched(0), normal({}).widened(),
+                  {{normal({150, 40}, 0, 0.1).batched(0), normal({65, 40}, 0, 0.1), integers({150}, 0, 65).batched(0), normal({}).widened(),
                     normal({65})},
                    asking(chunked(64, 3, 0.1), true, true, true), false},
-                  {{normal({300, 16}).batched(0), normal({2100, 16}), integers({300}, 0, 2100).batched(0),
+                  {{normal({300, 16}, 0, 0.1).batched(0), normal({2100, 16}, 0, 0.1), integers({300}, 0, 2100).batched(0),
                     normal({300}).batched(0).widened()},
                    asking(chunked(128, -100, 0.1), true, true, false), false}},
       .bad_samples = {{{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {4}}}, chunked(0, -100, 0), "the seed must be [5]"},

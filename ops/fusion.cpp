@@ -1,0 +1,36 @@
+#include <weft/ops/fusion.h>
+
+#include <map>
+
+namespace weft {
+
+Readers::Readers(const Step& step) : graph_(step.graph) {
+  for (const Value& root : step.roots())
+    if (root.valid()) roots_.insert(root.ref());
+}
+
+bool Readers::one(ValueRef ref) const { return !root(ref) && graph_.users(ref).size() == 1; }
+
+Step change_nodes(const Step& step, const std::string& pass,
+                  const std::function<std::optional<Node>(const Graph&, const Readers&, const Node&)>& change) {
+  const Readers readers(step);
+  std::map<NodeId, Node> changed;
+  for (const NodeId id : step.graph.ids())
+    if (std::optional<Node> node = change(step.graph, readers, step.graph.node(id))) changed.emplace(id, std::move(*node));
+  if (changed.empty()) return step;
+
+  Rebuild rebuild(step.graph, pass);
+  for (const NodeId id : step.graph.ids()) {
+    const auto at = changed.find(id);
+    if (at == changed.end()) {
+      rebuild.keep(step.graph.node(id));
+    } else {
+      Node& node = at->second;
+      node.operands = rebuild.operands(node);
+      rebuild.keep_as(std::move(node));
+    }
+  }
+  return step.over(rebuild.finish());
+}
+
+}  // namespace weft

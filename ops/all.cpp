@@ -17,6 +17,7 @@
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
+#include <weft/ops/matmul_accumulate.h>
 #include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
@@ -50,6 +51,7 @@ void register_all() {
     register_layer_norm();
     register_loss();
     register_matmul();
+    register_matmul_accumulate();
     register_micro();
     register_movement();
     register_reduce();

@@ -7,7 +7,7 @@ namespace weft {
 namespace {
 
 // g * f or f * g, where f is a scalar and g is not.
-std::optional<Node> with_factor(const Graph& graph, const Readers& readers, const Node& node) {
+std::optional<Change> with_factor(const Graph& graph, const Readers& readers, const Node& node) {
   constexpr std::size_t gradient = 1, factor = 7;
   if (node.op != &adamw_op() || (node.operands.size() > factor && node.operands[factor].node != no_node)) return {};
   const ValueRef scaled = node.operands[gradient];
@@ -20,7 +20,7 @@ std::optional<Node> with_factor(const Graph& graph, const Readers& readers, cons
     fused.operands.resize(factor + 1, ValueRef{});
     fused.operands[gradient] = product.operands[1 - scalar];
     fused.operands[factor] = product.operands[scalar];
-    return fused;
+    return Change{fused, {product.id}};
   }
   return {};
 }

@@ -24,10 +24,15 @@ class Readers {
   std::set<ValueRef> roots_;
 };
 
-/// The step with some nodes changed: `change` gives a node (of step.graph) with its new op, attributes and operands (of
-/// step.graph, each made before the node), or nothing where it stays. Ids, names and outputs' meaning stay; what nobody
-/// reads any more is left to dead_code.
+/// What becomes of a node: its new op, attributes and operands, and the nodes that it takes over.
+struct Change {
+  Node node;
+  std::vector<NodeId> taken_over = {};  ///< read by nobody else, built before the node
+};
+
+/// The step with some nodes changed: `change` gives what becomes of a node of step.graph, or nothing where it stays.
+/// Operands are of step.graph, each built before the node. Ids and the meaning of outputs stay.
 Step change_nodes(const Step& step, const std::string& pass,
-                  const std::function<std::optional<Node>(const Graph&, const Readers&, const Node&)>& change);
+                  const std::function<std::optional<Change>(const Graph&, const Readers&, const Node&)>& change);
 
 }  // namespace weft

@@ -18,6 +18,7 @@
 #include <weft/ops/linear_cross_entropy.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
+#include <weft/ops/matmul_accumulate.h>
 #include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
@@ -52,6 +53,7 @@ void register_all() {
     register_linear_cross_entropy();
     register_loss();
     register_matmul();
+    register_matmul_accumulate();
     register_micro();
     register_movement();
     register_reduce();

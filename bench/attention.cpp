@@ -1,11 +1,13 @@
 // Time of attention, forward alone and forward + backward, given d_y.
 //
-//   bench_attention [--time 1024] [--batch 1] [--heads 12] [--width 64] [--dtype f32|bf16] [--full] [--backward] [--runs 5]
+//   bench_attention [--time 1024] [--batch 1] [--heads 12] [--width 64] [--dtype f32|bf16] [--full] [--backward]
+//   [--runs 5]
 //                   [--threads 2]
 //   bench_attention --serve [--threads 2] [--cpu]
 //
-// Prints the seconds of each run; with --cpu seconds of processor time, which other programs disturb less. With --serve it says "ready" and then answers each line of stdin, "batch time heads
-// width dtype causal backward runs", with the seconds of its runs: bench/attention_time.py alternates it with PyTorch.
+// Prints the seconds of each run; with --cpu seconds of processor time, which other programs disturb less. With --serve
+// it says "ready" and then answers each line of stdin, "batch time heads width dtype causal backward runs", with the
+// seconds of its runs: bench/attention_time.py alternates it with PyTorch.
 #include <weft/weft.h>
 
 #include <chrono>
@@ -41,8 +43,10 @@ Tensor filled(DType dtype, const std::vector<std::int64_t>& shape, std::uint32_t
   };
   for (std::int64_t i = 0; i < x.size(); ++i) {
     const float value = 2 * (next() + next());
-    if (dtype == bf16) x.data<bfloat16>()[i] = bfloat16(value);
-    else x.data<float>()[i] = value;
+    if (dtype == bf16)
+      x.data<bfloat16>()[i] = bfloat16(value);
+    else
+      x.data<float>()[i] = value;
   }
   return x;
 }
@@ -52,7 +56,8 @@ std::string seconds_of(const Case& p, int runs, int threads, bool cpu) {
   const std::vector<std::int64_t> extents{p.batch, p.time, p.heads, p.width};
   const Shape shape{p.batch, p.time, p.heads, p.width};
   Graph graph;
-  const Value q = graph.input("q", dtype, shape), k = graph.input("k", dtype, shape), v = graph.input("v", dtype, shape);
+  const Value q = graph.input("q", dtype, shape), k = graph.input("k", dtype, shape),
+              v = graph.input("v", dtype, shape);
   const Value y = attention(q, k, v, {.causal = p.causal});
   std::vector<Value> wanted{y};
   if (p.backward)

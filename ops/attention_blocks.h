@@ -1,5 +1,5 @@
-// The parts of a tile that attention's forward and backward share: packed rows, the keys that each query of a tile sees,
-// and products that leave out what nobody sees (runtime/simd/tile.h computes them).
+// The parts of a tile that attention's forward and backward share: packed rows, the keys that each query of a tile
+// sees, and products that leave out what nobody sees (runtime/simd/tile.h computes them).
 #pragma once
 
 #include <weft/ops/attention_tile.h>
@@ -128,25 +128,51 @@ struct TileProducts {
     range.row_strips(tile.panel_rows, [&](std::int64_t r, std::int64_t rows, std::int64_t begin, std::int64_t end) {
       begin = begin / tile.panel * tile.panel;
       if (begin >= end) return;
-      tile.product({.m = rows, .n = rounded_up(end - begin, tile.panel), .k = width, .a = a[r], .lda = a.stride,
-                    .b = b + begin * width, .ldb = tile.panel, .panel_stride = tile.panel * width, .c = x[r] + begin,
-                    .ldc = x.stride, .add = false});
+      tile.product({.m = rows,
+                    .n = rounded_up(end - begin, tile.panel),
+                    .k = width,
+                    .a = a[r],
+                    .lda = a.stride,
+                    .b = b + begin * width,
+                    .ldb = tile.panel,
+                    .panel_stride = tile.panel * width,
+                    .c = x[r] + begin,
+                    .ldc = x.stride,
+                    .add = false});
     });
   }
   /// c (rows, width) = or += x b
   void from_columns(const Rows<A>& x, const Rows<A>& b, std::int64_t width, const Rows<A>& c, bool add) const {
     range.row_strips(tile.panel_rows, [&](std::int64_t r, std::int64_t rows, std::int64_t begin, std::int64_t end) {
-      tile.product({.m = rows, .n = width, .k = end - begin, .a = x[r] + begin, .lda = x.stride, .b = b[begin],
-                    .ldb = b.stride, .panel_stride = tile.panel, .c = c[r], .ldc = c.stride, .add = add});
+      tile.product({.m = rows,
+                    .n = width,
+                    .k = end - begin,
+                    .a = x[r] + begin,
+                    .lda = x.stride,
+                    .b = b[begin],
+                    .ldb = b.stride,
+                    .panel_stride = tile.panel,
+                    .c = c[r],
+                    .ldc = c.stride,
+                    .add = add});
     });
   }
   /// c (columns, width) = or += x^T b
   void from_rows(const Rows<A>& x, const Rows<A>& b, std::int64_t width, const Rows<A>& c, bool add) const {
-    range.column_strips(tile.panel_rows, [&](std::int64_t j, std::int64_t columns, std::int64_t begin, std::int64_t end) {
-      tile.product_transposed({.m = columns, .n = width, .k = end - begin, .a = x[begin] + j, .lda = x.stride,
-                               .b = b[begin], .ldb = b.stride, .panel_stride = tile.panel, .c = c[j], .ldc = c.stride,
-                               .add = add});
-    });
+    range.column_strips(tile.panel_rows,
+                        [&](std::int64_t j, std::int64_t columns, std::int64_t begin, std::int64_t end) {
+                          tile.product_transposed({.m = columns,
+                                                   .n = width,
+                                                   .k = end - begin,
+                                                   .a = x[begin] + j,
+                                                   .lda = x.stride,
+                                                   .b = b[begin],
+                                                   .ldb = b.stride,
+                                                   .panel_stride = tile.panel,
+                                                   .c = c[j],
+                                                   .ldc = c.stride,
+                                                   .add = add});
+                        });
   }
 };
 

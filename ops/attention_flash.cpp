@@ -1,5 +1,5 @@
-#include <weft/ops/attention_flash.h>
 #include <weft/ops/attention_blocks.h>
+#include <weft/ops/attention_flash.h>
 #include <weft/runtime/gemm.h>
 #include <weft/runtime/parallel.h>
 
@@ -78,8 +78,10 @@ struct ForwardTask {
   void tile(const TileRange& range, std::int64_t i, std::int64_t j, bool fresh) const {
     const TileProducts<A> products{range};
     const Rows<A> y{w.y[i], w.y.stride};
-    if (direct()) direct_scores(range, i, j);
-    else products.scores({w.q[i], w.q.stride}, w.k, s.width, w.x);
+    if (direct())
+      direct_scores(range, i, j);
+    else
+      products.scores({w.q[i], w.q.stride}, w.k, s.width, w.x);
     const A factor = each_row(range, [&](std::int64_t r, std::int64_t first, std::int64_t n) {
       return s.to_scores(b, h, i0 + i + r, j + first, n, w.x[r] + first, nullptr);
     });
@@ -93,8 +95,10 @@ struct ForwardTask {
     }
     for (std::int64_t r = 0; !fresh && r < range.rows; ++r)
       if (state.shrink[r] != 1) s.simd.scale(y[r], state.shrink[r], y[r], s.value_width);
-    if (direct()) direct_sums(range, i, j, !fresh);
-    else products.from_columns(w.x, w.v, rounded_up(s.value_width, products.tile.panel), y, !fresh);
+    if (direct())
+      direct_sums(range, i, j, !fresh);
+    else
+      products.from_columns(w.x, w.v, rounded_up(s.value_width, products.tile.panel), y, !fresh);
   }
 
   // f of the seen part of each row, where scores are more than scaled products; gives the factor that is left.
@@ -108,14 +112,25 @@ struct ForwardTask {
 
   void direct_scores(const TileRange& range, std::int64_t i, std::int64_t j) const {
     const Rows<const A> k = wide_rows(s.k_row(b, h / s.group(), j), s.k_stride(), range.columns, s.width, w.k);
-    gemm_tile(Gemm{.trans_b = true, .m = range.rows, .n = range.columns, .k = s.width, .lda = w.q.stride,
-                   .ldb = k.stride, .ldc = w.x.stride},
+    gemm_tile(Gemm{.trans_b = true,
+                   .m = range.rows,
+                   .n = range.columns,
+                   .k = s.width,
+                   .lda = w.q.stride,
+                   .ldb = k.stride,
+                   .ldc = w.x.stride},
               static_cast<const A*>(w.q[i]), k.data, w.x.data);
   }
   void direct_sums(const TileRange& range, std::int64_t i, std::int64_t j, bool add) const {
-    const Rows<const A> v = wide_rows(s.v_row(b, h / s.group(), j), s.v_stride(), range.columns, s.value_width, w.v.data);
-    gemm_tile(Gemm{.m = range.rows, .n = s.value_width, .k = range.columns, .lda = w.x.stride, .ldb = v.stride,
-                   .ldc = w.y.stride, .beta = add ? 1.0 : 0.0},
+    const Rows<const A> v =
+        wide_rows(s.v_row(b, h / s.group(), j), s.v_stride(), range.columns, s.value_width, w.v.data);
+    gemm_tile(Gemm{.m = range.rows,
+                   .n = s.value_width,
+                   .k = range.columns,
+                   .lda = w.x.stride,
+                   .ldb = v.stride,
+                   .ldc = w.y.stride,
+                   .beta = add ? 1.0 : 0.0},
               static_cast<const A*>(w.x.data), v.data, w.y[i]);
   }
   static Rows<const A> wide_rows(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t width, A* buffer) {
@@ -132,8 +147,10 @@ struct ForwardTask {
     for (std::int64_t r = 0; r < count; ++r, y_out += s.y_stride()) {
       const A sum = w.rows.sum[r];
       A* y = wide_target(y_out, w.y[r]);
-      if (sum != 0) s.simd.scale(w.y[r], 1 / sum, y, s.value_width);
-      else std::fill_n(y, s.value_width, A(0));  // no key was seen
+      if (sum != 0)
+        s.simd.scale(w.y[r], 1 / sum, y, s.value_width);
+      else
+        std::fill_n(y, s.value_width, A(0));  // no key was seen
       store(y, y_out, s.value_width);
     }
   }
@@ -191,7 +208,8 @@ struct BackwardScratch {
         d_v(take(carver, is_narrow<T> ? s.k_rows() : 0, s.value_width)),
         k_panels(carver.take<A>(padded<A>(s.k_rows()) * s.width)),
         v_panels(carver.take<A>(padded<A>(s.k_rows()) * s.value_width)),
-        buffer(carver.take<A>(is_narrow<T> ? std::max(s.k_rows(), std::int64_t{2}) * std::max(s.width, s.value_width) : 0)),
+        buffer(carver.take<A>(is_narrow<T> ? std::max(s.k_rows(), std::int64_t{2}) * std::max(s.width, s.value_width)
+                                           : 0)),
         keep(carver.take<A>(s.dropout > 0 ? s.k_rows() : 0)),
         slope(carver.take<A>(s.soft_cap > 0 ? s.k_rows() : 0)),
         inner(carver.take<A>(s.group() * s.time_q)),
@@ -209,8 +227,10 @@ class RowScalars {
  public:
   RowScalars(KernelContext& context, int operand) {
     if (!context.has(operand)) return;
-    if (context.type(operand).dtype == dtype_of<T>) narrow_ = context.in<T>(operand);
-    else wide_ = context.in<Wide<T>>(operand);
+    if (context.type(operand).dtype == dtype_of<T>)
+      narrow_ = context.in<T>(operand);
+    else
+      wide_ = context.in<Wide<T>>(operand);
   }
   explicit operator bool() const { return narrow_ != nullptr || wide_ != nullptr; }
   Wide<T> operator[](std::int64_t row) const {
@@ -268,9 +288,9 @@ struct BackwardRun {
   void weights(const BackwardScratch<T>& w, const TileRange& range, const A* shift, const A* inner, std::int64_t b,
                std::int64_t h, std::int64_t i, std::int64_t j) const {
     const auto softmax_grad = [&](std::int64_t r, std::int64_t rows, A factor) {
-      tile_kernels<A>().softmax_grad({w.weights[r], w.weights.stride, rows, range.columns, range.first + r,
-                                      range.last + r, factor},
-                                     shift + r, w.d_scores[r], inner + r, static_cast<A>(s.scale));
+      tile_kernels<A>().softmax_grad(
+          {w.weights[r], w.weights.stride, rows, range.columns, range.first + r, range.last + r, factor}, shift + r,
+          w.d_scores[r], inner + r, static_cast<A>(s.scale));
     };
     if (!s.shaped() && s.dropout == 0) return softmax_grad(0, range.rows, static_cast<A>(s.scale));
     for (std::int64_t r = 0; r < range.rows; ++r) {
@@ -409,7 +429,10 @@ void backward(KernelContext& context) {
   parallel_for(s.batch * s.kv_heads * chunks, [&](std::int64_t task, int slot) {
     Carver carver(context.workspace() + d_q_bytes<T>(s) + bytes * static_cast<std::size_t>(slot));
     const std::int64_t c = task % chunks, head = task / chunks;
-    run.run({.b = head / s.kv_heads, .kv = head % s.kv_heads, .j0 = c * chunk, .j1 = std::min((c + 1) * chunk, s.time_k),
+    run.run({.b = head / s.kv_heads,
+             .kv = head % s.kv_heads,
+             .j0 = c * chunk,
+             .j1 = std::min((c + 1) * chunk, s.time_k),
              .d_q = share(c)},
             BackwardScratch<T>(carver, s));
   });

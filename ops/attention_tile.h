@@ -54,7 +54,9 @@ struct AttentionShape {
 
  private:
   static constexpr std::int64_t tasks = 16;  ///< wanted at least
-  static std::int64_t parts(std::int64_t heads) { return heads >= tasks / 2 ? 1 : tasks / std::max<std::int64_t>(heads, 1); }
+  static std::int64_t parts(std::int64_t heads) {
+    return heads >= tasks / 2 ? 1 : tasks / std::max<std::int64_t>(heads, 1);
+  }
 };
 
 /// Element strides of a tensor broadcast to [batch, heads, time_q, time_k].
@@ -128,14 +130,12 @@ struct AttentionScores : AttentionShape {
   const T* v_row(std::int64_t b, std::int64_t kv, std::int64_t j) const {
     return v + ((b * time_k + j) * kv_heads + kv) * value_width;
   }
-  std::int64_t row_index(std::int64_t b, std::int64_t h, std::int64_t i) const {
-    return (b * heads + h) * time_q + i;
-  }
+  std::int64_t row_index(std::int64_t b, std::int64_t h, std::int64_t i) const { return (b * heads + h) * time_q + i; }
 
   KeyLimits limits(std::int64_t b) const {
     return {context_.has(AttentionIn::start) ? integer(AttentionIn::start, b) : offset,
-            context_.has(AttentionIn::lengths) ? std::min(time_k, integer(AttentionIn::lengths, b)) : time_k, time_k, window,
-            causal};
+            context_.has(AttentionIn::lengths) ? std::min(time_k, integer(AttentionIn::lengths, b)) : time_k, time_k,
+            window, causal};
   }
   /// Whether scores are more than scaled products.
   bool shaped() const { return soft_cap > 0 || bias != nullptr || mask != nullptr; }

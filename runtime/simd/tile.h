@@ -1,9 +1,9 @@
 // Tiles of attention: small products of packed operands and the softmax between them, compiled for each instruction set
 // like the tables of simd.h, and chosen with them. Everything stays in cache; nothing allocates or is parallel.
 //
-// The right operand of a product is packed into panels of `panel` columns: row r of panel p at b + p panel_stride + r ldb,
-// padded with zeros to whole panels. Both packings below give that form. The sum of an element of c runs over k in order,
-// so its bits do not depend on its place.
+// The right operand of a product is packed into panels of `panel` columns: row r of panel p at b + p panel_stride + r
+// ldb, padded with zeros to whole panels. Both packings below give that form. The sum of an element of c runs over k in
+// order, so its bits do not depend on its place.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ struct TileRows {
   T factor;  ///< score = factor x; > 0
 };
 
-/// Running softmax of rows: the largest score, the sum of exp(score - top), and what sums before count for: exp(old top -
-/// new top). Room for a whole vector after the last row.
+/// Running softmax of rows: the largest score, the sum of exp(score - top), and what sums before count for: exp(old top
+/// - new top). Room for a whole vector after the last row.
 template <class T>
 struct TileSoftmax {
   T *top, *sum, *shrink;

@@ -10,9 +10,9 @@
 namespace weft {
 namespace {
 
-// exp(x), relative error 2e-7 + 3e-8 |x|; below -87.7 it is 0, above 88.4 inf, and `bounded` says that it is never above.
-// x / ln 2 = n + f: its rounding by a large number leaves n + 127, the exponent's bits, in the lowest bits, and f is exact
-// but for that of 1 / ln 2. 2^f = 1 + f q(f), q fitted to 9e-8.
+// exp(x), relative error 2e-7 + 3e-8 |x|; below -87.7 it is 0, above 88.4 inf, and `bounded` says that it is never
+// above. x / ln 2 = n + f: its rounding by a large number leaves n + 127, the exponent's bits, in the lowest bits, and
+// f is exact but for that of 1 / ln 2. 2^f = 1 + f q(f), q fitted to 9e-8.
 template <bool bounded = false>
 inline Vec<float> v_exp_fast(Vec<float> x) {
   using V = Vec<float>;
@@ -27,7 +27,9 @@ inline Vec<float> v_exp_fast(Vec<float> x) {
   return q * xsimd::bitwise_cast<V>(xsimd::bitwise_cast<I>(shifted) << 23);
 }
 template <bool bounded = false>
-inline Vec<double> v_exp_fast(Vec<double> x) { return v_exp<double>(x); }
+inline Vec<double> v_exp_fast(Vec<double> x) {
+  return v_exp<double>(x);
+}
 
 template <class T>
 struct Tile {
@@ -156,7 +158,10 @@ struct Tile {
   struct Span {
     N first, last, begin, end;
     Span(const TileRows<T>& t, N r)
-        : first(t.first[r]), last(t.last[r]), begin(first / w * w), end(first < last ? (last + w - 1) / w * w : begin) {}
+        : first(t.first[r]),
+          last(t.last[r]),
+          begin(first / w * w),
+          end(first < last ? (last + w - 1) / w * w : begin) {}
 
     V seen(N i, V x, T otherwise) const {
       alignas(64) static constexpr auto lanes = [] {

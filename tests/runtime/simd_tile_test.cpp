@@ -17,8 +17,10 @@ std::vector<const TileKernels<T>*> levels() {
   std::vector<const TileKernels<T>*> result;
   for (const SimdLevel level : {SimdLevel::baseline, SimdLevel::avx2, SimdLevel::avx512})
     if (const TileTables* tables = tile_tables(level)) {
-      if constexpr (sizeof(T) == 4) result.push_back(&tables->f32);
-      else result.push_back(&tables->f64);
+      if constexpr (sizeof(T) == 4)
+        result.push_back(&tables->f32);
+      else
+        result.push_back(&tables->f64);
     }
   return result;
 }
@@ -75,7 +77,8 @@ void check_products() {
       for (const bool panels : {false, true})
         for (const std::int64_t m : {1, 5, 6, 13, 24, 29})
           for (const std::int64_t n : {1, 7, 16, 33, 64})
-            for (const std::int64_t k : {0, 1, 9, 40}) check_product(*tile, transposed, m, n, k, panels, (m + n + k) % 2 == 0);
+            for (const std::int64_t k : {0, 1, 9, 40})
+              check_product(*tile, transposed, m, n, k, panels, (m + n + k) % 2 == 0);
 }
 
 }  // namespace
@@ -95,7 +98,8 @@ struct Rows {
 Rows seen(std::int64_t rows, std::int64_t columns) {
   Rows result;
   for (std::int64_t r = 0; r < rows; ++r) {
-    const auto lo = static_cast<std::int32_t>(r % 5 == 4 ? 0 : r % (columns + 1)), all = static_cast<std::int32_t>(columns);
+    const auto lo = static_cast<std::int32_t>(r % 5 == 4 ? 0 : r % (columns + 1)),
+               all = static_cast<std::int32_t>(columns);
     result.first.push_back(lo);
     result.last.push_back(r % 7 == 3 ? lo : std::max(lo, static_cast<std::int32_t>(all - r % 4)));
   }
@@ -185,7 +189,8 @@ TEST_CASE("dot products of rows equal the plain sums at every level", "[core][ru
       for (std::int64_t r = 0; r < 5; ++r) {
         double expected = 0;
         for (std::int64_t c = r * columns; c < (r + 1) * columns; ++c)
-          expected += static_cast<double>(a[static_cast<std::size_t>(c)]) * static_cast<double>(b[static_cast<std::size_t>(c)]);
+          expected +=
+              static_cast<double>(a[static_cast<std::size_t>(c)]) * static_cast<double>(b[static_cast<std::size_t>(c)]);
         CHECK(std::abs(static_cast<double>(y[static_cast<std::size_t>(r)]) - expected) < 1e-5);
       }
     }

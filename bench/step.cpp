@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -80,8 +81,9 @@ int main(int argc, char** argv) try {
   const double built = now() - begin;
   if (show_plan) std::cout << planned.passes.str() << planned;
   if (list_passes) {
+    std::set<std::string> named;
     for (const PassReport::Line& line : planned.passes.lines)
-      if (line.changed && line.name != "isolate_updates") std::cout << line.name << '\n';
+      if (line.changed && line.name != "isolate_updates" && named.insert(line.name).second) std::cout << line.name << '\n';
     return 0;
   }
   const std::size_t bytes = planned.total_bytes(), before = high_water();

@@ -28,8 +28,9 @@ std::optional<Change> with_factor(const Graph& graph, const Readers& readers, co
 }  // namespace
 
 const Pass& fuse_adamw_factor() {
-  static const Pass pass{"fuse_adamw_factor",
-                         [](const Step& step) { return change_nodes(step, "fuse_adamw_factor", with_factor); }};
+  static const Pass pass{.name = "fuse_adamw_factor",
+                         .run = [](const Step& step) { return change_nodes(step, "fuse_adamw_factor", with_factor); },
+                         .late = true};
   return pass;
 }
 

@@ -28,8 +28,9 @@ std::optional<Change> onto(const Graph& graph, const Readers& readers, const Nod
 }  // namespace
 
 const Pass& fuse_embedding_gradient() {
-  static const Pass pass{"fuse_embedding_gradient",
-                         [](const Step& step) { return change_nodes(step, "fuse_embedding_gradient", onto); }};
+  static const Pass pass{.name = "fuse_embedding_gradient",
+                         .run = [](const Step& step) { return change_nodes(step, "fuse_embedding_gradient", onto); },
+                         .late = true};
   return pass;
 }
 

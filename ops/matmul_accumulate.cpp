@@ -139,8 +139,9 @@ const OpDef& matmul_accumulate_op() {
 }
 
 const Pass& fuse_accumulate() {
-  static const Pass pass{"fuse_accumulate",
-                         [](const Step& step) { return change_nodes(step, "fuse_accumulate", with_product); }};
+  static const Pass pass{.name = "fuse_accumulate",
+                         .run = [](const Step& step) { return change_nodes(step, "fuse_accumulate", with_product); },
+                         .late = true};
   return pass;
 }
 

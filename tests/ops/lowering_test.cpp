@@ -88,7 +88,7 @@ TEST_CASE("a step gives the same bits with and without each lowering pass, for 1
     INFO(composition.name);
     const Step step = composition.made(start);
     PassReport report;
-    lower(step, {}, &report);
+    fuse(lower(step, {}, &report), {}, &report);
     for (const PassReport::Line& line : report.lines) ran[line.name] |= line.changed;
     const Step whole = composition.kept ? composition.kept(step) : step;
 

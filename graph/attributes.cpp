@@ -23,7 +23,8 @@ std::string str(const Attribute& attribute) {
                  [](const std::vector<std::int64_t>& v) { return fmt::format("({})", fmt::join(v, ", ")); },
                  [](const Shape& v) { return v.str(); },
                  [](DType v) { return std::string(name_of(v)); },
-                 [](const std::shared_ptr<const Constant>& v) { return "<" + v->type.str() + ">"; }},
+                 [](const std::shared_ptr<const Constant>& v) { return "<" + v->type.str() + ">"; },
+                 [](const std::shared_ptr<const Description>& v) { return v->str(); }},
       attribute);
 }
 
@@ -31,6 +32,9 @@ bool same(const Attribute& a, const Attribute& b) {
   const auto* ca = std::get_if<std::shared_ptr<const Constant>>(&a);
   const auto* cb = std::get_if<std::shared_ptr<const Constant>>(&b);
   if (ca != nullptr && cb != nullptr) return *ca == *cb || **ca == **cb;
+  const auto* da = std::get_if<std::shared_ptr<const Description>>(&a);
+  const auto* db = std::get_if<std::shared_ptr<const Description>>(&b);
+  if (da != nullptr && db != nullptr) return *da == *db || (*da)->same(**db);
   return a == b;
 }
 

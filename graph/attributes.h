@@ -20,8 +20,19 @@ struct Constant {
   friend bool operator==(const Constant&, const Constant&) = default;
 };
 
+/// What only the rules of one op can read (the members of a region: runtime/row_region.h).
+class Description {
+ public:
+  Description() = default;
+  Description(const Description&) = delete;
+  Description& operator=(const Description&) = delete;
+  virtual ~Description() = default;
+  virtual std::string str() const = 0;
+  virtual bool same(const Description& other) const = 0;
+};
+
 using Attribute = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>, Shape, DType,
-                               std::shared_ptr<const Constant>>;
+                               std::shared_ptr<const Constant>, std::shared_ptr<const Description>>;
 
 std::string str(const Attribute& attribute);
 bool same(const Attribute& a, const Attribute& b);

@@ -50,4 +50,12 @@ Cost cost_of(const OpView& view) {
   return cost;
 }
 
+std::vector<InPlace> in_place_of(const OpView& view) {
+  return view.op.in_place ? view.op.in_place(view) : view.op.traits.in_place;
+}
+
+std::string title_of(const OpDef& op, const Attributes& attributes) {
+  return op.title != nullptr ? op.title(attributes) : op.name;
+}
+
 }  // namespace weft

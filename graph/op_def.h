@@ -161,6 +161,13 @@ struct BadSample {
   std::string message = {};
 };
 
+/// Whether a node, by its attributes and types, works row by row. A row is what lies along the last axis of operand 0; each
+/// operand of operand 0's rank and leading extents is read, and each output written, row r for row r alone; other operands
+/// are read whole by every row; numbers are drawn by row. An output may lack the last axis or have extent 1 there.
+using RowRule = bool (*)(const OpView&);
+/// Which outputs may lie in which operands' bytes, where that depends on the node.
+using InPlaceRule = std::function<std::vector<InPlace>(const OpView&)>;
+
 struct Pass;
 
 struct OpDef {
@@ -176,6 +183,9 @@ struct OpDef {
   ReferenceRule reference = {};  ///< of a basic op of one output
   EvaluationRule evaluation = {};
   Traits traits = {};
+  RowRule row_wise = nullptr;   ///< null: never
+  InPlaceRule in_place = {};    ///< null: as Traits::in_place says
+  std::string (*title)(const Attributes&) = nullptr;  ///< for people, where the name says too little; null: the name
   /// Lowering passes that a graph with this op goes through (runtime/lower.h): how it runs together with others. They
   /// keep the meaning; each has a name by which it can be switched off. The passes outlive the registry.
   std::vector<const Pass*> lowerings = {};
@@ -190,5 +200,7 @@ struct OpDef {
 /// The dtype by which a node's kernel is chosen.
 DType kernel_dtype(const OpView& view);
 Cost cost_of(const OpView& view);
+std::vector<InPlace> in_place_of(const OpView& view);
+std::string title_of(const OpDef& op, const Attributes& attributes);
 
 }  // namespace weft

@@ -30,12 +30,14 @@
 #include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
 #include <weft/runtime/copy.h>
+#include <weft/runtime/row_region.h>
 
 namespace weft {
 
 void register_all() {
   static const bool once = [] {
     registry().add(copy_op());  // put in by lowering
+    registry().add(row_region_op());
     register_activation();
     register_adamw();
     register_arithmetic();

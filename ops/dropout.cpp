@@ -80,6 +80,7 @@ const OpDef& dropout_op() {
       .reference = dropout_reference,
       .evaluation = [](const Plain& p) { return Values(p.in[0]); },
       .traits = {.random = true, .in_place = {{0, 0}}},
+      .row_wise = [](const OpView& view) { return view.shape(0).rank() > 0; },
       .kernels = {{.dtype = f32, .run = dropout_kernel<float>},
                   {.dtype = f64, .run = dropout_kernel<double>},
                   {.dtype = bf16, .run = dropout_kernel<bfloat16>},

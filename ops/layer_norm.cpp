@@ -265,6 +265,7 @@ const OpDef& layer_norm_op() {
       .backward = layer_norm_gradient,
       .plain = layer_norm_plain,
       .traits = {.in_place = {{0, 0}}},
+      .row_wise = [](const OpView& view) { return axes_of(view.attributes) == 1; },
       .kernels = {{.dtype = f32, .run = layer_norm_kernel<float>},
                   {.dtype = f64, .run = layer_norm_kernel<double>},
                   {.dtype = bf16, .run = layer_norm_kernel<bfloat16>, .workspace = wide_rows<bfloat16, 1>},

@@ -133,6 +133,7 @@ OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule bat
           .backward = std::move(backward),
           .reference = folded(reference),
           .traits = {.precision = precision},
+          .row_wise = [](const OpView& view) { return reduced_axes(view) == std::vector<int>{view.shape(0).rank() - 1}; },
           .kernels = std::move(kernels),
           .samples = samples(),
           .bad_samples = bad_samples()};

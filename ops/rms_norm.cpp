@@ -196,6 +196,7 @@ const OpDef& rms_norm_op() {
       .backward = backward,
       .plain = plain,
       .traits = {.in_place = {{0, 0}}},
+      .row_wise = [](const OpView&) { return true; },
       .kernels = {{.dtype = f32, .run = kernel<float>},
                   {.dtype = f64, .run = kernel<double>},
                   {.dtype = bf16, .run = kernel<bfloat16>, .workspace = wide_rows<bfloat16, 1>},

@@ -22,6 +22,8 @@ inline std::vector<TensorType> along_axis(const OpView& view) {
   return {view.type(0)};
 }
 
+inline bool along_rows(const OpView& view) { return axis_of(view) == view.shape(0).rank() - 1; }
+
 // Examples stay apart unless the batch lies in the axis itself.
 inline std::vector<BatchState> apart_from_axis(const OpView& view, std::span<const BatchState> in) {
   const BatchState state = same_axis(view, in).front();

@@ -6,6 +6,7 @@
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/row_region_pass.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
@@ -121,7 +122,8 @@ Step lower(const Step& step, const PassOptions& options, PassReport* report) {
 Step fuse(const Step& lowered, const PassOptions& options, PassReport* report) {
   std::vector<Pass> passes;
   for (const Pass* pass : brought_by_ops(lowered, true)) passes.push_back(*pass);
-  if (passes.empty()) return lowered;
+  // After the passes of ops: what those make of several nodes is no row-wise node any more.
+  passes.push_back({"row_regions", row_regions});
   passes.push_back({"dead_code", dead_code});
   return run_passes(lowered, passes, options, report);
 }

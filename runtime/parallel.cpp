@@ -224,4 +224,10 @@ void detail::run_tiles(std::int64_t tiles, Body body) {
   shares.rethrow();
 }
 
+void detail::run_alone(FunctionRef<void()> work) {
+  WEFT_INVARIANT(in_parallel(), "run_alone outside of parallel_for");
+  SlotScope scope(0);
+  work();
+}
+
 }  // namespace weft

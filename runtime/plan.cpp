@@ -92,7 +92,7 @@ class Planner {
       const Node& node = graph().node(update.value);
       // Micro-batches read states as they were before the run.
       if (node.op->traits.source || segment_.at(node.id) != Segment::after) continue;
-      for (const InPlace& pair : node.op->traits.in_place) {
+      for (const InPlace& pair : in_place_of(graph().view(node)->view)) {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
         if (node.operands.at(static_cast<std::size_t>(pair.operand)) != update.state.ref()) continue;
         const std::set<NodeId> later = reachable(after, node.id);
@@ -149,8 +149,8 @@ class Planner {
   }
 
   // Whether output k of the node at `position` may lie in an operand's bytes; which storage.
-  const Place* reusable(const Node& node, std::size_t position, std::uint32_t k) const {
-    for (const InPlace& pair : node.op->traits.in_place) {
+  const Place* reusable(const Node& node, std::span<const InPlace> pairs, std::size_t position, std::uint32_t k) const {
+    for (const InPlace& pair : pairs) {
       if (pair.output != static_cast<int>(k) || pair.operand >= static_cast<int>(node.operands.size())) continue;
       const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
       if (operand.node == no_node || graph().type(operand).bytes() != node.types[k].bytes()) continue;
@@ -171,6 +171,8 @@ class Planner {
 
   void place_outputs(std::size_t position) {
     const Node& node = graph().node(plan_.schedule[position]);
+    const auto view = graph().view(node);
+    const std::vector<InPlace> pairs = node.op->traits.gathers ? std::vector<InPlace>{} : in_place_of(view->view);
     std::set<std::size_t> taken;  // two outputs never take one operand's bytes
     for (std::uint32_t k = 0; k < node.types.size(); ++k) {
       const ValueRef ref{node.id, k};
@@ -182,7 +184,7 @@ class Planner {
         plan_.places[ref] = plan_.places.at(state->second);
         continue;
       }
-      const Place* reuse = node.op->traits.gathers ? nullptr : reusable(node, position, k);
+      const Place* reuse = reusable(node, pairs, position, k);
       if (reuse != nullptr && taken.insert(reuse->storage).second) {
         plan_.places[ref] = *reuse;
       } else {
@@ -200,7 +202,6 @@ class Planner {
       if (kept_.contains(ref)) storage.last = plan_.schedule.size();
     }
     if (makes_nothing(node)) return;
-    const auto view = graph().view(node);
     const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
     if (kernel == nullptr || kernel->workspace == nullptr) return;
     if (const std::size_t bytes = kernel->workspace(view->view, plan_.threads); bytes > 0) {

@@ -224,7 +224,7 @@ Profile Program::profile(std::span<const Feed> feeds, const ProfileOptions& opti
     const Cost cost = cost_of(impl.nodes[i].view->view);
     profile.rows.push_back({.node = node.id,
                             .path = node.name,
-                            .op = node.op->name,
+                            .op = title_of(*node.op, node.attributes),
                             .type = node.types.front().str(),
                             .where = str(node.where),
                             .times = times,

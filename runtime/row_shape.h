@@ -1,0 +1,41 @@
+// How a node is cut into blocks of rows, read off its op's traits and its types. Rows run over all axes but the last.
+#pragma once
+
+#include <weft/graph/op_def.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace weft {
+
+/// What of an operand or an output belongs to a row of the node.
+struct RowPart {
+  enum class Cut : std::uint8_t {
+    rows,    ///< row r, for row r
+    cycles,  ///< row r % period: leading axes that broadcast
+    whole    ///< all of it, for every row
+  };
+  Cut cut = Cut::whole;
+  std::int64_t width = 1;   ///< elements of its row; of what is not cut: of its last axis
+  std::int64_t period = 1;  ///< rows, where it cycles
+  bool flat = false;        ///< without the last axis: rows lie along its own last axis
+  friend bool operator==(const RowPart&, const RowPart&) = default;
+};
+
+struct RowShape {
+  std::int64_t rows = 1, width = 1;  ///< of the node: its widest part
+  bool whole_rows = false;           ///< a row may not be cut in its turn: it is summed over, or numbers are drawn for it
+  std::vector<RowPart> in, out;      ///< absent operands are whole
+};
+
+/// Null where the node does not work row by row: neither pointwise nor row-wise, effects, an empty tensor, a broadcast
+/// that no part describes, or a shape rule that refuses a block of rows.
+std::optional<RowShape> row_shape(const OpView& view);
+
+/// The type of a block of `rows` rows and, of parts that are `node_width` wide, `columns` columns. The rank stays, so that axes in
+/// attributes mean the same.
+TensorType block_type(const TensorType& type, const RowPart& part, std::int64_t rows, std::int64_t columns,
+                      std::int64_t node_width);
+
+}  // namespace weft

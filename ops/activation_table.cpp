@@ -32,6 +32,18 @@ Activation entry(std::string name, const OpDef& (*op)(),
           .attributes = std::move(attributes)};
 }
 
+template <auto both_f32, auto both_f64>
+Activation with_both(Activation activation) {
+  activation.both_f32 = [](const float* x, const float* d_y, float* y, float* d_x, std::int64_t n) {
+    (simd<float>().*both_f32)(x, d_y, y, d_x, n);
+  };
+  activation.both_f64 = [](const double* x, const double* d_y, double* y, double* d_x, std::int64_t n) {
+    (simd<double>().*both_f64)(x, d_y, y, d_x, n);
+  };
+  return activation;
+}
+#define WEFT_BOTH(function) with_both<&Simd<float>::function, &Simd<double>::function>
+
 template <const OpDef& (*op)()>
 Value by_op(const Value& x, const Value& d_y, const Attributes& attributes) {
   return build(op(), {x, d_y}, attributes);
@@ -42,8 +54,8 @@ const std::vector<Activation>& table() {
   static const std::vector<Activation> activations{
       entry<Celu>("celu", celu_op, by_op<celu_grad_op>, {{"alpha", 1.0}}),
       entry<Elu>("elu", elu_op, by_op<elu_grad_op>, {{"alpha", 1.0}}),
-      entry<Gelu>("gelu", gelu_op, by_op<gelu_grad_op>),
-      entry<GeluTanh>("gelu_tanh", gelu_tanh_op, by_op<gelu_tanh_grad_op>),
+      WEFT_BOTH(gelu_both)(entry<Gelu>("gelu", gelu_op, by_op<gelu_grad_op>)),
+      WEFT_BOTH(gelu_tanh_both)(entry<GeluTanh>("gelu_tanh", gelu_tanh_op, by_op<gelu_tanh_grad_op>)),
       entry<HardSigmoid>("hardsigmoid", hardsigmoid_op, by_op<hardsigmoid_grad_op>),
       entry<HardSwish>("hardswish", hardswish_op, by_op<hardswish_grad_op>),
       entry<HardTanh>("hardtanh", hardtanh_op, by_op<hardtanh_grad_op>, {{"min", -1.0}, {"max", 1.0}}),
@@ -57,7 +69,7 @@ const std::vector<Activation>& table() {
         const Value s = sigmoid(x);
         return d_y * (s * (1.0 - s));
       }),
-      entry<Silu>("silu", silu_op, by_op<silu_grad_op>),
+      WEFT_BOTH(silu_both)(entry<Silu>("silu", silu_op, by_op<silu_grad_op>)),
       entry<Softplus>("softplus", softplus_op, by_op<softplus_grad_op>, {{"beta", 1.0}, {"threshold", 20.0}}),
       entry<Tanh>("tanh", tanh_op, [](const Value& x, const Value& d_y, const Attributes&) {
         return d_y * (1.0 - square(tanh(x)));
@@ -65,6 +77,7 @@ const std::vector<Activation>& table() {
   };
   return activations;
 }
+#undef WEFT_BOTH
 
 }  // namespace
 

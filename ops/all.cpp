@@ -15,6 +15,7 @@
 #include <weft/ops/guard.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
+#include <weft/ops/linear_add.h>
 #include <weft/ops/linear_cross_entropy.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
@@ -52,6 +53,7 @@ void register_all() {
     register_guard();
     register_index();
     register_layer_norm();
+    register_linear_add();
     register_linear_cross_entropy();
     register_loss();
     register_matmul();

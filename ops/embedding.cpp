@@ -142,17 +142,7 @@ void embedding_backward_kernel(KernelContext& context) {
         store(total, out, width);
         continue;
       }
-      for (std::int64_t c = 0; c < width; c += block) {  // the sum rounded to T, then added
-        const std::int64_t count = std::min(block, width - c);
-        T rounded[is_narrow<T> ? block : 1];
-        if constexpr (is_narrow<T>) {
-          store(total + c, rounded, count);
-          widened(rounded, total + c, count);
-        }
-        W* y = wide_target(out + c, wide);
-        simd<W>().add(widened(onto + v * width + c, wide, count), total + c, y, count);
-        store(y, out + c, count);
-      }
+      add_rounded(onto + v * width, total, out, width);
     }
   }, 1024);
 }

@@ -149,8 +149,6 @@ template <class T>
 void feed_forward_backward_kernel(KernelContext& context) {
   using W = Wide<T>;
   const Activation& activation = activation_of(context.attributes());
-  const auto f = activation.run<W>();
-  const auto f_grad = activation.run_grad<W>();
   const Gemm g = backward_gemm(context.view());
   T* d_hidden = context.out<T>(0);
   gemm(g, context.in<T>(0), context.in<T>(1), d_hidden, gemm_space(g, context), [&](const GemmTile& tile) {
@@ -161,10 +159,9 @@ void feed_forward_backward_kernel(KernelContext& context) {
         const std::int64_t at = row * g.n + tile.column + i, count = std::min(block, tile.columns - i);
         const W* hidden = widened(context.in<T>(2) + at, left, count);
         W* d = wide_target(d_hidden + at, right);
-        f_grad(hidden, widened(d_hidden + at, right, count), d, count);
-        store(d, d_hidden + at, count);
         W* y = wide_target(context.out<T>(1) + at, left);  // may be hidden's own place
-        f(hidden, y, count);
+        activation.run_both(hidden, widened(d_hidden + at, right, count), y, d, count);
+        store(d, d_hidden + at, count);
         store(y, context.out<T>(1) + at, count);
       }
   });

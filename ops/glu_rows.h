@@ -26,8 +26,6 @@ void glu_row_grad(const Activation& activation, const T* x, const T* gate, const
                   std::int64_t n) {
   using W = Wide<T>;
   constexpr std::int64_t block = 512;
-  const auto f = activation.run<W>();
-  const auto f_grad = activation.run_grad<W>();
   const Simd<W>& v = simd<W>();
   W a[block], b[block], xs[block], gates[block], ds[block];
   for (std::int64_t i = 0; i < n; i += block) {
@@ -35,9 +33,8 @@ void glu_row_grad(const Activation& activation, const T* x, const T* gate, const
     const W* rows = widened(x + i, xs, count);
     const W* gated = widened(gate + i, gates, count);
     const W* d = widened(d_y + i, ds, count);
-    f(gated, a, count);
     v.multiply(d, rows, b, count);
-    f_grad(gated, b, b, count);
+    activation.run_both(gated, b, a, b, count);
     if (y != nullptr) {
       W* out = wide_target(y + i, xs);
       v.multiply(rows, a, out, count);

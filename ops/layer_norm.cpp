@@ -3,6 +3,7 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
+#include <weft/ops/fuse_norm_gradient.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/rows.h>
@@ -147,8 +148,8 @@ void layer_norm_gradient(Backward& b) {
   if (d_x.valid()) b.input(0, d_x);
 }
 
-// --- layer_norm_backward(d_y, x, mean, rstd, weight): with h = (x - mean) rstd and g = d_y weight
-//     d_x = rstd (g - mean(g) - h mean(g h)), d_weight = sum_rows d_y h, d_bias = sum_rows d_y ---
+// --- layer_norm_backward(d_y, x, mean, rstd, weight, onto): with h = (x - mean) rstd and g = d_y weight
+//     d_x = onto + rstd (g - mean(g) - h mean(g h)), d_weight = sum_rows d_y h, d_bias = sum_rows d_y ---
 
 std::vector<TensorType> layer_norm_backward_infer(const OpView& view) {
   const int axes = axes_of(view.attributes);
@@ -162,6 +163,10 @@ std::vector<TensorType> layer_norm_backward_infer(const OpView& view) {
   }
   const TensorType parameter{view.type(1).dtype, last_axes(x, axes)};
   if (view.has(4)) expect_shape(view, 4, parameter.shape, "the weight");
+  if (view.has(5)) {
+    expect_shape(view, 5, x, "onto");
+    expect_dtype(view, 5, view.type(1).dtype);
+  }
   return {view.type(1), parameter, parameter};
 }
 
@@ -172,7 +177,8 @@ std::vector<BatchState> layer_norm_backward_batch(const OpView& view, std::span<
   const bool sums = apart && in[0] == rows && in[1] == rows;
   if (rows.kind == BatchState::Kind::free) return std::vector<BatchState>(3);
   const BatchState parameters = sums ? BatchState::summed() : BatchState::mixed();
-  return {apart ? rows : rows.as_mixed(), parameters, parameters};
+  const bool added = !view.has(5) || in[5] == rows;
+  return {apart && added ? rows : rows.as_mixed(), parameters, parameters};
 }
 
 // Parameter gradients are summed in blocks of rows, their number fixed by the shape; then the blocks in a fixed tree.
@@ -184,7 +190,8 @@ std::int64_t blocks_of(std::int64_t rows) {
 template <class T>
 std::size_t layer_norm_backward_workspace(const OpView& view, int threads) {
   const Rows shape(view);
-  return static_cast<std::size_t>(2 * blocks_of(shape.rows) * shape.n) * sizeof(Wide<T>) + wide_rows<T, 2>(view, threads);
+  const std::int64_t rows = 2 * blocks_of(shape.rows) + (view.has(5) ? threads : 0);
+  return static_cast<std::size_t>(rows * shape.n) * sizeof(Wide<T>) + wide_rows<T, 2>(view, threads);
 }
 
 // total[0] += total[1] + ... over `count` rows that lie n apart, as a balanced tree; of columns [first, first + m).
@@ -205,7 +212,9 @@ void layer_norm_backward_kernel(KernelContext& context) {
   const std::int64_t n = shape.n, step = block_rows(shape.rows), blocks = blocks_of(shape.rows);
   W* d_weight = reinterpret_cast<W*>(context.workspace());
   W* d_bias = d_weight + blocks * n;
-  W* buffers = d_bias + blocks * n;
+  const T* onto = context.has(5) ? context.in<T>(5) : nullptr;
+  W* sums = d_bias + blocks * n;  // a row of d_x for each thread, where it is added to something
+  W* buffers = sums + (onto != nullptr ? threads() * n : 0);
   const W* weight = context.has(4) ? widened(context.in<T>(4), buffers, n) : nullptr;
   const W *mean = context.in<W>(2), *rstd = context.in<W>(3);
 
@@ -217,9 +226,11 @@ void layer_norm_backward_kernel(KernelContext& context) {
       const W* d_y = widened(context.in<T>(0) + row * n, buffer, n);
       const W* x = widened(context.in<T>(1) + row * n, is_narrow<T> ? buffer + n : nullptr, n);
       v.normalize_param_grad(x, d_y, mean[row], rstd[row], d_weight + block * n, d_bias + block * n, n);
-      W* d_x = wide_target(context.out<T>(0) + row * n, buffer);
+      T* out = context.out<T>(0) + row * n;
+      W* d_x = onto != nullptr ? sums + slot * n : wide_target(out, buffer);
       v.normalize_grad(x, d_y, mean[row], rstd[row], weight, d_x, n);
-      store(d_x, context.out<T>(0) + row * n, n);
+      if (onto != nullptr) add_rounded(onto + row * n, d_x, out, n);
+      else store(d_x, out, n);
     }
   });
   const std::int64_t pieces = (n + 255) / 256;
@@ -243,7 +254,9 @@ Values layer_norm_backward_plain(const Plain& p) {
   const Value g = weighted ? d_y * cast(p.in[4], wide(dtype)) : d_y;
   const Value d_x = rstd * (g - mean(g, {.axes = last, .keep = true}) - h * mean(g * h, {.axes = last, .keep = true}));
   const Shape parameter = last_axes(x.shape(), axes);
-  return {cast(d_x, dtype), cast(sum_to(d_y * h, parameter), dtype), cast(sum_to(d_y, parameter), dtype)};
+  const bool added = p.in.size() > 5 && !p.in[5].absent();
+  return {added ? p.in[5] + cast(d_x, dtype) : cast(d_x, dtype), cast(sum_to(d_y * h, parameter), dtype),
+          cast(sum_to(d_y, parameter), dtype)};
 }
 
 Attributes options_of(std::int64_t axes, double eps) { return {{"axes", axes}, {"eps", eps}}; }
@@ -290,14 +303,16 @@ const OpDef& layer_norm_backward_op() {
   using sample::absent, sample::normal, sample::uniform;
   static const OpDef op{
       .name = "layer_norm_backward",
-      .law = "d_x = rstd (g - mean(g) - h mean(g h)), g = d_y weight, h = (x - mean) rstd; "
+      .law = "d_x = onto + rstd (g - mean(g) - h mean(g h)), g = d_y weight, h = (x - mean) rstd; "
              "d_weight = sum_rows d_y h, d_bias = sum_rows d_y",
       .outputs = {"d_x", "d_weight", "d_bias"},
       .least_inputs = 4,
-      .most_inputs = 5,
+      .most_inputs = 6,
       .infer = layer_norm_backward_infer,
       .batch = layer_norm_backward_batch,
       .plain = layer_norm_backward_plain,
+      .traits = {.in_place = {{0, 5}}},
+      .lowerings = {&fuse_norm_gradient()},
       .kernels = {{.dtype = f32, .run = layer_norm_backward_kernel<float>,
                    .workspace = layer_norm_backward_workspace<float>},
                   {.dtype = f64, .run = layer_norm_backward_kernel<double>,
@@ -317,11 +332,19 @@ const OpDef& layer_norm_backward_op() {
                    backward_options(1)},
                   {{normal({300, 300}).batched(0), normal({300, 300}).batched(0), normal({300, 1}).batched(0).widened(),
                     uniform({300, 1}, 0.5, 2).batched(0).widened(), normal({300})},
+                   backward_options(1), false},
+                  {{normal({3, 5}).batched(0), normal({3, 5}).batched(0), normal({3, 1}).batched(0).widened(),
+                    uniform({3, 1}, 0.5, 2).batched(0).widened(), normal({5}), normal({3, 5}, 0, 8).batched(0)},
+                   backward_options(1)},
+                  {{normal({90, 600}).batched(0), normal({90, 600}).batched(0), normal({90, 1}).batched(0).widened(),
+                    uniform({90, 1}, 0.5, 2).batched(0).widened(), absent(), normal({90, 600}, 0, 8).batched(0)},
                    backward_options(1), false}},
       .bad_samples = {{{{f32, {3, 4}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}}, backward_options(1),
                        "the cotangent must be [3, 5]"},
                       {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3}}, {f32, {3, 1}}}, backward_options(1),
-                       "the mean must be [3, 1]"}},
+                       "the mean must be [3, 1]"},
+                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}},
+                       backward_options(1), "onto must be [3, 5]"}},
   };
   return op;
 }

@@ -3,6 +3,7 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
+#include <weft/ops/fuse_norm_gradient.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
@@ -96,8 +97,8 @@ void backward(Backward& b) {
   if (d_x.valid()) b.input(0, d_x);
 }
 
-// --- rms_norm_backward(d_y, x, rstd, weight): with h = x rstd and g = d_y weight
-//     d_x = rstd (g - h mean(g h)), d_weight = sum_rows d_y h ---
+// --- rms_norm_backward(d_y, x, rstd, weight, onto): with h = x rstd and g = d_y weight
+//     d_x = onto + rstd (g - h mean(g h)), d_weight = sum_rows d_y h ---
 
 std::vector<TensorType> infer_backward(const OpView& view) {
   expect_float(view, 1);
@@ -107,6 +108,10 @@ std::vector<TensorType> infer_backward(const OpView& view) {
   expect_dtype(view, 2, wide(view.type(1).dtype));
   const TensorType parameter{view.type(1).dtype, {view.shape(1)[-1]}};
   if (view.has(3)) expect_shape(view, 3, parameter.shape, "the weight");
+  if (view.has(4)) {
+    expect_shape(view, 4, view.shape(1), "onto");
+    expect_dtype(view, 4, view.type(1).dtype);
+  }
   return {view.type(1), parameter};
 }
 
@@ -116,7 +121,8 @@ std::vector<BatchState> batch_backward(const OpView& view, std::span<const Batch
   if (rows.kind == Kind::free) return std::vector<BatchState>(2);
   const bool apart = rows.kind == Kind::split && rows.axis < view.shape(1).rank() - 1;
   const bool sums = apart && in[0] == rows && in[1] == rows;  // sums of products of both: of the same example
-  return {apart ? rows : rows.as_mixed(), sums ? BatchState::summed() : BatchState::mixed()};
+  const bool added = !view.has(4) || in[4] == rows;
+  return {apart && added ? rows : rows.as_mixed(), sums ? BatchState::summed() : BatchState::mixed()};
 }
 
 // The weight's gradient is summed in blocks of rows, their number fixed by the shape; then over the blocks in order.
@@ -144,6 +150,7 @@ void backward_kernel(KernelContext& context) {
   const W* rstd = context.in<W>(2);
   // After the blocks' sums: the weight, then a row of g and two rows of operands for each thread.
   const W* weight = context.has(3) ? widened(context.in<T>(3), buffers, n) : nullptr;
+  const T* onto = context.has(4) ? context.in<T>(4) : nullptr;
   W* rows_buffer = buffers + (is_narrow<T> ? n : 0);
   const std::int64_t a_thread = is_narrow<T> ? 3 * n : n;
   parallel_for(blocks, [&](std::int64_t block, int slot) {
@@ -159,9 +166,11 @@ void backward_kernel(KernelContext& context) {
       else std::copy_n(d_y, n, g);
       const W inner = v.dot(g, x, n) * rstd[row] * rstd[row] / static_cast<W>(n);
       v.axpy(x, -inner, g, n);  // g - x inner
-      W* d_x = wide_target(context.out<T>(0) + row * n, g);
+      T* out = context.out<T>(0) + row * n;
+      W* d_x = onto != nullptr ? g : wide_target(out, g);
       v.scale(g, rstd[row], d_x, n);
-      store(d_x, context.out<T>(0) + row * n, n);
+      if (onto != nullptr) add_rounded(onto + row * n, d_x, out, n);
+      else store(d_x, out, n);
     }
   });
   for (std::int64_t block = 1; block < blocks; ++block) v.add(sums, sums + block * n, sums, n);
@@ -175,7 +184,8 @@ Values backward_plain(const Plain& p) {
   const Value h = x * rstd, weight = operand(p.in, 3);
   const Value g = weight.absent() ? d_y : d_y * cast(weight, wide(dtype));
   const Value d_x = rstd * (g - h * mean(g * h, {.axes = {-1}, .keep = true}));
-  return {cast(d_x, dtype), cast(sum_to(d_y * h, {x.dim(-1)}), dtype)};
+  const Value onto = operand(p.in, 4), own = cast(d_x, dtype);
+  return {onto.absent() ? own : onto + own, cast(sum_to(d_y * h, {x.dim(-1)}), dtype)};
 }
 
 Attributes eps(double value) { return {{"eps", value}}; }
@@ -220,13 +230,15 @@ const OpDef& rms_norm_backward_op() {
   using sample::absent, sample::normal, sample::uniform;
   static const OpDef op{
       .name = "rms_norm_backward",
-      .law = "d_x = rstd (g - h mean(g h)), g = d_y weight, h = x rstd; d_weight = sum_rows d_y h",
+      .law = "d_x = onto + rstd (g - h mean(g h)), g = d_y weight, h = x rstd; d_weight = sum_rows d_y h",
       .outputs = {"d_x", "d_weight"},
       .least_inputs = 3,
-      .most_inputs = 4,
+      .most_inputs = 5,
       .infer = infer_backward,
       .batch = batch_backward,
       .plain = backward_plain,
+      .traits = {.in_place = {{0, 4}}},
+      .lowerings = {&fuse_norm_gradient()},
       .kernels = {{.dtype = f32, .run = backward_kernel<float>, .workspace = backward_workspace<float>},
                   {.dtype = f64, .run = backward_kernel<double>, .workspace = backward_workspace<double>},
                   {.dtype = bf16, .run = backward_kernel<bfloat16>, .workspace = backward_workspace<bfloat16>},
@@ -236,9 +248,14 @@ const OpDef& rms_norm_backward_op() {
                   {{normal({9, 2, 3}).batched(0), normal({9, 2, 3}).batched(0), uniform({9, 2, 1}, 0.5, 2).batched(0).widened(),
                     absent()}},
                   {{normal({4}), normal({4}), uniform({1}, 0.5, 2).widened()}},
-                  {{normal({300, 300}), normal({300, 300}), uniform({300, 1}, 0.5, 2).widened(), normal({300})}, {}, false}},
+                  {{normal({300, 300}), normal({300, 300}), uniform({300, 1}, 0.5, 2).widened(), normal({300})}, {}, false},
+                  {{normal({5, 7}).batched(0), normal({5, 7}).batched(0), uniform({5, 1}, 0.5, 2).batched(0).widened(),
+                    normal({7}), normal({5, 7}, 0, 8).batched(0)}},
+                  {{normal({90, 600}), normal({90, 600}), uniform({90, 1}, 0.5, 2).widened(), absent(),
+                    normal({90, 600}, 0, 8)}, {}, false}},
       .bad_samples = {{{{f32, {3, 4}}, {f32, {3, 5}}, {f32, {3, 1}}}, {}, "the cotangent must be [3, 5]"},
-                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3}}}, {}, "rstd must be [3, 1]"}},
+                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3}}}, {}, "rstd must be [3, 1]"},
+                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}}, {}, "onto must be [3, 5]"}},
   };
   return op;
 }

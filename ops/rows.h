@@ -48,6 +48,25 @@ void store([[maybe_unused]] const Wide<T>* result, [[maybe_unused]] T* y, [[mayb
   }
 }
 
+/// y = addend + x, where x (wide, overwritten) is rounded to T before it is added: the bits of a node that adds a stored x.
+/// y may be addend's place, x may not be y's.
+template <class T>
+void add_rounded(const T* addend, Wide<T>* x, T* y, std::int64_t n) {
+  if constexpr (!is_narrow<T>) {
+    simd<T>().add(addend, x, y, n);
+  } else {
+    constexpr std::int64_t block = 512;
+    float wide[block];
+    T rounded[block];
+    for (std::int64_t i = 0; i < n; i += block) {
+      const std::int64_t count = std::min(block, n - i);
+      store(x + i, rounded, count);
+      simd<float>().add(widened(addend + i, wide, count), widened(rounded, x + i, count), wide, count);
+      store(wide, y + i, count);
+    }
+  }
+}
+
 /// Product of the extents of axes [from, to).
 inline std::int64_t extent_product(const Shape& shape, int from, int to) {
   std::int64_t product = 1;

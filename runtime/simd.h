@@ -26,6 +26,7 @@ template <class T>
 struct Simd {
   using Unary = void (*)(const T* x, T* y, std::int64_t n);
   using UnaryGrad = void (*)(const T* x, const T* d_y, T* d_x, std::int64_t n);
+  using UnaryBoth = void (*)(const T* x, const T* d_y, T* y, T* d_x, std::int64_t n);
   using Binary = void (*)(const T* a, const T* b, T* y, std::int64_t n);
   /// With parameters p, as many as the function says.
   using Curve = void (*)(const T* x, const T* p, T* y, std::int64_t n);
@@ -53,6 +54,10 @@ struct Simd {
   UnaryGrad tanh_grad, sigmoid_grad, log_sigmoid_grad, mish_grad;
   UnaryGrad hardsigmoid_grad;  ///< 0 at -3 and 3
   UnaryGrad hardswish_grad;    ///< 0 at -3, 1 at 3
+
+  /// y = f(x) and d_x = d_y f'(x) with what the two share computed once; the bits are those of the two functions (a NaN's
+  /// sign and payload apart). y may be x's span, d_x may be d_y's.
+  UnaryBoth gelu_both, gelu_tanh_both, silu_both;
 
   // y = f(x; p) and d_x = d_y f'(x; p)
   Curve clamp;           ///< min(max(x, p[0]), p[1])

@@ -37,6 +37,21 @@ void map(T* y, std::int64_t n, F f, const In*... in) {
   if (i < n) store_part(f(load_part(in + i, n - i)...), y + i, n - i);
 }
 
+/// (y, z) = f(a, b)
+template <class T, class F>
+void map_to_two(T* y, T* z, std::int64_t n, F f, const T* a, const T* b) {
+  std::int64_t i = 0;
+  for (; i + width<T> <= n; i += width<T>) {
+    const auto [v, w] = f(load(a + i), load(b + i));
+    v.store_unaligned(y + i);
+    w.store_unaligned(z + i);
+  }
+  if (i == n) return;
+  const auto [v, w] = f(load_part(a + i, n - i), load_part(b + i, n - i));
+  store_part(v, y + i, n - i);
+  store_part(w, z + i, n - i);
+}
+
 /// The lanes' fold by a fixed tree: halves onto halves.
 template <class T, class Join>
 T fold(Vec<T> v, Join join) {

@@ -162,6 +162,18 @@ struct Kernels {
             d_x, n, [](V v, V d) { return d * F()(v); }, x, d_y);
       };
     };
+    const auto both = [](auto f) {
+      using F = decltype(f);
+      return [](const T* x, const T* d_y, T* y, T* d_x, N n) {
+        map_to_two(
+            y, d_x, n,
+            [](V v, V d) {
+              const Both<T> both = F()(v);
+              return Both<T>{both.value, d * both.slope};
+            },
+            x, d_y);
+      };
+    };
     // Functions of a vector and one, two or three parameters.
     const auto curve = [](auto f) {
       using F = decltype(f);
@@ -216,15 +228,18 @@ struct Kernels {
               map(
                   d_x, n, [](V v, V d) { return xsimd::select(v <= V(T(0)), V(T(0)), d); }, x, d_y);
             },
-        .silu_grad = slope([](V x) { return v_silu_slope<T>(x); }),
+        .silu_grad = slope([](V x) { return v_silu_both<T>(x).slope; }),
         .gelu_grad = slope([](V x) { return v_gelu_slope(x); }),
-        .gelu_tanh_grad = slope([](V x) { return v_gelu_tanh_slope<T>(x); }),
+        .gelu_tanh_grad = slope([](V x) { return v_gelu_tanh_both<T>(x).slope; }),
         .tanh_grad = slope([](V x) { return v_tanh_slope<T>(x); }),
         .sigmoid_grad = slope([](V x) { return v_sigmoid<T>(x).slope; }),
         .log_sigmoid_grad = slope([](V x) { return v_sigmoid<T>(-x).value; }),
         .mish_grad = slope([](V x) { return v_mish_slope<T>(x); }),
         .hardsigmoid_grad = slope([](V x) { return v_hardsigmoid_slope<T>(x); }),
         .hardswish_grad = slope([](V x) { return v_hardswish_slope<T>(x); }),
+        .gelu_both = both([](V x) { return v_gelu_both(x); }),
+        .gelu_tanh_both = both([](V x) { return v_gelu_tanh_both<T>(x); }),
+        .silu_both = both([](V x) { return v_silu_both<T>(x); }),
         .clamp = curve([](V x, V a, V b) { return v_clamp<T>(x, a, b); }),
         .clamp_grad = curve_slope([](V x, V a, V b) { return v_clamp_slope<T>(x, a, b); }),
         .leaky_relu = curve([](V x, V a) { return v_leaky_relu<T>(x, a); }),

@@ -107,6 +107,18 @@ inline Vec<double> v_gelu_slope(Vec<double> x) {
   });
 }
 
+/// A function's value and slope.
+template <class T>
+struct Both {
+  Vec<T> value, slope;
+};
+
+inline Both<float> v_gelu_both(Vec<float> x) {
+  const Normal normal = v_normal(x);
+  return {x * normal.distribution, xsimd::fma(x, normal.density, normal.distribution)};
+}
+inline Both<double> v_gelu_both(Vec<double> x) { return {v_gelu(x), v_gelu_slope(x)}; }
+
 // 1/2 (1 + tanh(u)) = sigmoid(2 u), without the cancellation at large negative u.
 constexpr double gelu_tanh_a = 2 * 0.79788456080286536;  // 2 sqrt(2 / pi)
 constexpr double gelu_tanh_b = 0.044715;
@@ -118,16 +130,16 @@ Sigmoid<T> v_gelu_tanh_gate(Vec<T> x) {
 }
 
 template <class T>
-Vec<T> v_gelu_tanh_slope(Vec<T> x) {
+Both<T> v_gelu_tanh_both(Vec<T> x) {
   const Vec<T> a(static_cast<T>(gelu_tanh_a)), ab3(static_cast<T>(3 * gelu_tanh_a * gelu_tanh_b));
   const Sigmoid<T> s = v_gelu_tanh_gate<T>(x);
-  return xsimd::fma(x * xsimd::fma(x * x, ab3, a), s.slope, s.value);
+  return {x * s.value, xsimd::fma(x * xsimd::fma(x * x, ab3, a), s.slope, s.value)};
 }
 
 template <class T>
-Vec<T> v_silu_slope(Vec<T> x) {
+Both<T> v_silu_both(Vec<T> x) {
   const Sigmoid<T> s = v_sigmoid<T>(x);
-  return xsimd::fma(x, s.slope, s.value);
+  return {x * s.value, xsimd::fma(x, s.slope, s.value)};
 }
 
 }  // namespace

@@ -166,6 +166,44 @@ TEMPLATE_TEST_CASE("slopes of the activations keep their stated error", "[core][
   }
 }
 
+// The same bits, of NaN whatever its sign and payload.
+template <class T>
+bool same_number(T a, T b) {
+  return same_bits(&a, &b, 1) || (std::isnan(a) && std::isnan(b));
+}
+
+TEMPLATE_TEST_CASE("a value and a slope made together have the bits of each alone, in place too", "[core][runtime]", float,
+                   double) {
+  using T = TestType;
+  using S = Simd<T>;
+  struct Three {
+    typename Simd<T>::UnaryBoth S::*both;
+    typename Simd<T>::Unary S::*value;
+    typename Simd<T>::UnaryGrad S::*slope;
+  };
+  std::vector<T> x = line<T>(-12, 12, 1003);
+  x.insert(x.end(), {std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN()});
+  const std::vector<T> d_y = line<T>(-2, 3, static_cast<int>(x.size()));
+  for (const SimdTables* tables : levels()) {
+    const S& v = of<T>(*tables);
+    for (const Three& f : {Three{&S::gelu_both, &S::gelu, &S::gelu_grad},
+                           Three{&S::gelu_tanh_both, &S::gelu_tanh, &S::gelu_tanh_grad},
+                           Three{&S::silu_both, &S::silu, &S::silu_grad}}) {
+      std::vector<T> y(x.size()), d_x(x.size()), x_place = x, d_place = d_y;
+      const auto n = static_cast<std::int64_t>(x.size());
+      (v.*f.value)(x.data(), y.data(), n);
+      (v.*f.slope)(x.data(), d_y.data(), d_x.data(), n);
+      (v.*f.both)(x_place.data(), d_place.data(), x_place.data(), d_place.data(), n);
+      INFO(tables->name);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        INFO(x[i]);
+        CHECK(same_number(x_place[i], y[i]));
+        CHECK(same_number(d_place[i], d_x[i]));
+      }
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("an element's bits do not depend on its place or on the count",
                    "[core][runtime]", float, double) {
   using T = TestType;

@@ -7,7 +7,7 @@
 //
 // Prints the seconds of each run; with --cpu seconds of processor time, which other programs disturb less. With --serve
 // it says "ready" and then answers each line of stdin, "batch time heads width dtype causal backward runs", with the
-// seconds of its runs: bench/attention_time.py alternates it with PyTorch.
+// seconds of its runs: `./weft bench attention` alternates it with PyTorch.
 #include <weft/weft.h>
 
 #include <chrono>

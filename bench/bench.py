@@ -107,6 +107,68 @@ def step_table(result):
                   "process MiB", "PyTorch's process MiB", "process, weft / PyTorch"], rows)
 
 
+# --- attention: forward and backward over T ---
+
+def attention(options):
+    """Attention, forward and with backward, over the time, causal and not, f32 and bf16, against PyTorch."""
+    python = torch_python()
+    heads, width = 12, 64
+    cases = [(t, 1) for t in (64, 256, 1024, 4096, 8192)] + [(1024, 0), (4096, 0)]
+    ours = Server([str(BIN / "bench_attention"), "--serve", "--threads", THREADS])
+    theirs = {"eager": Server([python, str(ROOT / "bench/torch_attention.py"), "--threads", THREADS])} if python else {}
+    rows = []
+    for steps, causal in cases[:3] if options.quick else cases:
+        for dtype in options.dtypes:
+            for backward in (0, 1):
+                batch = max(1, min(4, 1024 // steps))
+                # The products of the definition: 2 forward, 5 more for the backward pass; half of them if causal.
+                flops = (7 if backward else 2) * 2 * batch * heads * steps**2 * width * (0.5 if causal else 1)
+                runs = max(1, min(50, int(2e10 / flops)))
+                question = f"{batch} {steps} {heads} {width} {dtype} {causal} {backward} {runs}"
+                row = {"batch": batch, "time": steps, "causal": causal, "dtype": dtype, "backward": backward, "flops": flops}
+                rows.append(row | alternate(ours, theirs, 2 if options.quick else 5, question))
+                print(f"{batch} x {steps} {dtype} causal {causal} backward {backward}: {rows[-1]['weft'] * 1e3:.2f} ms",
+                      *(f"ratio {p['ratio']:.2f}" for p in rows[-1]["peers"].values()), flush=True)
+    for server in [ours, *theirs.values()]:
+        server.close()
+    return save("attention", {"rows": rows})
+
+
+def attention_table(result):
+    rows = []
+    for r in result["rows"]:
+        peer = r["peers"].get("eager")
+        rows.append([f"{r['batch']} x {r['time']}", "causal" if r["causal"] else "full", r["dtype"],
+                     "forward + backward" if r["backward"] else "forward", f"{r['weft'] * 1e3:.2f} ms",
+                     f"{r['flops'] / r['weft'] * 1e-9:.0f}", f"{peer['seconds'] * 1e3:.2f} ms" if peer else "-",
+                     f"{peer['ratio']:.2f} ({peer['least']:.2f} to {peer['most']:.2f})" if peer else "-"])
+    return table(["batch x time", "mask", "dtype", "pass", "weft", "GFLOP/s", f"PyTorch {TORCH}", "PyTorch / weft"], rows)
+
+
+# --- arena, planning: what the planner gives and takes ---
+
+def printed(program):
+    result = subprocess.run([str(BIN / program)], capture_output=True, text=True)
+    if not result.stdout:
+        sys.exit(f"{program} failed: {result.stderr.strip()}")
+    print(result.stdout, end="", flush=True)
+    return {"text": result.stdout}
+
+
+def arena(options):
+    """Arena over the largest sum of live bytes: transformers under transforms, and random graphs."""
+    return save("arena", printed("bench_arena"))
+
+
+def planning(options):
+    """Seconds to build, differentiate, transform, lower and plan a step."""
+    return save("planning", printed("bench_planning"))
+
+
+def printed_table(result):
+    return f"```\n{result['text'].rstrip()}\n```"
+
+
 # --- passes: what each lowering pass brings ---
 
 def passes(options):
@@ -202,7 +264,8 @@ def compile_time_table(result):
     return table(["file", "seconds", "bound"], [[result["file"], f"{result['seconds']:.2f}", "3"]])
 
 
-FIGURES = {"step": (step, step_table), "passes": (passes, passes_table), "ops": (ops, ops_table), "fit": (fit, fit_table),
+FIGURES = {"step": (step, step_table), "attention": (attention, attention_table), "passes": (passes, passes_table),
+           "ops": (ops, ops_table), "arena": (arena, printed_table), "planning": (planning, printed_table), "fit": (fit, fit_table),
            "compile": (compile_time, compile_time_table)}
 
 
@@ -237,7 +300,7 @@ def main():
     for name in options.names or ([] if options.write else FIGURES):
         run, make_table = FIGURES[name]
         result = run(options)
-        if name != "compile":
+        if name not in ("arena", "planning", "compile"):
             print(f"\n{tell(result)}\n\n{make_table(result)}\n", flush=True)
     if options.write:
         write_page()

@@ -1,5 +1,5 @@
 """PyTorch's attention behind the protocol of bench_attention --serve: says "ready", then answers each line of stdin, "batch time heads
-width dtype causal backward runs", with the seconds of its runs. Driven by attention_time.py.
+width dtype causal backward runs", with the seconds of its runs. Asked by `./weft bench attention`.
 
 usage: torch_attention.py [--threads 2] [--cpu]
 

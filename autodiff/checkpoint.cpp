@@ -38,7 +38,7 @@ Step by_block(const Step& step, int every) {
 
 Step by_budget(const Step& step, const CheckpointOptions& options) {
   const auto budget = static_cast<std::size_t>(*options.budget);
-  const PlanOptions planning{options.threads, {}};
+  const PlanOptions planning{.threads = options.threads};
   const std::size_t whole = plan(step, planning).total_bytes();
   if (whole <= budget) return step;
   remat::Search search(step, options.threads, options.rates);

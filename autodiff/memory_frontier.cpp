@@ -21,7 +21,7 @@ MemoryFrontier memory_frontier(const Step& step, const FrontierOptions& options)
   const remat::Score& whole = search.whole();
   frontier.whole_bytes = whole.bytes;
   frontier.whole_seconds = whole.seconds;
-  frontier.persistent_bytes = plan(graph.step, {options.threads, {}}).persistent_bytes;
+  frontier.persistent_bytes = plan(graph.step, {.threads = options.threads}).persistent_bytes;
   frontier.threads = options.threads > 0 ? options.threads : threads();
   for (const remat::Score& score : scores) {
     remat::Clones clones;

@@ -9,7 +9,7 @@
 namespace weft::remat {
 
 Search::Search(const Step& step, int threads, const MachineRates& rates)
-    : before_(step), rates_(rates), graph_(step, rates, Numbers::folded), blocks_(find_blocks(graph_)), options_{threads, {}} {}
+    : before_(step), rates_(rates), graph_(step, rates, Numbers::folded), blocks_(find_blocks(graph_)), options_{.threads = threads, .effort = Effort::quick} {}
 
 Step Search::apply(const Saved& saved, Clones* clones) const {
   return with_clones(graph_, segments(graph_, blocks_.cuts, saved), saved, clones);

@@ -1,80 +1,50 @@
 #include <weft/runtime/placement.h>
+#include <weft/runtime/placers.h>
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 namespace weft {
+
 namespace {
 
-// A storage of the arena: what placement looks at, side by side in memory.
-struct Block {
-  std::size_t first, last, bytes, offset, storage;
-};
-
-using Order = std::function<bool(const Block&, const Block&)>;
-
-std::size_t place_in(std::vector<Block>& blocks, const Order& before) {
-  std::stable_sort(blocks.begin(), blocks.end(), before);
-  std::vector<Block> placed;  // sorted by offset
-  placed.reserve(blocks.size());
-  std::size_t size = 0;
-  for (Block& block : blocks) {
-    std::size_t end = 0, best = 0, best_gap = SIZE_MAX;
-    for (const Block& other : placed) {
-      if (other.last < block.first || block.last < other.first) continue;
-      if (other.offset > end) {
-        const std::size_t gap = other.offset - end;
-        if (gap >= block.bytes && gap < best_gap) {
-          best = end;
-          best_gap = gap;
-        }
-      }
-      end = std::max(end, other.offset + other.bytes);
-    }
-    block.offset = best_gap == SIZE_MAX ? end : best;
-    size = std::max(size, block.offset + block.bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), block,
-                                   [](const Block& a, const Block& b) { return a.offset < b.offset; }),
-                  block);
-  }
-  return size;
-}
+// Pairs of blocks that a placement looks at in all, and moves of the climb at most: what bounds its time.
+constexpr std::size_t most_work = 20'000'000, most_moves = 3000;
 
 }  // namespace
 
-std::size_t place(std::vector<Storage>& storages) {
+std::size_t place(std::vector<Storage>& storages, Effort effort, std::string* by) {
   std::vector<Block> blocks;
-  std::size_t positions = 0;
+  std::vector<std::size_t> at;
   for (std::size_t i = 0; i < storages.size(); ++i) {
     const Storage& storage = storages[i];
     if (storage.region != Region::arena || storage.bytes == 0) continue;
-    blocks.push_back({storage.first, storage.last, storage.bytes, 0, i});
-    positions = std::max(positions, storage.last + 1);
+    blocks.push_back({storage.bytes, static_cast<int>(storage.first), static_cast<int>(storage.last)});
+    at.push_back(i);
   }
-  auto life = [](const Block& block) { return block.last - block.first + 1; };
-  const Order orders[] = {
-      [](const Block& a, const Block& b) { return a.bytes > b.bytes; },
-      [&](const Block& a, const Block& b) {
-        return static_cast<double>(a.bytes) * static_cast<double>(life(a)) >
-               static_cast<double>(b.bytes) * static_cast<double>(life(b));
-      },
-      [](const Block& a, const Block& b) { return a.first < b.first; },
-  };
-  const std::size_t least = live_peak(storages, positions, nullptr);
-  std::size_t smallest = SIZE_MAX;
-  std::vector<Block> best;
-  for (const Order& order : orders) {
-    std::vector<Block> trial = blocks;
-    const std::size_t size = place_in(trial, order);
-    if (size < smallest) {
-      smallest = size;
-      best = std::move(trial);
-    }
-    if (smallest == least) break;  // nothing can be smaller
+  Packing packing(std::move(blocks));
+  std::vector<int> best_order;
+  Packed best{{}, SIZE_MAX}, trial;
+  std::string_view name;
+  std::size_t work = 0;
+  for (const Placer& placer : placers()) {
+    if (best.size == packing.least()) break;  // nothing can be smaller
+    if (!placer.quick && (effort == Effort::quick || work > most_work)) continue;
+    std::vector<int> order = placer.order(packing);
+    packing.pack(order, trial, best.size);
+    work += packing.work();
+    if (trial.size >= best.size) continue;
+    std::swap(best, trial);
+    best_order = std::move(order);
+    name = placer.name;
   }
-  for (const Block& block : best) storages[block.storage].offset = block.offset;
-  return smallest;
+  if (by != nullptr) *by = name;
+  if (effort == Effort::full && best.size > packing.least() && work < most_work) {
+    const std::size_t before = best.size;
+    climb(packing, best_order, best, std::min(most_moves, (most_work - work) / std::max<std::size_t>(1, packing.work())));
+    if (by != nullptr && best.size < before) *by += ", climbed";
+  }
+  for (std::size_t i = 0; i < at.size(); ++i) storages[at[i]].offset = best.offsets[i];
+  return packing.size() == 0 ? 0 : best.size;
 }
 
 std::size_t live_peak(const std::vector<Storage>& storages, std::size_t positions, std::size_t* position) {

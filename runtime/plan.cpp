@@ -24,7 +24,7 @@ ValueRef base_of(const Graph& graph, ValueRef ref) {
 
 class Planner {
  public:
-  Planner(const Step& step, const PlanOptions& options) {
+  Planner(const Step& step, const PlanOptions& options) : effort_(options.effort) {
     plan_.threads = options.threads > 0 ? options.threads : threads();
     plan_.step = lower(step, options.lowering, &plan_.passes);
     for (const Value& input : step.graph.inputs())
@@ -210,11 +210,12 @@ class Planner {
   }
 
   void finish() {
-    plan_.arena_bytes = place(plan_.storages);
+    plan_.arena_bytes = place(plan_.storages, effort_, &plan_.placed_by);
     plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);
   }
 
   Plan plan_;
+  Effort effort_;
   OrderEdges edges_;
   std::unordered_map<ValueRef, ValueRef> in_place_;  // output -> state whose bytes it overwrites
   std::unordered_map<ValueRef, std::size_t> last_read_;

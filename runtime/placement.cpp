@@ -12,7 +12,7 @@ constexpr std::size_t most_work = 20'000'000, most_moves = 3000;
 
 }  // namespace
 
-std::size_t place(std::vector<Storage>& storages, Effort effort, std::string* by) {
+std::size_t place(std::vector<Storage>& storages, Effort effort, bool climbing, std::string* by) {
   std::vector<Block> blocks;
   std::vector<std::size_t> at;
   for (std::size_t i = 0; i < storages.size(); ++i) {
@@ -37,11 +37,11 @@ std::size_t place(std::vector<Storage>& storages, Effort effort, std::string* by
     best_order = std::move(order);
     name = placer.name;
   }
-  if (by != nullptr) *by = name;
-  if (effort == Effort::full && best.size > packing.least() && work < most_work) {
+  *by = name;
+  if (effort == Effort::full && climbing && best.size > packing.least() && work < most_work) {
     const std::size_t before = best.size;
     climb(packing, best_order, best, std::min(most_moves, (most_work - work) / std::max<std::size_t>(1, packing.work())));
-    if (by != nullptr && best.size < before) *by += ", climbed";
+    if (best.size < before) *by += ", climbed";
   }
   for (std::size_t i = 0; i < at.size(); ++i) storages[at[i]].offset = best.offsets[i];
   return packing.size() == 0 ? 0 : best.size;

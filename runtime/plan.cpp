@@ -1,4 +1,5 @@
 #include <weft/graph/sources.h>
+#include <weft/runtime/liveness.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/placement.h>
@@ -13,8 +14,6 @@
 
 namespace weft {
 namespace {
-
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 // The value whose bytes `ref` shows: through views.
 ValueRef base_of(const Graph& graph, ValueRef ref) {
@@ -36,21 +35,49 @@ class Planner {
     segment_ = segments(plan_.step);
     held_ = held_through(plan_.step, segment_, [this](ValueRef ref) { return base_of(graph(), ref); });
     choose_states_updated_in_place();
-    plan_.schedule = schedule(plan_.step, edges_);
-    find_micro_batches();
+    find_workspaces();
     for (const Value& root : plan_.step.roots()) kept_.insert(base_of(graph(), root.ref()));
-    find_last_reads();
     place_sources();
-    for (std::size_t i = 0; i < plan_.schedule.size(); ++i) place_outputs(i);
-    for (const Update& update : plan_.step.updates)
-      if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
-        plan_.copies.push_back(update);
-    finish();
-    return std::move(plan_);
+    const Plan before = std::move(plan_);
+    Plan best;
+    for (Schedule& order : schedules(before.step, edges_, decided_, effort_)) {
+      const bool first = best.places.empty();
+      if (!first && best.arena_bytes <= order.peak) break;  // no later one can be smaller
+      plan_ = before;
+      lay_out(std::move(order), first);
+      if (first || plan_.arena_bytes < best.arena_bytes) best = std::move(plan_);
+    }
+    return best;
   }
 
  private:
   const Graph& graph() const { return plan_.step.graph; }
+
+  // One order, with all that depends on it. `climb`: with a search for a small arena.
+  void lay_out(Schedule&& order, bool climb) {
+    plan_.schedule = std::move(order.nodes);
+    plan_.scheduled_by = std::move(order.by);
+    find_micro_batches();
+    find_last_reads();
+    for (std::size_t i = 0; i < plan_.schedule.size(); ++i) place_outputs(i);
+    for (const Update& update : plan_.step.updates)
+      if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
+        plan_.copies.push_back(update);
+    plan_.arena_bytes = place(plan_.storages, effort_, climb, &plan_.placed_by);
+    plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);
+  }
+
+  void find_workspaces() {
+    decided_.workspace.assign(graph().next_id(), 0);
+    for (NodeId id : computing_nodes(plan_.step)) {
+      const Node& node = graph().node(id);
+      if (makes_nothing(node)) continue;
+      const auto view = graph().view(node);
+      const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
+      if (kernel != nullptr && kernel->workspace != nullptr)
+        decided_.workspace[id] = aligned(kernel->workspace(view->view, plan_.threads));
+    }
+  }
 
   void find_micro_batches() {
     if (plan_.step.micro_batches == 1) return;
@@ -104,7 +131,7 @@ class Planner {
             edges_.emplace_back(id, node.id);
             after[id].push_back(node.id);
           }
-        in_place_[update.value.ref()] = update.state.ref();
+        decided_.in_state[update.value.ref()] = update.state.ref();
       }
     }
   }
@@ -124,6 +151,7 @@ class Planner {
   }
 
   void find_last_reads() {
+    last_read_.clear();
     for (std::size_t i = 0; i < plan_.schedule.size(); ++i)
       for (ValueRef ref : graph().node(plan_.schedule[i]).operands)
         if (ref.node != no_node) last_read_[base_of(graph(), ref)] = i;
@@ -178,7 +206,7 @@ class Planner {
         plan_.places[ref] = plan_.places.at(node.operands.front());
         continue;
       }
-      if (const auto state = in_place_.find(ref); state != in_place_.end()) {
+      if (const auto state = decided_.in_state.find(ref); state != decided_.in_state.end()) {
         plan_.places[ref] = plan_.places.at(state->second);
         continue;
       }
@@ -199,25 +227,16 @@ class Planner {
       }
       if (kept_.contains(ref)) storage.last = plan_.schedule.size();
     }
-    if (makes_nothing(node)) return;
-    const auto view = graph().view(node);
-    const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
-    if (kernel == nullptr || kernel->workspace == nullptr) return;
-    if (const std::size_t bytes = kernel->workspace(view->view, plan_.threads); bytes > 0) {
-      plan_.unshared_bytes += aligned(bytes);
+    if (const std::size_t bytes = decided_.workspace[node.id]; bytes > 0) {
+      plan_.unshared_bytes += bytes;
       plan_.workspaces[node.id] = add_storage(Region::arena, bytes, position, {node.id, 0});
     }
-  }
-
-  void finish() {
-    plan_.arena_bytes = place(plan_.storages, effort_, &plan_.placed_by);
-    plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);
   }
 
   Plan plan_;
   Effort effort_;
   OrderEdges edges_;
-  std::unordered_map<ValueRef, ValueRef> in_place_;  // output -> state whose bytes it overwrites
+  Decided decided_;
   std::unordered_map<ValueRef, std::size_t> last_read_;
   std::set<ValueRef> kept_;
   std::unordered_map<NodeId, Segment> segment_;

@@ -18,9 +18,8 @@ struct Placer {
 /// Quick ones first.
 const std::vector<Placer>& placers();
 
-/// Hill climbing over the order: blocks at the top of the arena are moved ahead of ones that lie in their way, and what
-/// is no worse is kept, until the arena is as small as can be or `moves` have been tried. Numbers come from a fixed
-/// sequence. Better(s) `order` and `packed`.
-void climb(Packing& packing, std::vector<int>& order, Packed& packed, std::size_t moves);
+/// Arenas of fixed sizes between the least and the best are filled from below, until the two are close or `work` (pairs
+/// of blocks looked at) is used up. Whether `packed` became smaller.
+bool fill(Packing& packing, Packed& packed, std::size_t work);
 
 }  // namespace weft

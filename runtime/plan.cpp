@@ -38,33 +38,47 @@ class Planner {
     find_workspaces();
     for (const Value& root : plan_.step.roots()) kept_.insert(base_of(graph(), root.ref()));
     place_sources();
-    const Plan before = std::move(plan_);
-    Plan best;
-    for (Schedule& order : schedules(before.step, edges_, decided_, effort_)) {
-      const bool first = best.places.empty();
-      if (!first && best.arena_bytes <= order.peak) break;  // no later one can be smaller
-      plan_ = before;
-      lay_out(std::move(order), first);
-      if (first || plan_.arena_bytes < best.arena_bytes) best = std::move(plan_);
+    before_ = std::move(plan_);
+    // In pairs of storages: what bounds the time of the search for a small arena.
+    std::size_t work = 20'000'000;
+    for (const Schedule& order : schedules(before_.step, edges_, decided_, effort_)) {
+      if (!best_.places.empty() && best_.arena_bytes <= order.peak) break;  // no later one can be smaller
+      room_.clear();
+      lay_out(order, work);
+      if (effort_ == Effort::full && plan_.arena_bytes > plan_.lower_bound) {
+        // Storages that end where others begin are easier to place than long ones: outputs overwrite their operand only
+        // where there is no room for both.
+        room_ = live_bytes(plan_.storages, plan_.schedule.size());
+        for (std::size_t& live : room_) live = plan_.lower_bound - live;
+        keep_smaller();
+        lay_out(order, work);
+      }
+      keep_smaller();
+      work = 4'000'000;
     }
-    return best;
+    return std::move(best_);
   }
 
  private:
   const Graph& graph() const { return plan_.step.graph; }
 
-  // One order, with all that depends on it. `climb`: with a search for a small arena.
-  void lay_out(Schedule&& order, bool climb) {
-    plan_.schedule = std::move(order.nodes);
-    plan_.scheduled_by = std::move(order.by);
+  // One order, with all that depends on it.
+  void lay_out(const Schedule& order, std::size_t work) {
+    plan_ = before_;
+    plan_.schedule = order.nodes;
+    plan_.scheduled_by = order.by;
     find_micro_batches();
     find_last_reads();
     for (std::size_t i = 0; i < plan_.schedule.size(); ++i) place_outputs(i);
     for (const Update& update : plan_.step.updates)
       if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
         plan_.copies.push_back(update);
-    plan_.arena_bytes = place(plan_.storages, effort_, climb, &plan_.placed_by);
+    plan_.arena_bytes = place(plan_.storages, effort_, work, &plan_.placed_by);
     plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);
+  }
+
+  void keep_smaller() {
+    if (best_.places.empty() || plan_.arena_bytes < best_.arena_bytes) best_ = std::move(plan_);
   }
 
   void find_workspaces() {
@@ -211,6 +225,10 @@ class Planner {
         continue;
       }
       const Place* reuse = node.op->traits.gathers ? nullptr : reusable(node, position, k);
+      if (reuse != nullptr && !room_.empty() && room_[position] >= aligned(node.types[k].bytes())) {
+        room_[position] -= aligned(node.types[k].bytes());
+        reuse = nullptr;
+      }
       if (reuse != nullptr && taken.insert(reuse->storage).second) {
         plan_.places[ref] = *reuse;
       } else {
@@ -233,8 +251,10 @@ class Planner {
     }
   }
 
-  Plan plan_;
+  Plan plan_;          // what is being made
+  Plan before_, best_; // without an order; with the best so far
   Effort effort_;
+  std::vector<std::size_t> room_;  // by position: bytes that may live there beside the others; empty: none
   OrderEdges edges_;
   Decided decided_;
   std::unordered_map<ValueRef, std::size_t> last_read_;

@@ -43,17 +43,31 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
   if (whole <= budget) return step;
   remat::Search search(step, options.threads, options.rates);
   const remat::Score best = search.best(budget);
-  if (best.bytes <= budget) return search.result(best.saved);
+  const auto fits = [&](const remat::Score& score) {
+    return plan(search.apply(score.saved), planning).total_bytes() <= budget;
+  };
+  // Scores are bytes of quick plans: a faster choice that looked a little too large may fit after all.
+  if (best.bytes <= budget || fits(best)) {
+    const remat::Score* chosen = &best;
+    const std::vector<remat::Score> front = search.front();
+    for (const remat::Score& score : front) {
+      if (score.bytes <= budget || score.seconds >= chosen->seconds) continue;
+      if (!fits(score)) break;
+      chosen = &score;
+    }
+    return search.result(chosen->saved);
+  }
   const remat::Score least = search.polish(best, 0);
   const Plan smallest = plan(search.apply(least.saved), planning);
+  if (smallest.total_bytes() <= budget) return search.result(least.saved);
   const std::string kept = fmt::format("{} of parameters and states, {} of activations and gradients",
                                        readable_bytes(smallest.persistent_bytes), readable_bytes(smallest.arena_bytes));
   WEFT_FAIL(
       "the budget of {} ({} B) is too small: the least possible is {} ({} B: {}), {} more; as it is, the step takes "
       "{}; "
       "hint: accumulate(k) before checkpoint shrinks activations, memory_frontier(step) shows what can be had",
-      readable_bytes(budget), budget, readable_bytes(least.bytes), least.bytes, kept,
-      readable_bytes(least.bytes - budget), readable_bytes(whole));
+      readable_bytes(budget), budget, readable_bytes(smallest.total_bytes()), smallest.total_bytes(), kept,
+      readable_bytes(smallest.total_bytes() - budget), readable_bytes(whole));
 }
 
 // Gradients that nobody has used yet are what the step is for, and a later transform reads what comes with them (whether the

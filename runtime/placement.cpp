@@ -6,14 +6,7 @@
 
 namespace weft {
 
-namespace {
-
-// Pairs of blocks that the placers look at before the slower ones are left out.
-constexpr std::size_t most_work = 20'000'000;
-
-}  // namespace
-
-std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t work, std::string* by) {
+std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t& work, std::string* by) {
   std::vector<Block> blocks;
   std::vector<std::size_t> at;
   for (std::size_t i = 0; i < storages.size(); ++i) {
@@ -25,12 +18,11 @@ std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t wor
   Packing packing(std::move(blocks));
   Packed best{{}, SIZE_MAX}, trial;
   std::string_view name;
-  std::size_t looked_at = 0;
   for (const Placer& placer : placers()) {
     if (best.size == packing.least()) break;  // nothing can be smaller
-    if (!placer.quick && (effort == Effort::quick || looked_at > most_work)) continue;
+    if (!placer.quick && (effort == Effort::quick || work < packing.work())) continue;
     packing.pack(placer.order(packing), trial, best.size);
-    looked_at += packing.work();
+    work -= std::min(work, packing.work());
     if (trial.size >= best.size) continue;
     std::swap(best, trial);
     name = placer.name;

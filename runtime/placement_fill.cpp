@@ -107,19 +107,20 @@ class Filling {
 
 }  // namespace
 
-bool fill(Packing& packing, Packed& packed, std::size_t work) {
-  if (packing.size() == 0) return false;
-  Filling filling(packing);
+bool fill(Packing& packing, Packed& packed, std::size_t& work) {
   const std::size_t cost = packing.size() * packing.size() / 4 + packing.work() + 1;
+  if (packing.size() == 0 || cost >= work) return false;
+  Filling filling(packing);
   const std::size_t before = packed.size;
   std::vector<std::size_t> offsets;
   std::size_t low = packing.least();
   const auto blocks = packing.blocks();
+  std::vector<std::vector<double>> weights(4);
   for (std::size_t capacity = low; packed.size > low && capacity < packed.size && work > cost;) {
     bool fits = false;
     for (int start = 0; !fits && start < 4; ++start) {
-      std::vector<double> weight;
-      for (std::size_t i = 0; i < blocks.size(); ++i) {
+      std::vector<double>& weight = weights[static_cast<std::size_t>(start)];
+      for (std::size_t i = weight.size(); i < blocks.size(); ++i) {
         const double bytes = static_cast<double>(blocks[i].bytes), life = blocks[i].life();
         weight.push_back(start == 0 ? bytes * life : start == 1 ? life : start == 2 ? bytes : static_cast<double>(packing.pressure()[i]) + life);
       }

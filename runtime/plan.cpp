@@ -40,21 +40,21 @@ class Planner {
     place_sources();
     before_ = std::move(plan_);
     // In pairs of storages: what bounds the time of the search for a small arena.
-    std::size_t work = 20'000'000;
+    work_ = 120'000'000;
     for (const Schedule& order : schedules(before_.step, edges_, decided_, effort_)) {
       if (!best_.places.empty() && best_.arena_bytes <= order.peak) break;  // no later one can be smaller
+      if (!best_.places.empty() && work_ == 0 && !order.quick) continue;
       room_.clear();
-      lay_out(order, work);
-      if (effort_ == Effort::full && plan_.arena_bytes > plan_.lower_bound) {
+      lay_out(order);
+      if (effort_ == Effort::full && work_ > 0 && plan_.arena_bytes > plan_.lower_bound) {
         // Storages that end where others begin are easier to place than long ones: outputs overwrite their operand only
         // where there is no room for both.
         room_ = live_bytes(plan_.storages, plan_.schedule.size());
         for (std::size_t& live : room_) live = plan_.lower_bound - live;
         keep_smaller();
-        lay_out(order, work);
+        lay_out(order);
       }
       keep_smaller();
-      work = 4'000'000;
     }
     return std::move(best_);
   }
@@ -63,7 +63,7 @@ class Planner {
   const Graph& graph() const { return plan_.step.graph; }
 
   // One order, with all that depends on it.
-  void lay_out(const Schedule& order, std::size_t work) {
+  void lay_out(const Schedule& order) {
     plan_ = before_;
     plan_.schedule = order.nodes;
     plan_.scheduled_by = order.by;
@@ -73,7 +73,9 @@ class Planner {
     for (const Update& update : plan_.step.updates)
       if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
         plan_.copies.push_back(update);
-    plan_.arena_bytes = place(plan_.storages, effort_, work, &plan_.placed_by);
+    std::size_t work = std::min<std::size_t>(work_, 30'000'000), left = work;
+    plan_.arena_bytes = place(plan_.storages, effort_, left, &plan_.placed_by);
+    work_ -= work - left;
     plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);
   }
 
@@ -254,6 +256,7 @@ class Planner {
   Plan plan_;          // what is being made
   Plan before_, best_; // without an order; with the best so far
   Effort effort_;
+  std::size_t work_ = 0;
   std::vector<std::size_t> room_;  // by position: bytes that may live there beside the others; empty: none
   OrderEdges edges_;
   Decided decided_;

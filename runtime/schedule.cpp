@@ -41,18 +41,15 @@ std::vector<Schedule> schedules(const Step& step, const OrderEdges& edges, const
   std::vector<Order> orders;
   for (const Prefer prefer : {Prefer::built, Prefer::shrinking, Prefer::bytes}) orders.push_back(list_order(flow, prefer));
   const auto fewer_bytes = [](const Order& a, const Order& b) { return a.peak < b.peak; };
+  std::ranges::min_element(orders, fewer_bytes)->quick = true;
   if (effort == Effort::full) {
     // In nodes run: what bounds the time of the search.
-    constexpr std::size_t most_work = 1'000'000;
+    constexpr std::size_t most_work = 500'000;
     orders.push_back(reverse_order(flow));
     orders.push_back(depth_order(flow));
     std::ranges::stable_sort(orders, fewer_bytes);
-    for (std::size_t i = 0; i < 2; ++i) {
-      Order better = orders[i];
-      if (!improve_windows(flow, better, most_work)) continue;
-      better.by += ", windows";
-      orders.push_back(std::move(better));
-    }
+    for (std::size_t i = 0; i < 2; ++i)
+      for (Order& better : improve_windows(flow, orders[i], most_work)) orders.push_back(std::move(better));
   }
   std::ranges::stable_sort(orders, fewer_bytes);
   std::vector<Schedule> result;
@@ -60,6 +57,7 @@ std::vector<Schedule> schedules(const Step& step, const OrderEdges& edges, const
     Schedule& made = result.emplace_back();
     made.peak = order.peak;
     made.by = order.by;
+    made.quick = order.quick;
     for (int at : order.nodes) made.nodes.push_back(flow.nodes[static_cast<std::size_t>(at)]);
     if (effort == Effort::quick) break;
   }

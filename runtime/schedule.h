@@ -19,6 +19,7 @@ struct Schedule {
   std::vector<NodeId> nodes;
   std::size_t peak = 0;  ///< the largest sum of live bytes: Plan::lower_bound of a plan with this order
   std::string by;        ///< how it was made
+  bool quick = false;    ///< it is what the quick effort takes
 };
 
 /// Nodes that compute (sources left out), in build order.

@@ -96,14 +96,22 @@ class Window {
 
 }  // namespace
 
-bool improve_windows(Flow& flow, Order& order, std::size_t work) {
-  const std::size_t before = order.peak, size = order.nodes.size();
+std::vector<Order> improve_windows(Flow& flow, Order order, std::size_t work) {
+  const std::size_t size = order.nodes.size();
+  std::size_t before = order.peak;
+  std::vector<Order> found;
+  order.by += ", windows";
+  order.quick = false;
   std::vector<std::size_t> live;
   bool fell = true;
   while (fell && work > size) {
     fell = false;
     order.peak = peak_of(flow, order.nodes, &live);
     work -= size;
+    if (order.peak + before / 100 < before) {
+      found.push_back(order);
+      before = order.peak;
+    }
     // Every place where as many bytes live has to fall.
     for (std::size_t at = 0; at < size; ++at) {
       if (live[at] != order.peak) continue;
@@ -128,7 +136,8 @@ bool improve_windows(Flow& flow, Order& order, std::size_t work) {
     }
   }
   order.peak = peak_of(flow, order.nodes);
-  return order.peak < before;
+  if (order.peak < before) found.push_back(std::move(order));
+  return found;
 }
 
 }  // namespace weft

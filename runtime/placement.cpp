@@ -20,9 +20,9 @@ std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t& wo
   std::string_view name;
   for (const Placer& placer : placers()) {
     if (best.size == packing.least()) break;  // nothing can be smaller
-    if (!placer.quick && (effort == Effort::quick || work < packing.work())) continue;
+    if (!placer.quick && (effort == Effort::quick || work < 4 * packing.work())) continue;
     packing.pack(placer.order(packing), trial, best.size);
-    work -= std::min(work, packing.work());
+    work -= std::min(work, 4 * packing.work());  // pairs are sorted too
     if (trial.size >= best.size) continue;
     std::swap(best, trial);
     name = placer.name;

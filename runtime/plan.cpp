@@ -40,8 +40,8 @@ class Planner {
     place_sources();
     before_ = std::move(plan_);
     // In pairs of storages: what bounds the time of the search for a small arena.
-    work_ = 120'000'000;
-    for (const Schedule& order : schedules(before_.step, edges_, decided_, effort_)) {
+    work_ = 80'000'000;
+    for (const Scheduled& order : schedules(before_.step, edges_, decided_, effort_)) {
       if (!best_.places.empty() && best_.arena_bytes <= order.peak) break;  // no later one can be smaller
       if (!best_.places.empty() && work_ == 0 && !order.quick) continue;
       room_.clear();
@@ -63,7 +63,7 @@ class Planner {
   const Graph& graph() const { return plan_.step.graph; }
 
   // One order, with all that depends on it.
-  void lay_out(const Schedule& order) {
+  void lay_out(const Scheduled& order) {
     plan_ = before_;
     plan_.schedule = order.nodes;
     plan_.scheduled_by = order.by;

@@ -36,7 +36,7 @@ std::size_t peak_of(Flow& flow, const std::vector<int>& nodes, std::vector<std::
   return peak;
 }
 
-std::vector<Schedule> schedules(const Step& step, const OrderEdges& edges, const Decided& decided, Effort effort) {
+std::vector<Scheduled> schedules(const Step& step, const OrderEdges& edges, const Decided& decided, Effort effort) {
   Flow flow(step, edges, decided);
   std::vector<Order> orders;
   for (const Prefer prefer : {Prefer::built, Prefer::shrinking, Prefer::bytes}) orders.push_back(list_order(flow, prefer));
@@ -52,9 +52,9 @@ std::vector<Schedule> schedules(const Step& step, const OrderEdges& edges, const
       for (Order& better : improve_windows(flow, orders[i], most_work)) orders.push_back(std::move(better));
   }
   std::ranges::stable_sort(orders, fewer_bytes);
-  std::vector<Schedule> result;
+  std::vector<Scheduled> result;
   for (const Order& order : orders) {
-    Schedule& made = result.emplace_back();
+    Scheduled& made = result.emplace_back();
     made.peak = order.peak;
     made.by = order.by;
     made.quick = order.quick;

@@ -15,7 +15,7 @@ struct Decided;  // runtime/liveness.h
 /// One node must run before another although no value flows: readers of a state before the node that overwrites it.
 using OrderEdges = std::vector<std::pair<NodeId, NodeId>>;
 
-struct Schedule {
+struct Scheduled {
   std::vector<NodeId> nodes;
   std::size_t peak = 0;  ///< the largest sum of live bytes: Plan::lower_bound of a plan with this order
   std::string by;        ///< how it was made
@@ -26,6 +26,6 @@ struct Schedule {
 std::vector<NodeId> computing_nodes(const Step& step);
 /// Orders by the schedulers of runtime/schedulers.h, the lowest peak first, ties to build order. All respect `edges`.
 /// Quick: the best of three list schedules. Full: those three, others, and the best improved around their peaks.
-std::vector<Schedule> schedules(const Step& step, const OrderEdges& edges, const Decided& decided, Effort effort);
+std::vector<Scheduled> schedules(const Step& step, const OrderEdges& edges, const Decided& decided, Effort effort);
 
 }  // namespace weft

@@ -34,7 +34,7 @@ const Score& Search::score(const Saved& saved, const std::string& origin) {
   Clones clones;
   const Plan planned = plan(apply(key, &clones), options_);
   Score& score = at->second;
-  score = {key, planned.total_bytes(), clones.seconds, 0, clones.ops.size(), origin};
+  score = {key, planned.total_bytes(), predicted_seconds(planned, rates_), 0, clones.ops.size(), origin};
   for (std::size_t i = 0; i < key.size(); ++i)
     if (clones.used[i]) score.saved_bytes += graph_.stored[i].bytes;
   return score;
@@ -242,8 +242,12 @@ Score Search::best(std::size_t budget) {
   if (!is_small(movable)) return found;
   for (const Score& candidate : candidates) try_from(candidate);
   std::mt19937 random(1);  // the same choice every time
-  const std::size_t most = plans_ + most_plans(graph_);
-  for (int start = 0; start < 200 && plans_ < most; ++start) {
+  // As many starts again, twice, where none has led to a plan that fits.
+  const std::size_t most = plans_ + most_plans(graph_), last = most + 2 * most_plans(graph_);
+  const auto goes_on = [&](int start) {
+    return found.bytes > budget ? start < 600 && plans_ < last : start < 200 && plans_ < most;
+  };
+  for (int start = 0; goes_on(start); ++start) {
     Saved saved(graph_.stored.size(), true);
     for (int op : movable) {
       const bool keep = random() % 2 == 0;

@@ -1,17 +1,19 @@
 // Time of a GPT's training step: forward, backward, clipping by the global norm, AdamW.
 //
 //   bench_step [--config nano|small|gpt2|gpt2_1024] [--dtype f32|bf16] [--steps 10] [--threads 2] [--profile FILE.json]
-//              [--plan] [--off PASS,PASS] [--serve]
+//              [--plan] [--passes] [--off PASS,PASS] [--serve]
 //
 // Prints the seconds of each step; with --profile the tables of a profile too, and writes its Chrome trace; with --off
-// the named lowering passes are left out. With --serve it says "ready" after three steps and then, for each line of
-// stdin with a number of steps, answers with a line of seconds: so a driver can alternate it with a peer.
+// the named lowering passes are left out; --passes lists those that change the step and can be. With --serve it says "ready" after three steps and then, for each line of
+// stdin with a number of steps, answers with a line of seconds: so a driver can alternate it with a peer. "memory" is
+// answered with bytes: planned, the process's growth from before the Store to its peak, its peak.
 #include <weft/weft.h>
 
 #include <chrono>
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -30,6 +32,13 @@ const std::map<std::string, Config> configs{{"nano", {12, 64, 4, 4, 128, 65}},
                                             {"gpt2", {4, 64, 12, 12, 768, 50257}},
                                             {"gpt2_1024", {4, 1024, 12, 12, 768, 50257}}};
 
+std::size_t high_water() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  return 0;
+}
+
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
@@ -37,7 +46,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 int main(int argc, char** argv) try {
   std::string name = "nano", dtype = "f32", trace, off;
   int steps = 10, threads = 2;
-  bool serve = false, show_plan = false;
+  bool serve = false, show_plan = false, list_passes = false;
   CLI::App app{"Time of a GPT's training step"};
   app.add_option("--config", name)->check(CLI::IsMember(configs));
   app.add_option("--dtype", dtype)->check(CLI::IsMember({"f32", "bf16"}));
@@ -46,6 +55,7 @@ int main(int argc, char** argv) try {
   app.add_option("--profile", trace);
   app.add_option("--off", off);
   app.add_flag("--plan", show_plan);
+  app.add_flag("--passes", list_passes);
   app.add_flag("--serve", serve);
   CLI11_PARSE(app, argc, argv);
 
@@ -69,7 +79,14 @@ int main(int argc, char** argv) try {
   for (std::string pass; std::getline(passes, pass, ',');) options.lowering.disabled.insert(pass);
   Plan planned = plan(step, options);
   const double built = now() - begin;
-  if (show_plan) std::cout << planned;
+  if (show_plan) std::cout << planned.passes.str() << planned;
+  if (list_passes) {
+    std::set<std::string> named;
+    for (const PassReport::Line& line : planned.passes.lines)
+      if (line.changed && line.name != "isolate_updates" && named.insert(line.name).second) std::cout << line.name << '\n';
+    return 0;
+  }
+  const std::size_t bytes = planned.total_bytes(), before = high_water();
   Store store(step, {.seed = 1});
   Program program(std::move(planned), store);
 
@@ -91,7 +108,9 @@ int main(int argc, char** argv) try {
   run(config.time == 1024 ? 1 : 3);
   if (serve) {
     std::cout << "ready" << std::endl;
-    for (int count = 0; std::cin >> count;) std::cout << run(count) << std::endl;
+    for (std::string line; std::getline(std::cin, line);)
+      if (line == "memory") std::cout << bytes << ' ' << high_water() - before << ' ' << high_water() << std::endl;
+      else std::cout << run(std::stoi(line)) << std::endl;
     return 0;
   }
   std::cout << run(steps) << fmt::format("\nloss {:.9g}, built and planned in {:.3f} s\n", loss, built);

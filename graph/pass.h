@@ -15,6 +15,9 @@ struct Pass {
   std::string name;
   std::function<Step(const Step&)> run;
   int order = 0;  ///< of a pass that ops bring (OpDef::lowerings): lower runs first
+  /// For kernels alone, run by plan() (fuse() in runtime/lower.h): what it takes away (a gradient that only its update
+  /// reads) is still there for checkpoint and for proofs, which read lowered steps.
+  bool late = false;
 };
 
 struct PassOptions {

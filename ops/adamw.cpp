@@ -3,10 +3,12 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>
+#include <weft/ops/fuse_adamw_factor.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/unary.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/simd_streams.h>
 
 #include <cmath>
 #include <cstring>
@@ -25,6 +27,9 @@ std::vector<TensorType> infer(const OpView& view) {
   for (int i = 4; i < 7; ++i)
     WEFT_CHECK((view.type(i) == TensorType{scalars[i - 4], {}}), "operand {} must be {}[], got {}", i,
                name_of(scalars[i - 4]), view.type(i).str());
+  if (view.has(7))
+    WEFT_CHECK((view.type(7) == TensorType{view.type(0).dtype, {}}), "the factor must be {}[], got {}",
+               name_of(view.type(0).dtype), view.type(7).str());
   return {view.type(0), view.type(0), view.type(0)};
 }
 
@@ -48,27 +53,25 @@ void adamw(KernelContext& ctx) {
   const double rate = *ctx.in<double>(4);
   const auto t = static_cast<double>(*ctx.in<std::int64_t>(5) + 1);
   const double beta1 = options.number("beta1"), beta2 = options.number("beta2");
-  const auto decay = static_cast<T>(1.0 - rate * options.number("weight_decay"));
-  const auto size = static_cast<T>(rate / (1.0 - std::pow(beta1, t)));
-  const auto root = static_cast<T>(std::sqrt(1.0 - std::pow(beta2, t)));
-  const auto eps = static_cast<T>(options.number("eps"));
-  const auto b1 = static_cast<T>(beta1), c1 = static_cast<T>(1.0 - beta1);
-  const auto b2 = static_cast<T>(beta2), c2 = static_cast<T>(1.0 - beta2);
+  const AdamwStep<T> step{.factor = ctx.has(7) ? *ctx.in<T>(7) : T(1),
+                          .beta1 = static_cast<T>(beta1),
+                          .rest1 = static_cast<T>(1.0 - beta1),
+                          .beta2 = static_cast<T>(beta2),
+                          .rest2 = static_cast<T>(1.0 - beta2),
+                          .decay = static_cast<T>(1.0 - rate * options.number("weight_decay")),
+                          .size = static_cast<T>(rate / (1.0 - std::pow(beta1, t))),
+                          .root = static_cast<T>(std::sqrt(1.0 - std::pow(beta2, t))),
+                          .eps = static_cast<T>(options.number("eps"))};
   parallel_for((n + chunk - 1) / chunk, [&](std::int64_t tile, int) {
-    const std::int64_t end = std::min(n, (tile + 1) * chunk);
-#pragma GCC ivdep  // outputs are their operands or lie apart
-    for (std::int64_t i = tile * chunk; i < end; ++i) {
-      const T first = b1 * m[i] + c1 * g[i];
-      const T second = b2 * v[i] + c2 * (g[i] * g[i]);
-      m_out[i] = first;
-      v_out[i] = second;
-      p_out[i] = p[i] * decay - size * (first / (std::sqrt(second) / root + eps));
-    }
+    const std::int64_t i = tile * chunk;
+    simd_streams<T>().adamw(step, p + i, g + i, m + i, v + i, p_out + i, m_out + i, v_out + i, std::min(chunk, n - i));
   });
 }
 
 Values plain(const Plain& node) {
-  const Value p = node.in[0], g = node.in[1], m = node.in[2], v = node.in[3];
+  const Value p = node.in[0], m = node.in[2], v = node.in[3];
+  const bool scaled = node.in.size() > 7 && !node.in[7].absent();
+  const Value g = scaled ? node.in[1] * node.in[7] : node.in[1];
   const Value rate = node.in[4], updates = node.in[5], finite = node.in[6];
   const Attributes& a = node.attributes;
   const double beta1 = a.number("beta1"), beta2 = a.number("beta2");
@@ -96,15 +99,16 @@ const OpDef& adamw_op() {
   static const OpDef op{
       .name = "adamw",
       .law = "m' = b1 m + (1 - b1) g; v' = b2 v + (1 - b2) g^2; p' = p (1 - rate decay) - rate / (1 - b1^t) m' / "
-             "(sqrt(v' / (1 - b2^t)) + eps), t = updates + 1; unchanged where not finite",
+             "(sqrt(v' / (1 - b2^t)) + eps), t = updates + 1; g times the factor, if given; unchanged where not finite",
       .source = "Loshchilov & Hutter 2019, algorithm 2; torch.optim.AdamW",
       .outputs = {"parameter", "exp_avg", "exp_avg_sq"},
       .least_inputs = 7,
-      .most_inputs = 7,
+      .most_inputs = 8,
       .infer = infer,
       .batch = batch,
       .plain = plain,
       .traits = {.cheap = false, .in_place = {{0, 0}, {1, 2}, {2, 3}}, .precision = Precision::f32},
+      .lowerings = {&fuse_adamw_factor()},
       .kernels = {{.dtype = f32, .run = adamw<float>}, {.dtype = f64, .run = adamw<double>}},
       .samples = {{{sample::normal({3, 5}), sample::normal({3, 5}), sample::normal({3, 5}),
                     sample::uniform({3, 5}, 0.1, 1), sample::uniform({}, 0.01, 0.02).constant().as(f64),
@@ -115,12 +119,19 @@ const OpDef& adamw_op() {
                     sample::integers({}, 3, 4), taken},
                    {{"beta1", 0.9}, {"beta2", 0.99}, {"eps", 1e-8}, {"weight_decay", 0.0}},
                    false},
+                  {{sample::normal({9, 5}), sample::normal({9, 5}), sample::normal({9, 5}),
+                    sample::uniform({9, 5}, 0.1, 1), sample::uniform({}, 0.01, 0.02).constant().as(f64),
+                    sample::integers({}, 0, 9), taken, sample::uniform({}, 0.3, 0.9)},
+                   {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}}},
                   {{sample::normal({7}), sample::normal({7}), sample::normal({7}), sample::uniform({7}, 0.1, 1),
                     sample::uniform({}, 0.01, 0.02).constant().as(f64), sample::integers({}, 0, 9), refused},
                    {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}}}},
       .bad_samples = {{{{f32, {3}}, {f32, {4}}, {f32, {3}}, {f32, {3}}, {f64, {}}, {i64, {}}, {boolean, {}}},
                        {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}},
-                       "as the parameter is"}},
+                       "as the parameter is"},
+                      {{{f32, {3}}, {f32, {3}}, {f32, {3}}, {f32, {3}}, {f64, {}}, {i64, {}}, {boolean, {}}, {f32, {1}}},
+                       {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}},
+                       "the factor must be f32[]"}},
   };
   return op;
 }

@@ -15,8 +15,10 @@
 #include <weft/ops/guard.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
+#include <weft/ops/linear_cross_entropy.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
+#include <weft/ops/matmul_accumulate.h>
 #include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
@@ -48,8 +50,10 @@ void register_all() {
     register_guard();
     register_index();
     register_layer_norm();
+    register_linear_cross_entropy();
     register_loss();
     register_matmul();
+    register_matmul_accumulate();
     register_micro();
     register_movement();
     register_reduce();

@@ -276,6 +276,7 @@ Value tril(const Arg& x, std::int64_t diagonal) { return build(tril_op(), {x}, a
 Value triu(const Arg& x, std::int64_t diagonal) { return build(triu_op(), {x}, at(diagonal)); }
 
 Value roll(const Arg& x, std::int64_t shift, std::int64_t axis) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   const std::int64_t n = x.value().shape().extent(normalize_axis(axis, x.value().rank()));
   if (n == 0 || shift % n == 0) return x.value();
@@ -285,6 +286,7 @@ Value roll(const Arg& x, std::int64_t shift, std::int64_t axis) {
 }
 
 std::vector<Value> split(const Arg& x, const std::vector<std::int64_t>& sizes, std::int64_t axis) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return std::vector<Value>(sizes.size(), x.value());
   const std::int64_t n = x.value().shape().extent(normalize_axis(axis, x.value().rank()));
   std::int64_t total = 0;
@@ -302,6 +304,7 @@ std::vector<Value> split(const Arg& x, const std::vector<std::int64_t>& sizes, s
 }
 
 std::vector<Value> split(const Arg& x, std::int64_t count, std::int64_t axis) {
+  const auto line = called_at({x});
   WEFT_CHECK(count > 0, "split ({}): expected at least one piece, got {}", str(x.where()), count);
   if (!x.value().valid()) return std::vector<Value>(static_cast<std::size_t>(count), x.value());
   const std::int64_t n = x.value().shape().extent(normalize_axis(axis, x.value().rank()));
@@ -311,6 +314,7 @@ std::vector<Value> split(const Arg& x, std::int64_t count, std::int64_t axis) {
 }
 
 Value repeat(const Arg& x, const std::vector<std::int64_t>& times) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   const Shape& from = x.value().shape();
   WEFT_CHECK(static_cast<int>(times.size()) == from.rank() && std::ranges::all_of(times, [](auto t) { return t >= 0; }),
@@ -327,6 +331,7 @@ Value repeat(const Arg& x, const std::vector<std::int64_t>& times) {
 }
 
 Value repeat_interleave(const Arg& x, std::int64_t times, std::int64_t axis) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   WEFT_CHECK(times >= 0, "repeat_interleave ({}): times must not be negative, got {}", str(x.where()), times);
   const int at = normalize_axis(axis, x.value().rank());

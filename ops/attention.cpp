@@ -322,6 +322,7 @@ std::vector<Sample> attention_backward_samples() {
   const Extents small{.time_q = 3, .time_k = 3, .width = 2, .value_width = 2};
   const Extents grouped{.time_q = 3, .time_k = 2, .heads = 2, .kv_heads = 1, .width = 2, .value_width = 3};
   const Extents few{.time_q = 70, .time_k = 270, .heads = 4, .kv_heads = 2, .width = 9, .value_width = 8};
+  const Extents wide{.time_q = 200, .time_k = 600, .heads = 8, .kv_heads = 4, .width = 33, .value_width = 16};
   const Extents many{.time_q = 70, .time_k = 270, .heads = 8, .kv_heads = 4, .width = 9, .value_width = 8};
   return {
       backward_of({operands(small), plain}, small, true),
@@ -331,6 +332,11 @@ std::vector<Sample> attention_backward_samples() {
       backward_of({operands(few), Attributes(dropped).with("offset", std::int64_t{200}), false}, few, true),
       backward_of({operands(many), Attributes(dropped).with("offset", std::int64_t{200}), false}, many, true),
       backward_of({operands(few), Attributes(plain).with("soft_cap", 1.5), false}, few, false),
+      // Keys that no query sees, and queries that see none of a chunk of keys.
+      backward_of({operands(small, {absent(), absent(), integers({2}, 1, 3).batched(0)}), plain}, small, true),
+      backward_of({operands(few), Attributes(plain).with("window", std::int64_t{20}).with("offset", std::int64_t{90}), false},
+                  few, true),
+      backward_of({operands(wide), {{"scale", 0.2}, {"causal", true}, {"offset", std::int64_t{300}}}, false}, wide, false),
   };
 }
 
@@ -401,6 +407,7 @@ bool checked(const Value& q, const Value& k, const Value& v, const AttentionMask
 }  // namespace
 
 Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
+  const auto line = called_at({q});
   AttentionLaw law = law_of(q.value(), k.value(), options);
   if (law.dropout > 0 && !options.stream) law.stream = graph_of({q, k, v}).next_id();
   const AttentionMasks masks = masks_of(options);
@@ -414,6 +421,7 @@ Value attention(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions
 }
 
 Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options) {
+  const auto line = called_at({q});
   const AttentionLaw law = law_of(q.value(), k.value(), options);
   const AttentionMasks masks = masks_of(options);
   if (!checked(q.value(), k.value(), k.value(), masks, law)) return {q.value().graph_data(), ValueRef{}};
@@ -421,6 +429,7 @@ Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& opti
 }
 
 Value padding_mask(const Arg& tokens, std::int64_t pad_id) {
+  const auto line = called_at({tokens});
   const Value visible = not_equal(tokens, pad_id);
   if (!visible.valid()) return visible;
   WEFT_CHECK(visible.rank() == 2, "padding_mask needs tokens [batch, time], got {}", visible.shape().str());

@@ -1,5 +1,5 @@
+#include <weft/ops/attention_blocks.h>
 #include <weft/ops/attention_flash.h>
-#include <weft/ops/attention_tile.h>
 #include <weft/runtime/gemm.h>
 #include <weft/runtime/parallel.h>
 
@@ -8,134 +8,153 @@
 namespace weft {
 namespace {
 
-// Cuts a slot's workspace into arrays; without a base it counts bytes.
-class Carver {
- public:
-  explicit Carver(std::byte* base) : base_(base) {}
-  template <class A>
-  A* take(std::int64_t count) {
-    std::byte* at = base_ == nullptr ? nullptr : base_ + bytes_;
-    bytes_ += (static_cast<std::size_t>(count) * sizeof(A) + 63) / 64 * 64;
-    return reinterpret_cast<A*>(at);
-  }
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  std::byte* base_;
-  std::size_t bytes_ = 0;
-};
-
-template <class A>
-void fill_rows(const Rows<A>& x, std::int64_t rows, std::int64_t width, A value) {
-  for (std::int64_t r = 0; r < rows; ++r) std::fill_n(x[r], width, value);
-}
-
-// c (+)= op(a) op(b) on this thread.
-template <class A>
-void tile_product(bool trans_a, bool trans_b, std::int64_t m, std::int64_t n, std::int64_t k, const A* a,
-                  std::int64_t lda, const A* b, std::int64_t ldb, A* c, std::int64_t ldc, bool add) {
-  gemm_tile(Gemm{.trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc,
-                 .beta = add ? 1.0 : 0.0},
-            a, b, c);
-}
-
 // --- forward: y_i = sum_j p_ij keep_ij v_j, p_ij = exp(s_ij - logsumexp_i) -------------------------------------------
 
 template <class T>
 struct ForwardScratch {
   using A = Wide<T>;
-  A *scores, *keep, *q, *k, *v, *y, *top, *sum;
+  Rows<A> x, q, v, y;
+  A *k, *buffer, *keep;
+  TileSoftmax<A> rows;
+  TileRange range;
 
-  ForwardScratch(Carver& carver, const AttentionShape& s) {
-    constexpr bool converts = is_narrow<T>;
-    const std::int64_t m = s.q_rows(), n = s.k_rows();
-    scores = carver.take<A>(m * n);
-    keep = carver.take<A>(s.dropout > 0 ? n : 0);
-    q = carver.take<A>(converts ? m * s.width : 0);
-    k = carver.take<A>(converts ? n * s.width : 0);
-    v = carver.take<A>(converts ? n * s.value_width : 0);
-    y = carver.take<A>(converts ? m * s.value_width : 0);
-    top = carver.take<A>(m);
-    sum = carver.take<A>(m);
+  ForwardScratch(Carver& carver, const AttentionShape& s)
+      : x(take(carver, s.q_rows(), s.k_rows())),
+        q(take(carver, s.q_chunk(), s.width)),
+        v(take(carver, s.k_rows(), s.value_width)),
+        y(take(carver, s.q_chunk(), s.value_width)),
+        k(carver.take<A>(padded<A>(s.k_rows()) * s.width)),
+        buffer(carver.take<A>(is_narrow<T> ? s.k_rows() * s.width : 0)),
+        keep(carver.take<A>(s.dropout > 0 ? s.k_rows() : 0)),
+        rows{carver.take<A>(s.q_chunk() + vector), carver.take<A>(s.q_chunk() + vector),
+             carver.take<A>(s.q_chunk() + vector)},
+        range(carver, s.q_rows()) {}
+
+  static constexpr std::int64_t vector = 64 / sizeof(A);  // the longest
+  static Rows<A> take(Carver& carver, std::int64_t rows, std::int64_t width) {
+    const std::int64_t stride = padded<A>(width);
+    return {carver.take<A>(rows * stride), stride};
   }
 };
 
-// Row r of a tile, keys [j, j + cols): products in `x` become weights exp(s - top), up to the row's new maximum.
+// Queries [i0, i0 + count) of one head: a block of keys is packed, then goes past the blocks of queries.
 template <class T>
-struct ForwardRow {
+struct ForwardTask {
   using A = Wide<T>;
-  const AttentionScores<T>& scores;
-  const ForwardScratch<T>& scratch;
-  std::int64_t b, h, i0;
+  const AttentionScores<T>& s;
+  const ForwardScratch<T>& w;
+  std::int64_t b, h, i0, count;
 
-  void operator()(std::int64_t r, std::int64_t j, std::int64_t cols, A* x, A* y) const {
-    const auto& simd = scores.simd;
-    const KeyRange seen = scores.keys(b, i0 + r);
-    const std::int64_t first = std::clamp<std::int64_t>(seen.lo - j, 0, cols);
-    const std::int64_t last = std::clamp<std::int64_t>(seen.hi - j, first, cols);
-    const std::int64_t n = last - first;
-    A top = scratch.top[r], factor = 1;
-    if (n > 0) {
-      factor = scores.to_scores(b, h, i0 + r, j + first, n, x + first, nullptr);
-      const A here = factor * simd.max(x + first, n);
-      if (!(here <= top)) top = here;
+  // So few queries that packing would take longer than the products.
+  bool direct() const { return s.time_q < 4; }
+
+  void run(T* y_out, A* logsumexp) const {
+    const std::int64_t kv = h / s.group(), block = s.k_rows();
+    const KeyLimits limits = s.limits(b);
+    const KeyRange seen = limits.keys(i0, count);
+    const std::int64_t start = seen.lo / block * block;
+    pack_rows(s.q_row(b, h, i0), s.q_stride(), count, s.width, w.q);
+    std::fill_n(w.rows.top, count, -s.infinity);
+    std::fill_n(w.rows.sum, count, A(0));
+    for (std::int64_t j = start; j < seen.hi; j += block) {
+      const std::int64_t columns = std::min(block, seen.hi - j);
+      if (!direct()) {
+        pack_panels(s.k_row(b, kv, j), s.k_stride(), columns, s.width, w.k, w.buffer);
+        pack_rows(s.v_row(b, kv, j), s.v_stride(), columns, s.value_width, w.v);
+      }
+      for (std::int64_t i = 0; i < count; i += s.q_rows()) {
+        const std::int64_t rows = std::min(s.q_rows(), count - i);
+        const KeyRange here = limits.keys(i0 + i, rows);
+        if (here.hi <= j || here.lo >= j + columns) continue;
+        TileRange range = w.range;
+        range.set(limits, i0 + i, rows, j, columns);
+        tile(range, i, j, j <= here.lo || j == start);
+      }
     }
-    std::fill_n(x, first, A(0));
-    std::fill(x + last, x + cols, A(0));
-    if (n == 0 || top == -scores.infinity) {
-      std::fill_n(x + first, n, A(0));
-      return;
+    finish(y_out, logsumexp);
+  }
+
+  // The tile of queries i0 + [i, ..) and keys [j, ..); `fresh`: the first that these queries see.
+  void tile(const TileRange& range, std::int64_t i, std::int64_t j, bool fresh) const {
+    const TileProducts<A> products{range};
+    const Rows<A> y{w.y[i], w.y.stride};
+    if (direct())
+      direct_scores(range, i, j);
+    else
+      products.scores({w.q[i], w.q.stride}, w.k, s.width, w.x);
+    const A factor = each_row(range, [&](std::int64_t r, std::int64_t first, std::int64_t n) {
+      return s.to_scores(b, h, i0 + i + r, j + first, n, w.x[r] + first, nullptr);
+    });
+    const TileSoftmax<A> state{w.rows.top + i, w.rows.sum + i, w.rows.shrink + i};
+    products.tile.softmax({w.x.data, w.x.stride, range.rows, range.columns, range.first, range.last, factor}, state);
+    for (std::int64_t r = 0; s.dropout > 0 && r < range.rows; ++r) {
+      A* x = w.x[r] + range.first[r];
+      const std::int64_t n = range.last[r] - range.first[r];
+      s.keep(b, h, i0 + i + r, j + range.first[r], n, w.keep);
+      s.simd.multiply(x, w.keep, x, n);
     }
-    const A sum = simd.exp_sum(x + first, factor, top, x + first, n);
-    if (const A before = scratch.top[r]; before == top || before == -scores.infinity) {
-      scratch.sum[r] += sum;
-    } else {
-      const A shrink = std::exp(before - top);
-      scratch.sum[r] = scratch.sum[r] * shrink + sum;
-      simd.scale(y, shrink, y, scores.value_width);
-    }
-    scratch.top[r] = top;
-    if (scores.dropout > 0) {
-      scores.keep(b, h, i0 + r, j + first, n, scratch.keep);
-      simd.multiply(x + first, scratch.keep, x + first, n);
+    for (std::int64_t r = 0; !fresh && r < range.rows; ++r)
+      if (state.shrink[r] != 1) s.simd.scale(y[r], state.shrink[r], y[r], s.value_width);
+    if (direct())
+      direct_sums(range, i, j, !fresh);
+    else
+      products.from_columns(w.x, w.v, rounded_up(s.value_width, products.tile.panel), y, !fresh);
+  }
+
+  // f of the seen part of each row, where scores are more than scaled products; gives the factor that is left.
+  template <class F>
+  A each_row(const TileRange& range, F&& f) const {
+    A factor = static_cast<A>(s.scale);
+    for (std::int64_t r = 0; s.shaped() && r < range.rows; ++r)
+      factor = f(r, std::int64_t{range.first[r]}, std::int64_t{range.last[r] - range.first[r]});
+    return factor;
+  }
+
+  void direct_scores(const TileRange& range, std::int64_t i, std::int64_t j) const {
+    const Rows<const A> k = wide_rows(s.k_row(b, h / s.group(), j), s.k_stride(), range.columns, s.width, w.k);
+    gemm_tile(Gemm{.trans_b = true,
+                   .m = range.rows,
+                   .n = range.columns,
+                   .k = s.width,
+                   .lda = w.q.stride,
+                   .ldb = k.stride,
+                   .ldc = w.x.stride},
+              static_cast<const A*>(w.q[i]), k.data, w.x.data);
+  }
+  void direct_sums(const TileRange& range, std::int64_t i, std::int64_t j, bool add) const {
+    const Rows<const A> v =
+        wide_rows(s.v_row(b, h / s.group(), j), s.v_stride(), range.columns, s.value_width, w.v.data);
+    gemm_tile(Gemm{.m = range.rows,
+                   .n = s.value_width,
+                   .k = range.columns,
+                   .lda = w.x.stride,
+                   .ldb = v.stride,
+                   .ldc = w.y.stride,
+                   .beta = add ? 1.0 : 0.0},
+              static_cast<const A*>(w.x.data), v.data, w.y[i]);
+  }
+  static Rows<const A> wide_rows(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t width, A* buffer) {
+    if constexpr (!is_narrow<T>) return {x, stride};
+    for (std::int64_t r = 0; r < rows; ++r) widened(x + r * stride, buffer + r * width, width);
+    return {buffer, width};
+  }
+
+  void finish(T* y_out, A* logsumexp) const {
+    A* log_sums = logsumexp + s.row_index(b, h, i0);
+    s.simd.log(w.rows.sum, log_sums, count);
+    s.simd.add(log_sums, w.rows.top, log_sums, count);
+    y_out += ((b * s.time_q + i0) * s.heads + h) * s.value_width;
+    for (std::int64_t r = 0; r < count; ++r, y_out += s.y_stride()) {
+      const A sum = w.rows.sum[r];
+      A* y = wide_target(y_out, w.y[r]);
+      if (sum != 0)
+        s.simd.scale(w.y[r], 1 / sum, y, s.value_width);
+      else
+        std::fill_n(y, s.value_width, A(0));  // no key was seen
+      store(y, y_out, s.value_width);
     }
   }
 };
-
-template <class T>
-void forward_block(const AttentionScores<T>& s, const ForwardScratch<T>& scratch, std::int64_t b, std::int64_t h,
-                   std::int64_t i0, T* y_out, Wide<T>* logsumexp) {
-  using A = Wide<T>;
-  const std::int64_t kv = h / s.group(), rows = std::min(s.q_rows(), s.time_q - i0), block = s.k_rows();
-  const auto q = wide_rows(s.q_row(b, h, i0), s.q_stride(), rows, s.width, scratch.q);
-  T* y_rows = y_out + ((b * s.time_q + i0) * s.heads + h) * s.value_width;
-  Rows<A> y{scratch.y, s.value_width};
-  if constexpr (!is_narrow<T>) y = {y_rows, s.y_stride()};
-  std::fill_n(scratch.top, rows, -s.infinity);
-  std::fill_n(scratch.sum, rows, A(0));
-
-  const ForwardRow<T> row{s, scratch, b, h, i0};
-  const KeyRange seen = s.keys(b, i0, rows);
-  bool empty = true;
-  for (std::int64_t j0 = seen.lo / block * block; j0 < seen.hi; j0 += block) {
-    const std::int64_t j = std::max(j0, seen.lo), cols = std::min(j0 + block, seen.hi) - j;
-    const auto k = wide_rows(s.k_row(b, kv, j), s.k_stride(), cols, s.width, scratch.k);
-    const auto v = wide_rows(s.v_row(b, kv, j), s.v_stride(), cols, s.value_width, scratch.v);
-    tile_product<A>(false, true, rows, cols, s.width, q.data, q.stride, k.data, k.stride, scratch.scores, block, false);
-    for (std::int64_t r = 0; r < rows; ++r) row(r, j, cols, scratch.scores + r * block, y[r]);
-    tile_product<A>(false, false, rows, s.value_width, cols, scratch.scores, block, v.data, v.stride, y.data, y.stride,
-                 !empty);
-    empty = false;
-  }
-  if (empty) fill_rows(y, rows, s.value_width, A(0));
-
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const A sum = scratch.sum[r];
-    logsumexp[s.row_index(b, h, i0 + r)] = scratch.top[r] + std::log(sum);
-    if (sum != 0) s.simd.scale(y[r], 1 / sum, y[r], s.value_width);
-    if constexpr (is_narrow<T>) store(y[r], y_rows + r * s.y_stride(), s.value_width);
-  }
-}
 
 template <class T>
 std::size_t forward_workspace(const OpView& view, int threads) {
@@ -147,15 +166,16 @@ std::size_t forward_workspace(const OpView& view, int threads) {
 template <class T>
 void forward(KernelContext& context) {
   const AttentionScores<T> s(context);
-  Carver count(nullptr);
-  ForwardScratch<T>(count, s);
   T* y = context.out<T>(0);
   auto* logsumexp = context.out<Wide<T>>(1);
-  const std::int64_t blocks = s.q_blocks();
-  parallel_for(s.batch * s.heads * blocks, [&](std::int64_t task, int slot) {
-    Carver carver(context.workspace() + count.bytes() * static_cast<std::size_t>(slot));
-    const std::int64_t h = task / blocks % s.heads, b = task / blocks / s.heads;
-    forward_block(s, ForwardScratch<T>(carver, s), b, h, task % blocks * s.q_rows(), y, logsumexp);
+  const std::size_t bytes = forward_workspace<T>(context.view(), 1);
+  const std::int64_t chunk = s.q_chunk(), chunks = (s.time_q + chunk - 1) / chunk;
+  parallel_for(s.batch * s.heads * chunks, [&](std::int64_t task, int slot) {
+    Carver carver(context.workspace() + bytes * static_cast<std::size_t>(slot));
+    const ForwardScratch<T> scratch(carver, s);
+    const std::int64_t i = task % chunks * chunk;
+    ForwardTask<T>{s, scratch, task / chunks / s.heads, task / chunks % s.heads, i, std::min(chunk, s.time_q - i)}.run(
+        y, logsumexp);
   });
 }
 
@@ -163,40 +183,43 @@ void forward(KernelContext& context) {
 // d_p = (d_y v^T) keep;  d_s = p (d_p - inner), inner = <d_y, y> - d_logsumexp
 // d_v = (p keep)^T d_y;  d_q = scale d_s k;  d_k = scale d_s^T q
 
-// A task: queries [i0, i1) of heads [h0, h1) against keys [j0, j1) of one kv head, and which gradients it owns.
+// Keys [j0, j1) of one kv head against the queries of its heads: d_k and d_v, and these keys' share of d_q.
+template <class A>
 struct BackwardTask {
-  std::int64_t b, h0, h1, i0, i1, j0, j1;
-  bool queries, keys;
+  std::int64_t b, kv, j0, j1;
+  A* d_q;  ///< [batch, time_q, heads, width]
 };
 
 template <class T>
 struct BackwardScratch {
   using A = Wide<T>;
-  A *weights, *d_scores, *dropped, *keep, *slope, *inner, *q, *k, *v, *y, *d_y, *d_q, *d_k, *d_v;
+  Rows<A> weights, d_scores, dropped, q, d_y, k, d_k, d_v;
+  A *k_panels, *v_panels, *buffer, *keep, *slope, *inner, *shift;
+  TileRange range;
 
-  BackwardScratch(Carver& carver, const AttentionShape& s, bool whole) {
-    constexpr bool converts = is_narrow<T>;
-    const std::int64_t m = s.q_rows(), n = s.k_rows();
-    weights = carver.take<A>(m * n);
-    d_scores = carver.take<A>(m * n);
-    dropped = carver.take<A>(s.dropout > 0 ? m * n : 0);
-    keep = carver.take<A>(s.dropout > 0 ? n : 0);
-    slope = carver.take<A>(s.soft_cap > 0 ? n : 0);
-    inner = carver.take<A>(s.group() * s.time_q);
-    q = carver.take<A>(converts ? m * s.width : 0);
-    k = carver.take<A>(converts ? n * s.width : 0);
-    v = carver.take<A>(converts ? n * s.value_width : 0);
-    y = carver.take<A>(converts ? s.value_width : 0);
-    d_y = carver.take<A>(converts ? m * s.value_width : 0);
-    d_q = carver.take<A>(converts ? (whole ? s.group() * s.time_q : m) * s.width : 0);
-    d_k = carver.take<A>(converts ? (whole ? s.time_k : n) * s.width : 0);
-    d_v = carver.take<A>(converts ? (whole ? s.time_k : n) * s.value_width : 0);
+  BackwardScratch(Carver& carver, const AttentionShape& s)
+      : weights(take(carver, s.q_rows(), s.k_rows())),
+        d_scores(take(carver, s.q_rows(), s.k_rows())),
+        dropped(s.dropout > 0 ? take(carver, s.q_rows(), s.k_rows()) : weights),
+        q(take(carver, s.q_rows(), s.width)),
+        d_y(take(carver, s.q_rows(), s.value_width)),
+        k(take(carver, s.k_rows(), s.width)),
+        d_k(take(carver, is_narrow<T> ? s.k_rows() : 0, s.width)),
+        d_v(take(carver, is_narrow<T> ? s.k_rows() : 0, s.value_width)),
+        k_panels(carver.take<A>(padded<A>(s.k_rows()) * s.width)),
+        v_panels(carver.take<A>(padded<A>(s.k_rows()) * s.value_width)),
+        buffer(carver.take<A>(is_narrow<T> ? std::max(s.k_rows(), std::int64_t{2}) * std::max(s.width, s.value_width)
+                                           : 0)),
+        keep(carver.take<A>(s.dropout > 0 ? s.k_rows() : 0)),
+        slope(carver.take<A>(s.soft_cap > 0 ? s.k_rows() : 0)),
+        inner(carver.take<A>(s.group() * s.time_q)),
+        shift(carver.take<A>(s.group() * s.time_q)),
+        range(carver, s.q_rows()) {}
+
+  static Rows<A> take(Carver& carver, std::int64_t rows, std::int64_t width) {
+    return ForwardScratch<T>::take(carver, rows, width);
   }
 };
-
-// One task for each (example, kv head) does five products a tile; where there are few of those, two passes of smaller
-// tasks do seven.
-bool whole_heads(const AttentionShape& s) { return s.batch * s.kv_heads >= 8 || s.q_blocks() * s.k_blocks() == 1; }
 
 // One number for each row, in T or in the type T is computed in.
 template <class T>
@@ -204,8 +227,10 @@ class RowScalars {
  public:
   RowScalars(KernelContext& context, int operand) {
     if (!context.has(operand)) return;
-    if (context.type(operand).dtype == dtype_of<T>) narrow_ = context.in<T>(operand);
-    else wide_ = context.in<Wide<T>>(operand);
+    if (context.type(operand).dtype == dtype_of<T>)
+      narrow_ = context.in<T>(operand);
+    else
+      wide_ = context.in<Wide<T>>(operand);
   }
   explicit operator bool() const { return narrow_ != nullptr || wide_ != nullptr; }
   Wide<T> operator[](std::int64_t row) const {
@@ -223,7 +248,7 @@ struct BackwardRun {
   const AttentionScores<T> s;
   const T *y, *d_y;
   const RowScalars<T> logsumexp, d_logsumexp;
-  T *d_q, *d_k, *d_v;
+  T *d_k, *d_v;
 
   explicit BackwardRun(KernelContext& context)
       : s(context),
@@ -231,7 +256,6 @@ struct BackwardRun {
         d_y(context.in<T>(AttentionIn::d_y)),
         logsumexp(context, AttentionIn::logsumexp),
         d_logsumexp(context, AttentionIn::d_logsumexp),
-        d_q(context.out<T>(0)),
         d_k(context.out<T>(1)),
         d_v(context.out<T>(2)) {}
 
@@ -239,148 +263,184 @@ struct BackwardRun {
     return ((b * s.time_q + i) * s.heads + h) * s.value_width;
   }
 
-  // inner_i of the task's queries, head by head.
-  void inner_products(const BackwardTask& t, const BackwardScratch<T>& w) const {
-    A* inner = w.inner;
-    for (std::int64_t h = t.h0; h < t.h1; ++h)
-      for (std::int64_t i = t.i0; i < t.i1; ++i, ++inner) {
-        const std::int64_t at = y_at(t.b, h, i);
-        *inner = s.simd.dot(widened(y + at, w.y, s.value_width), widened(d_y + at, w.d_y, s.value_width),
-                            s.value_width);
-        if (d_logsumexp) *inner -= d_logsumexp[s.row_index(t.b, h, i)];
-      }
-  }
-
-  // Products in weights[r] and d_y v^T in d_scores[r] become p keep (in `dropped`) and d_s times the scale.
-  void row(const BackwardScratch<T>& w, A inner, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t r,
-           std::int64_t j, std::int64_t cols) const {
-    const std::int64_t at = r * s.k_rows();
-    A *p = w.weights + at, *d_s = w.d_scores + at, *p_keep = s.dropout > 0 ? w.dropped + at : p;
-    const KeyRange seen = s.keys(b, i);
-    const A shift = logsumexp[s.row_index(b, h, i)];
-    std::int64_t first = std::clamp<std::int64_t>(seen.lo - j, 0, cols);
-    std::int64_t last = std::clamp<std::int64_t>(seen.hi - j, first, cols);
-    if (shift == -s.infinity) first = last = cols;
-    const std::int64_t n = last - first;
-    for (A* x : {d_s, p_keep}) {
-      std::fill_n(x, first, A(0));
-      std::fill(x + last, x + cols, A(0));
-    }
-    if (n == 0) return;
-    const A factor = s.to_scores(b, h, i, j + first, n, p + first, w.slope);
-    s.simd.exp_sum(p + first, factor, shift, p + first, n);
-    if (s.dropout > 0) {
-      s.keep(b, h, i, j + first, n, w.keep);
-      s.simd.multiply(p + first, w.keep, p_keep + first, n);
-      s.simd.multiply(d_s + first, w.keep, d_s + first, n);
-    }
-    s.simd.softmax_grad(p + first, d_s + first, inner, static_cast<A>(s.scale), d_s + first, n);
-    if (s.soft_cap > 0) s.simd.multiply(d_s + first, w.slope, d_s + first, n);
-  }
-
-  void run(const BackwardTask& t, const BackwardScratch<T>& w) const {
-    const std::int64_t kv = t.h0 / s.group(), block = s.k_rows();
-    T* d_q_out = d_q + ((t.b * s.time_q + t.i0) * s.heads + t.h0) * s.width;
-    T* d_k_out = d_k + ((t.b * s.time_k + t.j0) * s.kv_heads + kv) * s.width;
-    T* d_v_out = d_v + ((t.b * s.time_k + t.j0) * s.kv_heads + kv) * s.value_width;
-    // The accumulators: row i of head h at dq[i - i0] + (h - h0) dq_head.
-    Rows<A> dq{w.d_q, s.width}, dk{w.d_k, s.width}, dv{w.d_v, s.value_width};
-    std::int64_t dq_head = (t.i1 - t.i0) * s.width;
-    if constexpr (!is_narrow<T>) {
-      dq = {d_q_out, s.q_stride()};
-      dk = {d_k_out, s.k_stride()};
-      dv = {d_v_out, s.v_stride()};
-      dq_head = s.width;
-    }
-    if (t.queries)
-      for (std::int64_t h = t.h0; h < t.h1; ++h)
-        fill_rows(Rows<A>{dq.data + (h - t.h0) * dq_head, dq.stride}, t.i1 - t.i0, s.width, A(0));
-    if (t.keys) {
-      fill_rows(dk, t.j1 - t.j0, s.width, A(0));
-      fill_rows(dv, t.j1 - t.j0, s.value_width, A(0));
-    }
-
-    inner_products(t, w);
-    for (std::int64_t j0 = t.j0; j0 < t.j1; j0 += block)
-      for (std::int64_t h = t.h0; h < t.h1; ++h)
-        for (std::int64_t i = t.i0; i < t.i1; i += s.q_rows()) {
-          const std::int64_t rows = std::min(s.q_rows(), t.i1 - i);
-          const KeyRange seen = s.keys(t.b, i, rows);
-          const std::int64_t j = std::max(j0, seen.lo), cols = std::min({j0 + block, t.j1, seen.hi}) - j;
-          if (cols <= 0) continue;
-          const auto q = wide_rows(s.q_row(t.b, h, i), s.q_stride(), rows, s.width, w.q);
-          const auto k = wide_rows(s.k_row(t.b, kv, j), s.k_stride(), cols, s.width, w.k);
-          const auto v = wide_rows(s.v_row(t.b, kv, j), s.v_stride(), cols, s.value_width, w.v);
-          const auto dy = wide_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
-          const A* inner = w.inner + (h - t.h0) * (t.i1 - t.i0) + i - t.i0;
-          tile_product<A>(false, true, rows, cols, s.width, q.data, q.stride, k.data, k.stride, w.weights, block, false);
-          tile_product<A>(false, true, rows, cols, s.value_width, dy.data, dy.stride, v.data, v.stride, w.d_scores,
-                       block, false);
-          for (std::int64_t r = 0; r < rows; ++r) row(w, inner[r], t.b, h, i + r, r, j, cols);
-          if (t.keys) {
-            tile_product<A>(true, false, cols, s.value_width, rows, s.dropout > 0 ? w.dropped : w.weights, block,
-                         dy.data, dy.stride, dv[j - t.j0], dv.stride, true);
-            tile_product<A>(true, false, cols, s.width, rows, w.d_scores, block, q.data, q.stride, dk[j - t.j0],
-                         dk.stride, true);
-          }
-          if (t.queries)
-            tile_product<A>(false, false, rows, s.width, cols, w.d_scores, block, k.data, k.stride,
-                         dq[i - t.i0] + (h - t.h0) * dq_head, dq.stride, true);
+  // inner_i and the logsumexp of each query, head by head; exp(s - inf) = 0 for queries without keys.
+  void row_numbers(const BackwardTask<A>& t, const BackwardScratch<T>& w) const {
+    for (std::int64_t g = 0; g < s.group(); ++g) {
+      const std::int64_t h = t.kv * s.group() + g, at = y_at(t.b, h, 0), row = s.row_index(t.b, h, 0);
+      A *inner = w.inner + g * s.time_q, *shift = w.shift + g * s.time_q;
+      if constexpr (!is_narrow<T>) {
+        tile_kernels<A>().dots(y + at, s.y_stride(), d_y + at, s.y_stride(), s.time_q, s.value_width, inner);
+      } else {
+        for (std::int64_t i = 0; i < s.time_q; ++i) {
+          const A* a = widened(y + at + i * s.y_stride(), w.buffer, s.value_width);
+          const A* c = widened(d_y + at + i * s.y_stride(), w.buffer + s.value_width, s.value_width);
+          tile_kernels<A>().dots(a, 0, c, 0, 1, s.value_width, inner + i);
         }
-
-    if constexpr (is_narrow<T>) {
-      if (t.queries)
-        for (std::int64_t h = 0; h < t.h1 - t.h0; ++h)
-          for (std::int64_t i = 0; i < t.i1 - t.i0; ++i)
-            store(dq[i] + h * dq_head, d_q_out + i * s.q_stride() + h * s.width, s.width);
-      for (std::int64_t j = 0; t.keys && j < t.j1 - t.j0; ++j) {
-        store(dk[j], d_k_out + j * s.k_stride(), s.width);
-        store(dv[j], d_v_out + j * s.v_stride(), s.value_width);
+      }
+      for (std::int64_t i = 0; i < s.time_q; ++i) {
+        if (d_logsumexp) inner[i] -= d_logsumexp[row + i];
+        shift[i] = logsumexp[row + i] == -s.infinity ? s.infinity : logsumexp[row + i];
       }
     }
+  }
+
+  // Products in `weights` and d_y v^T in `d_scores` become p keep (in `dropped`) and d_s times the scale.
+  void weights(const BackwardScratch<T>& w, const TileRange& range, const A* shift, const A* inner, std::int64_t b,
+               std::int64_t h, std::int64_t i, std::int64_t j) const {
+    const auto softmax_grad = [&](std::int64_t r, std::int64_t rows, A factor) {
+      tile_kernels<A>().softmax_grad(
+          {w.weights[r], w.weights.stride, rows, range.columns, range.first + r, range.last + r, factor}, shift + r,
+          w.d_scores[r], inner + r, static_cast<A>(s.scale));
+    };
+    if (!s.shaped() && s.dropout == 0) return softmax_grad(0, range.rows, static_cast<A>(s.scale));
+    for (std::int64_t r = 0; r < range.rows; ++r) {
+      const std::int64_t first = range.first[r], n = range.last[r] - first;
+      A *p = w.weights[r] + first, *d_s = w.d_scores[r] + first, *p_keep = w.dropped[r];
+      const A factor = s.to_scores(b, h, i + r, j + first, n, p, w.slope);
+      if (s.dropout > 0) {
+        s.keep(b, h, i + r, j + first, n, w.keep);
+        s.simd.multiply(d_s, w.keep, d_s, n);
+      }
+      softmax_grad(r, 1, factor);
+      if (s.dropout > 0) {
+        std::fill_n(p_keep, range.columns, A(0));
+        s.simd.multiply(p, w.keep, p_keep + first, n);
+      }
+      if (s.soft_cap > 0) s.simd.multiply(d_s, w.slope, d_s, n);
+    }
+  }
+
+  void run(const BackwardTask<A>& t, const BackwardScratch<T>& w) const {
+    const KeyLimits limits = s.limits(t.b);
+    row_numbers(t, w);
+    clear_unseen(t, limits);
+    const KeyRange all = limits.keys(0, s.time_q);
+    for (std::int64_t j = t.j0; j < t.j1; j += s.k_rows()) {
+      const std::int64_t keys = std::min(s.k_rows(), t.j1 - j), columns = std::clamp<std::int64_t>(all.hi - j, 0, keys);
+      T* k_out = d_k + ((t.b * s.time_k + j) * s.kv_heads + t.kv) * s.width;
+      T* v_out = d_v + ((t.b * s.time_k + j) * s.kv_heads + t.kv) * s.value_width;
+      Rows<A> dk = w.d_k, dv = w.d_v;
+      if constexpr (!is_narrow<T>) {
+        dk = {k_out, s.k_stride()};
+        dv = {v_out, s.v_stride()};
+      }
+      bool fresh = true;
+      for (std::int64_t g = 0; g < s.group(); ++g)
+        for (std::int64_t i = 0; i < s.time_q; i += s.q_rows()) {
+          const KeyRange seen = limits.keys(i, std::min(s.q_rows(), s.time_q - i));
+          if (seen.hi <= j || seen.lo >= j + columns) continue;
+          if (fresh) pack_keys(t, w, j, columns);
+          tile(t, w, limits, g, i, j, columns, dk, dv, !fresh, !(j <= seen.lo || j == t.j0));
+          fresh = false;
+        }
+      for (std::int64_t c = fresh ? 0 : columns; c < keys; ++c) {  // nobody sees these
+        std::fill_n(dk[c], s.width, A(0));
+        std::fill_n(dv[c], s.value_width, A(0));
+      }
+      for (std::int64_t c = 0; c < keys; ++c) {
+        store(dk[c], k_out + c * s.k_stride(), s.width);
+        store(dv[c], v_out + c * s.v_stride(), s.value_width);
+      }
+    }
+  }
+
+  A* d_q_row(const BackwardTask<A>& t, std::int64_t h, std::int64_t i) const {
+    return t.d_q + ((t.b * s.time_q + i) * s.heads + h) * s.width;
+  }
+
+  // Zero shares of d_q for blocks of queries that see none of the task's keys.
+  void clear_unseen(const BackwardTask<A>& t, const KeyLimits& limits) const {
+    for (std::int64_t i = 0; i < s.time_q; i += s.q_rows()) {
+      const std::int64_t rows = std::min(s.q_rows(), s.time_q - i);
+      const KeyRange seen = limits.keys(i, rows);
+      if (std::max(seen.lo, t.j0) < std::min(seen.hi, t.j1)) continue;
+      for (std::int64_t h = t.kv * s.group(); h < (t.kv + 1) * s.group(); ++h)
+        for (std::int64_t r = i; r < i + rows; ++r) std::fill_n(d_q_row(t, h, r), s.width, A(0));
+    }
+  }
+
+  void pack_keys(const BackwardTask<A>& t, const BackwardScratch<T>& w, std::int64_t j, std::int64_t columns) const {
+    pack_panels(s.k_row(t.b, t.kv, j), s.k_stride(), columns, s.width, w.k_panels, w.buffer);
+    pack_panels(s.v_row(t.b, t.kv, j), s.v_stride(), columns, s.value_width, w.v_panels, w.buffer);
+    pack_rows(s.k_row(t.b, t.kv, j), s.k_stride(), columns, s.width, w.k);
+  }
+
+  // Queries [i, ..) of head g of the group against keys [j, j + columns).
+  void tile(const BackwardTask<A>& t, const BackwardScratch<T>& w, const KeyLimits& limits, std::int64_t g,
+            std::int64_t i, std::int64_t j, std::int64_t columns, const Rows<A>& dk, const Rows<A>& dv, bool add_keys,
+            bool add_queries) const {
+    const std::int64_t h = t.kv * s.group() + g, rows = std::min(s.q_rows(), s.time_q - i), at = g * s.time_q + i;
+    TileRange range = w.range;
+    range.set(limits, i, rows, j, columns);
+    const TileProducts<A> products{range};
+    pack_rows(s.q_row(t.b, h, i), s.q_stride(), rows, s.width, w.q);
+    pack_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
+    products.scores(w.q, w.k_panels, s.width, w.weights);
+    products.scores(w.d_y, w.v_panels, s.value_width, w.d_scores);
+    weights(w, range, w.shift + at, w.inner + at, t.b, h, i, j);
+    products.from_rows(w.dropped, w.d_y, s.value_width, dv, add_keys);
+    products.from_rows(w.d_scores, w.q, s.width, dk, add_keys);
+    products.from_columns(w.d_scores, w.k, s.width, {d_q_row(t, h, i), s.q_stride()}, add_queries);
   }
 };
+
+// Wide buffers of d_q beside the output: one for each chunk of keys, the first of which may be the output itself.
+template <class T>
+std::int64_t d_q_buffers(const AttentionShape& s) {
+  return s.k_chunks() - (is_narrow<T> ? 0 : 1);
+}
+
+template <class T>
+std::size_t d_q_bytes(const AttentionShape& s) {
+  const std::int64_t count = d_q_buffers<T>(s) * s.batch * s.time_q * s.heads * s.width;
+  return (static_cast<std::size_t>(count) * sizeof(Wide<T>) + 63) / 64 * 64;
+}
+
+template <class T>
+std::size_t backward_scratch(const AttentionShape& s) {
+  Carver carver(nullptr);
+  BackwardScratch<T>(carver, s);
+  return carver.bytes();
+}
 
 template <class T>
 std::size_t backward_workspace(const OpView& view, int threads) {
   const AttentionShape s(view);
-  Carver carver(nullptr);
-  BackwardScratch<T>(carver, s, whole_heads(s));
-  return carver.bytes() * static_cast<std::size_t>(threads);
+  return d_q_bytes<T>(s) + backward_scratch<T>(s) * static_cast<std::size_t>(threads);
 }
 
 template <class T>
 void backward(KernelContext& context) {
+  using A = Wide<T>;
   const BackwardRun<T> run(context);
   const AttentionShape& s = run.s;
   if (s.time_q == 0 || s.time_k == 0 || s.batch * s.heads == 0) {  // nobody attends to anything
     for (int k = 0; k < 3; ++k) std::fill_n(context.out<T>(k), context.out_type(k).count(), T(0));
     return;
   }
-  const std::size_t bytes = backward_workspace<T>(context.view(), 1);
-  const bool whole = whole_heads(s);
-  const auto each = [&](std::int64_t tasks, auto&& task_of) {
-    parallel_for(tasks, [&](std::int64_t task, int slot) {
-      Carver carver(context.workspace() + bytes * static_cast<std::size_t>(slot));
-      run.run(task_of(task), BackwardScratch<T>(carver, s, whole));
-    });
+  T* const d_q = context.out<T>(0);
+  const std::int64_t chunk = s.k_chunk(), chunks = s.k_chunks(), count = s.batch * s.time_q * s.heads * s.width;
+  const auto share = [&](std::int64_t c) -> A* {
+    if constexpr (!is_narrow<T>)
+      if (c-- == 0) return d_q;
+    return reinterpret_cast<A*>(context.workspace()) + c * count;
   };
-  const auto keys_task = [&](std::int64_t task, std::int64_t blocks, std::int64_t rows) {
-    const std::int64_t kv = task / blocks % s.kv_heads, j = task % blocks * rows;
-    return BackwardTask{.b = task / blocks / s.kv_heads, .h0 = kv * s.group(), .h1 = (kv + 1) * s.group(),
-                        .i0 = 0, .i1 = s.time_q, .j0 = j, .j1 = std::min(j + rows, s.time_k),
-                        .queries = whole, .keys = true};
-  };
-  if (whole) {
-    each(s.batch * s.kv_heads, [&](std::int64_t task) { return keys_task(task, 1, s.time_k); });
-    return;
-  }
-  each(s.batch * s.kv_heads * s.k_blocks(), [&](std::int64_t task) { return keys_task(task, s.k_blocks(), s.k_rows()); });
-  each(s.batch * s.heads * s.q_blocks(), [&](std::int64_t task) {
-    const std::int64_t blocks = s.q_blocks(), h = task / blocks % s.heads, i = task % blocks * s.q_rows();
-    return BackwardTask{.b = task / blocks / s.heads, .h0 = h, .h1 = h + 1,
-                        .i0 = i, .i1 = std::min(i + s.q_rows(), s.time_q), .j0 = 0, .j1 = s.time_k,
-                        .queries = true, .keys = false};
+  const std::size_t bytes = backward_scratch<T>(s);
+  parallel_for(s.batch * s.kv_heads * chunks, [&](std::int64_t task, int slot) {
+    Carver carver(context.workspace() + d_q_bytes<T>(s) + bytes * static_cast<std::size_t>(slot));
+    const std::int64_t c = task % chunks, head = task / chunks;
+    run.run({.b = head / s.kv_heads,
+             .kv = head % s.kv_heads,
+             .j0 = c * chunk,
+             .j1 = std::min((c + 1) * chunk, s.time_k),
+             .d_q = share(c)},
+            BackwardScratch<T>(carver, s));
+  });
+  if (d_q_buffers<T>(s) == 0) return;
+  for_row_tiles(count, 1, [&](std::int64_t begin, std::int64_t end, int) {
+    A* sum = share(0) + begin;
+    for (std::int64_t c = 1; c < chunks; ++c) simd<A>().add(sum, share(c) + begin, sum, end - begin);
+    store(sum, d_q + begin, end - begin);
   });
 }
 

@@ -30,10 +30,33 @@ struct AttentionShape {
   explicit AttentionShape(const OpView& view);
 
   std::int64_t group() const { return heads / kv_heads; }
-  std::int64_t q_rows() const { return std::clamp<std::int64_t>(time_q, 1, time_q <= 256 ? 32 : 64); }
-  std::int64_t k_rows() const { return std::clamp<std::int64_t>(time_k, 1, 256); }
-  std::int64_t q_blocks() const { return (time_q + q_rows() - 1) / q_rows(); }
+
+  /// A tile: q_rows queries by k_rows keys. Smaller where there is little to share out.
+  std::int64_t q_rows() const {
+    return std::clamp<std::int64_t>(time_q, 1, batch * heads * time_q < tasks * 96 ? 48 : 96);
+  }
+  std::int64_t k_rows() const {
+    return std::clamp<std::int64_t>(time_k, 1, batch * kv_heads * time_k < tasks * 256 ? 64 : 256);
+  }
   std::int64_t k_blocks() const { return (time_k + k_rows() - 1) / k_rows(); }
+
+  /// Queries of a task of the forward: each task packs the keys that it sees.
+  std::int64_t q_chunk() const {
+    const std::int64_t wanted = parts(batch * heads), rows = q_rows();
+    return std::clamp<std::int64_t>(((time_q + wanted - 1) / wanted + rows - 1) / rows, 1, 480 / rows) * rows;
+  }
+  /// Keys of a task of the backward: all, or some where there are few heads. Each sums its share of d_q by itself.
+  std::int64_t k_chunk() const {
+    const std::int64_t wanted = parts(batch * kv_heads);
+    return std::max<std::int64_t>(1, (k_blocks() + wanted - 1) / wanted) * k_rows();
+  }
+  std::int64_t k_chunks() const { return (time_k + k_chunk() - 1) / k_chunk(); }
+
+ private:
+  static constexpr std::int64_t tasks = 16;  ///< wanted at least
+  static std::int64_t parts(std::int64_t heads) {
+    return heads >= tasks / 2 ? 1 : tasks / std::max<std::int64_t>(heads, 1);
+  }
 };
 
 /// Element strides of a tensor broadcast to [batch, heads, time_q, time_k].
@@ -48,25 +71,26 @@ struct KeyRange {
   std::int64_t lo, hi;
 };
 
-/// Rows of A in memory.
-template <class A>
-struct Rows {
-  A* data;
-  std::int64_t stride;
-  A* operator[](std::int64_t row) const { return data + row * stride; }
-};
+/// Which keys a query of one example may see, before the mask; both ends grow with i.
+struct KeyLimits {
+  std::int64_t offset, hi, time_k, window;
+  bool causal;
 
-/// Rows of T in the type they are computed in: the rows themselves, or a converted copy in `buffer`.
-template <class T>
-Rows<const Wide<T>> wide_rows(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t width,
-                              Wide<T>* buffer) {
-  if constexpr (!is_narrow<T>) {
-    return {x, stride};
-  } else {
-    for (std::int64_t r = 0; r < rows; ++r) widened(x + r * stride, buffer + r * width, width);
-    return {buffer, width};
+  KeyRange keys(std::int64_t i) const {
+    const std::int64_t position = i + offset;
+    KeyRange range{0, hi};
+    if (causal) range.hi = std::min(range.hi, position + 1);
+    if (window > 0) {
+      range.lo = std::max(range.lo, position - window + 1);
+      range.hi = std::min(range.hi, position + window);
+    }
+    range.hi = std::max<std::int64_t>(range.hi, 0);
+    range.lo = std::min(range.lo, time_k);
+    return range;
   }
-}
+  /// The keys that any of the queries [i, i + rows) sees.
+  KeyRange keys(std::int64_t i, std::int64_t rows) const { return {keys(i).lo, keys(i + rows - 1).hi}; }
+};
 
 /// The node's operands and the law of its scores.
 template <class T>
@@ -106,28 +130,15 @@ struct AttentionScores : AttentionShape {
   const T* v_row(std::int64_t b, std::int64_t kv, std::int64_t j) const {
     return v + ((b * time_k + j) * kv_heads + kv) * value_width;
   }
-  std::int64_t row_index(std::int64_t b, std::int64_t h, std::int64_t i) const {
-    return (b * heads + h) * time_q + i;
-  }
+  std::int64_t row_index(std::int64_t b, std::int64_t h, std::int64_t i) const { return (b * heads + h) * time_q + i; }
 
-  /// The keys that query i of example b may see, before the mask; both ends grow with i.
-  KeyRange keys(std::int64_t b, std::int64_t i) const {
-    const std::int64_t position = i + (context_.has(AttentionIn::start) ? integer(AttentionIn::start, b) : offset);
-    KeyRange range{0, time_k};
-    if (context_.has(AttentionIn::lengths)) range.hi = std::min(range.hi, integer(AttentionIn::lengths, b));
-    if (causal) range.hi = std::min(range.hi, position + 1);
-    if (window > 0) {
-      range.lo = std::max(range.lo, position - window + 1);
-      range.hi = std::min(range.hi, position + window);
-    }
-    range.hi = std::max<std::int64_t>(range.hi, 0);
-    range.lo = std::min(range.lo, time_k);
-    return range;
+  KeyLimits limits(std::int64_t b) const {
+    return {context_.has(AttentionIn::start) ? integer(AttentionIn::start, b) : offset,
+            context_.has(AttentionIn::lengths) ? std::min(time_k, integer(AttentionIn::lengths, b)) : time_k, time_k,
+            window, causal};
   }
-  /// The keys that any of the queries [i, i + rows) sees.
-  KeyRange keys(std::int64_t b, std::int64_t i, std::int64_t rows) const {
-    return {keys(b, i).lo, keys(b, i + rows - 1).hi};
-  }
+  /// Whether scores are more than scaled products.
+  bool shaped() const { return soft_cap > 0 || bias != nullptr || mask != nullptr; }
 
   /// Products x of query i with keys [j, j + n) become scores, up to the factor that is returned. With a soft cap,
   /// `slope` (if not null) takes the derivative of the capped by the uncapped score.

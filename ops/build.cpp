@@ -9,6 +9,12 @@ Graph graph_of(std::initializer_list<Arg> args) {
   WEFT_FAIL("an op needs at least one operand that is a Value of a graph");
 }
 
+std::optional<Scope> called_at(std::initializer_list<Arg> args) {
+  for (const Arg& arg : args)
+    if (!arg.is_number() && !arg.value().absent()) return arg.value().graph().scope("", args.begin()->where());
+  return std::nullopt;
+}
+
 Values build_all(const OpDef& op, std::initializer_list<Arg> args, Attributes attributes) {
   Graph graph = graph_of(args);
   const auto where = args.begin()->where();

@@ -3,23 +3,20 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
+#include <weft/ops/chunk_projection_loss.h>
 #include <weft/ops/creation.h>
-#include <weft/ops/ids.h>
+#include <weft/ops/cross_entropy_rows.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>
 #include <weft/ops/reduce.h>
-#include <weft/ops/rows.h>
-#include <weft/ops/rules.h>
 #include <weft/ops/softmax.h>
 #include <weft/ops/unary.h>
 #include <weft/runtime/kernel.h>
 
-#include <cmath>
-
 namespace weft {
 namespace {
 
-DType wide(DType type) { return type == f64 ? f64 : f32; }
+using entropy::wide, entropy::TargetRows, entropy::sum_rows;
 
 Shape without_classes(const Shape& logits) { return Shape(std::vector<Dim>(logits.begin(), logits.end() - 1)); }
 Value column(const Value& x) {
@@ -31,36 +28,15 @@ Value column(const Value& x) {
 // logits, targets, and the weights as operand `weights`.
 void expect_logits_and_targets(const OpView& view, int weights) {
   expect_float(view, 0);
-  expect_integer(view, 1);
   const Shape& logits = view.shape(0);
   WEFT_CHECK(logits.rank() >= 1, "the logits must be [.., classes], got {}", logits.str());
-  expect_shape(view, 1, without_classes(logits), "the targets");
-  const double smoothing = view.attributes.number("label_smoothing");
-  WEFT_CHECK(0 <= smoothing && smoothing <= 1, "label_smoothing must be in [0, 1], got {}", smoothing);
-  if (!view.has(weights)) return;
-  expect_shape(view, weights, {logits[-1]}, "the class weights");
-  expect_dtype(view, weights, wide(view.type(0).dtype));
+  entropy::expect_targets(view, 1, without_classes(logits), weights, logits[-1], wide(view.type(0).dtype));
 }
 
-// What the kernels know of a node: W is f64 for f64 logits, else f32.
 template <class W>
-struct TargetRows {
-  std::int64_t classes, ignore;
-  W smoothing;
-  const W* weights;
-  Ids targets;
-  double weight_total;
-
-  TargetRows(const KernelContext& context, int weights_operand)
-      : classes(context.type(0).shape.extent(-1)),
-        ignore(context.attributes().integer("ignore_index")),
-        smoothing(static_cast<W>(context.attributes().number("label_smoothing"))),
-        weights(context.in<W>(weights_operand)),
-        targets(context, 1, classes, "target", "class"),
-        weight_total(weights != nullptr ? simd<W>().sum_f64(weights, classes) : static_cast<double>(classes)) {}
-  bool counts(std::int64_t row) const { return targets.unchecked(row) != ignore; }
-  W weight(std::int64_t target) const { return weights != nullptr ? weights[target] : W(1); }
-};
+TargetRows<W> rows_of(const KernelContext& context, int weights) {
+  return {context, context.type(0).shape.extent(-1), 1, weights};
+}
 
 // --- cross_entropy: losses_i = (1 - e) w[t] (lse - x[t]) + (e / C) (lse sum_c w[c] - sum_c w[c] x[c]) ---
 
@@ -80,56 +56,32 @@ std::vector<BatchState> cross_entropy_batch(const OpView&, std::span<const Batch
   return {BatchState::summed(), BatchState::summed(), logits, logits};
 }
 
-// Sums over rows: blocks of 16 rows in double, then the blocks in order; both fixed by the shape.
-constexpr std::int64_t sum_rows = 16;
-std::int64_t sum_blocks(const OpView& view) { return (view.shape(1).count() + sum_rows - 1) / sum_rows; }
-
 template <class T>
 std::size_t cross_entropy_workspace(const OpView& view, int threads) {
   const std::size_t row = is_narrow<T> ? static_cast<std::size_t>(threads * view.shape(0).extent(-1)) : 0;
-  return static_cast<std::size_t>(2 * sum_blocks(view)) * sizeof(double) + row * sizeof(float);
+  return static_cast<std::size_t>(2 * view.shape(1).count()) * sizeof(double) + row * sizeof(float);
 }
 
 template <class T>
 void cross_entropy_kernel(KernelContext& context) {
   using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const TargetRows<W> problem(context, 2);
-  const std::int64_t classes = problem.classes, rows = problem.targets.count(), blocks = sum_blocks(context.view());
-  auto* sums = reinterpret_cast<double*>(context.workspace());
-  auto* buffers = reinterpret_cast<W*>(sums + 2 * blocks);
-  parallel_for(blocks, [&](std::int64_t block, int slot) {
-    double sum = 0, weight = 0;
+  const TargetRows<W> problem = rows_of<W>(context, 2);
+  const std::int64_t classes = problem.classes, rows = problem.targets.count();
+  auto* losses = reinterpret_cast<double*>(context.workspace());
+  double* weights = losses + rows;
+  auto* buffers = reinterpret_cast<W*>(weights + rows);
+  parallel_for((rows + sum_rows - 1) / sum_rows, [&](std::int64_t block, int slot) {
     for (std::int64_t row = block * sum_rows; row < std::min(rows, (block + 1) * sum_rows); ++row) {
       const W* x = widened(context.in<T>(0) + row * classes, is_narrow<T> ? buffers + slot * classes : nullptr, classes);
-      const W peak = v.max(x, classes), highest = std::isinf(peak) ? W(0) : peak;
-      const double log_total = std::log(sum_exp(x, highest, classes));
-      context.out<W>(3)[row] = static_cast<W>(log_total + static_cast<double>(highest));
-      context.out<W>(2)[row] = W(0);
-      if (!problem.counts(row)) continue;
-      const std::int64_t target = problem.targets[row];
-      const double w = static_cast<double>(problem.weight(target)), e = static_cast<double>(problem.smoothing);
-      // From the maximum, so that large logits cost no digits.
-      double loss = (1 - e) * w * (log_total - static_cast<double>(x[target] - highest));
-      if (e > 0) {
-        const double inner = problem.weights != nullptr ? v.dot_f64(problem.weights, x, classes) : v.sum_f64(x, classes);
-        const double all = problem.weight_total;
-        loss += e / static_cast<double>(classes) * (all * log_total - (inner - all * static_cast<double>(highest)));
-      }
-      context.out<W>(2)[row] = static_cast<W>(loss);
-      sum += loss;
-      weight += w;
+      const entropy::RowLoss result = entropy::row_loss(problem, row, x);
+      context.out<W>(3)[row] = static_cast<W>(result.logsumexp);
+      context.out<W>(2)[row] = static_cast<W>(result.loss);
+      losses[row] = result.loss;
+      weights[row] = result.weight;
     }
-    sums[2 * block] = sum;
-    sums[2 * block + 1] = weight;
   });
-  double sum = 0, weight = 0;
-  for (std::int64_t block = 0; block < blocks; ++block) {
-    sum += sums[2 * block];
-    weight += sums[2 * block + 1];
-  }
-  *context.out<W>(0) = static_cast<W>(sum);
-  *context.out<W>(1) = static_cast<W>(weight);
+  *context.out<W>(0) = static_cast<W>(entropy::sum_in_blocks(rows, [&](std::int64_t row) { return losses[row]; }));
+  *context.out<W>(1) = static_cast<W>(entropy::sum_in_blocks(rows, [&](std::int64_t row) { return weights[row]; }));
 }
 
 // Pieces of the plain definitions, all of the wide type.
@@ -221,39 +173,13 @@ std::vector<BatchState> cross_entropy_backward_batch(const OpView& view, std::sp
 template <class T>
 void cross_entropy_backward_kernel(KernelContext& context) {
   using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const TargetRows<W> problem(context, 4);
+  const TargetRows<W> problem = rows_of<W>(context, 4);
   const std::int64_t classes = problem.classes;
   const bool each = context.type(3).shape.rank() > 0;
-  constexpr std::int64_t block = 1024;
   for_row_tiles(problem.targets.count(), classes, [&](std::int64_t begin, std::int64_t end, int) {
-    W buffer[block], shares[block];
-    for (std::int64_t row = begin; row < end; ++row) {
-      T* out = context.out<T>(0) + row * classes;
-      const T* in = context.in<T>(0) + row * classes;
-      if (!problem.counts(row)) {
-        std::fill_n(out, classes, T{});
-        continue;
-      }
-      const std::int64_t target = problem.targets[row];
-      const W g = context.in<W>(3)[each ? row : 0], lse = context.in<W>(2)[row];
-      const W hot = (1 - problem.smoothing) * problem.weight(target);
-      const W even = problem.smoothing / static_cast<W>(classes);
-      const W whole = g * (hot + even * static_cast<W>(problem.weight_total));
-      for (std::int64_t first = 0; first < classes; first += block) {
-        const std::int64_t count = std::min(block, classes - first);
-        W* d_x = wide_target(out + first, buffer);
-        v.exp_sum(widened(in + first, buffer, count), W(1), lse, d_x, count);
-        v.scale(d_x, whole, d_x, count);
-        if (even > 0 && problem.weights == nullptr) v.add_scalar(d_x, -g * even, d_x, count);
-        if (even > 0 && problem.weights != nullptr) {
-          v.scale(problem.weights + first, g * even, shares, count);
-          v.subtract(d_x, shares, d_x, count);
-        }
-        if (first <= target && target < first + count) d_x[target - first] -= g * hot;
-        store(d_x, out + first, count);
-      }
-    }
+    for (std::int64_t row = begin; row < end; ++row)
+      entropy::row_gradient(problem, row, context.in<T>(0) + row * classes, context.in<W>(2)[row],
+                            context.in<W>(3)[each ? row : 0], context.out<T>(0) + row * classes);
   });
 }
 
@@ -284,6 +210,7 @@ const OpDef& cross_entropy_op() {
       .batch = cross_entropy_batch,
       .backward = cross_entropy_gradient,
       .plain = cross_entropy_plain,
+      .lowerings = {&chunk_projection_loss_pass()},
       .kernels = {{.dtype = f32, .run = cross_entropy_kernel<float>, .workspace = cross_entropy_workspace<float>},
                   {.dtype = f64, .run = cross_entropy_kernel<double>, .workspace = cross_entropy_workspace<double>},
                   {.dtype = bf16, .run = cross_entropy_kernel<bfloat16>,
@@ -363,6 +290,7 @@ Value classes_last(const Arg& x, int class_axis) {
 }  // namespace
 
 CrossEntropy cross_entropy_terms(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options) {
+  const auto line = called_at({logits});
   const Values y = build_all(cross_entropy_op(),
                              {{classes_last(logits, options.class_axis), logits.where()}, targets, options.class_weights},
                              options_of(options.ignore_index, options.label_smoothing));
@@ -370,15 +298,18 @@ CrossEntropy cross_entropy_terms(const Arg& logits, const Arg& targets, const Cr
 }
 
 Loss cross_entropy(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options) {
+  const auto line = called_at({logits});
   const CrossEntropy terms = cross_entropy_terms(logits, targets, options);
   return LossTerm{1, terms.sum, terms.weight};
 }
 
 Value token_losses(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options) {
+  const auto line = called_at({logits});
   return cross_entropy_terms(logits, targets, options).losses;
 }
 
 Loss soft_cross_entropy(const Arg& logits, const Arg& probabilities, const CrossEntropyOptions& options) {
+  const auto line = called_at({logits});
   const Value logs = log_softmax({classes_last(logits, options.class_axis), logits.where()});
   if (!logs.valid()) return LossTerm{1, logs, logs};
   Value q = classes_last(probabilities, options.class_axis);

@@ -1,6 +1,7 @@
 #include <weft/ops/einsum.h>
 
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/build.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
@@ -201,6 +202,7 @@ Value einsum(const std::string& text, const std::vector<Value>& operands, std::s
   for (const Value& operand : operands)
     if (!operand.valid()) return operand;
   WEFT_CHECK(!operands.empty(), "einsum \"{}\" ({}): it needs an operand", text, str(where));
+  const auto line = operands.front().graph().scope("", where);
   Equation equation(text, operands, where);
   for (Term& term : equation.terms) take_diagonals(term);
   broadcast_axes(equation);
@@ -220,6 +222,7 @@ Value einsum(const std::string& text, const std::vector<Value>& operands, std::s
 }
 
 Value outer(const Arg& a, const Arg& b) {
+  const auto line = called_at({a});
   WEFT_CHECK(!a.value().valid() || !b.value().valid() || (a.value().rank() == 1 && b.value().rank() == 1),
              "outer ({}): expected two vectors, got {} and {}", str(a.where()), a.value().shape().str(), b.value().shape().str());
   return unsqueeze(a, -1) * b.value();

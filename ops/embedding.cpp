@@ -4,6 +4,7 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>
+#include <weft/ops/fuse_embedding_gradient.h>
 #include <weft/ops/ids.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
@@ -67,7 +68,8 @@ void embedding_backward_rule(Backward& b) {
   b.input(0, build(embedding_backward_op(), {b.cotangent(0), b.in(1)}, b.attributes().with("rows", Shape{rows})));
 }
 
-// --- embedding_backward: d_weight[v, :] = sum_{i: ids[i] = v} d_y[i, :] ---
+// --- embedding_backward: d_weight[v, :] = sum_{i: ids[i] = v} d_y[i, :], added to the rows of `onto` where that is given
+//     (one addition a row, after its sum is complete; rows without a place are onto's) ---
 
 std::vector<TensorType> embedding_backward_infer(const OpView& view) {
   expect_float(view, 0);
@@ -75,24 +77,29 @@ std::vector<TensorType> embedding_backward_infer(const OpView& view) {
   Shape expected = view.shape(1);
   expected.push_back(view.shape(0).rank() > 0 ? view.shape(0)[-1] : Dim(1));
   expect_shape(view, 0, expected, "the cotangent");
-  return {{view.type(0).dtype, {view.attributes.shape("rows")[0], view.shape(0)[-1]}}};
+  const TensorType table{view.type(0).dtype, {view.attributes.shape("rows")[0], view.shape(0)[-1]}};
+  WEFT_CHECK(table.shape.extent(0) > 0, "the table must have rows, got {}", table.str());
+  if (view.has(2)) WEFT_CHECK(view.type(2) == table, "onto must be {}, got {}", table.str(), view.type(2).str());
+  return {table};
 }
 
-std::vector<BatchState> embedding_backward_batch(const OpView&, std::span<const BatchState> in) {
+std::vector<BatchState> embedding_backward_batch(const OpView& view, std::span<const BatchState> in) {
   using Kind = BatchState::Kind;
-  if (in[0].kind == Kind::free && in[1].kind == Kind::free) return {BatchState{}};
-  if (in[0].kind == Kind::split && in[0] == in[1]) return {BatchState::summed()};
-  if (in[0].kind == Kind::summed && in[1].kind == Kind::free) return {in[0]};
-  return {BatchState::mixed()};
+  BatchState sum = BatchState::mixed();
+  if (in[0].kind == Kind::free && in[1].kind == Kind::free) sum = BatchState{};
+  else if (in[0].kind == Kind::split && in[0] == in[1]) sum = BatchState::summed();
+  else if (in[0].kind == Kind::summed && in[1].kind == Kind::free) sum = in[0];
+  return {!view.has(2) || in[2] == sum ? sum : BatchState::mixed()};
 }
 
-// The places sorted by id (a stable counting sort), and one row of f32 a thread.
+// The places sorted by id (a stable counting sort), and one row of the wide type a thread.
 std::size_t sorted_places(const OpView& view) {
   const std::int64_t rows = view.attributes.shape("rows").extent(0);
   return static_cast<std::size_t>((rows + 1 + view.shape(1).count() + 7) / 8 * 8) * sizeof(std::int64_t);
 }
 std::size_t embedding_backward_workspace(const OpView& view, int threads) {
-  return sorted_places(view) + static_cast<std::size_t>(threads * view.shape(0).extent(-1)) * sizeof(float);
+  const std::size_t wide = std::max(sizeof(float), size_of(view.type(0).dtype));
+  return sorted_places(view) + static_cast<std::size_t>(threads * view.shape(0).extent(-1)) * wide;
 }
 
 template <class T>
@@ -103,28 +110,49 @@ void embedding_backward_kernel(KernelContext& context) {
   const Ids ids(context, 1, rows, "id", "row of the table");
   auto* starts = reinterpret_cast<std::int64_t*>(context.workspace());
   std::int64_t* places = starts + rows + 1;
-  auto* buffers = reinterpret_cast<float*>(context.workspace() + sorted_places(context.view()));
+  auto* buffers = reinterpret_cast<W*>(context.workspace() + sorted_places(context.view()));
+  const T* onto = context.in<T>(2);
   std::fill_n(starts, rows + 1, std::int64_t{0});
   for (std::int64_t i = 0; i < ids.count(); ++i) ++starts[ids[i] + 1];
   for (std::int64_t v = 0; v < rows; ++v) starts[v + 1] += starts[v];
   for (std::int64_t i = 0; i < ids.count(); ++i) places[starts[ids[i]]++] = i;  // now starts[v] is where v ends
 
   for_row_tiles(rows, width, [&](std::int64_t begin, std::int64_t end, int slot) {
+    constexpr std::int64_t block = 256;
+    [[maybe_unused]] W wide[block];
     for (std::int64_t v = begin; v < end; ++v) {
       T* out = context.out<T>(0) + v * width;
-      W* total;
-      if constexpr (is_narrow<T>) total = buffers + slot * width;
-      else total = out;
+      const std::int64_t first = v == 0 ? 0 : starts[v - 1], last = v == padding ? first : starts[v];
+      if (onto != nullptr && first == last) {
+        if (out != onto + v * width) std::copy_n(onto + v * width, width, out);
+        continue;
+      }
+      W* total = buffers + slot * width;
+      if constexpr (!is_narrow<T>)
+        if (onto == nullptr) total = out;
       std::fill_n(total, width, W(0));
-      for (std::int64_t k = v == 0 ? 0 : starts[v - 1]; k < starts[v] && v != padding; ++k) {
+      for (std::int64_t k = first; k < last; ++k) {
         const T* d_y = context.in<T>(0) + places[k] * width;
-        W block[256];
-        for (std::int64_t c = 0; c < width; c += 256) {
-          const std::int64_t count = std::min<std::int64_t>(256, width - c);
-          simd<W>().add(total + c, widened(d_y + c, block, count), total + c, count);
+        for (std::int64_t c = 0; c < width; c += block) {
+          const std::int64_t count = std::min(block, width - c);
+          simd<W>().add(total + c, widened(d_y + c, wide, count), total + c, count);
         }
       }
-      store(total, out, width);
+      if (onto == nullptr) {
+        store(total, out, width);
+        continue;
+      }
+      for (std::int64_t c = 0; c < width; c += block) {  // the sum rounded to T, then added
+        const std::int64_t count = std::min(block, width - c);
+        T rounded[is_narrow<T> ? block : 1];
+        if constexpr (is_narrow<T>) {
+          store(total + c, rounded, count);
+          widened(rounded, total + c, count);
+        }
+        W* y = wide_target(out + c, wide);
+        simd<W>().add(widened(onto + v * width + c, wide, count), total + c, y, count);
+        store(y, out + c, count);
+      }
     }
   }, 1024);
 }
@@ -136,11 +164,24 @@ Values embedding_backward_plain(const Plain& p) {
   if (p.attributes.has("padding_index"))
     hot = hot * cast(not_equal(iota(hot.graph(), rows, i64), static_cast<double>(p.attributes.integer("padding_index"))),
                      hot.dtype());
-  return matmul(hot, reshape(p.in[0], {places, p.out[0].shape[1]}), {.transpose_a = true});
+  const Value table = matmul(hot, reshape(p.in[0], {places, p.out[0].shape[1]}), {.transpose_a = true});
+  return p.in.size() < 3 || p.in[2].absent() ? table : p.in[2] + table;
 }
 
-// Linear in d_y: the cotangent's rows, but none for padding.
+std::vector<double> embedding_backward_reference(const OpView& view, Operands in) {
+  static const ReferenceRule sums = gathered_sums([](const OpView& node, Operands of, const Place& at) -> std::optional<Place> {
+    const auto row = static_cast<std::int64_t>(element(of[1], node.shape(1), Place(at.begin(), at.end() - 1)));
+    if (row == node.attributes.get_or<std::int64_t>("padding_index", -1)) return {};
+    return Place{row, at.back()};
+  });
+  std::vector<double> table = sums(view, in);
+  for (std::size_t i = 0; view.has(2) && i < table.size(); ++i) table[i] += in[2][i];
+  return table;
+}
+
+// Linear in d_y: the cotangent's rows, but none for padding. And in onto, which is only added.
 void embedding_backward_backward(Backward& b) {
+  if (b.wants(2)) b.input(2, b.cotangent(0));
   if (!b.wants(0)) return;
   Value rows = embedding(b.cotangent(0), b.in(1));
   if (b.attributes().has("padding_index")) {
@@ -193,19 +234,17 @@ const OpDef& embedding_op() {
 const OpDef& embedding_backward_op() {
   static const OpDef op{
       .name = "embedding_backward",
-      .law = "d_weight[v, :] = sum_{i: ids[i] = v} d_y[i, :]",
+      .law = "d_weight[v, :] = onto[v, :] + sum_{i: ids[i] = v} d_y[i, :]",
       .outputs = {"d_weight"},
       .least_inputs = 2,
-      .most_inputs = 2,
+      .most_inputs = 3,
       .infer = embedding_backward_infer,
       .batch = embedding_backward_batch,
       .backward = embedding_backward_backward,
       .plain = embedding_backward_plain,
-      .reference = gathered_sums([](const OpView& view, Operands in, const Place& at) -> std::optional<Place> {
-        const auto row = static_cast<std::int64_t>(element(in[1], view.shape(1), Place(at.begin(), at.end() - 1)));
-        if (row == view.attributes.get_or<std::int64_t>("padding_index", -1)) return {};
-        return Place{row, at.back()};
-      }),
+      .reference = embedding_backward_reference,
+      .traits = {.in_place = {{0, 2}}},
+      .lowerings = {&fuse_embedding_gradient()},
       .kernels = {{.dtype = f32, .run = embedding_backward_kernel<float>, .workspace = embedding_backward_workspace},
                   {.dtype = f64, .run = embedding_backward_kernel<double>, .workspace = embedding_backward_workspace},
                   {.dtype = bf16, .run = embedding_backward_kernel<bfloat16>, .workspace = embedding_backward_workspace},
@@ -216,9 +255,16 @@ const OpDef& embedding_backward_op() {
                   {{sample::normal({7, 1}), sample::integers({7}, 0, 3)}, rows_of(3)},
                   {{sample::normal({6, 64, 300}).batched(0), sample::integers({6, 64}, 0, 65).batched(0)}, rows_of(65),
                    false},
-                  {{sample::extremes({18, 2}), sample::integers({18}, 0, 9)}, rows_of(9), false}},
+                  {{sample::extremes({18, 2}), sample::integers({18}, 0, 9)}, rows_of(9), false},
+                  {{sample::normal({4, 2, 3}).batched(0), sample::integers({4, 2}, 0, 5).batched(0), sample::normal({9, 3})},
+                   rows_of(9)},
+                  // Whole numbers: the sum is rounded, then the sum with onto, which is more than one rounding.
+                  {{sample::ties({6, 64, 300}), sample::integers({6, 64}, 0, 65), sample::ties({70, 300})}, rows_of(70),
+                   false}},
       .bad_samples = {{{{f32, {4, 3}}, {i64, {5}}}, rows_of(5), "the cotangent"},
-                      {{{f32, {4, 3}}, {f32, {4}}}, rows_of(5), "i32 or i64"}},
+                      {{{f32, {4, 3}}, {f32, {4}}}, rows_of(5), "i32 or i64"},
+                      {{{f32, {4, 3}}, {i64, {4}}, {f32, {4, 3}}}, rows_of(5), "onto must be f32[5, 3]"},
+                      {{{f32, {4, 3}}, {i64, {4}}}, rows_of(0), "the table must have rows, got f32[0, 3]"}},
   };
   return op;
 }

@@ -46,6 +46,7 @@ void gated_backward_kernel(KernelContext& k) {
 }
 
 Value halves(const Arg& x, std::int64_t axis, const std::string& activation) {
+  const auto line = called_at({x});
   const Value& value = x.value();
   WEFT_CHECK(!x.is_number(), "a gated unit splits a tensor: expected a Value, got the number {}", x.number());
   if (!value.valid()) return value;
@@ -126,6 +127,7 @@ const OpDef& gated_backward_op() {
 }
 
 Value gated(const Arg& x, const Arg& gate, const std::string& activation) {
+  const auto line = called_at({x});
   return build(gated_op(), {x, gate}, with(activation));
 }
 Value glu(const Arg& x, std::int64_t axis) { return halves(x, axis, "sigmoid"); }

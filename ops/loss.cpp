@@ -66,6 +66,7 @@ Loss of(const Value& losses, const Value& weight = {}) { return weighted_mean(lo
 }  // namespace
 
 Loss weighted_mean(const Arg& losses, const Value& weight) {
+  const auto line = called_at({losses});
   expect_tensor(losses, "weighted_mean");
   if (failed({losses})) return LossTerm{1, losses.value(), losses.value()};
   const Value& x = losses.value();
@@ -78,39 +79,52 @@ Loss weighted_mean(const Arg& losses, const Value& weight) {
 
 // --- of the difference d ---
 
-Value mse_losses(const Arg& input, const Arg& target) { return square(difference(input, target, "mse_loss")); }
+Value mse_losses(const Arg& input, const Arg& target) {
+  const auto line = called_at({input});
+  return square(difference(input, target, "mse_loss"));
+}
 Loss mse_loss(const Arg& input, const Arg& target, const ErrorLossOptions& options) {
+  const auto line = called_at({input});
   return of(mse_losses(input, target), options.weight);
 }
 
-Value l1_losses(const Arg& input, const Arg& target) { return abs(difference(input, target, "l1_loss")); }
+Value l1_losses(const Arg& input, const Arg& target) {
+  const auto line = called_at({input});
+  return abs(difference(input, target, "l1_loss"));
+}
 Loss l1_loss(const Arg& input, const Arg& target, const ErrorLossOptions& options) {
+  const auto line = called_at({input});
   return of(l1_losses(input, target), options.weight);
 }
 
 // With c = clamp(d, -delta, delta): c (d - c / 2), which is d^2 / 2 inside and delta (|d| - delta / 2) outside.
 Value huber_losses(const Arg& input, const Arg& target, double delta) {
+  const auto line = called_at({input});
   WEFT_CHECK(delta > 0, "huber_loss: delta must be above 0, got {}", delta);
   const Value d = difference(input, target, "huber_loss");
   const Value c = clamp(d, {.min = -delta, .max = delta});
   return c * (d - c * 0.5);
 }
 Loss huber_loss(const Arg& input, const Arg& target, const HuberOptions& options) {
+  const auto line = called_at({input});
   return of(huber_losses(input, target, options.delta), options.weight);
 }
 
 Value smooth_l1_losses(const Arg& input, const Arg& target, double beta) {
+  const auto line = called_at({input});
   WEFT_CHECK(beta >= 0, "smooth_l1_loss: beta must be at least 0, got {}", beta);
   if (beta == 0) return l1_losses(input, target);
   return huber_losses(input, target, beta) / beta;
 }
 Loss smooth_l1_loss(const Arg& input, const Arg& target, const SmoothL1Options& options) {
+  const auto line = called_at({input});
   return of(smooth_l1_losses(input, target, options.beta), options.weight);
 }
 
 // --- binary cross entropy: no term is negative, so nothing cancels ---
 
 Value binary_cross_entropy_with_logits_losses(const Arg& input, const Arg& target, const BceOptions& options) {
+  const auto line = called_at({input});
   const char* name = "binary_cross_entropy_with_logits";
   expect_tensor(input, name);
   if (failed({input, target})) return failure({input, target});
@@ -125,12 +139,14 @@ Value binary_cross_entropy_with_logits_losses(const Arg& input, const Arg& targe
   return options.weight.absent() ? losses : losses * widened(options.weight);
 }
 Loss binary_cross_entropy_with_logits(const Arg& input, const Arg& target, const BceOptions& options) {
+  const auto line = called_at({input});
   return of(binary_cross_entropy_with_logits_losses(input, target, options));
 }
 
 // --- Kullback-Leibler: where p = 0, neither log p nor log q may come near the gradient ---
 
 Value kl_div_losses(const Arg& input, const Arg& target, const KlDivOptions& options) {
+  const auto line = called_at({input});
   expect_tensor(input, "kl_div");
   expect_tensor(target, "kl_div");
   if (failed({input, target})) return failure({input, target});
@@ -143,12 +159,14 @@ Value kl_div_losses(const Arg& input, const Arg& target, const KlDivOptions& opt
   return sum(p * (log_p - where(counts, q, 0.0)), {.axes = {-1}});
 }
 Loss kl_div(const Arg& input, const Arg& target, const KlDivOptions& options) {
+  const auto line = called_at({input});
   return of(kl_div_losses(input, target, options));
 }
 
 // --- cosines ---
 
 Value cosine_similarity(const Arg& a, const Arg& b, const CosineSimilarityOptions& options) {
+  const auto line = called_at({a});
   expect_tensor(a, "cosine_similarity");
   expect_tensor(b, "cosine_similarity");
   if (failed({a, b})) return failure({a, b});
@@ -161,6 +179,7 @@ Value cosine_similarity(const Arg& a, const Arg& b, const CosineSimilarityOption
 }
 
 Value cosine_embedding_losses(const Arg& a, const Arg& b, const Arg& target, const CosineEmbeddingOptions& options) {
+  const auto line = called_at({a});
   const char* name = "cosine_embedding_loss";
   expect_tensor(a, name);
   expect_tensor(b, name);
@@ -180,6 +199,7 @@ Value cosine_embedding_losses(const Arg& a, const Arg& b, const Arg& target, con
   return near + far;
 }
 Loss cosine_embedding_loss(const Arg& a, const Arg& b, const Arg& target, const CosineEmbeddingOptions& options) {
+  const auto line = called_at({a});
   return of(cosine_embedding_losses(a, b, target, options));
 }
 

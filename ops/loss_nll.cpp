@@ -179,10 +179,12 @@ const OpDef& nll_loss_op() {
 }
 
 Loss nll_loss(const Arg& input, const Arg& targets, const NllOptions& options) {
+  const auto line = called_at({input});
   const Values y = all_of(input, targets, options);
   return LossTerm{1, y[0], y[1]};
 }
 Value nll_losses(const Arg& input, const Arg& targets, const NllOptions& options) {
+  const auto line = called_at({input});
   return all_of(input, targets, options)[2];
 }
 

@@ -339,6 +339,7 @@ const OpDef& linear_op() {
 }
 
 Value matmul(const Arg& a, const Arg& b, MatmulOptions options) {
+  const auto line = called_at({a});
   Value left = a.value(), right = b.value();
   const bool row = left.valid() && left.rank() == 1, column = right.valid() && right.rank() == 1;
   if (row) {
@@ -361,6 +362,7 @@ Value matmul(const Arg& a, const Arg& b, MatmulOptions options) {
 Value linear(const Arg& x, const Arg& weight, const Arg& bias) { return build(linear_op(), {x, weight, bias}); }
 
 Value flat_rows(const Arg& x) {
+  const auto line = called_at({x});
   const Value& value = x.value();
   if (!value.valid() || value.rank() == 2) return value;
   return reshape(x, {flat_extent(value.shape(), value.rank() - 1), value.dim(-1)});

@@ -4,6 +4,7 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
+#include <weft/ops/matmul_accumulate.h>
 #include <weft/ops/pointwise.h>
 #include <weft/ops/reference.h>
 #include <weft/ops/rules.h>
@@ -217,6 +218,7 @@ const OpDef& accumulate_sum_op() {
       .backward = [](Backward& b) { b.input(0, cast(b.cotangent(0), b.in(0).dtype())); },
       .reference = unmoved,
       .traits = {.recomputable = false, .gathers = true},
+      .lowerings = {&fuse_accumulate()},
       .kernels = {{.dtype = f32, .run = sum_kernel<float>},
                   {.dtype = f64, .run = sum_kernel<double>},
                   {.dtype = bf16, .run = sum_kernel<bfloat16>},

@@ -292,6 +292,7 @@ const OpDef& stop_gradient_op() {
 Value stop_gradient(const Arg& x) { return build(stop_gradient_op(), {x}); }
 
 Value squeeze(const Arg& x, std::int64_t axis) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   Shape shape = x.value().shape();
   const int at = normalize_axis(axis, shape.rank());
@@ -301,6 +302,7 @@ Value squeeze(const Arg& x, std::int64_t axis) {
 }
 
 Value unsqueeze(const Arg& x, std::int64_t axis) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   Shape shape = x.value().shape();
   shape.insert(normalize_axis(axis, shape.rank() + 1), 1);

@@ -1,12 +1,14 @@
 #include <weft/ops/one_hot.h>
 
 #include <weft/ops/arithmetic.h>
+#include <weft/ops/build.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/movement.h>
 
 namespace weft {
 
 Value one_hot(const Arg& ids, Dim classes, DType dtype) {
+  const auto line = called_at({ids});
   const Value& x = ids.value();
   if (!x.valid()) return x;
   Shape column = x.shape();

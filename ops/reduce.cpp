@@ -303,6 +303,7 @@ Value any(const Arg& x, const ReduceOptions& options) { return reduce(any_op(), 
 Value argmax(const Arg& x, std::int64_t axis, bool keep) { return build(argmax_op(), {x}, over({axis}, keep)); }
 
 Value sum_to(const Arg& x, const Shape& shape) {
+  const auto line = called_at({x});
   if (!x.value().valid() || x.value().shape() == shape) return x.value();
   const Shape& from = x.value().shape();
   WEFT_CHECK(broadcasts_to(shape, from), "{} does not broadcast to {}, so it cannot be summed to it", shape.str(), from.str());

@@ -2,10 +2,12 @@
 // fixed order. Private to the reductions.
 #pragma once
 
+#include <weft/ops/rows.h>
 #include <weft/ops/strided.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/simd.h>
+#include <weft/runtime/simd_streams.h>
 
 #include <algorithm>
 #include <cmath>
@@ -37,8 +39,12 @@ inline std::int64_t reduce_pieces(const ReduceShape& s) {
                                                 : (s.reduced + reduce_rows - 1) / reduce_rows);
 }
 
+template <class R, class T>
+concept adds_rows = requires(const T* x, Accumulator<T>* y) { R::add_rows(x, std::int64_t{}, y, std::int64_t{}); };
+
 /// R: `static Acc empty()`, `static Acc combine(Acc, Acc)`, `static Acc map(T)`, `static T finish(Acc, count)`, and
-/// optionally `static Acc row(const T*, n)` for contiguous elements.
+/// optionally `static Acc row(const T*, n)` for contiguous elements and `static void add_rows(const T*, rows, Acc*, n)`,
+/// combine in Acc for each of n columns, row by row.
 template <class R, class T>
 BoundKernel bind_reduction(const OpView& view) {
   using Acc = Accumulator<T>;
@@ -73,9 +79,28 @@ BoundKernel bind_reduction(const OpView& view) {
         const T* from = x + (tile / pieces * n + begin) * inner;
         Acc* to = partial + tile * inner;
         std::fill(to, to + inner, R::empty());
-        for (std::int64_t r = begin; r < end; ++r, from += inner)
-          for (std::int64_t c = 0; c < inner; ++c) to[c] = R::combine(to[c], R::map(from[c]));
+        if constexpr (adds_rows<R, T>) {
+          R::add_rows(from, end - begin, to, inner);
+        } else {
+          for (std::int64_t r = begin; r < end; ++r, from += inner)
+            for (std::int64_t c = 0; c < inner; ++c) to[c] = R::combine(to[c], R::map(from[c]));
+        }
       });
+    }
+    if constexpr (adds_rows<R, T>) {
+      // The pieces' rows in the same way, a strip of columns at a time.
+      constexpr std::int64_t strip = 512;
+      const std::int64_t strips = (inner + strip - 1) / strip;
+      if (inner > 1) {
+        parallel_for(shape.outer * strips, [&](std::int64_t tile, int) {
+          const std::int64_t begin = tile % strips * strip, width = std::min(strip, inner - begin);
+          Acc* total = partial + tile / strips * pieces * inner + begin;
+          simd_streams<double>().add_rows(total + inner, inner, pieces - 1, total, width);
+          T* to = y + tile / strips * inner + begin;
+          for (std::int64_t c = 0; c < width; ++c) to[c] = R::finish(total[c], n);
+        });
+        return;
+      }
     }
     const std::int64_t per = inner == 0 ? 0 : n;
     parallel_for((shape.outer * inner + 4095) / 4096, [&](std::int64_t tile, int) {
@@ -139,6 +164,21 @@ struct SumOf : Reducer<T> {
   static Acc row(const T* x, std::int64_t n) {
     if constexpr (std::is_same_v<T, float>) return simd<float>().sum_f64(x, n);
     else return fold_row<SumOf<T>>(x, n);
+  }
+  static void add_rows(const T* x, std::int64_t rows, double* y, std::int64_t n)
+    requires std::is_same_v<Acc, double>
+  {
+    if constexpr (is_narrow<T>) {
+      constexpr std::int64_t block = 512;
+      float buffer[block];
+      for (std::int64_t c = 0; c < n; c += block) {
+        const std::int64_t count = std::min(block, n - c);
+        for (std::int64_t r = 0; r < rows; ++r)
+          simd_streams<float>().add_rows(widened(x + r * n + c, buffer, count), count, 1, y + c, count);
+      }
+    } else {
+      simd_streams<T>().add_rows(x, n, rows, y, n);
+    }
   }
 };
 

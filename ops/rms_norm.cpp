@@ -250,6 +250,7 @@ Value rms_norm(const Arg& x, const Arg& weight, RmsNormOptions options) {
 }
 
 Value group_norm(const Arg& x, std::int64_t groups, const GroupNormOptions& options) {
+  const auto line = called_at({x});
   const Value& in = x.value();
   if (!in.valid()) return in;
   WEFT_CHECK(in.rank() >= 2, "group_norm ({}): expected x [N, C, ..], got {}", str(x.where()), in.shape().str());

@@ -165,6 +165,7 @@ Value normal(Graph graph, Shape shape, double mean, double deviation, DType dtyp
 }
 
 Value bernoulli(const Arg& p) {
+  const auto line = called_at({p});
   const Value& x = p.value();
   if (!x.valid()) return x;
   // Drawn in f32 at least: bf16 has too few numbers below 1.

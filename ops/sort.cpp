@@ -175,6 +175,7 @@ Sorted sort(const Arg& x, std::int64_t axis, bool descending) {
   return {y[0], y[1]};
 }
 Sorted topk(const Arg& x, std::int64_t k, std::int64_t axis, bool largest) {
+  const auto line = called_at({x});
   const Values y = build_all(topk_op(), {x}, best(k, axis, largest));
   return {y[0], y[1]};
 }

@@ -189,6 +189,7 @@ const OpDef& prod_others_op() {
 }
 
 Value prod(const Arg& x, const ReduceOptions& options) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   Shape result;
   const Value rows = as_rows(x.value(), options, result);
@@ -196,15 +197,20 @@ Value prod(const Arg& x, const ReduceOptions& options) {
 }
 
 Value var(const Arg& x, const ReduceOptions& options, double correction) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   const Value shifted = x.value() - mean(x, {options.axes, true});
   const Value n = sum(ones_like(shifted), {options.axes, true});
   const Value divisor = options.keep ? n : sum(n, {options.axes, false});
   return sum(square(shifted), options) / (divisor - correction);
 }
-Value std_dev(const Arg& x, const ReduceOptions& options, double correction) { return sqrt(var(x, options, correction)); }
+Value std_dev(const Arg& x, const ReduceOptions& options, double correction) {
+  const auto line = called_at({x});
+  return sqrt(var(x, options, correction));
+}
 
 Value logsumexp(const Arg& x, const ReduceOptions& options) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   Shape result;
   const Value rows = as_rows(x.value(), options, result);
@@ -213,6 +219,7 @@ Value logsumexp(const Arg& x, const ReduceOptions& options) {
 
 // The largest of the mirrored numbers; of integers -1 - x, which does not overflow.
 Value argmin(const Arg& x, std::int64_t axis, bool keep) {
+  const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
   return argmax(is_float(x.value().dtype()) ? -x.value() : -1.0 - x.value(), axis, keep);
 }

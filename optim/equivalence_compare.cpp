@@ -116,8 +116,11 @@ double Comparison::bound_in_own(const Pair& pair) const {
       pair.other != nullptr ? rounding_error(*pair.before, pair.other) : 8 * own_unit_ * largest(exact);
   if (pair.start == nullptr) {
     // A clipped gradient is as wrong as the whole one was, and one measurement of few elements says little.
-    const double size = std::max(largest(exact), (coarse > own_unit_ ? 1e-2 : 1e-1) * pair.floor);
-    return 8 * (error * coarse / own_unit_ + coarse * size) + stored;
+    // Where all is rounded to a coarser type, that is done at every op on the way and once more for each micro-batch;
+    // and parameters that moved by it make the gradients of later runs others.
+    const bool rounds = coarse > own_unit_;
+    const double size = std::max(largest(exact), (rounds ? 1e-2 : 1e-1) * pair.floor);
+    return (rounds ? 12 * static_cast<double>(run_ + 1) : 8) * (error * coarse / own_unit_ + coarse * size) + stored;
   }
   // A cell keeps its own type; what was rounded before is its change. An update by the sign of a gradient (Adam's
   // first) may be wrong by twice its size where a coarse type decides the sign.

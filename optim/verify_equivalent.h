@@ -79,16 +79,15 @@ std::ostream& operator<<(std::ostream& out, const Equivalence& equivalence);
 /// - rounding, in float64: |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-53 / u), s the largest number of the tensor, e the
 ///   error of `before` in its own types, measured against its float64 twin, u the unit roundoff of the coarsest of
 ///   these (where there is none narrower than f64: 1e-10 s).
-/// - rounding, in the own types, with U the unit roundoff of the coarsest type to which a transform rounds, v that of
-/// the
-///   tensor: |a - B| <= 8 (e U / u + U s) + 8 v s, B the float64 twin of `before`; a cell's first s is its change.
+/// - rounding, in the own types, with U the unit roundoff of the coarsest type to which a transform rounds, v that
+///   of the tensor: |a - B| <= 8 (e U / u + U s) + 8 v s, B the float64 twin of `before`; a cell's first s is its change;
+///   the first 8 of gradients and published values is 12 (run + 1) where U > u.
 /// - both bounds are 8 times as wide for cells: optimizers magnify the rounding of small gradients.
 ///   Parameters, states and the loss must not have gone through the coarse type on the way.
 /// - changes_meaning: the law, where there is one, must predict the gradients of one from the other's; published values
 ///   that both have and, without a law, gradients must agree, each run from the same cells.
 /// - a loss scale must follow its rule (graph/step.h), and a run whose gradients are not finite must change no
-/// parameter,
-///   no state of an optimizer, no average and no count of updates.
+///   parameter, no state of an optimizer, no average and no count of updates.
 ///
 /// UserError: the steps have other inputs, parameters or types; no gradients; an integer input without a bound; no
 /// runs.

@@ -1,6 +1,7 @@
 #include <weft/runtime/gemm.h>
 
 #include <weft/graph/error.h>
+#include <weft/runtime/gemm_tiles.h>
 #include <weft/runtime/onednn.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/simd.h>
@@ -213,6 +214,33 @@ std::size_t slot_bytes(const GemmCut& cut, std::int64_t k) {
   return widened_floats(cut.rows, cut.columns, k) * sizeof(float);
 }
 
+// Bytes of the buffer in which a tile of `cut` is finished.
+std::size_t tile_bytes(const GemmCut& cut, DType output) {
+  return (static_cast<std::size_t>(cut.rows * cut.columns) * size_of(output) + 63) / 64 * 64;
+}
+
+// A tile of g, with its strides filled in: the product that makes it, and where it begins in C, A and B.
+struct Tile {
+  Gemm part;
+  std::int64_t batch, row, column, in_a, in_b;
+};
+
+// body(tile, slot) for each, by parallel_for.
+template <class F>
+void for_tiles(const Gemm& g, F&& body) {
+  const GemmCut cut = gemm_cut(g);
+  const std::int64_t across = parts(g.n, cut.columns), each = parts(g.m, cut.rows) * across;
+  parallel_for(g.batch * each, [&](std::int64_t index, int slot) {
+    Tile tile{g, index / each, index % each / across * cut.rows, index % across * cut.columns, 0, 0};
+    tile.part.batch = 1;
+    tile.part.m = std::min(cut.rows, g.m - tile.row);
+    tile.part.n = std::min(cut.columns, g.n - tile.column);
+    tile.in_a = tile.batch * g.stride_a + (g.trans_a ? tile.row : tile.row * g.lda);
+    tile.in_b = tile.batch * g.stride_b + (g.trans_b ? tile.column * g.ldb : tile.column);
+    body(tile, slot);
+  });
+}
+
 }  // namespace
 
 bool bf16_is_emulated() {
@@ -269,23 +297,38 @@ void gemm(const Gemm& given, DType input, DType output, const void* a, const voi
   WEFT_INVARIANT(workspace.size() >= needed, "a product needs a workspace of {} bytes, got {}",
                  needed, workspace.size());
   if (g.m == 0 || g.n == 0) return;
-  const GemmCut cut = gemm_cut(g);
   const std::size_t slot_size = needed / static_cast<std::size_t>(threads());
-  const std::int64_t across = parts(g.n, cut.columns), each = parts(g.m, cut.rows) * across;
-  parallel_for(g.batch * each, [&](std::int64_t index, int slot) {
-    const std::int64_t batch = index / each;
-    const std::int64_t row = index % each / across * cut.rows,
-                       column = index % across * cut.columns;
-    Gemm part = g;
-    part.batch = 1;
-    part.m = std::min(cut.rows, g.m - row);
-    part.n = std::min(cut.columns, g.n - column);
-    void* tile = moved(c, output, batch * g.stride_c + row * g.ldc + column);
-    product(part, input, output,
-            moved(a, input, batch * g.stride_a + (g.trans_a ? row : row * g.lda)),
-            moved(b, input, batch * g.stride_b + (g.trans_b ? column * g.ldb : column)), tile,
+  for_tiles(g, [&](const Tile& tile, int slot) {
+    const Gemm& part = tile.part;
+    void* to = moved(c, output, tile.batch * g.stride_c + tile.row * g.ldc + tile.column);
+    product(part, input, output, moved(a, input, tile.in_a), moved(b, input, tile.in_b), to,
             workspace.data() + slot_size * static_cast<std::size_t>(slot));
-    if (epilogue) epilogue({batch, row, column, part.m, part.n, tile, g.ldc, slot});
+    if (epilogue) epilogue({tile.batch, tile.row, tile.column, part.m, part.n, to, g.ldc, slot});
+  });
+}
+
+std::size_t gemm_tiles_workspace(const Gemm& g, DType input, DType output, int threads) {
+  return gemm_workspace(g, input, output, threads) +
+         tile_bytes(gemm_cut(g), output) * static_cast<std::size_t>(threads);
+}
+
+void gemm_tiles(const Gemm& given, DType input, DType output, const void* a, const void* b,
+                std::span<std::byte> workspace, GemmEpilogue take) {
+  const Gemm g = with_strides(given);
+  expect_supported(g, input, output);
+  WEFT_INVARIANT(g.beta == 0, "gemm_tiles has no C to add to");
+  WEFT_INVARIANT(workspace.size() >= gemm_tiles_workspace(g, input, output, threads()),
+                 "a product needs a workspace of {} bytes, got {}",
+                 gemm_tiles_workspace(g, input, output, threads()), workspace.size());
+  if (g.m == 0 || g.n == 0) return;
+  const GemmCut cut = gemm_cut(g);
+  const std::size_t widened = gemm_workspace(g, input, output, 1), size = widened + tile_bytes(cut, output);
+  for_tiles(g, [&](const Tile& tile, int slot) {
+    Gemm part = tile.part;
+    part.ldc = cut.columns;
+    std::byte* space = workspace.data() + size * static_cast<std::size_t>(slot);
+    product(part, input, output, moved(a, input, tile.in_a), moved(b, input, tile.in_b), space + widened, space);
+    take({tile.batch, tile.row, tile.column, part.m, part.n, space + widened, part.ldc, slot});
   });
 }
 

@@ -82,17 +82,25 @@ Step isolate_updates(const Step& step) {
 
 }  // namespace
 
-std::vector<Pass> lowering_passes(const Step& step) {
+namespace {
+
+// The passes that the step's ops bring, late or not, in their order.
+std::vector<const Pass*> brought_by_ops(const Step& step, bool late) {
   std::vector<const Pass*> brought;
   for (NodeId id : step.graph.ids())
     for (const Pass* pass : step.graph.node(id).op->lowerings)
-      if (std::ranges::find(brought, pass) == brought.end()) brought.push_back(pass);
-  std::ranges::sort(brought, [](const Pass* a, const Pass* b) { return std::tie(a->order, a->name) < std::tie(b->order, b->name); });
+      if (pass->late == late && std::ranges::find(brought, pass) == brought.end()) brought.push_back(pass);
+  std::ranges::sort(brought, [](const Pass* x, const Pass* y) { return std::tie(x->order, x->name) < std::tie(y->order, y->name); });
+  return brought;
+}
 
+}  // namespace
+
+std::vector<Pass> lowering_passes(const Step& step) {
   // Constants first: what they fold to may be equal.
   std::vector<Pass> passes{{"fold_constants", [](const Step& s) { return fold_constants(s, run_node); }},
                            {"common_subexpressions", common_subexpressions}};
-  for (const Pass* pass : brought) passes.push_back(*pass);
+  for (const Pass* pass : brought_by_ops(step, false)) passes.push_back(*pass);
   // Not for speed but for right results: cannot be switched off.
   passes.push_back({"isolate_updates", isolate_updates});
   // Last: what the others left behind.
@@ -108,6 +116,14 @@ Step lower(const Step& step, const PassOptions& options, PassReport* report) {
   Step result = run_passes(step, lowering_passes(step), options, report);
   result.lowered = true;
   return result;
+}
+
+Step fuse(const Step& lowered, const PassOptions& options, PassReport* report) {
+  std::vector<Pass> passes;
+  for (const Pass* pass : brought_by_ops(lowered, true)) passes.push_back(*pass);
+  if (passes.empty()) return lowered;
+  passes.push_back({"dead_code", dead_code});
+  return run_passes(lowered, passes, options, report);
 }
 
 bool makes_nothing(const Node& node) {

@@ -7,9 +7,11 @@
 namespace weft {
 
 /// The passes that `step` goes through, in order: fold_constants, common_subexpressions, those that its ops bring
-/// (OpDef::lowerings, by Pass::order and name), isolate_updates, dead_code.
+/// (OpDef::lowerings, by Pass::order and name; not the late ones), isolate_updates, dead_code.
 std::vector<Pass> lowering_passes(const Step& step);
 Step lower(const Step& step, const PassOptions& options = {}, PassReport* report = nullptr);
+/// What plan() does to a lowered step: the passes of its ops that are for kernels alone (Pass::late), then dead_code.
+Step fuse(const Step& lowered, const PassOptions& options = {}, PassReport* report = nullptr);
 
 /// Whether no output of the node has an element. Such a node's kernel is neither bound nor run: kernels meet extents of
 /// zero in operands only.

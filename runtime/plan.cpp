@@ -25,7 +25,7 @@ class Planner {
  public:
   Planner(const Step& step, const PlanOptions& options) : effort_(options.effort) {
     plan_.threads = options.threads > 0 ? options.threads : threads();
-    plan_.step = lower(step, options.lowering, &plan_.passes);
+    plan_.step = fuse(lower(step, options.lowering, &plan_.passes), options.lowering, &plan_.passes);
     for (const Value& input : step.graph.inputs())
       if (!graph().has(input.ref().node)) plan_.unread_inputs.push_back(input.node().name);
     require_kernels();

@@ -95,7 +95,8 @@ TEST_CASE("memory_frontier refuses what has no backward pass or is checkpointed"
   CHECK_THROWS_WITH(memory_frontier(gpt.step() | checkpoint(every_block())), ContainsSubstring("not checkpointed yet"));
 }
 
-TEST_CASE("GPT-2 124M at 4 x 1024 is planned to fit 3.2 GiB and 3.0 GiB, and logits share bytes with their gradient",
+TEST_CASE("GPT-2 124M at 4 x 1024 is planned to fit 3.0 GiB and 2.5 GiB, and its logits, where they are whole, share bytes with "
+          "their gradient",
           "[autodiff][checkpoint]") {
   Graph graph;
   const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 1024);
@@ -104,18 +105,24 @@ TEST_CASE("GPT-2 124M at 4 x 1024 is planned to fit 3.2 GiB and 3.0 GiB, and log
   const Value logits = model(tokens);
   const Step step =
       training_step(cross_entropy(logits, targets)) | clip_global_norm(1.0) | optimize(adamw({.rate = 3e-4}));
+  const Plan unfused = plan(step, {.threads = 2, .lowering = {.disabled = {"chunk_projection_loss"}}});
+  REQUIRE(unfused.total_bytes() > static_cast<std::size_t>(4_GiB));
+  const std::size_t large = unfused.storage(unfused.step.find(logits).ref()).bytes;
+  const auto as_large = [&](const Plan& planned) {
+    return std::ranges::count_if(planned.storages, [&](const Storage& storage) {
+      return storage.region == Region::arena && storage.bytes >= large;
+    });
+  };
+  CHECK(as_large(unfused) == 1);
   const Plan whole = plan(step, {.threads = 2});
-  REQUIRE(whole.total_bytes() > static_cast<std::size_t>(4_GiB));
-  const std::size_t large = whole.storage(whole.step.find(logits).ref()).bytes;
-  std::size_t as_large = 0;
-  for (const Storage& storage : whole.storages) as_large += storage.region == Region::arena && storage.bytes >= large;
-  CHECK(as_large == 1);
-  for (const std::int64_t budget : {3.2_GiB, 3.0_GiB}) {
+  CHECK(as_large(whole) == 0);
+  CHECK(whole.total_bytes() + large * 9 / 10 < unfused.total_bytes());
+  for (const std::int64_t budget : {3.0_GiB, 2.5_GiB}) {
     const Plan planned = plan(step | checkpoint({.budget = budget, .threads = 2}), {.threads = 2});
     check_plan(planned);
     CHECK(planned.total_bytes() <= static_cast<std::size_t>(budget));
     CHECK(planned.total_bytes() > static_cast<std::size_t>(budget) * 95 / 100);  // what there is is used
-    CHECK(planned.arena_bytes == planned.lower_bound);
+    CHECK(planned.arena_bytes <= planned.lower_bound * 201 / 200);
     CHECK(predicted_seconds(planned) < 1.15 * predicted_seconds(whole));
   }
 }

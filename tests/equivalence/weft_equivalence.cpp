@@ -1,5 +1,5 @@
 // Every legal chain of up to four transforms over three models, proven:
-// weft_equivalence [--length N] [--jobs N] [--write FILE].
+// weft_equivalence [--length N] [--jobs N] [--model NAME] [--write FILE].
 #include <equivalence/pool.h>
 
 #include <algorithm>
@@ -130,25 +130,39 @@ void write(std::ostream& out, const std::vector<Tally>& tallies, std::size_t len
 
 }  // namespace
 
+constexpr const char* usage =
+    "usage: weft_equivalence [--length N] [--jobs N] [--model gpt|encoder|regression] [--write FILE]\n";
+
 int main(int argc, char** argv) {
   std::size_t length = 4, jobs = 2;
-  std::string file;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  std::string file, only;
+  for (int i = 1; i < argc; i += 2) {
     const std::string flag = argv[i];
+    if (i + 1 == argc) {
+      std::cerr << usage;
+      return 2;
+    }
     if (flag == "--length")
       length = static_cast<std::size_t>(std::atoi(argv[i + 1]));
     else if (flag == "--jobs")
       jobs = static_cast<std::size_t>(std::max(1, std::atoi(argv[i + 1])));
+    else if (flag == "--model")
+      only = argv[i + 1];
     else if (flag == "--write")
       file = argv[i + 1];
     else {
-      std::cerr << "unknown flag " << flag << "; usage: weft_equivalence [--length N] [--jobs N] [--write FILE]\n";
+      std::cerr << "unknown flag " << flag << "; " << usage;
       return 2;
     }
   }
   set_threads(1);  // small models: two threads would wait for each other
   std::vector<Tally> tallies;
-  for (const ProofModel& model : proof_models()) tallies.push_back(prove_all(model, length, jobs));
+  for (const ProofModel& model : proof_models())
+    if (only.empty() || model.name == only) tallies.push_back(prove_all(model, length, jobs));
+  if (tallies.empty()) {
+    std::cerr << "no model is named " << only << "; " << usage;
+    return 2;
+  }
   std::size_t failed = 0;
   std::int64_t passed = 0;
   for (const Tally& tally : tallies) {

@@ -223,8 +223,9 @@ TEST_CASE("attention's workspace does not grow with the square of the length", "
     const OpView view{attention_backward_op(), attributes, in, out};
     return static_cast<double>(attention_backward_op().kernel(f32)->workspace(view, 2));
   };
-  CHECK(workspace(8192) < 1.2 * workspace(2048));
-  CHECK(workspace(8192) < 2e6);
+  // Few heads: each chunk of keys sums its share of d_q in a buffer of d_q's size.
+  CHECK(workspace(8192) < 4 * workspace(2048));
+  CHECK(workspace(8192) < 4 * 8192 * 4 * 32 * sizeof(float));
 }
 
 TEST_CASE("evaluation drops the dropout of attention", "[core][ops]") {

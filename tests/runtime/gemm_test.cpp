@@ -1,4 +1,5 @@
 #include <weft/runtime/gemm.h>
+#include <weft/runtime/gemm_tiles.h>
 
 #include <weft/graph/error.h>
 #include <weft/runtime/onednn.h>
@@ -221,6 +222,33 @@ TEST_CASE("an epilogue sees every element of C once, finished", "[core][runtime]
   const Tensor got = run(g, f32, f32, x, 2, double_it);
   CHECK(elements == want.size());
   for (std::int64_t i = 0; i < got.size(); ++i) REQUIRE(got.at(i) == 2 * want.at(i));
+}
+
+TEST_CASE("tiles in buffers of their own have the bits of C", "[core][runtime]") {
+  const Gemm cases[] = {{.trans_a = true, .m = 300, .n = 800, .k = 64},
+                        {.trans_a = true, .m = 130, .n = 67, .k = 700},
+                        {.m = 257, .n = 300, .k = 40, .lda = 45},
+                        {.trans_b = true, .m = 33, .n = 129, .k = 70, .batch = 2, .stride_a = 33 * 70, .stride_c = 33 * 129}};
+  for (const Gemm& g : cases)
+    for (const auto& [input, output] : {std::pair{f32, f32}, {f64, f64}, {bf16, bf16}, {f16, f16}, {bf16, f32}})
+      for (const int team : {1, 3}) {
+        INFO(g.m << " x " << g.n << " x " << g.k << " of " << name_of(input) << " with " << team);
+        const Operands x(g, input, output);
+        const Tensor want = run(g, input, output, x, 1);
+        ThreadsScope scope(team);
+        Tensor got(output, {want.size()});
+        const auto size = static_cast<std::int64_t>(size_of(output));
+        const auto bytes = static_cast<std::int64_t>(gemm_tiles_workspace(g, input, output, team));
+        Tensor workspace(boolean, {bytes});
+        gemm_tiles(g, input, output, x.a.raw(), x.b.raw(), {workspace.raw(), static_cast<std::size_t>(bytes)},
+                   [&](const GemmTile& tile) {
+                     for (std::int64_t row = 0; row < tile.rows; ++row)
+                       std::memcpy(got.raw() + (tile.batch * g.stride_c + (tile.row + row) * g.n + tile.column) * size,
+                                   static_cast<const std::byte*>(tile.c) + row * tile.ldc * size,
+                                   static_cast<std::size_t>(tile.columns * size));
+                   });
+        CHECK(same_bits(got, want));
+      }
 }
 
 TEST_CASE("a tile's product inside a body equals the plain one", "[core][runtime]") {

@@ -1,0 +1,25 @@
+// Lowering: a projection and the cross entropy of its logits, forward and backward, as one node that works in chunks of
+// rows. Brought by cross_entropy (OpDef::lowerings).
+#pragma once
+
+#include <weft/graph/pass.h>
+
+namespace weft {
+
+/// "chunk_projection_loss": replaces
+///
+///   logits = linear(x, weight, bias)           sum, losses, logsumexp, d_x, d_weight, d_bias
+///   sum, weight, .. = cross_entropy(logits)      = linear_cross_entropy_gradients(x, weight, targets, seed, bias)
+///   d_logits = cross_entropy_backward(logits, seed)   ->  (linear_cross_entropy where there is no backward pass)
+///   d_x = d_logits weight, d_weight = d_logits^T x    weight = cross_entropy_weight(targets)
+///   d_bias = sum over rows of d_logits
+///
+/// so that of logits and d_logits one chunk exists at a time: equal up to the rounding of sums over rows. The gradients
+/// come with the loss, so the seed may not depend on the loss, only on its weight. Left alone: logits or d_logits
+/// that anything else reads or that are fetched, and logits that are one chunk (projection_chunk).
+const Pass& chunk_projection_loss_pass();
+
+/// The pass, with chunks of so many rows; 0: as many as the shape says.
+Step chunk_projection_loss(const Step& step, std::int64_t chunk = 0);
+
+}  // namespace weft

@@ -1,0 +1,129 @@
+// Every lowering pass that ops bring keeps each bit of a training step, whatever it is combined with, for any number of
+// threads, and takes no more memory but for workspaces.
+#include <support/catch.h>
+
+#include <weft/weft.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <vector>
+
+using namespace weft;
+
+namespace {
+
+struct Composition {
+  const char* name;
+  std::function<Step(const Step&)> made;
+  std::function<Step(const Step&)> kept = nullptr;  ///< what keeps the bits, put behind: the passes have run before it
+};
+
+std::vector<Composition> compositions() {
+  const auto finish = [](const Step& step) {
+    return step | clip_global_norm(0.5) | optimize(adamw({.rate = 1e-2, .weight_decay = 0.1}));
+  };
+  const auto scaled = [] { return scale_loss(dynamic_scale({.start = 64, .window = 2, .greatest = 128})); };
+  const auto every = [](const Step& step) { return step | checkpoint(every_block()); };
+  return {{"clipped", finish},
+          {"not clipped", [](const Step& step) { return step | optimize(adamw({.rate = 1e-2})); }},
+          {"scaled", [=](const Step& step) { return finish(step | scaled()); }},
+          {"accumulated", [=](const Step& step) { return finish(step | accumulate(2)); }},
+          {"bf16", [=](const Step& step) { return finish(step | mixed_precision(bf16)); }},
+          {"f16, scaled, accumulated",
+           [=](const Step& step) { return finish(step | mixed_precision(f16) | scaled() | accumulate(2)); }},
+          {"gradients fetched", [=](const Step& step) { return finish(step | fetch_gradients()); }},
+          {"checkpointed", finish, every},
+          {"accumulated, checkpointed", [=](const Step& step) { return finish(step | accumulate(2)); }, every}};
+}
+
+// Every cell and every fetch after some runs.
+using Bytes = std::map<std::string, std::vector<std::byte>>;
+
+Bytes after_runs(const Step& step, const PlanOptions& options) {
+  const auto bytes_of = [](const Tensor& tensor) {
+    return std::vector<std::byte>(tensor.raw(), tensor.raw() + tensor.bytes());
+  };
+  Store store(step, {.seed = 3});
+  Program program(step, store, options);
+  Tensor x(i32, {4, 128}), y(i32, {4, 128});
+  Bytes bytes;
+  for (std::int64_t run = 0; run < 3; ++run) {
+    for (std::int64_t i = 0; i < x.size(); ++i) {
+      x.data<std::int32_t>()[i] = static_cast<std::int32_t>((i * 7919 + run * 31) % 300);
+      y.data<std::int32_t>()[i] = static_cast<std::int32_t>((i * 104729 + run * 17) % 300);
+    }
+    const Result result = program.run({{"tokens", x}, {"targets", y}});
+    for (const Fetch& fetch : step.fetches)
+      bytes[fmt::format("{} of run {}", fetch.name, run)] = bytes_of(result.tensor(fetch.name));
+  }
+  for (const auto& [path, cell] : store.cells()) bytes[path] = bytes_of(cell.tensor);
+  return bytes;
+}
+
+std::vector<std::string> differing(const Bytes& a, const Bytes& b) {
+  std::vector<std::string> names;
+  for (const auto& [name, bytes] : a)
+    if (!b.contains(name) || b.at(name) != bytes) names.push_back(name);
+  return names;
+}
+
+Step gpt() {
+  Graph graph;
+  const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 128);
+  const Value tokens = graph.input("tokens", i32, {batch, time}), targets = graph.input("targets", i32, {batch, time});
+  const nn::Gpt model(graph, {.vocab = 300, .layers = 2, .heads = 2, .width = 96, .context = 128, .dropout = 0.1});
+  return training_step(cross_entropy(model(tokens), targets));
+}
+
+const std::vector<std::string> passes{"fuse_accumulate", "fuse_adamw_factor", "fuse_embedding_gradient"};
+
+}  // namespace
+
+TEST_CASE("a step gives the same bits with and without each lowering pass, for 1 to 4 threads", "[ops][lowering]") {
+  const int before = threads();
+  const Step start = gpt();
+  std::map<std::string, bool> ran;
+  for (const Composition& composition : compositions()) {
+    INFO(composition.name);
+    const Step step = composition.made(start);
+    PassReport report;
+    fuse(lower(step, {}, &report), {}, &report);
+    for (const PassReport::Line& line : report.lines) ran[line.name] |= line.changed;
+    const Step whole = composition.kept ? composition.kept(step) : step;
+
+    set_threads(1);
+    const Bytes fused = after_runs(whole, {});
+    for (const std::string& pass : passes) {
+      INFO(pass << " off");
+      PlanOptions without;
+      without.lowering.disabled = {pass};
+      CHECK(differing(fused, after_runs(step, without)).empty());
+    }
+    for (int count = 2; count <= 4; ++count) {
+      INFO(count << " threads");
+      set_threads(count);
+      CHECK(differing(fused, after_runs(whole, {})).empty());
+    }
+    set_threads(before);
+  }
+  for (const std::string& pass : passes) {
+    INFO(pass);
+    CHECK(ran[pass]);
+  }
+}
+
+TEST_CASE("a lowering pass takes no more memory than a workspace of its nodes", "[core][ops][lowering]") {
+  const Step start = gpt();
+  for (const Composition& composition : compositions()) {
+    INFO(composition.name);
+    const Step step = composition.made(start);
+    const Plan fused = plan(step, {.threads = 2});
+    std::size_t workspace = 0;
+    for (const auto& [node, storage] : fused.workspaces) workspace = std::max(workspace, fused.storages[storage].bytes);
+    for (const std::string& pass : passes) {
+      INFO(pass);
+      CHECK(fused.arena_bytes <= plan(step, {.threads = 2, .lowering = {.disabled = {pass}}}).arena_bytes + workspace);
+    }
+  }
+}

@@ -5,6 +5,12 @@
 #include <numeric>
 
 namespace weft {
+namespace {
+
+// Pairs of blocks. Arenas that cost more, of about 5000 blocks that live long, are packed once or twice instead of often.
+constexpr std::size_t most_cost = 15'000'000;
+
+}  // namespace
 
 std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t& work, std::string* by) {
   std::vector<Block> blocks;
@@ -16,13 +22,15 @@ std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t& wo
     at.push_back(i);
   }
   Packing packing(std::move(blocks));
-  Packed best{{}, SIZE_MAX}, trial;
-  std::string_view name;
+  Packed best, trial;
+  packing.pack_by_start(best);
+  std::string_view name = "first";
   for (const Placer& placer : placers()) {
     if (best.size == packing.least()) break;  // nothing can be smaller
-    if (!placer.quick && (effort == Effort::quick || work < 4 * packing.work())) continue;
+    if (packing.cost() > most_cost && (!placer.large || packing.cost() > 20 * most_cost)) continue;
+    if (!placer.quick && (effort == Effort::quick || work < packing.cost())) continue;
     packing.pack(placer.order(packing), trial, best.size);
-    work -= std::min(work, 4 * packing.work());  // pairs are sorted too
+    work -= std::min(work, packing.cost());
     if (trial.size >= best.size) continue;
     std::swap(best, trial);
     name = placer.name;
@@ -30,7 +38,7 @@ std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t& wo
   *by = name;
   if (effort == Effort::full && best.size > packing.least() && fill(packing, best, work)) *by = "filled";
   for (std::size_t i = 0; i < at.size(); ++i) storages[at[i]].offset = best.offsets[i];
-  return packing.size() == 0 ? 0 : best.size;
+  return best.size;
 }
 
 std::vector<std::size_t> live_bytes(const std::vector<Storage>& storages, std::size_t positions) {

@@ -27,10 +27,6 @@ std::vector<int> by_area(const Packing& packing) {
   return sorted(packing, [&](std::size_t i) { return -area(packing.blocks()[i]); });
 }
 
-std::vector<int> by_first(const Packing& packing) {
-  return sorted(packing, [&](std::size_t i) { return packing.blocks()[i].first; });
-}
-
 std::vector<int> by_last(const Packing& packing) {
   return sorted(packing, [&](std::size_t i) { return -packing.blocks()[i].last; });
 }
@@ -61,14 +57,13 @@ std::vector<int> by_conflicts(const Packing& packing) {
 }  // namespace
 
 const std::vector<Placer>& placers() {
-  static const std::vector<Placer> all{{"size", true, by_size},
-                                       {"size x life", true, by_area},
-                                       {"first", true, by_first},
-                                       {"pressure, life", false, by_pressure_and_life},
-                                       {"pressure, size", false, by_pressure_and_size},
-                                       {"pressure, first", false, by_pressure_and_first},
-                                       {"conflicts", false, by_conflicts},
-                                       {"last", false, by_last}};
+  static const std::vector<Placer> all{{"size", true, true, by_size},
+                                       {"size x life", true, false, by_area},
+                                       {"pressure, life", false, false, by_pressure_and_life},
+                                       {"pressure, size", false, false, by_pressure_and_size},
+                                       {"pressure, first", false, false, by_pressure_and_first},
+                                       {"conflicts", false, false, by_conflicts},
+                                       {"last", false, false, by_last}};
   return all;
 }
 

@@ -12,6 +12,7 @@ namespace weft {
 struct Placer {
   std::string_view name;
   bool quick = false;  ///< among those that a search over plans tries
+  bool large = false;  ///< the one for thousands of blocks, beside the order in which they begin
   std::vector<int> (*order)(const Packing&) = nullptr;
 };
 

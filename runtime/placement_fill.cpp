@@ -1,7 +1,10 @@
 #include <weft/runtime/placers.h>
+#include <weft/runtime/tensor.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <random>
 
 namespace weft {
 namespace {
@@ -105,41 +108,55 @@ class Filling {
   std::vector<std::size_t> meetings_begin_;
 };
 
+constexpr int plain_starts = 4;
+
+// What matters most at first: area, life, bytes, pressure; then products of their powers, by chance.
+std::vector<double> first_weights(const Packing& packing, int start, std::mt19937& random) {
+  const auto chance = [&] { return static_cast<double>(random()) / 4294967296.0; };
+  const double of_bytes = chance(), of_life = 1.5 * chance(), of_pressure = 4 * chance();
+  std::vector<double> weights;
+  for (std::size_t i = 0; i < packing.size(); ++i) {
+    const Block& block = packing.blocks()[i];
+    const auto bytes = static_cast<double>(block.bytes), life = static_cast<double>(block.life());
+    const auto pressure = static_cast<double>(packing.pressure()[i]);
+    switch (start) {
+      case 0: weights.push_back(bytes * life); break;
+      case 1: weights.push_back(life); break;
+      case 2: weights.push_back(bytes); break;
+      case 3: weights.push_back(pressure + life); break;
+      default:
+        weights.push_back(std::pow(bytes, of_bytes) * std::pow(life, of_life) *
+                          std::pow(pressure / static_cast<double>(packing.least()), of_pressure) * (0.85 + 0.3 * chance()));
+    }
+  }
+  return weights;
+}
+
 }  // namespace
 
 bool fill(Packing& packing, Packed& packed, std::size_t& work) {
   const std::size_t cost = packing.size() * packing.size() / 4 + packing.work() + 1;
   if (packing.size() == 0 || cost >= work) return false;
   Filling filling(packing);
-  const std::size_t before = packed.size;
-  std::vector<std::size_t> offsets;
-  std::size_t low = packing.least();
   const auto blocks = packing.blocks();
-  std::vector<std::vector<double>> weights(4);
-  for (std::size_t capacity = low; packed.size > low && capacity < packed.size && work > cost;) {
-    bool fits = false;
-    for (int start = 0; !fits && start < 4; ++start) {
-      std::vector<double>& weight = weights[static_cast<std::size_t>(start)];
-      for (std::size_t i = weight.size(); i < blocks.size(); ++i) {
-        const double bytes = static_cast<double>(blocks[i].bytes), life = blocks[i].life();
-        weight.push_back(start == 0 ? bytes * life : start == 1 ? life : start == 2 ? bytes : static_cast<double>(packing.pressure()[i]) + life);
-      }
-      for (int again = 0; !fits && again < 20 && work > cost; ++again) {
-        fits = filling.fill(capacity, weight, offsets);
-        work -= cost;
-      }
-    }
-    if (fits) {
+  const std::size_t least = packing.least(), before = packed.size;
+  const auto is_close = [&] { return packed.size - least <= least / 512; };
+  std::vector<std::size_t> offsets;
+  std::mt19937 random(1);  // the same restarts every time
+  for (int start = 0; !is_close() && work > cost; ++start) {
+    std::vector<double> weight = first_weights(packing, start, random);
+    constexpr int most_failures = 20;
+    for (int failures = 0; failures < most_failures && !is_close() && work > cost; ++failures) {
+      // The first starts try the least there can be; then a quarter of what is left is to be won, whole units of the alignment.
+      const std::size_t won = start < plain_starts && failures < 4 ? packed.size - least : (packed.size - least) / 4;
+      const std::size_t capacity = packed.size - std::max<std::size_t>(alignment, won / alignment * alignment);
+      work -= cost;
+      if (!filling.fill(capacity, weight, offsets)) continue;
       packed.offsets = offsets;
       packed.size = 0;
       for (std::size_t i = 0; i < blocks.size(); ++i) packed.size = std::max(packed.size, offsets[i] + blocks[i].bytes);
-    } else {
-      low = capacity + 1;
+      failures = -1;
     }
-    // Halfway to what is known to do, whole units of the alignment.
-    capacity = (low + (packed.size - low) / 2) / 64 * 64;
-    if (packed.size - packing.least() < packing.least() / 512) break;
-    if (capacity < low) capacity = low;
   }
   return packed.size < before;
 }

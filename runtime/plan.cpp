@@ -40,7 +40,7 @@ class Planner {
     place_sources();
     before_ = std::move(plan_);
     // In pairs of storages: what bounds the time of the search for a small arena.
-    work_ = 80'000'000;
+    work_ = 160'000'000;
     for (const Scheduled& order : schedules(before_.step, edges_, decided_, effort_)) {
       if (!best_.places.empty() && best_.arena_bytes <= order.peak) break;  // no later one can be smaller
       if (!best_.places.empty() && work_ == 0 && !order.quick) continue;
@@ -73,7 +73,7 @@ class Planner {
     for (const Update& update : plan_.step.updates)
       if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
         plan_.copies.push_back(update);
-    std::size_t work = std::min<std::size_t>(work_, 30'000'000), left = work;
+    std::size_t work = std::min<std::size_t>(work_, 60'000'000), left = work;
     plan_.arena_bytes = place(plan_.storages, effort_, left, &plan_.placed_by);
     work_ -= work - left;
     plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);

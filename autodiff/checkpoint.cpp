@@ -3,6 +3,7 @@
 #include <weft/autodiff/remat_search.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace weft {
 namespace {
@@ -43,23 +44,27 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
   if (whole <= budget) return step;
   remat::Search search(step, options.threads, options.rates);
   const remat::Score best = search.best(budget);
-  const auto fits = [&](const remat::Score& score) {
-    return plan(search.apply(score.saved), planning).total_bytes() <= budget;
+  // Scores are bytes of quick plans: what counts is the plan of the step that is returned.
+  const auto fitting = [&](const remat::Score& score) -> std::optional<Step> {
+    Step made = search.result(score.saved);
+    if (plan(made, planning).total_bytes() > budget) return std::nullopt;
+    return made;
   };
-  // Scores are bytes of quick plans: a faster choice that looked a little too large may fit after all.
-  if (best.bytes <= budget || fits(best)) {
-    const remat::Score* chosen = &best;
-    const std::vector<remat::Score> front = search.front();
-    for (const remat::Score& score : front) {
-      if (score.bytes <= budget || score.seconds >= chosen->seconds) continue;
-      if (!fits(score)) break;
-      chosen = &score;
+  if (std::optional<Step> found = fitting(best)) {
+    double seconds = best.seconds;
+    for (const remat::Score& score : search.front()) {  // those that looked a little too large, the smallest first
+      if (score.bytes <= budget || score.seconds >= seconds) continue;
+      std::optional<Step> faster = fitting(score);
+      if (!faster) break;
+      found = std::move(faster);
+      seconds = score.seconds;
     }
-    return search.result(chosen->saved);
+    return *found;
   }
   const remat::Score least = search.polish(best, 0);
-  const Plan smallest = plan(search.apply(least.saved), planning);
-  if (smallest.total_bytes() <= budget) return search.result(least.saved);
+  const Step made = search.result(least.saved);
+  const Plan smallest = plan(made, planning);
+  if (smallest.total_bytes() <= budget) return made;
   const std::string kept = fmt::format("{} of parameters and states, {} of activations and gradients",
                                        readable_bytes(smallest.persistent_bytes), readable_bytes(smallest.arena_bytes));
   WEFT_FAIL(
@@ -70,8 +75,8 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
       readable_bytes(smallest.total_bytes() - budget), readable_bytes(whole));
 }
 
-// Gradients that nobody has used yet are what the step is for, and a later transform reads what comes with them (whether the
-// step is taken, what is to be divided out): lowering must drop none of these.
+// Gradients that nobody has used yet are what the step is for, and a later transform reads what comes with them
+// (whether the step is taken, what is to be divided out): lowering must drop none of these.
 std::vector<Value*> wanted(Step& step) {
   std::vector<Value*> values{&step.finite, &step.due, &step.gradient_weight};
   if (step.loss_scale) values.push_back(&step.loss_scale->scale);

@@ -91,8 +91,8 @@ int main(int argc, char** argv) try {
     for (int seed = 0; seed < random / 4; ++seed) {
       const int nodes = 20 + seed * 37 % 480;
       const double small = 0.1 * (seed % 7);
-      const Made made = planned(lower(random_steps::make(
-          static_cast<std::uint64_t>(seed), {.kind = kind, .nodes = nodes, .smallest_share = small})));
+      const Made made = planned(lower(random_steps::make(static_cast<std::uint64_t>(seed),
+                                                         {.kind = kind, .nodes = nodes, .smallest_share = small})));
       if (all)
         std::printf("%-10s seed %4d, %4zu nodes, peak %10zu, ratio %.5f, %.4f s\n", names[static_cast<int>(kind)], seed,
                     made.nodes, made.peak, made.ratio, made.seconds);

@@ -46,7 +46,8 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes, const Dec
         const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
         if (operand.node == no_node || graph.type(operand).bytes() != node.types[k].bytes()) continue;
         const int from = base[operand.node][operand.output];
-        bool shared = from < 0;  // another operand in the same bytes: only elementwise kernels may read it while writing
+        bool shared =
+            from < 0;  // another operand in the same bytes: only elementwise kernels may read it while writing
         for (std::size_t i = 0; i < node.operands.size(); ++i)
           shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
                     base[node.operands[i].node][node.operands[i].output] == from &&

@@ -31,9 +31,11 @@ Packing::Packing(std::vector<Block> blocks) : blocks_(std::move(blocks)) {
   std::vector<int> now;
   begin_.push_back(0);
   for (std::size_t at = 0; at < positions + stride_; at += stride_) {
-    for (std::size_t i = starts_[at == 0 ? 0 : std::min(at - stride_ + 1, positions)]; i < starts_[std::min(at + 1, positions)]; ++i)
+    for (std::size_t i = starts_[at == 0 ? 0 : std::min(at - stride_ + 1, positions)];
+         i < starts_[std::min(at + 1, positions)]; ++i)
       now.push_back(by_first_[i]);
-    std::erase_if(now, [&](int block) { return static_cast<std::size_t>(blocks_[static_cast<std::size_t>(block)].last) < at; });
+    std::erase_if(
+        now, [&](int block) { return static_cast<std::size_t>(blocks_[static_cast<std::size_t>(block)].last) < at; });
     crossing_.insert(crossing_.end(), now.begin(), now.end());
     begin_.push_back(crossing_.size());
   }
@@ -54,7 +56,8 @@ Packing::Packing(std::vector<Block> blocks) : blocks_(std::move(blocks)) {
   }
   for (const Block& block : blocks_) {
     const auto column = static_cast<std::size_t>(block.first) / stride_;
-    work_ += begin_[column + 1] - begin_[column] + starts_[static_cast<std::size_t>(block.last) + 1] - starts_[column * stride_ + 1];
+    work_ += begin_[column + 1] - begin_[column] + starts_[static_cast<std::size_t>(block.last) + 1] -
+             starts_[column * stride_ + 1];
   }
 }
 
@@ -90,7 +93,8 @@ void Packing::pack_meetings(std::span<const int> order, Packed& result, std::siz
     taken_.clear();
     for_each_meeting(at, [&](int other) {
       const auto o = static_cast<std::size_t>(other);
-      if (placed_[o] != 0) taken_.push_back({result.offsets[o], result.offsets[o] + blocks_[o].bytes, block.first, block.last});
+      if (placed_[o] != 0)
+        taken_.push_back({result.offsets[o], result.offsets[o] + blocks_[o].bytes, block.first, block.last});
     });
     std::ranges::sort(taken_, {}, &Placed::begin);
     const std::size_t offset = best_fit(block.bytes, taken_, block.first, block.last);
@@ -120,8 +124,8 @@ void Packing::pack_by_start(Packed& result) const {
   result.size = 0;
   std::vector<int> by_last = by_first_;
   std::ranges::stable_sort(by_last, {}, [&](int at) { return blocks_[static_cast<std::size_t>(at)].last; });
-  std::map<std::size_t, std::size_t> gaps;                   // begin -> end, all below `top`
-  std::set<std::pair<std::size_t, std::size_t>> by_bytes;    // (bytes, begin) of each
+  std::map<std::size_t, std::size_t> gaps;                 // begin -> end, all below `top`
+  std::set<std::pair<std::size_t, std::size_t>> by_bytes;  // (bytes, begin) of each
   std::size_t top = 0, ended = 0;
   const auto add = [&](std::size_t begin, std::size_t end) {
     gaps.emplace(begin, end);

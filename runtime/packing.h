@@ -48,9 +48,11 @@ class Packing {
     const Block& here = blocks_[static_cast<std::size_t>(block)];
     const auto column = static_cast<std::size_t>(here.first) / stride_;
     for (std::size_t i = begin_[column]; i < begin_[column + 1]; ++i)
-      if (const int other = crossing_[i]; other != block && blocks_[static_cast<std::size_t>(other)].last >= here.first) visit(other);
+      if (const int other = crossing_[i]; other != block && blocks_[static_cast<std::size_t>(other)].last >= here.first)
+        visit(other);
     for (std::size_t i = starts_[column * stride_ + 1]; i < starts_[static_cast<std::size_t>(here.last) + 1]; ++i)
-      if (const int other = by_first_[i]; other != block && blocks_[static_cast<std::size_t>(other)].last >= here.first) visit(other);
+      if (const int other = by_first_[i]; other != block && blocks_[static_cast<std::size_t>(other)].last >= here.first)
+        visit(other);
   }
 
  private:
@@ -65,13 +67,13 @@ class Packing {
   std::vector<Block> blocks_;
   std::size_t least_ = 0, work_ = 0;
   std::vector<std::size_t> pressure_;
-  std::vector<int> by_first_;          // blocks, by their first position
-  std::vector<std::size_t> starts_;    // by position: where it begins in by_first_
+  std::vector<int> by_first_;        // blocks, by their first position
+  std::vector<std::size_t> starts_;  // by position: where it begins in by_first_
   // Who lives at once is found from lists at every stride-th position and from those that start after it.
   std::size_t stride_ = 16;
-  std::vector<int> crossing_;          // blocks that live at position 0, stride, 2 stride, ...
-  std::vector<std::size_t> begin_;     // where those begin
-  std::vector<Placed> taken_;          // scratch of pack()
+  std::vector<int> crossing_;       // blocks that live at position 0, stride, 2 stride, ...
+  std::vector<std::size_t> begin_;  // where those begin
+  std::vector<Placed> taken_;       // scratch of pack()
   std::vector<char> placed_;
 };
 

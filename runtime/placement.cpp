@@ -7,7 +7,8 @@
 namespace weft {
 namespace {
 
-// Pairs of blocks. Arenas that cost more, of about 5000 blocks that live long, are packed once or twice instead of often.
+// Pairs of blocks. Arenas that cost more, of about 5000 blocks that live long, are packed once or twice instead of
+// often.
 constexpr std::size_t most_cost = 15'000'000;
 
 }  // namespace

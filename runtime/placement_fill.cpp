@@ -9,10 +9,10 @@
 namespace weft {
 namespace {
 
-// Fills an arena of a given size from below: of the blocks that can lie lowest, the one that matters most is laid, unless
-// that would leave too little room for the others somewhere (after Moffitt 2023, "MiniMalloc: a lightweight memory
-// allocator for hardware-accelerated machine learning": blocks in the order of their offsets, bounds by section). Where
-// it gets stuck, what did not fit matters more the next time.
+// Fills an arena of a given size from below: of the blocks that can lie lowest, the one that matters most is laid,
+// unless that would leave too little room for the others somewhere (after Moffitt 2023, "MiniMalloc: a lightweight
+// memory allocator for hardware-accelerated machine learning": blocks in the order of their offsets, bounds by
+// section). Where it gets stuck, what did not fit matters more the next time.
 class Filling {
  public:
   explicit Filling(const Packing& packing) : packing_(packing) {
@@ -21,7 +21,8 @@ class Filling {
     for (const Block& block : blocks) positions = std::max(positions, block.last + 1);
     // Sections: positions after a start and before an end, where a largest set of blocks lives.
     std::vector<char> starts(static_cast<std::size_t>(positions) + 1, 0), ends(starts.size(), 0);
-    for (const Block& block : blocks) starts[static_cast<std::size_t>(block.first)] = ends[static_cast<std::size_t>(block.last)] = 1;
+    for (const Block& block : blocks)
+      starts[static_cast<std::size_t>(block.first)] = ends[static_cast<std::size_t>(block.last)] = 1;
     std::vector<std::size_t> section(starts.size() + 1, 0);  // how many lie before a position
     bool grown = false;
     for (std::size_t at = 0; at < starts.size(); ++at) {
@@ -32,7 +33,8 @@ class Filling {
     }
     sections_ = section.back();
     for (const Block& block : blocks)
-      spans_.push_back({section[static_cast<std::size_t>(block.first)], section[static_cast<std::size_t>(block.last) + 1]});
+      spans_.push_back(
+          {section[static_cast<std::size_t>(block.first)], section[static_cast<std::size_t>(block.last) + 1]});
     total_.assign(sections_, 0);
     for (std::size_t i = 0; i < spans_.size(); ++i)
       for (std::size_t s = spans_[i].begin; s < spans_[i].end; ++s) total_[s] += blocks[i].bytes;
@@ -50,7 +52,8 @@ class Filling {
     offsets.assign(blocks.size(), 0);
     std::vector<int> open(blocks.size());
     std::iota(open.begin(), open.end(), 0);
-    std::ranges::stable_sort(open, [&](int a, int b) { return weight[static_cast<std::size_t>(a)] > weight[static_cast<std::size_t>(b)]; });
+    std::ranges::stable_sort(
+        open, [&](int a, int b) { return weight[static_cast<std::size_t>(a)] > weight[static_cast<std::size_t>(b)]; });
     std::vector<std::size_t> trial;
     std::vector<char> laid(blocks.size(), 0);
     while (!open.empty()) {
@@ -74,7 +77,8 @@ class Filling {
       const std::size_t top = offsets[block] + blocks[block].bytes;
       for (std::size_t s = spans_[block].begin; s < spans_[block].end; ++s) left[s] -= blocks[block].bytes;
       for (std::size_t m = meetings_begin_[block]; m < meetings_begin_[block + 1]; ++m)
-        if (const auto other = static_cast<std::size_t>(meetings_[m]); laid[other] == 0) offsets[other] = std::max(offsets[other], top);
+        if (const auto other = static_cast<std::size_t>(meetings_[m]); laid[other] == 0)
+          offsets[other] = std::max(offsets[other], top);
     }
     return true;
   }
@@ -84,7 +88,8 @@ class Filling {
     std::size_t begin, end;
   };
 
-  bool leaves_room(std::size_t block, std::size_t offset, std::size_t capacity, const std::vector<std::size_t>& left) const {
+  bool leaves_room(std::size_t block, std::size_t offset, std::size_t capacity,
+                   const std::vector<std::size_t>& left) const {
     for (std::size_t s = spans_[block].begin; s < spans_[block].end; ++s)
       if (offset + left[s] > capacity) return false;
     return true;
@@ -102,8 +107,8 @@ class Filling {
 
   const Packing& packing_;
   std::size_t sections_ = 0;
-  std::vector<Span> spans_;           // sections that a block lives through
-  std::vector<std::size_t> total_;    // bytes by section
+  std::vector<Span> spans_;         // sections that a block lives through
+  std::vector<std::size_t> total_;  // bytes by section
   std::vector<int> meetings_;
   std::vector<std::size_t> meetings_begin_;
 };
@@ -120,13 +125,22 @@ std::vector<double> first_weights(const Packing& packing, int start, std::mt1993
     const auto bytes = static_cast<double>(block.bytes), life = static_cast<double>(block.life());
     const auto pressure = static_cast<double>(packing.pressure()[i]);
     switch (start) {
-      case 0: weights.push_back(bytes * life); break;
-      case 1: weights.push_back(life); break;
-      case 2: weights.push_back(bytes); break;
-      case 3: weights.push_back(pressure + life); break;
+      case 0:
+        weights.push_back(bytes * life);
+        break;
+      case 1:
+        weights.push_back(life);
+        break;
+      case 2:
+        weights.push_back(bytes);
+        break;
+      case 3:
+        weights.push_back(pressure + life);
+        break;
       default:
         weights.push_back(std::pow(bytes, of_bytes) * std::pow(life, of_life) *
-                          std::pow(pressure / static_cast<double>(packing.least()), of_pressure) * (0.85 + 0.3 * chance()));
+                          std::pow(pressure / static_cast<double>(packing.least()), of_pressure) *
+                          (0.85 + 0.3 * chance()));
     }
   }
   return weights;
@@ -147,7 +161,8 @@ bool fill(Packing& packing, Packed& packed, std::size_t& work) {
     std::vector<double> weight = first_weights(packing, start, random);
     constexpr int most_failures = 20;
     for (int failures = 0; failures < most_failures && !is_close() && work > cost; ++failures) {
-      // The first starts try the least there can be; then a quarter of what is left is to be won, whole units of the alignment.
+      // The first starts try the least there can be; then a quarter of what is left is to be won, whole units of the
+      // alignment.
       const std::size_t won = start < plain_starts && failures < 4 ? packed.size - least : (packed.size - least) / 4;
       const std::size_t capacity = packed.size - std::max<std::size_t>(alignment, won / alignment * alignment);
       work -= cost;

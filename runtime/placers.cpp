@@ -50,7 +50,8 @@ std::vector<int> by_pressure_and_first(const Packing& packing) {
 std::vector<int> by_conflicts(const Packing& packing) {
   std::vector<std::size_t> bytes(packing.size(), 0);
   for (std::size_t i = 0; i < bytes.size(); ++i)
-    packing.for_each_meeting(static_cast<int>(i), [&](int other) { bytes[i] += packing.blocks()[static_cast<std::size_t>(other)].bytes; });
+    packing.for_each_meeting(static_cast<int>(i),
+                             [&](int other) { bytes[i] += packing.blocks()[static_cast<std::size_t>(other)].bytes; });
   return sorted(packing, [&](std::size_t i) { return ~bytes[i]; });
 }
 

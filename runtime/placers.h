@@ -19,8 +19,8 @@ struct Placer {
 /// Quick ones first.
 const std::vector<Placer>& placers();
 
-/// Arenas of fixed sizes between the least and `packed`'s are filled from below, until the two are close or `work` (pairs
-/// of blocks looked at), which is lowered, is used up. Whether `packed` became smaller.
+/// Arenas of fixed sizes between the least and `packed`'s are filled from below, until the two are close or `work`
+/// (pairs of blocks looked at), which is lowered, is used up. Whether `packed` became smaller.
 bool fill(Packing& packing, Packed& packed, std::size_t& work);
 
 }  // namespace weft

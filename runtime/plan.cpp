@@ -99,7 +99,8 @@ class Planner {
     if (plan_.step.micro_batches == 1) return;
     auto not_before = [&](NodeId id) { return segment_.at(id) != Segment::before; };
     auto after = [&](NodeId id) { return segment_.at(id) == Segment::after; };
-    const auto begin = std::ranges::find_if(plan_.schedule, not_before), end = std::ranges::find_if(plan_.schedule, after);
+    const auto begin = std::ranges::find_if(plan_.schedule, not_before),
+               end = std::ranges::find_if(plan_.schedule, after);
     plan_.micro_begin = static_cast<std::size_t>(begin - plan_.schedule.begin());
     plan_.micro_end = static_cast<std::size_t>(end - plan_.schedule.begin());
   }
@@ -110,15 +111,14 @@ class Planner {
       const auto view = graph().view(node);
       if (node.op->kernel(kernel_dtype(view->view)) == nullptr && !node.op->traits.view)
         graph().add_problem({node.name, node.where,
-                             fmt::format("[{}] has no kernel for {}", node.op->name,
-                                         name_of(kernel_dtype(view->view))),
+                             fmt::format("[{}] has no kernel for {}", node.op->name, name_of(kernel_dtype(view->view))),
                              ""});
     }
     graph().check();
   }
 
-  // A state that its update may overwrite: all other readers and every guard must have run, which adds edges to the order.
-  // Where those would close a circle the update is copied at the end instead.
+  // A state that its update may overwrite: all other readers and every guard must have run, which adds edges to the
+  // order. Where those would close a circle the update is copied at the end instead.
   void choose_states_updated_in_place() {
     std::unordered_map<ValueRef, std::vector<NodeId>> readers;
     std::unordered_map<NodeId, std::vector<NodeId>> after;
@@ -202,7 +202,8 @@ class Planner {
       const ValueRef base = base_of(graph(), operand);
       if (place.region != Region::arena || kept_.contains(base)) continue;
       if (last_read_.at(base) != position) continue;
-      if (held_.contains(base) && segment_.at(node.id) == Segment::micro) continue;  // the next micro-batch reads it again
+      if (held_.contains(base) && segment_.at(node.id) == Segment::micro)
+        continue;           // the next micro-batch reads it again
       bool shared = false;  // another operand in the same bytes: only elementwise kernels may read it while writing
       for (std::size_t i = 0; i < node.operands.size(); ++i)
         shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
@@ -253,8 +254,8 @@ class Planner {
     }
   }
 
-  Plan plan_;          // what is being made
-  Plan before_, best_; // without an order; with the best so far
+  Plan plan_;           // what is being made
+  Plan before_, best_;  // without an order; with the best so far
   Effort effort_;
   std::size_t work_ = 0;
   std::vector<std::size_t> room_;  // by position: bytes that may live there beside the others; empty: none

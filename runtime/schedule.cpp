@@ -20,7 +20,8 @@ Flow::Flow(const Step& step, const OrderEdges& edges, const Decided& decided)
   };
   for (std::size_t i = 0; i < nodes.size(); ++i)
     for (ValueRef ref : step.graph.node(nodes[i]).operands)
-      if (ref.node != no_node && liveness.position(ref.node) >= 0) add(liveness.position(ref.node), static_cast<int>(i));
+      if (ref.node != no_node && liveness.position(ref.node) >= 0)
+        add(liveness.position(ref.node), static_cast<int>(i));
   for (const auto& [first, then] : edges) add(liveness.position(first), liveness.position(then));
 }
 
@@ -39,7 +40,8 @@ std::size_t peak_of(Flow& flow, const std::vector<int>& nodes, std::vector<std::
 std::vector<Scheduled> schedules(const Step& step, const OrderEdges& edges, const Decided& decided, Effort effort) {
   Flow flow(step, edges, decided);
   std::vector<Order> orders;
-  for (const Prefer prefer : {Prefer::built, Prefer::shrinking, Prefer::bytes}) orders.push_back(list_order(flow, prefer));
+  for (const Prefer prefer : {Prefer::built, Prefer::shrinking, Prefer::bytes})
+    orders.push_back(list_order(flow, prefer));
   const auto fewer_bytes = [](const Order& a, const Order& b) { return a.peak < b.peak; };
   std::ranges::min_element(orders, fewer_bytes)->quick = true;
   if (effort == Effort::full) {

@@ -12,7 +12,8 @@ Order depth_order(Flow& flow) {
     for (int write : liveness.writes(static_cast<int>(i))) made[i] += liveness.bytes(write);
   std::vector<std::vector<int>> before = flow.before;
   for (std::vector<int>& operands : before)
-    std::ranges::stable_sort(operands, [&](int a, int b) { return made[static_cast<std::size_t>(a)] > made[static_cast<std::size_t>(b)]; });
+    std::ranges::stable_sort(
+        operands, [&](int a, int b) { return made[static_cast<std::size_t>(a)] > made[static_cast<std::size_t>(b)]; });
   std::vector<std::size_t> next(size, 0);  // operand of a node that is looked at next
   std::vector<char> seen(size, 0);
   Order order{.by = "depth-first"};
@@ -21,7 +22,8 @@ Order depth_order(Flow& flow) {
   for (const Segment segment : {Segment::before, Segment::micro, Segment::after})
     for (std::size_t i = 0; i < size; ++i) {
       const int root = static_cast<int>(i);
-      const bool read_here = std::ranges::any_of(flow.after[i], [&](int reader) { return liveness.segment(reader) == segment; });
+      const bool read_here =
+          std::ranges::any_of(flow.after[i], [&](int reader) { return liveness.segment(reader) == segment; });
       if (liveness.segment(root) != segment || read_here) continue;
       open.push_back(root);
       seen[i] = 1;

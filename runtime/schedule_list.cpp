@@ -7,8 +7,8 @@
 namespace weft {
 namespace {
 
-// Ready nodes, the smallest (segment, key, position) first. A node whose key changes is put in again; what is outdated is
-// skipped when it comes up.
+// Ready nodes, the smallest (segment, key, position) first. A node whose key changes is put in again; what is outdated
+// is skipped when it comes up.
 class Ready {
  public:
   using Entry = std::tuple<int, std::int64_t, int>;
@@ -78,7 +78,8 @@ Order reverse_order(Flow& flow) {
   std::vector<char> live(liveness.bases(), 0);
   std::vector<std::vector<int>> readers(liveness.bases());
   for (std::size_t i = 0; i < size; ++i)
-    for (int read : liveness.reads(static_cast<int>(i))) readers[static_cast<std::size_t>(read)].push_back(static_cast<int>(i));
+    for (int read : liveness.reads(static_cast<int>(i)))
+      readers[static_cast<std::size_t>(read)].push_back(static_cast<int>(i));
   for (std::size_t base = 0; base < live.size(); ++base) live[base] = liveness.kept(static_cast<int>(base)) ? 1 : 0;
   std::vector<std::size_t> waits(size);
   Ready ready(size);

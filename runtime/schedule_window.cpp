@@ -42,7 +42,8 @@ class Window {
     }
     if (least_[sets - 1] == SIZE_MAX) return false;
     std::vector<std::size_t> sequence;
-    for (std::size_t set = sets - 1; set != 0; set &= ~(std::size_t{1} << sequence.back())) sequence.push_back(static_cast<std::size_t>(last_[set]));
+    for (std::size_t set = sets - 1; set != 0; set &= ~(std::size_t{1} << sequence.back()))
+      sequence.push_back(static_cast<std::size_t>(last_[set]));
     std::vector<int> nodes;
     for (auto g = sequence.rbegin(); g != sequence.rend(); ++g)
       for (std::size_t i = groups_[*g].begin; i < groups_[*g].end; ++i) nodes.push_back(order_[i]);
@@ -58,17 +59,20 @@ class Window {
   void find_needs() {
     group_of_.assign(flow_.nodes.size(), -1);
     for (std::size_t g = 0; g < groups_.size(); ++g)
-      for (std::size_t i = groups_[g].begin; i < groups_[g].end; ++i) group_of_[static_cast<std::size_t>(order_[i])] = static_cast<int>(g);
+      for (std::size_t i = groups_[g].begin; i < groups_[g].end; ++i)
+        group_of_[static_cast<std::size_t>(order_[i])] = static_cast<int>(g);
     needs_.assign(groups_.size(), 0);
     for (std::size_t g = 0; g < groups_.size(); ++g)
       for (std::size_t i = groups_[g].begin; i < groups_[g].end; ++i)
         for (int operand : flow_.before[static_cast<std::size_t>(order_[i])])
-          if (const int other = group_of_[static_cast<std::size_t>(operand)]; other >= 0 && other != static_cast<int>(g))
+          if (const int other = group_of_[static_cast<std::size_t>(operand)];
+              other >= 0 && other != static_cast<int>(g))
             needs_[g] |= std::size_t{1} << other;
   }
   std::size_t run(std::size_t g, std::size_t& work) {
     std::size_t peak = 0;
-    for (std::size_t i = groups_[g].begin; i < groups_[g].end; ++i) peak = std::max(peak, flow_.liveness.run(order_[i]));
+    for (std::size_t i = groups_[g].begin; i < groups_[g].end; ++i)
+      peak = std::max(peak, flow_.liveness.run(order_[i]));
     work -= std::min(work, groups_[g].end - groups_[g].begin);
     return peak;
   }

@@ -16,7 +16,8 @@ struct Flow {
 
   std::vector<NodeId> nodes;
   Liveness liveness;
-  std::vector<std::vector<int>> before, after;  ///< what must run earlier, what may only run later; operands twice count twice
+  std::vector<std::vector<int>> before,
+      after;  ///< what must run earlier, what may only run later; operands twice count twice
 };
 
 struct Order {
@@ -42,9 +43,9 @@ Order depth_order(Flow& flow);
 /// Runs it: the peak, and the live bytes at each node if asked for.
 std::size_t peak_of(Flow& flow, const std::vector<int>& nodes, std::vector<std::size_t>* live = nullptr);
 
-/// Lowers the peak: around where most bytes live, up to ten groups of neighbours (of one node, of two, of four, ...) are
-/// re-ordered by exact search, while the peak falls. `work` bounds it, in nodes run. The orders on the way, each with a lower peak than the one before by a
-/// hundredth at least; the last has the lowest.
+/// Lowers the peak: around where most bytes live, up to ten groups of neighbours (of one node, of two, of four, ...)
+/// are re-ordered by exact search, while the peak falls. `work` bounds it, in nodes run. The orders on the way, each
+/// with a lower peak than the one before by a hundredth at least; the last has the lowest.
 std::vector<Order> improve_windows(Flow& flow, Order order, std::size_t work);
 
 }  // namespace weft

@@ -32,7 +32,8 @@ std::vector<NodeId> random_order(const Step& step, std::mt19937& random) {
   while (!left.empty()) {
     std::vector<std::size_t> ready;
     for (std::size_t i = 0; i < left.size(); ++i)
-      if (std::ranges::all_of(step.graph.node(left[i]).operands, [&](ValueRef ref) { return made[ref.node]; })) ready.push_back(i);
+      if (std::ranges::all_of(step.graph.node(left[i]).operands, [&](ValueRef ref) { return made[ref.node]; }))
+        ready.push_back(i);
     const std::size_t taken = ready[random() % ready.size()];
     order.push_back(left[taken]);
     made[left[taken]] = true;
@@ -85,7 +86,8 @@ std::vector<Tensor> results(Plan made) {
 Step gpt_step(bool clipped, std::int64_t time) {
   Graph graph;
   const Dim batch = graph.dim("batch", 2), length = graph.dim("time", time);
-  const Value tokens = graph.input("tokens", i32, {batch, length}), targets = graph.input("targets", i32, {batch, length});
+  const Value tokens = graph.input("tokens", i32, {batch, length}),
+              targets = graph.input("targets", i32, {batch, length});
   const nn::Gpt model(graph, {.vocab = 31, .layers = 4, .heads = 2, .width = 32, .context = time});
   const Step step = training_step(cross_entropy(model(tokens), targets));
   return clipped ? step | clip_global_norm(1.0) | optimize(adamw({})) : step | optimize(adamw({}));
@@ -93,7 +95,8 @@ Step gpt_step(bool clipped, std::int64_t time) {
 
 }  // namespace
 
-TEST_CASE("plans of random steps are valid, their arena is the largest sum of live bytes or little more", "[core][runtime]") {
+TEST_CASE("plans of random steps are valid, their arena is the largest sum of live bytes or little more",
+          "[core][runtime]") {
   double sum = 0;
   for (int seed = 0; seed < 80; ++seed) {
     CAPTURE(seed);
@@ -176,7 +179,8 @@ TEST_CASE("a gradient dies at its parameter's update, where no norm needs all of
     const NodeId id = update->value.ref().node;
     const auto position = static_cast<std::size_t>(std::ranges::find(made.schedule, id) - made.schedule.begin());
     for (const ValueRef& ref : graph.node(id).operands) {
-      if (ref.node == no_node || made.places.at(ref).region != Region::arena || graph.type(ref) != parameter.type()) continue;
+      if (ref.node == no_node || made.places.at(ref).region != Region::arena || graph.type(ref) != parameter.type())
+        continue;
       const Storage& storage = made.storage(ref);
       CHECK(storage.last == position);
       for (std::size_t i = storage.first; i <= storage.last; ++i) gradients[i] += storage.bytes;

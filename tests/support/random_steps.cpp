@@ -36,9 +36,10 @@ void mix(KernelContext& context) {
 const OpDef& mix_op() {
   static const OpDef op{.name = "mix",
                         .most_inputs = -1,
-                        .infer = [](const OpView& view) {
-                          return std::vector<TensorType>{{f32, {view.attributes.integer("size")}}};
-                        },
+                        .infer =
+                            [](const OpView& view) {
+                              return std::vector<TensorType>{{f32, {view.attributes.integer("size")}}};
+                            },
                         .kernels = {{.run = mix, .workspace = [](const OpView& view, int) {
                                        return static_cast<std::size_t>(view.attributes.integer("scratch"));
                                      }}}};
@@ -76,9 +77,10 @@ const OpDef& plus_op() {
 const OpDef& fork_op() {
   static const OpDef op{.name = "fork",
                         .outputs = {"same", "other"},
-                        .infer = [](const OpView& view) {
-                          return std::vector<TensorType>{view.type(0), {f32, {view.attributes.integer("size")}}};
-                        },
+                        .infer =
+                            [](const OpView& view) {
+                              return std::vector<TensorType>{view.type(0), {f32, {view.attributes.integer("size")}}};
+                            },
                         .traits = {.in_place = {{0, 0}}},
                         .kernels = {{.run = [](KernelContext& context) {
                           const std::int64_t n = count(context.type(0));
@@ -91,9 +93,8 @@ const OpDef& fork_op() {
 }
 
 const OpDef& view_op() {
-  static const OpDef op{.name = "seen",
-                        .infer = [](const OpView& view) { return std::vector{view.type(0)}; },
-                        .traits = {.view = true}};
+  static const OpDef op{
+      .name = "seen", .infer = [](const OpView& view) { return std::vector{view.type(0)}; }, .traits = {.view = true}};
   return op;
 }
 
@@ -110,7 +111,8 @@ class Maker {
     while (static_cast<int>(values_.size()) < settings_.nodes) node();
     gather();
     for (std::size_t i = 0; i < states_.size(); ++i) {
-      const Value change = apply(mix_op(), {pick(), states_[i]}, {{"size", count(states_[i].type())}, {"scratch", std::int64_t{0}}})[0];
+      const Value change =
+          apply(mix_op(), {pick(), states_[i]}, {{"size", count(states_[i].type())}, {"scratch", std::int64_t{0}}})[0];
       step_.updates.push_back({states_[i], apply(plus_op(), {states_[i], change}, {})[0]});
     }
     step_.graph = graph_;
@@ -121,7 +123,8 @@ class Maker {
   std::uint64_t below(std::uint64_t n) { return random_() % n; }
   bool chance(int percent) { return below(100) < static_cast<std::uint64_t>(percent); }
   std::int64_t size() {
-    if (static_cast<double>(below(1000)) < 1000 * settings_.smallest_share) return static_cast<std::int64_t>(1 + below(16));
+    if (static_cast<double>(below(1000)) < 1000 * settings_.smallest_share)
+      return static_cast<std::int64_t>(1 + below(16));
     const double exponent = static_cast<double>(below(10000)) / 10000 * std::log(static_cast<double>(settings_.most));
     return static_cast<std::int64_t>(std::exp(exponent));
   }
@@ -136,15 +139,21 @@ class Maker {
     std::size_t at = static_cast<std::size_t>(below(made));
     const std::size_t recent = made - 1 - static_cast<std::size_t>(below(std::min<std::size_t>(made, 8)));
     switch (settings_.kind) {
-      case Kind::local: at = chance(90) ? recent : at; break;
-      case Kind::global: break;
+      case Kind::local:
+        at = chance(90) ? recent : at;
+        break;
+      case Kind::global:
+        break;
       case Kind::mirrored: {
         const bool back = made > half && chance(50);
         const std::size_t mirror = 2 * half > made ? 2 * half - made : 0;
-        at = back ? std::min(made - 1, mirror + static_cast<std::size_t>(below(4))) : made - 1 - static_cast<std::size_t>(below(std::min<std::size_t>(made, 3)));
+        at = back ? std::min(made - 1, mirror + static_cast<std::size_t>(below(4)))
+                  : made - 1 - static_cast<std::size_t>(below(std::min<std::size_t>(made, 3)));
         break;
       }
-      case Kind::chains: at = made > chains_ && chance(80) ? made - chains_ : at; break;
+      case Kind::chains:
+        at = made > chains_ && chance(80) ? made - chains_ : at;
+        break;
     }
     read_[at] = true;
     return values_[at];
@@ -156,8 +165,13 @@ class Maker {
   void node() {
     const Value x = pick();
     switch (below(10)) {
-      case 0: add(apply(view_op(), {x}, {})[0]); return;
-      case 1: case 2: add(apply(bump_op(), {x}, {})[0]); return;
+      case 0:
+        add(apply(view_op(), {x}, {})[0]);
+        return;
+      case 1:
+      case 2:
+        add(apply(bump_op(), {x}, {})[0]);
+        return;
       case 3: {
         const Value other = pick();
         if (other.type() != x.type()) break;
@@ -170,7 +184,8 @@ class Maker {
         add(both[1]);
         return;
       }
-      default: break;
+      default:
+        break;
     }
     Values operands{x};
     for (std::uint64_t more = below(3); more > 0; --more) operands.push_back(pick());

@@ -3,6 +3,7 @@
 #include <weft/autodiff/remat_search.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace weft {
 namespace {
@@ -38,26 +39,44 @@ Step by_block(const Step& step, int every) {
 
 Step by_budget(const Step& step, const CheckpointOptions& options) {
   const auto budget = static_cast<std::size_t>(*options.budget);
-  const PlanOptions planning{options.threads, {}};
+  const PlanOptions planning{.threads = options.threads};
   const std::size_t whole = plan(step, planning).total_bytes();
   if (whole <= budget) return step;
   remat::Search search(step, options.threads, options.rates);
   const remat::Score best = search.best(budget);
-  if (best.bytes <= budget) return search.result(best.saved);
+  // Scores are bytes of quick plans: what counts is the plan of the step that is returned.
+  const auto fitting = [&](const remat::Score& score) -> std::optional<Step> {
+    Step made = search.result(score.saved);
+    if (plan(made, planning).total_bytes() > budget) return std::nullopt;
+    return made;
+  };
+  if (std::optional<Step> found = fitting(best)) {
+    double seconds = best.seconds;
+    for (const remat::Score& score : search.front()) {  // those that looked a little too large, the smallest first
+      if (score.bytes <= budget || score.seconds >= seconds) continue;
+      std::optional<Step> faster = fitting(score);
+      if (!faster) break;
+      found = std::move(faster);
+      seconds = score.seconds;
+    }
+    return *found;
+  }
   const remat::Score least = search.polish(best, 0);
-  const Plan smallest = plan(search.apply(least.saved), planning);
+  const Step made = search.result(least.saved);
+  const Plan smallest = plan(made, planning);
+  if (smallest.total_bytes() <= budget) return made;
   const std::string kept = fmt::format("{} of parameters and states, {} of activations and gradients",
                                        readable_bytes(smallest.persistent_bytes), readable_bytes(smallest.arena_bytes));
   WEFT_FAIL(
       "the budget of {} ({} B) is too small: the least possible is {} ({} B: {}), {} more; as it is, the step takes "
       "{}; "
       "hint: accumulate(k) before checkpoint shrinks activations, memory_frontier(step) shows what can be had",
-      readable_bytes(budget), budget, readable_bytes(least.bytes), least.bytes, kept,
-      readable_bytes(least.bytes - budget), readable_bytes(whole));
+      readable_bytes(budget), budget, readable_bytes(smallest.total_bytes()), smallest.total_bytes(), kept,
+      readable_bytes(smallest.total_bytes() - budget), readable_bytes(whole));
 }
 
-// Gradients that nobody has used yet are what the step is for, and a later transform reads what comes with them (whether the
-// step is taken, what is to be divided out): lowering must drop none of these.
+// Gradients that nobody has used yet are what the step is for, and a later transform reads what comes with them
+// (whether the step is taken, what is to be divided out): lowering must drop none of these.
 std::vector<Value*> wanted(Step& step) {
   std::vector<Value*> values{&step.finite, &step.due, &step.gradient_weight};
   if (step.loss_scale) values.push_back(&step.loss_scale->scale);

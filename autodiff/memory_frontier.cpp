@@ -3,7 +3,9 @@
 #include <weft/runtime/parallel.h>
 
 #include <algorithm>
+#include <limits>
 #include <ostream>
+#include <utility>
 
 namespace weft {
 
@@ -19,9 +21,20 @@ MemoryFrontier memory_frontier(const Step& step, const FrontierOptions& options)
 
   MemoryFrontier frontier;
   const remat::Score& whole = search.whole();
-  frontier.whole_bytes = whole.bytes;
+  const Plan planned = plan(graph.step, {.threads = options.threads});
+  frontier.whole_bytes = planned.total_bytes();
   frontier.whole_seconds = whole.seconds;
-  frontier.persistent_bytes = plan(graph.step, {options.threads, {}}).persistent_bytes;
+  frontier.persistent_bytes = planned.persistent_bytes;
+  // Scores are bytes of quick plans; what is reported is what a program takes.
+  for (remat::Score& score : scores)
+    score.bytes = plan(search.apply(score.saved), {.threads = options.threads}).total_bytes();
+  std::ranges::stable_sort(scores, {}, [](const remat::Score& score) { return std::pair(score.bytes, score.seconds); });
+  double fastest = std::numeric_limits<double>::infinity();
+  std::erase_if(scores, [&](const remat::Score& score) {
+    const bool beaten = score.seconds >= fastest;
+    fastest = std::min(fastest, score.seconds);
+    return beaten;
+  });
   frontier.threads = options.threads > 0 ? options.threads : threads();
   for (const remat::Score& score : scores) {
     remat::Clones clones;

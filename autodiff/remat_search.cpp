@@ -9,7 +9,11 @@
 namespace weft::remat {
 
 Search::Search(const Step& step, int threads, const MachineRates& rates)
-    : before_(step), rates_(rates), graph_(step, rates, Numbers::folded), blocks_(find_blocks(graph_)), options_{threads, {}} {}
+    : before_(step),
+      rates_(rates),
+      graph_(step, rates, Numbers::folded),
+      blocks_(find_blocks(graph_)),
+      options_{.threads = threads, .effort = Effort::quick} {}
 
 Step Search::apply(const Saved& saved, Clones* clones) const {
   return with_clones(graph_, segments(graph_, blocks_.cuts, saved), saved, clones);
@@ -20,7 +24,8 @@ Step Search::result(const Saved& saved) const {
   Saved here(exact.stored.size(), true);  // what folding takes away is nobody's to compute again
   for (int s = 0; s < exact.size(); ++s) {
     const ValueRef owner = exact.at(s).owner;
-    if (graph_.op_of.contains(owner.node)) here[static_cast<std::size_t>(s)] = saved[static_cast<std::size_t>(graph_.stored_at(owner))];
+    if (graph_.op_of.contains(owner.node))
+      here[static_cast<std::size_t>(s)] = saved[static_cast<std::size_t>(graph_.stored_at(owner))];
   }
   return with_clones(exact, segments(exact, find_blocks(exact).cuts, here), here);
 }

@@ -4,13 +4,14 @@
 
 namespace weft {
 
-Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes) {
+Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes, const Decided& decided) {
   const Graph& graph = step.graph;
   position_.assign(graph.next_id(), -1);
   for (std::size_t i = 0; i < nodes.size(); ++i) position_[nodes[i]] = static_cast<int>(i);
   std::vector<std::vector<int>> base(graph.next_id());  // by id, by output; -1: a source
   reads_.resize(nodes.size());
   writes_.resize(nodes.size());
+  reuse_.resize(nodes.size());
   for (NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
     std::vector<int>& outputs = base[id];
@@ -32,13 +33,33 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes) {
         outputs.push_back(base[node.operands.front().node][node.operands.front().output]);
         continue;
       }
+      if (decided.in_state.contains({id, k})) {
+        outputs.push_back(-1);
+        continue;
+      }
       outputs.push_back(static_cast<int>(bases_.size()));
       writes_[static_cast<std::size_t>(at)].push_back(outputs.back());
-      bases_.push_back({.bytes = node.types[k].bytes()});
+      bases_.push_back({.bytes = aligned(node.types[k].bytes())});
+      for (const InPlace& pair : decided.in_place[id]) {
+        if (pair.output != static_cast<int>(k) || pair.operand >= static_cast<int>(node.operands.size())) continue;
+        const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
+        if (operand.node == no_node || graph.type(operand).bytes() != node.types[k].bytes()) continue;
+        const int from = base[operand.node][operand.output];
+        bool shared =
+            from < 0;  // another operand in the same bytes: only elementwise kernels may read it while writing
+        for (std::size_t i = 0; i < node.operands.size(); ++i)
+          shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
+                    base[node.operands[i].node][node.operands[i].output] == from &&
+                    (!node.op->traits.pointwise || graph.type(node.operands[i]) != node.types[k]);
+        if (!shared) reuse_[static_cast<std::size_t>(at)].push_back({k, from});
+      }
     }
   }
   const auto segment = segments(step);
-  for (NodeId id : nodes) segment_.push_back(segment.at(id));
+  for (NodeId id : nodes) {
+    segment_.push_back(segment.at(id));
+    scratch_.push_back(decided.workspace[id]);
+  }
   if (step.micro_batches > 1) {
     std::vector<Segment> maker(bases_.size());
     for (std::size_t i = 0; i < nodes.size(); ++i)
@@ -104,13 +125,46 @@ std::int64_t Liveness::growth(int at) const {
   return change;
 }
 
+// Bytes of outputs that overwrite an operand. Each takes the first that dies here, unless another output has.
+std::size_t Liveness::reused(int at) const {
+  const std::vector<Reuse>& pairs = reuse_[static_cast<std::size_t>(at)];
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < pairs.size();) {
+    const std::uint32_t output = pairs[i].output;
+    int found = -1;
+    for (; i < pairs.size() && pairs[i].output == output; ++i)
+      if (const auto base = static_cast<std::size_t>(pairs[i].base);
+          found < 0 && left_[base].readers == 1 && !bases_[base].kept)
+        found = pairs[i].base;
+    if (found < 0) continue;
+    bool taken = false;
+    for (std::size_t j = 0; j < i && pairs[j].output != output; ++j) taken |= pairs[j].base == found;
+    if (!taken) bytes += bases_[static_cast<std::size_t>(found)].bytes;
+  }
+  return bytes;
+}
+
+void Liveness::undo(int at) {
+  for (int write : writes(at)) {
+    const Base& base = bases_[static_cast<std::size_t>(write)];
+    if (base.readers == 0 && !base.kept) live_ += base.bytes;
+    if (!base.gathers) live_ -= base.bytes;
+  }
+  for (int read : reads(at)) {
+    const auto base = static_cast<std::size_t>(read);
+    if (left_[base].readers == 0 && !bases_[base].kept) live_ += bases_[base].bytes;
+    ++left_[base].readers;
+    left_[base].sum += at;
+  }
+}
+
 std::size_t Liveness::run(int at, std::vector<int>* changed) {
   pass(segment(at), changed);
   for (int write : writes_[static_cast<std::size_t>(at)]) {
     const Base& base = bases_[static_cast<std::size_t>(write)];
     if (!base.gathers) live_ += base.bytes;
   }
-  const std::size_t peak = live_;
+  const std::size_t peak = live_ + scratch_[static_cast<std::size_t>(at)] - reused(at);
   for (int read : reads_[static_cast<std::size_t>(at)]) {
     const auto base = static_cast<std::size_t>(read);
     Left& left = left_[base];

@@ -1,98 +1,64 @@
 #include <weft/runtime/placement.h>
+#include <weft/runtime/placers.h>
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 
 namespace weft {
 namespace {
 
-// A storage of the arena: what placement looks at, side by side in memory.
-struct Block {
-  std::size_t first, last, bytes, offset, storage;
-};
-
-using Order = std::function<bool(const Block&, const Block&)>;
-
-std::size_t place_in(std::vector<Block>& blocks, const Order& before) {
-  std::stable_sort(blocks.begin(), blocks.end(), before);
-  std::vector<Block> placed;  // sorted by offset
-  placed.reserve(blocks.size());
-  std::size_t size = 0;
-  for (Block& block : blocks) {
-    std::size_t end = 0, best = 0, best_gap = SIZE_MAX;
-    for (const Block& other : placed) {
-      if (other.last < block.first || block.last < other.first) continue;
-      if (other.offset > end) {
-        const std::size_t gap = other.offset - end;
-        if (gap >= block.bytes && gap < best_gap) {
-          best = end;
-          best_gap = gap;
-        }
-      }
-      end = std::max(end, other.offset + other.bytes);
-    }
-    block.offset = best_gap == SIZE_MAX ? end : best;
-    size = std::max(size, block.offset + block.bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), block,
-                                   [](const Block& a, const Block& b) { return a.offset < b.offset; }),
-                  block);
-  }
-  return size;
-}
+// Pairs of blocks. Arenas that cost more, of about 5000 blocks that live long, are packed once or twice instead of
+// often.
+constexpr std::size_t most_cost = 15'000'000;
 
 }  // namespace
 
-std::size_t place(std::vector<Storage>& storages) {
+std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t& work, std::string* by) {
   std::vector<Block> blocks;
-  std::size_t positions = 0;
+  std::vector<std::size_t> at;
   for (std::size_t i = 0; i < storages.size(); ++i) {
     const Storage& storage = storages[i];
     if (storage.region != Region::arena || storage.bytes == 0) continue;
-    blocks.push_back({storage.first, storage.last, storage.bytes, 0, i});
-    positions = std::max(positions, storage.last + 1);
+    blocks.push_back({storage.bytes, static_cast<int>(storage.first), static_cast<int>(storage.last)});
+    at.push_back(i);
   }
-  auto life = [](const Block& block) { return block.last - block.first + 1; };
-  const Order orders[] = {
-      [](const Block& a, const Block& b) { return a.bytes > b.bytes; },
-      [&](const Block& a, const Block& b) {
-        return static_cast<double>(a.bytes) * static_cast<double>(life(a)) >
-               static_cast<double>(b.bytes) * static_cast<double>(life(b));
-      },
-      [](const Block& a, const Block& b) { return a.first < b.first; },
-  };
-  const std::size_t least = live_peak(storages, positions, nullptr);
-  std::size_t smallest = SIZE_MAX;
-  std::vector<Block> best;
-  for (const Order& order : orders) {
-    std::vector<Block> trial = blocks;
-    const std::size_t size = place_in(trial, order);
-    if (size < smallest) {
-      smallest = size;
-      best = std::move(trial);
-    }
-    if (smallest == least) break;  // nothing can be smaller
+  Packing packing(std::move(blocks));
+  Packed best, trial;
+  packing.pack_by_start(best);
+  std::string_view name = "first";
+  for (const Placer& placer : placers()) {
+    if (best.size == packing.least()) break;  // nothing can be smaller
+    if (packing.cost() > most_cost && (!placer.large || packing.cost() > 20 * most_cost)) continue;
+    if (!placer.quick && (effort == Effort::quick || work < packing.cost())) continue;
+    packing.pack(placer.order(packing), trial, best.size);
+    work -= std::min(work, packing.cost());
+    if (trial.size >= best.size) continue;
+    std::swap(best, trial);
+    name = placer.name;
   }
-  for (const Block& block : best) storages[block.storage].offset = block.offset;
-  return smallest;
+  *by = name;
+  if (effort == Effort::full && best.size > packing.least() && fill(packing, best, work)) *by = "filled";
+  for (std::size_t i = 0; i < at.size(); ++i) storages[at[i]].offset = best.offsets[i];
+  return best.size;
+}
+
+std::vector<std::size_t> live_bytes(const std::vector<Storage>& storages, std::size_t positions) {
+  std::vector<std::size_t> live(positions + 2, 0);
+  for (const Storage& storage : storages) {
+    if (storage.region != Region::arena || storage.bytes == 0) continue;
+    live[storage.first] += storage.bytes;
+    live[storage.last + 1] -= storage.bytes;  // modulo: the sums come out right
+  }
+  std::partial_sum(live.begin(), live.end(), live.begin());
+  live.pop_back();
+  return live;
 }
 
 std::size_t live_peak(const std::vector<Storage>& storages, std::size_t positions, std::size_t* position) {
-  std::vector<std::int64_t> change(positions + 2, 0);
-  for (const Storage& storage : storages) {
-    if (storage.region != Region::arena || storage.bytes == 0) continue;
-    change[storage.first] += static_cast<std::int64_t>(storage.bytes);
-    change[storage.last + 1] -= static_cast<std::int64_t>(storage.bytes);
-  }
-  std::int64_t live = 0, peak = 0;
-  for (std::size_t i = 0; i < change.size(); ++i) {
-    live += change[i];
-    if (live > peak) {
-      peak = live;
-      if (position != nullptr) *position = i;
-    }
-  }
-  return static_cast<std::size_t>(peak);
+  const std::vector<std::size_t> live = live_bytes(storages, positions);
+  const auto peak = std::ranges::max_element(live);
+  if (*peak > 0) *position = static_cast<std::size_t>(peak - live.begin());
+  return *peak;
 }
 
 }  // namespace weft

@@ -1,4 +1,5 @@
 #include <weft/graph/sources.h>
+#include <weft/runtime/liveness.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/placement.h>
@@ -14,8 +15,6 @@
 namespace weft {
 namespace {
 
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
-
 // The value whose bytes `ref` shows: through views.
 ValueRef base_of(const Graph& graph, ValueRef ref) {
   while (graph.node(ref.node).op->traits.view && ref.output == 0) ref = graph.node(ref.node).operands.front();
@@ -24,7 +23,7 @@ ValueRef base_of(const Graph& graph, ValueRef ref) {
 
 class Planner {
  public:
-  Planner(const Step& step, const PlanOptions& options) {
+  Planner(const Step& step, const PlanOptions& options) : effort_(options.effort) {
     plan_.threads = options.threads > 0 ? options.threads : threads();
     plan_.step = fuse(lower(step, options.lowering, &plan_.passes), options.lowering, &plan_.passes);
     for (const Value& input : step.graph.inputs())
@@ -36,27 +35,74 @@ class Planner {
     segment_ = segments(plan_.step);
     held_ = held_through(plan_.step, segment_, [this](ValueRef ref) { return base_of(graph(), ref); });
     choose_states_updated_in_place();
-    plan_.schedule = schedule(plan_.step, edges_);
-    find_micro_batches();
+    look_at_nodes();
     for (const Value& root : plan_.step.roots()) kept_.insert(base_of(graph(), root.ref()));
-    find_last_reads();
     place_sources();
-    for (std::size_t i = 0; i < plan_.schedule.size(); ++i) place_outputs(i);
-    for (const Update& update : plan_.step.updates)
-      if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
-        plan_.copies.push_back(update);
-    finish();
-    return std::move(plan_);
+    before_ = std::move(plan_);
+    // In pairs of storages: what bounds the time of the search for a small arena.
+    work_ = 160'000'000;
+    for (const Scheduled& order : schedules(before_.step, edges_, decided_, effort_)) {
+      if (!best_.places.empty() && best_.arena_bytes <= order.peak) break;  // no later one can be smaller
+      if (!best_.places.empty() && work_ == 0 && !order.quick) continue;
+      room_.clear();
+      lay_out(order);
+      if (effort_ == Effort::full && work_ > 0 && plan_.arena_bytes > plan_.lower_bound) {
+        // Storages that end where others begin are easier to place than long ones: outputs overwrite their operand only
+        // where there is no room for both.
+        room_ = live_bytes(plan_.storages, plan_.schedule.size());
+        for (std::size_t& live : room_) live = plan_.lower_bound - live;
+        keep_smaller();
+        lay_out(order);
+      }
+      keep_smaller();
+    }
+    return std::move(best_);
   }
 
  private:
   const Graph& graph() const { return plan_.step.graph; }
 
+  // One order, with all that depends on it.
+  void lay_out(const Scheduled& order) {
+    plan_ = before_;
+    plan_.schedule = order.nodes;
+    plan_.scheduled_by = order.by;
+    find_micro_batches();
+    find_last_reads();
+    for (std::size_t i = 0; i < plan_.schedule.size(); ++i) place_outputs(i);
+    for (const Update& update : plan_.step.updates)
+      if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
+        plan_.copies.push_back(update);
+    std::size_t work = std::min<std::size_t>(work_, 60'000'000), left = work;
+    plan_.arena_bytes = place(plan_.storages, effort_, left, &plan_.placed_by);
+    work_ -= work - left;
+    plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);
+  }
+
+  void keep_smaller() {
+    if (best_.places.empty() || plan_.arena_bytes < best_.arena_bytes) best_ = std::move(plan_);
+  }
+
+  void look_at_nodes() {
+    decided_.workspace.assign(graph().next_id(), 0);
+    decided_.in_place.assign(graph().next_id(), {});
+    for (NodeId id : computing_nodes(plan_.step)) {
+      const Node& node = graph().node(id);
+      const auto view = graph().view(node);
+      if (!node.op->traits.gathers) decided_.in_place[id] = in_place_of(view->view);
+      if (makes_nothing(node)) continue;
+      const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
+      if (kernel != nullptr && kernel->workspace != nullptr)
+        decided_.workspace[id] = aligned(kernel->workspace(view->view, plan_.threads));
+    }
+  }
+
   void find_micro_batches() {
     if (plan_.step.micro_batches == 1) return;
     auto not_before = [&](NodeId id) { return segment_.at(id) != Segment::before; };
     auto after = [&](NodeId id) { return segment_.at(id) == Segment::after; };
-    const auto begin = std::ranges::find_if(plan_.schedule, not_before), end = std::ranges::find_if(plan_.schedule, after);
+    const auto begin = std::ranges::find_if(plan_.schedule, not_before),
+               end = std::ranges::find_if(plan_.schedule, after);
     plan_.micro_begin = static_cast<std::size_t>(begin - plan_.schedule.begin());
     plan_.micro_end = static_cast<std::size_t>(end - plan_.schedule.begin());
   }
@@ -67,15 +113,14 @@ class Planner {
       const auto view = graph().view(node);
       if (node.op->kernel(kernel_dtype(view->view)) == nullptr && !node.op->traits.view)
         graph().add_problem({node.name, node.where,
-                             fmt::format("[{}] has no kernel for {}", node.op->name,
-                                         name_of(kernel_dtype(view->view))),
+                             fmt::format("[{}] has no kernel for {}", node.op->name, name_of(kernel_dtype(view->view))),
                              ""});
     }
     graph().check();
   }
 
-  // A state that its update may overwrite: all other readers and every guard must have run, which adds edges to the order.
-  // Where those would close a circle the update is copied at the end instead.
+  // A state that its update may overwrite: all other readers and every guard must have run, which adds edges to the
+  // order. Where those would close a circle the update is copied at the end instead.
   void choose_states_updated_in_place() {
     std::unordered_map<ValueRef, std::vector<NodeId>> readers;
     std::unordered_map<NodeId, std::vector<NodeId>> after;
@@ -94,6 +139,7 @@ class Planner {
       if (node.op->traits.source || segment_.at(node.id) != Segment::after) continue;
       for (const InPlace& pair : in_place_of(graph().view(node)->view)) {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
+        if (pair.operand >= static_cast<int>(node.operands.size())) continue;
         if (node.operands.at(static_cast<std::size_t>(pair.operand)) != update.state.ref()) continue;
         const std::set<NodeId> later = reachable(after, node.id);
         std::set<NodeId> first(guards.begin(), guards.end());  // what has to run before the state changes
@@ -104,7 +150,7 @@ class Planner {
             edges_.emplace_back(id, node.id);
             after[id].push_back(node.id);
           }
-        in_place_[update.value.ref()] = update.state.ref();
+        decided_.in_state[update.value.ref()] = update.state.ref();
       }
     }
   }
@@ -124,6 +170,7 @@ class Planner {
   }
 
   void find_last_reads() {
+    last_read_.clear();
     for (std::size_t i = 0; i < plan_.schedule.size(); ++i)
       for (ValueRef ref : graph().node(plan_.schedule[i]).operands)
         if (ref.node != no_node) last_read_[base_of(graph(), ref)] = i;
@@ -149,8 +196,8 @@ class Planner {
   }
 
   // Whether output k of the node at `position` may lie in an operand's bytes; which storage.
-  const Place* reusable(const Node& node, std::span<const InPlace> pairs, std::size_t position, std::uint32_t k) const {
-    for (const InPlace& pair : pairs) {
+  const Place* reusable(const Node& node, std::size_t position, std::uint32_t k) const {
+    for (const InPlace& pair : decided_.in_place[node.id]) {
       if (pair.output != static_cast<int>(k) || pair.operand >= static_cast<int>(node.operands.size())) continue;
       const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
       if (operand.node == no_node || graph().type(operand).bytes() != node.types[k].bytes()) continue;
@@ -158,7 +205,8 @@ class Planner {
       const ValueRef base = base_of(graph(), operand);
       if (place.region != Region::arena || kept_.contains(base)) continue;
       if (last_read_.at(base) != position) continue;
-      if (held_.contains(base) && segment_.at(node.id) == Segment::micro) continue;  // the next micro-batch reads it again
+      if (held_.contains(base) && segment_.at(node.id) == Segment::micro)
+        continue;           // the next micro-batch reads it again
       bool shared = false;  // another operand in the same bytes: only elementwise kernels may read it while writing
       for (std::size_t i = 0; i < node.operands.size(); ++i)
         shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
@@ -171,8 +219,6 @@ class Planner {
 
   void place_outputs(std::size_t position) {
     const Node& node = graph().node(plan_.schedule[position]);
-    const auto view = graph().view(node);
-    const std::vector<InPlace> pairs = node.op->traits.gathers ? std::vector<InPlace>{} : in_place_of(view->view);
     std::set<std::size_t> taken;  // two outputs never take one operand's bytes
     for (std::uint32_t k = 0; k < node.types.size(); ++k) {
       const ValueRef ref{node.id, k};
@@ -180,11 +226,15 @@ class Planner {
         plan_.places[ref] = plan_.places.at(node.operands.front());
         continue;
       }
-      if (const auto state = in_place_.find(ref); state != in_place_.end()) {
+      if (const auto state = decided_.in_state.find(ref); state != decided_.in_state.end()) {
         plan_.places[ref] = plan_.places.at(state->second);
         continue;
       }
-      const Place* reuse = reusable(node, pairs, position, k);
+      const Place* reuse = reusable(node, position, k);
+      if (reuse != nullptr && !room_.empty() && room_[position] >= aligned(node.types[k].bytes())) {
+        room_[position] -= aligned(node.types[k].bytes());
+        reuse = nullptr;
+      }
       if (reuse != nullptr && taken.insert(reuse->storage).second) {
         plan_.places[ref] = *reuse;
       } else {
@@ -201,23 +251,19 @@ class Planner {
       }
       if (kept_.contains(ref)) storage.last = plan_.schedule.size();
     }
-    if (makes_nothing(node)) return;
-    const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
-    if (kernel == nullptr || kernel->workspace == nullptr) return;
-    if (const std::size_t bytes = kernel->workspace(view->view, plan_.threads); bytes > 0) {
-      plan_.unshared_bytes += aligned(bytes);
+    if (const std::size_t bytes = decided_.workspace[node.id]; bytes > 0) {
+      plan_.unshared_bytes += bytes;
       plan_.workspaces[node.id] = add_storage(Region::arena, bytes, position, {node.id, 0});
     }
   }
 
-  void finish() {
-    plan_.arena_bytes = place(plan_.storages);
-    plan_.lower_bound = live_peak(plan_.storages, plan_.schedule.size(), &plan_.peak_position);
-  }
-
-  Plan plan_;
+  Plan plan_;           // what is being made
+  Plan before_, best_;  // without an order; with the best so far
+  Effort effort_;
+  std::size_t work_ = 0;
+  std::vector<std::size_t> room_;  // by position: bytes that may live there beside the others; empty: none
   OrderEdges edges_;
-  std::unordered_map<ValueRef, ValueRef> in_place_;  // output -> state whose bytes it overwrites
+  Decided decided_;
   std::unordered_map<ValueRef, std::size_t> last_read_;
   std::set<ValueRef> kept_;
   std::unordered_map<NodeId, Segment> segment_;

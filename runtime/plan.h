@@ -11,9 +11,14 @@
 
 namespace weft {
 
+/// How long to look for a smaller plan. Quick: for searches that make hundreds of plans. Full never takes more bytes than
+/// quick does. Neither looks at a clock: the same step gives the same plan.
+enum class Effort : std::uint8_t { quick, full };
+
 struct PlanOptions {
   int threads = 0;            ///< sizes of workspaces; 0: threads() of runtime/parallel.h
   PassOptions lowering = {};  ///< passes to leave out
+  Effort effort = Effort::full;
 };
 
 /// Where the bytes of a value lie.
@@ -59,6 +64,7 @@ struct Plan {
   std::size_t lower_bound = 0;       ///< the largest sum of live bytes for this schedule
   std::size_t unshared_bytes = 0;    ///< what the arena would be if nothing shared
   std::size_t peak_position = 0;     ///< in the schedule, where most bytes live
+  std::string scheduled_by, placed_by;  ///< which of the ways to order and to place was best
   PassReport passes;
 
   /// All that a run takes beside the feeds.

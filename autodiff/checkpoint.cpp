@@ -44,9 +44,14 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
   if (whole <= budget) return step;
   remat::Search search(step, options.threads, options.rates);
   const remat::Score best = search.best(budget);
-  // Scores are bytes of quick plans: what counts is the plan of the step that is returned.
-  const auto fitting = [&](const remat::Score& score) -> std::optional<Step> {
+  // Scores are bytes of quick plans: what counts is the plan of the step that is returned, which is lowered once more.
+  const auto made_of = [&](const remat::Score& score) {
     Step made = search.result(score.saved);
+    made.lowered = false;
+    return made;
+  };
+  const auto fitting = [&](const remat::Score& score) -> std::optional<Step> {
+    Step made = made_of(score);
     if (plan(made, planning).total_bytes() > budget) return std::nullopt;
     return made;
   };
@@ -62,7 +67,7 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
     return *found;
   }
   const remat::Score least = search.polish(best, 0);
-  const Step made = search.result(least.saved);
+  const Step made = made_of(least);
   const Plan smallest = plan(made, planning);
   if (smallest.total_bytes() <= budget) return made;
   const std::string kept = fmt::format("{} of parameters and states, {} of activations and gradients",

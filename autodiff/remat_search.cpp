@@ -13,7 +13,8 @@ Search::Search(const Step& step, int threads, const MachineRates& rates)
       rates_(rates),
       graph_(step, rates, Numbers::folded),
       blocks_(find_blocks(graph_)),
-      options_{.threads = threads, .effort = Effort::quick} {}
+      // Of hundreds of plans; what is chosen is planned again, verified and with full effort.
+      options_{.threads = threads, .lowering = {.verify = false}, .effort = Effort::quick} {}
 
 Step Search::apply(const Saved& saved, Clones* clones) const {
   return with_clones(graph_, segments(graph_, blocks_.cuts, saved), saved, clones);

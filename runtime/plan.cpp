@@ -40,7 +40,7 @@ class Planner {
     place_sources();
     before_ = std::move(plan_);
     // In pairs of storages: what bounds the time of the search for a small arena.
-    work_ = 160'000'000;
+    work_ = before_.step.graph.size() > 5000 ? 30'000'000 : 160'000'000;
     for (const Scheduled& order : schedules(before_.step, edges_, decided_, effort_)) {
       if (!best_.places.empty() && best_.arena_bytes <= order.peak) break;  // no later one can be smaller
       if (!best_.places.empty() && work_ == 0 && !order.quick) continue;

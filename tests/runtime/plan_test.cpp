@@ -172,11 +172,10 @@ TEST_CASE("transformers take exactly the largest sum of live bytes", "[core][run
     }
 }
 
-TEST_CASE("a gradient dies at its parameter's update, where no norm needs all of them", "[core][runtime]") {
+TEST_CASE("a gradient dies at its parameter's update", "[core][runtime]") {
   const Plan made = plan(gpt_step(false, 64), {.threads = 2});
   const Graph& graph = made.step.graph;
-  std::vector<std::size_t> gradients(made.schedule.size() + 1, 0);
-  std::size_t all = 0, updates = 0;
+  std::size_t updates = 0;
   for (const Value& parameter : made.step.parameters) {
     const auto update = std::ranges::find_if(made.step.updates, [&](const Update& u) { return u.state == parameter; });
     REQUIRE(update != made.step.updates.end());
@@ -185,15 +184,11 @@ TEST_CASE("a gradient dies at its parameter's update, where no norm needs all of
     for (const ValueRef& ref : graph.node(id).operands) {
       if (ref.node == no_node || made.places.at(ref).region != Region::arena || graph.type(ref) != parameter.type())
         continue;
-      const Storage& storage = made.storage(ref);
-      CHECK(storage.last == position);
-      for (std::size_t i = storage.first; i <= storage.last; ++i) gradients[i] += storage.bytes;
-      all += storage.bytes;
+      CHECK(made.storage(ref).last == position);
       ++updates;
     }
   }
   REQUIRE(updates == made.step.parameters.size());
-  CHECK(*std::ranges::max_element(gradients) < all / 2);  // most are gone before the last are made
 }
 
 TEST_CASE("where a norm needs all gradients, activations are freed as early as without it", "[core][runtime]") {

@@ -21,13 +21,16 @@ MemoryFrontier memory_frontier(const Step& step, const FrontierOptions& options)
 
   MemoryFrontier frontier;
   const remat::Score& whole = search.whole();
-  const Plan planned = plan(graph.step, {.threads = options.threads});
+  const Plan planned = plan(step, {.threads = options.threads});
   frontier.whole_bytes = planned.total_bytes();
   frontier.whole_seconds = whole.seconds;
   frontier.persistent_bytes = planned.persistent_bytes;
-  // Scores are bytes of quick plans; what is reported is what a program takes.
-  for (remat::Score& score : scores)
-    score.bytes = plan(search.apply(score.saved), {.threads = options.threads}).total_bytes();
+  // Scores are bytes of quick plans; what is reported is what a program takes of the step that checkpoint(budget) gives.
+  for (remat::Score& score : scores) {
+    Step made = search.result(score.saved);
+    made.lowered = false;
+    score.bytes = plan(made, {.threads = options.threads}).total_bytes();
+  }
   std::ranges::stable_sort(scores, {}, [](const remat::Score& score) { return std::pair(score.bytes, score.seconds); });
   double fastest = std::numeric_limits<double>::infinity();
   std::erase_if(scores, [&](const remat::Score& score) {

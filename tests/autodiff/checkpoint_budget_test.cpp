@@ -6,7 +6,7 @@ using namespace checkpoint_models;
 
 TEST_CASE("the bits are the same at every point of the frontier, dropout on, and no point takes more than its bytes",
           "[core][autodiff][checkpoint]") {
-  const Gpt gpt(2);
+  const Gpt gpt(3);
   const Step step = gpt.step();
   const Bits expected = run(step, gpt.feeds(), 1);
   const MemoryFrontier frontier = memory_frontier(step, {.threads = 2});

@@ -335,9 +335,11 @@ std::vector<InPlace> row_region_in_place(const OpView& view) {
   std::vector<Read> reads(static_cast<std::size_t>(region.operands));
   std::vector<InPlace> pairs;
   int m = 0;
+  bool whole = true;  // false: a member has no elements
   region.each(types, [&](const RowRegion::Member& member, int, const OpView& of) {
     const auto shape = row_shape(of);
-    for (std::size_t i = 0; i < member.operands.size(); ++i) {
+    if (!shape) whole = false;
+    for (std::size_t i = 0; shape && i < member.operands.size(); ++i) {
       const int value = member.operands[i];
       if (value == RowRegion::absent || value >= region.operands) continue;
       Read& read = reads[static_cast<std::size_t>(value)];
@@ -346,6 +348,7 @@ std::vector<InPlace> row_region_in_place(const OpView& view) {
     }
     ++m;
   });
+  if (!whole) return {};
   m = 0;
   region.each(types, [&](const RowRegion::Member& member, int first, const OpView& of) {
     const std::vector<InPlace> own = in_place_of(of);

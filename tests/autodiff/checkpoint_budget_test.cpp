@@ -106,7 +106,7 @@ TEST_CASE("GPT-2 124M at 4 x 1024 is planned to fit 3.0 GiB and 2.5 GiB, and its
   const Step step =
       training_step(cross_entropy(logits, targets)) | clip_global_norm(1.0) | optimize(adamw({.rate = 3e-4}));
   const Plan unfused = plan(step, {.threads = 2, .lowering = {.disabled = {"chunk_projection_loss"}}});
-  REQUIRE(unfused.total_bytes() > static_cast<std::size_t>(3.5_GiB));
+  REQUIRE(unfused.total_bytes() > static_cast<std::size_t>(3.9_GiB));
   const std::size_t large = unfused.storage(unfused.step.find(logits).ref()).bytes;
   const auto as_large = [&](const Plan& planned) {
     return std::ranges::count_if(planned.storages, [&](const Storage& storage) {
@@ -116,7 +116,7 @@ TEST_CASE("GPT-2 124M at 4 x 1024 is planned to fit 3.0 GiB and 2.5 GiB, and its
   CHECK(as_large(unfused) == 1);
   const Plan whole = plan(step, {.threads = 2});
   CHECK(as_large(whole) == 0);
-  CHECK(whole.total_bytes() + large * 3 / 4 < unfused.total_bytes());
+  CHECK(whole.total_bytes() + large * 17 / 20 < unfused.total_bytes());
   for (const std::int64_t budget : {3.0_GiB, 2.5_GiB}) {
     const Plan planned = plan(step | checkpoint({.budget = budget, .threads = 2}), {.threads = 2});
     check_plan(planned);

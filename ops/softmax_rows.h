@@ -127,8 +127,8 @@ void column_sums(const T* x, const Layout& layout, std::int64_t count, Wide<T>* 
   using W = Wide<T>;
   const Simd<W>& v = simd<W>();
   W buffer[columns];
-  std::copy_n(widened(x, buffer, count), count, highest);
-  for (std::int64_t i = 1; i < layout.n; ++i)
+  std::fill_n(highest, count, -std::numeric_limits<W>::infinity());
+  for (std::int64_t i = 0; i < layout.n; ++i)
     v.maximum(highest, widened(x + i * layout.inner, buffer, count), highest, count);
   if (finite) std::transform(highest, highest + count, highest, finite_or_zero<W>);
   std::fill_n(total, count, W(0));

@@ -115,7 +115,10 @@ int main(int argc, char** argv) try {
     const Step step = fetching(item.build(graph));
     Store store(step.graph);
     Program program(step, store, {.threads = threads});
-    const NamedTensors tensors = random_feeds(step.graph, 0, {.integers = {{"ids", vocab}, {"targets", vocab}}});
+    RandomFeeds ranges;
+    for (const Value& input : step.graph.inputs())
+      if (!is_float(input.dtype())) ranges.integers[input.name()] = vocab;
+    const NamedTensors tensors = random_feeds(step.graph, 0, ranges);
     const Profile profile = program.profile(feeds_of(tensors), {.runs = runs, .limit = limit});
     for (const ProfileRow& row : profile.by_op()) {
       if (row.seconds < 2e-5) continue;  // scalars

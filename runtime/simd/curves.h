@@ -88,7 +88,7 @@ MishGate<T> v_mish_gate(Vec<T> x) {
 template <class T>
 Vec<T> v_mish_slope(Vec<T> x) {
   const MishGate<T> g = v_mish_gate<T>(x);
-  return xsimd::fma(x * g.rest, (v_number<T>(1) + g.value) * g.sigmoid, g.value);
+  return v_fma(x * g.rest, (v_number<T>(1) + g.value) * g.sigmoid, g.value);
 }
 
 template <class T>

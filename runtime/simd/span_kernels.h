@@ -5,6 +5,7 @@
 #include <weft/runtime/simd/vector_math.h>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace weft {
 namespace {
@@ -14,9 +15,22 @@ Vec<T> load(const T* x) {
   return Vec<T>::load_unaligned(x);
 }
 
+#if defined(__AVX512F__)
+/// A bit for each of the first `count` lanes; count may be more than there are.
+template <class T>
+auto first_lanes(std::int64_t count) {
+  using Mask = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
+  return count >= width<T> ? static_cast<Mask>(-1) : static_cast<Mask>((1U << count) - 1U);
+}
+#endif
+
 /// The first `count` lanes from x, the others `fill`.
 template <class T>
 Vec<T> load_part(const T* x, std::int64_t count, T fill = T(0)) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>) return Vec<T>(_mm512_mask_loadu_ps(Vec<T>(fill), first_lanes<T>(count), x));
+  if constexpr (std::is_same_v<T, double>) return Vec<T>(_mm512_mask_loadu_pd(Vec<T>(fill), first_lanes<T>(count), x));
+#endif
   alignas(64) T lanes[width<T>];
   for (std::int64_t i = 0; i < width<T>; ++i) lanes[i] = i < count ? x[i] : fill;
   return Vec<T>::load_aligned(lanes);
@@ -24,6 +38,10 @@ Vec<T> load_part(const T* x, std::int64_t count, T fill = T(0)) {
 
 template <class T>
 void store_part(Vec<T> v, T* y, std::int64_t count) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>) return _mm512_mask_storeu_ps(y, first_lanes<T>(count), v);
+  if constexpr (std::is_same_v<T, double>) return _mm512_mask_storeu_pd(y, first_lanes<T>(count), v);
+#endif
   alignas(64) T lanes[width<T>];
   v.store_aligned(lanes);
   for (std::int64_t i = 0; i < count; ++i) y[i] = lanes[i];

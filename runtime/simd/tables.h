@@ -40,11 +40,11 @@ struct Kernels {
   }
   static void axpy(const T* x, T a, T* y, N n) {
     map(
-        y, n, [a](V v, V w) { return xsimd::fma(V(a), v, w); }, x, static_cast<const T*>(y));
+        y, n, [a](V v, V w) { return v_fma(V(a), v, w); }, x, static_cast<const T*>(y));
   }
   static void multiply_add(const T* a, const T* b, const T* c, T* y, N n) {
     map(
-        y, n, [](V u, V v, V w) { return xsimd::fma(u, v, w); }, a, b, c);
+        y, n, [](V u, V v, V w) { return v_fma(u, v, w); }, a, b, c);
   }
   static void accumulate_product(const T* a, const T* b, T* y, N n) { multiply_add(a, b, y, y, n); }
 
@@ -86,7 +86,7 @@ struct Kernels {
 
   static T exp_sum(const T* x, T scale, T shift, T* y, N n) {
     return static_cast<T>(map_sum(
-        y, n, [=](V v) { return v_exp<T>(xsimd::fma(v, V(scale), -V(shift))); }, x));
+        y, n, [=](V v) { return v_exp<T>(v_fma(v, V(scale), -V(shift))); }, x));
   }
   static void softmax_grad(const T* p, const T* d_p, T inner, T scale, T* d_x, N n) {
     map(
@@ -97,7 +97,7 @@ struct Kernels {
     const V m(mean), r(rstd);
     if (weight != nullptr && bias != nullptr) {
       map(
-          y, n, [=](V v, V w, V b) { return xsimd::fma((v - m) * r, w, b); }, x, weight, bias);
+          y, n, [=](V v, V w, V b) { return v_fma((v - m) * r, w, b); }, x, weight, bias);
     } else if (weight != nullptr) {
       map(
           y, n, [=](V v, V w) { return (v - m) * r * w; }, x, weight);
@@ -141,7 +141,7 @@ struct Kernels {
     const V m(mean), r(rstd);
     if (d_weight != nullptr) {
       map(
-          d_weight, n, [=](V v, V d, V s) { return xsimd::fma(d, (v - m) * r, s); }, x, d_y,
+          d_weight, n, [=](V v, V d, V s) { return v_fma(d, (v - m) * r, s); }, x, d_y,
           static_cast<const T*>(d_weight));
     }
     if (d_bias != nullptr) {

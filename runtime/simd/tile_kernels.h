@@ -20,10 +20,10 @@ inline Vec<float> v_exp_fast(Vec<float> x) {
   const V large(12582912.0F + 127.0F), per_ln2(1.44269504F);
   if constexpr (!bounded) x = xsimd::min(V(88.7F), x);  // the second operand passes NaN on
   x = xsimd::max(V(-88.0F), x);
-  const V shifted = xsimd::fma(x, per_ln2, large);
-  const V f = xsimd::fma(x, per_ln2, large - shifted);
+  const V shifted = v_fma(x, per_ln2, large);
+  const V f = v_fma(x, per_ln2, large - shifted);
   V q(0.0013264646F);
-  for (const float c : {0.009671576F, 0.055507347F, 0.24022241F, 0.693147F, 1.0F}) q = xsimd::fma(q, f, V(c));
+  for (const float c : {0.009671576F, 0.055507347F, 0.24022241F, 0.693147F, 1.0F}) q = v_fma(q, f, V(c));
   return q * xsimd::bitwise_cast<V>(xsimd::bitwise_cast<I>(shifted) << 23);
 }
 template <bool bounded = false>
@@ -57,8 +57,8 @@ struct Tile {
 #pragma GCC unroll 12
       for (N i = 0; i < M; ++i) {
         const V x(trans ? a[i] : a[i * lda]);
-        low[i] = xsimd::fma(x, b0, low[i]);
-        high[i] = xsimd::fma(x, b1, high[i]);
+        low[i] = v_fma(x, b0, low[i]);
+        high[i] = v_fma(x, b1, high[i]);
       }
       a += trans ? lda : 1;
       b += ldb;
@@ -211,7 +211,7 @@ struct Tile {
         V sum(T(0));
         clear(x, 0, span.begin);
         span.each([&](N i, auto mask) {
-          const V e = mask(v_exp_fast<true>(xsimd::fma(factor, load(x + i), -shift)), T(0));
+          const V e = mask(v_exp_fast<true>(v_fma(factor, load(x + i), -shift)), T(0));
           e.store_unaligned(x + i);
           sum += e;
         });
@@ -224,7 +224,7 @@ struct Tile {
       for (N r = 0; r < rows; r += w) {
         const V shrink = v_exp_fast<true>(load(s.shrink + r0 + r));
         shrink.store_unaligned(s.shrink + r0 + r);
-        xsimd::fma(load(s.sum + r0 + r), shrink, load(part + r)).store_unaligned(s.sum + r0 + r);
+        v_fma(load(s.sum + r0 + r), shrink, load(part + r)).store_unaligned(s.sum + r0 + r);
       }
     }
   }
@@ -238,7 +238,7 @@ struct Tile {
       clear(x, 0, span.begin);
       clear(d, 0, span.begin);
       span.each([&](N i, auto mask) {
-        const V p = mask(v_exp_fast(xsimd::fma(factor, load(x + i), minus)), T(0));
+        const V p = mask(v_exp_fast(v_fma(factor, load(x + i), minus)), T(0));
         mask(times * p * (load(d + i) - product), T(0)).store_unaligned(d + i);
         p.store_unaligned(x + i);
       });
@@ -252,13 +252,13 @@ struct Tile {
       V even(T(0)), odd(T(0));
       N i = 0;
       for (; i + 2 * w <= columns; i += 2 * w) {
-        even = xsimd::fma(load(a + i), load(b + i), even);
-        odd = xsimd::fma(load(a + i + w), load(b + i + w), odd);
+        even = v_fma(load(a + i), load(b + i), even);
+        odd = v_fma(load(a + i + w), load(b + i + w), odd);
       }
       for (; i < columns; i += w) {
         const N count = columns - i;
-        even = count >= w ? xsimd::fma(load(a + i), load(b + i), even)
-                          : xsimd::fma(load_part(a + i, count), load_part(b + i, count), even);
+        even = count >= w ? v_fma(load(a + i), load(b + i), even)
+                          : v_fma(load_part(a + i, count), load_part(b + i, count), even);
       }
       y[r] = fold_sum<T>(even + odd);
     }

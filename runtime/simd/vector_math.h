@@ -17,6 +17,17 @@ using Vec = xsimd::batch<T, Arch>;
 template <class T>
 constexpr std::int64_t width = static_cast<std::int64_t>(Vec<T>::size);
 
+/// a b + c, rounded once where the instruction set can: xsimd 8 multiplies and then adds under AVX-512.
+template <class T>
+Vec<T> v_fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return Vec<T>(_mm512_fmadd_ps(a, b, c));
+  else return Vec<T>(_mm512_fmadd_pd(a, b, c));
+#else
+  return xsimd::fma(a, b, c);
+#endif
+}
+
 /// f applied lane by lane: for double, where the C library is the more accurate.
 template <class F>
 Vec<double> by_lane(Vec<double> x, F f) {
@@ -75,16 +86,16 @@ inline Normal v_normal(Vec<float> x) {
   const V a = xsimd::min(xsimd::abs(x), V(40.0F));  // from there on exp gives 0
   const V half = a * V(0.5F);
   const V square = half * a;
-  const V rest = xsimd::fma(half, a, -square);
+  const V rest = v_fma(half, a, -square);
   const V e = v_exp<float>(-square);
-  const V density = xsimd::fma(-rest, e, e);
+  const V density = v_fma(-rest, e, e);
   const V scaled = a * V(0.4F);
   const V t = V(1.0F) / (scaled + V(1.0F));
   const V s = scaled * t;
   V p(-0.03172068353F);
   for (const float c : {0.1111610886F, -0.1242378466F, 0.05430930591F, -0.05948835619F,
                         0.02230576131F, 0.1167624144F, 0.06784180868F, -0.4973568637F, 0.5F}) {
-    p = xsimd::fma(p, s, V(c));
+    p = v_fma(p, s, V(c));
   }
   const V tail = density * t * p;
   return {density * V(0.398942280F),
@@ -98,7 +109,7 @@ inline Vec<double> v_gelu(Vec<double> x) {
 
 inline Vec<float> v_gelu_slope(Vec<float> x) {
   const Normal normal = v_normal(x);
-  return xsimd::fma(x, normal.density, normal.distribution);
+  return v_fma(x, normal.density, normal.distribution);
 }
 inline Vec<double> v_gelu_slope(Vec<double> x) {
   return by_lane(x, [](double lane) {
@@ -115,7 +126,7 @@ struct Both {
 
 inline Both<float> v_gelu_both(Vec<float> x) {
   const Normal normal = v_normal(x);
-  return {x * normal.distribution, xsimd::fma(x, normal.density, normal.distribution)};
+  return {x * normal.distribution, v_fma(x, normal.density, normal.distribution)};
 }
 inline Both<double> v_gelu_both(Vec<double> x) { return {v_gelu(x), v_gelu_slope(x)}; }
 
@@ -126,20 +137,20 @@ constexpr double gelu_tanh_b = 0.044715;
 template <class T>
 Sigmoid<T> v_gelu_tanh_gate(Vec<T> x) {
   const Vec<T> a(static_cast<T>(gelu_tanh_a)), ab(static_cast<T>(gelu_tanh_a * gelu_tanh_b));
-  return v_sigmoid<T>(x * xsimd::fma(x * x, ab, a));
+  return v_sigmoid<T>(x * v_fma(x * x, ab, a));
 }
 
 template <class T>
 Both<T> v_gelu_tanh_both(Vec<T> x) {
   const Vec<T> a(static_cast<T>(gelu_tanh_a)), ab3(static_cast<T>(3 * gelu_tanh_a * gelu_tanh_b));
   const Sigmoid<T> s = v_gelu_tanh_gate<T>(x);
-  return {x * s.value, xsimd::fma(x * xsimd::fma(x * x, ab3, a), s.slope, s.value)};
+  return {x * s.value, v_fma(x * v_fma(x * x, ab3, a), s.slope, s.value)};
 }
 
 template <class T>
 Both<T> v_silu_both(Vec<T> x) {
   const Sigmoid<T> s = v_sigmoid<T>(x);
-  return {x * s.value, xsimd::fma(x, s.slope, s.value)};
+  return {x * s.value, v_fma(x, s.slope, s.value)};
 }
 
 }  // namespace

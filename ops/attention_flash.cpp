@@ -1,5 +1,6 @@
 #include <weft/ops/attention_blocks.h>
 #include <weft/ops/attention_flash.h>
+#include <weft/ops/attention_low.h>
 #include <weft/runtime/gemm.h>
 #include <weft/runtime/parallel.h>
 
@@ -17,6 +18,7 @@ struct ForwardScratch {
   A *k, *buffer, *keep;
   TileSoftmax<A> rows;
   TileRange range;
+  LowScratch low;
 
   ForwardScratch(Carver& carver, const AttentionShape& s)
       : x(take(carver, s.q_rows(), s.k_rows())),
@@ -28,7 +30,8 @@ struct ForwardScratch {
         keep(carver.take<A>(s.dropout > 0 ? s.k_rows() : 0)),
         rows{carver.take<A>(s.q_chunk() + vector), carver.take<A>(s.q_chunk() + vector),
              carver.take<A>(s.q_chunk() + vector)},
-        range(carver, s.q_rows()) {}
+        range(carver, s.q_rows()),
+        low(carver, s, attention_is_low<T>()) {}
 
   static constexpr std::int64_t vector = 64 / sizeof(A);  // the longest
   static Rows<A> take(Carver& carver, std::int64_t rows, std::int64_t width) {
@@ -47,18 +50,19 @@ struct ForwardTask {
 
   // So few queries that packing would take longer than the products.
   bool direct() const { return s.time_q < 4; }
+  bool low() const { return !direct() && attention_is_low<T>(); }
 
   void run(T* y_out, A* logsumexp) const {
     const std::int64_t kv = h / s.group(), block = s.k_rows();
     const KeyLimits limits = s.limits(b);
     const KeyRange seen = limits.keys(i0, count);
     const std::int64_t start = seen.lo / block * block;
-    pack_rows(s.q_row(b, h, i0), s.q_stride(), count, s.width, w.q);
+    if (!low()) pack_rows(s.q_row(b, h, i0), s.q_stride(), count, s.width, w.q);
     std::fill_n(w.rows.top, count, -s.infinity);
     std::fill_n(w.rows.sum, count, A(0));
     for (std::int64_t j = start; j < seen.hi; j += block) {
       const std::int64_t columns = std::min(block, seen.hi - j);
-      if (!direct()) {
+      if (!direct() && !low()) {
         pack_panels(s.k_row(b, kv, j), s.k_stride(), columns, s.width, w.k, w.buffer);
         pack_rows(s.v_row(b, kv, j), s.v_stride(), columns, s.value_width, w.v);
       }
@@ -80,6 +84,8 @@ struct ForwardTask {
     const Rows<A> y{w.y[i], w.y.stride};
     if (direct())
       direct_scores(range, i, j);
+    else if (low())
+      low_scores(range, i, j);
     else
       products.scores({w.q[i], w.q.stride}, w.k, s.width, w.x);
     const A factor = each_row(range, [&](std::int64_t r, std::int64_t first, std::int64_t n) {
@@ -97,6 +103,8 @@ struct ForwardTask {
       if (state.shrink[r] != 1) s.simd.scale(y[r], state.shrink[r], y[r], s.value_width);
     if (direct())
       direct_sums(range, i, j, !fresh);
+    else if (low())
+      low_sums(range, i, j, y, !fresh);
     else
       products.from_columns(w.x, w.v, rounded_up(s.value_width, products.tile.panel), y, !fresh);
   }
@@ -108,6 +116,21 @@ struct ForwardTask {
     for (std::int64_t r = 0; s.shaped() && r < range.rows; ++r)
       factor = f(r, std::int64_t{range.first[r]}, std::int64_t{range.last[r] - range.first[r]});
     return factor;
+  }
+
+  void low_scores([[maybe_unused]] const TileRange& range, [[maybe_unused]] std::int64_t i,
+                  [[maybe_unused]] std::int64_t j) const {
+    if constexpr (std::is_same_v<T, bfloat16>)
+      LowProducts(range, w.low).scores({s.q_row(b, h, i0 + i), s.q_stride()},
+                                       {s.k_row(b, h / s.group(), j), s.k_stride()}, s.width, w.x);
+  }
+  void low_sums([[maybe_unused]] const TileRange& range, [[maybe_unused]] std::int64_t i, [[maybe_unused]] std::int64_t j,
+                [[maybe_unused]] const Rows<A>& y, [[maybe_unused]] bool add) const {
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      const LowProducts products(range, w.low);
+      products.round(w.x);
+      products.from_columns({s.v_row(b, h / s.group(), j), s.v_stride()}, s.value_width, y, add);
+    }
   }
 
   void direct_scores(const TileRange& range, std::int64_t i, std::int64_t j) const {
@@ -196,6 +219,7 @@ struct BackwardScratch {
   Rows<A> weights, d_scores, dropped, q, d_y, k, d_k, d_v;
   A *k_panels, *v_panels, *buffer, *keep, *slope, *inner, *shift;
   TileRange range;
+  LowScratch low;
 
   BackwardScratch(Carver& carver, const AttentionShape& s)
       : weights(take(carver, s.q_rows(), s.k_rows())),
@@ -214,7 +238,8 @@ struct BackwardScratch {
         slope(carver.take<A>(s.soft_cap > 0 ? s.k_rows() : 0)),
         inner(carver.take<A>(s.group() * s.time_q)),
         shift(carver.take<A>(s.group() * s.time_q)),
-        range(carver, s.q_rows()) {}
+        range(carver, s.q_rows()),
+        low(carver, s, attention_is_low<T>()) {}
 
   static Rows<A> take(Carver& carver, std::int64_t rows, std::int64_t width) {
     return ForwardScratch<T>::take(carver, rows, width);
@@ -329,7 +354,7 @@ struct BackwardRun {
         for (std::int64_t i = 0; i < s.time_q; i += s.q_rows()) {
           const KeyRange seen = limits.keys(i, std::min(s.q_rows(), s.time_q - i));
           if (seen.hi <= j || seen.lo >= j + columns) continue;
-          if (fresh) pack_keys(t, w, j, columns);
+          if (fresh && !attention_is_low<T>()) pack_keys(t, w, j, columns);
           tile(t, w, limits, g, i, j, columns, dk, dv, !fresh, !(j <= seen.lo || j == t.j0));
           fresh = false;
         }
@@ -372,6 +397,22 @@ struct BackwardRun {
     const std::int64_t h = t.kv * s.group() + g, rows = std::min(s.q_rows(), s.time_q - i), at = g * s.time_q + i;
     TileRange range = w.range;
     range.set(limits, i, rows, j, columns);
+    const Rows<A> dq{d_q_row(t, h, i), s.q_stride()};
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      if (attention_is_low<T>()) {
+        const LowProducts products(range, w.low);
+        const LowRows q{s.q_row(t.b, h, i), s.q_stride()}, d_out{d_y + y_at(t.b, h, i), s.y_stride()};
+        const LowRows k{s.k_row(t.b, t.kv, j), s.k_stride()}, v{s.v_row(t.b, t.kv, j), s.v_stride()};
+        products.scores(q, k, s.width, w.weights);
+        products.scores(d_out, v, s.value_width, w.d_scores);
+        weights(w, range, w.shift + at, w.inner + at, t.b, h, i, j);
+        products.round(w.dropped);
+        products.from_rows(d_out, s.value_width, dv, add_keys);
+        products.round(w.d_scores);
+        products.from_rows(q, s.width, dk, add_keys);
+        return products.from_columns(k, s.width, dq, add_queries);
+      }
+    }
     const TileProducts<A> products{range};
     pack_rows(s.q_row(t.b, h, i), s.q_stride(), rows, s.width, w.q);
     pack_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
@@ -380,7 +421,7 @@ struct BackwardRun {
     weights(w, range, w.shift + at, w.inner + at, t.b, h, i, j);
     products.from_rows(w.dropped, w.d_y, s.value_width, dv, add_keys);
     products.from_rows(w.d_scores, w.q, s.width, dk, add_keys);
-    products.from_columns(w.d_scores, w.k, s.width, {d_q_row(t, h, i), s.q_stride()}, add_queries);
+    products.from_columns(w.d_scores, w.k, s.width, dq, add_queries);
   }
 };
 
@@ -454,6 +495,11 @@ Kernel backward_kernel() {
 }
 
 }  // namespace
+
+bool& attention_low_for_tests() {
+  static bool low = false;
+  return low;
+}
 
 std::vector<Kernel> attention_kernels() {
   return {forward_kernel<float>(), forward_kernel<double>(), forward_kernel<bfloat16>(), forward_kernel<float16>()};

@@ -1,5 +1,7 @@
 #include <support/catch.h>
 
+#include <weft/autodiff/check_op.h>
+#include <weft/ops/attention_flash.h>
 #include <weft/weft.h>
 
 #include <cmath>
@@ -246,4 +248,17 @@ TEST_CASE("a padding mask hides the padding", "[core][ops]") {
   CHECK(mask.at(0) == 1);
   CHECK(mask.at(1) == 0);
   CHECK(mask.at(4) == 1);
+}
+
+// What a processor with bf16 arithmetic runs, with emulated products where there is none.
+TEST_CASE("tiles in bf16 arithmetic pass attention's checks", "[ops][attention]") {
+  struct Low {
+    Low() { attention_low_for_tests() = true; }
+    ~Low() { attention_low_for_tests() = false; }
+  } low;
+  for (const OpDef* op : {&attention_op(), &attention_backward_op()}) {
+    const OpCheck result = check_op(*op);
+    INFO(result.str());
+    CHECK(result.passed());
+  }
 }

@@ -61,6 +61,7 @@
 #include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>
+#include <weft/ops/positions.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/rms_norm.h>
@@ -115,6 +116,7 @@
 #include <weft/nn/gpt.h>
 #include <weft/nn/layer_norm.h>
 #include <weft/nn/linear.h>
+#include <weft/nn/positions.h>
 #include <weft/io/log.h>
 #include <weft/io/run_state.h>
 #include <weft/io/safetensors.h>

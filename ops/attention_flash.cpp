@@ -104,7 +104,7 @@ struct ForwardTask {
     if (direct())
       direct_sums(range, i, j, !fresh);
     else if (low())
-      low_sums(range, i, j, y, !fresh);
+      low_sums(range, j, y, !fresh);
     else
       products.from_columns(w.x, w.v, rounded_up(s.value_width, products.tile.panel), y, !fresh);
   }
@@ -124,7 +124,7 @@ struct ForwardTask {
       LowProducts(range, w.low).scores({s.q_row(b, h, i0 + i), s.q_stride()},
                                        {s.k_row(b, h / s.group(), j), s.k_stride()}, s.width, w.x);
   }
-  void low_sums([[maybe_unused]] const TileRange& range, [[maybe_unused]] std::int64_t i, [[maybe_unused]] std::int64_t j,
+  void low_sums([[maybe_unused]] const TileRange& range, [[maybe_unused]] std::int64_t j,
                 [[maybe_unused]] const Rows<A>& y, [[maybe_unused]] bool add) const {
     if constexpr (std::is_same_v<T, bfloat16>) {
       const LowProducts products(range, w.low);

@@ -31,8 +31,9 @@ struct LowScratch {
     rounded = carver.take<std::uint16_t>(s.q_rows() * stride);
     const std::int64_t width = std::max(s.width, s.value_width);
     std::size_t bytes = 0;  // of scores, from_columns, from_rows
-    for (const Gemm& g : {Gemm{.m = s.q_rows(), .n = s.k_rows(), .k = width}, Gemm{.m = s.q_rows(), .n = width, .k = s.k_rows()},
-                          Gemm{.m = s.k_rows(), .n = width, .k = s.q_rows()}})
+    for (const Gemm& g :
+         {Gemm{.m = s.q_rows(), .n = s.k_rows(), .k = width}, Gemm{.m = s.q_rows(), .n = width, .k = s.k_rows()},
+          Gemm{.m = s.k_rows(), .n = width, .k = s.q_rows()}})
       bytes = std::max(bytes, gemm_tile_workspace(g, bf16, f32));
     workspace = {carver.take<std::byte>(static_cast<std::int64_t>(bytes)), bytes};
   }
@@ -62,7 +63,13 @@ struct LowProducts {
   /// x = a b^T where seen
   void scores(LowRows a, LowRows b, std::int64_t width, const Rows<float>& x) const {
     if (seen() == 0) return;
-    gemm_tile(Gemm{.trans_b = true, .m = range.rows, .n = seen(), .k = width, .lda = a.stride, .ldb = b.stride, .ldc = x.stride},
+    gemm_tile(Gemm{.trans_b = true,
+                   .m = range.rows,
+                   .n = seen(),
+                   .k = width,
+                   .lda = a.stride,
+                   .ldb = b.stride,
+                   .ldc = x.stride},
               a.data, b.data + begin * b.stride, x.data + begin, scratch.workspace);
   }
   /// x, zero where not seen, for the two products below.
@@ -76,7 +83,12 @@ struct LowProducts {
       for (std::int64_t r = 0; !add && r < range.rows; ++r) std::fill_n(c[r], width, 0.0F);
       return;
     }
-    gemm_tile(Gemm{.m = range.rows, .n = width, .k = seen(), .lda = scratch.stride, .ldb = b.stride, .ldc = c.stride,
+    gemm_tile(Gemm{.m = range.rows,
+                   .n = width,
+                   .k = seen(),
+                   .lda = scratch.stride,
+                   .ldb = b.stride,
+                   .ldc = c.stride,
                    .beta = add ? 1.0 : 0.0},
               rounded(), b.data + begin * b.stride, c.data, scratch.workspace);
   }
@@ -85,8 +97,14 @@ struct LowProducts {
     for (std::int64_t r = 0; !add && r < range.columns; ++r)
       if (r < begin || r >= end) std::fill_n(c[r], width, 0.0F);
     if (seen() == 0) return;
-    gemm_tile(Gemm{.trans_a = true, .m = seen(), .n = width, .k = range.rows, .lda = scratch.stride, .ldb = b.stride,
-                   .ldc = c.stride, .beta = add ? 1.0 : 0.0},
+    gemm_tile(Gemm{.trans_a = true,
+                   .m = seen(),
+                   .n = width,
+                   .k = range.rows,
+                   .lda = scratch.stride,
+                   .ldb = b.stride,
+                   .ldc = c.stride,
+                   .beta = add ? 1.0 : 0.0},
               rounded(), b.data, c[begin], scratch.workspace);
   }
 

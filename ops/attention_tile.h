@@ -186,4 +186,25 @@ struct AttentionScores : AttentionShape {
   KernelContext& context_;
 };
 
+/// One number for each row, in T or in the type T is computed in.
+template <class T>
+class RowScalars {
+ public:
+  RowScalars(KernelContext& context, int operand) {
+    if (!context.has(operand)) return;
+    if (context.type(operand).dtype == dtype_of<T>)
+      narrow_ = context.in<T>(operand);
+    else
+      wide_ = context.in<Wide<T>>(operand);
+  }
+  explicit operator bool() const { return narrow_ != nullptr || wide_ != nullptr; }
+  Wide<T> operator[](std::int64_t row) const {
+    return narrow_ != nullptr ? static_cast<Wide<T>>(narrow_[row]) : wide_[row];
+  }
+
+ private:
+  const T* narrow_ = nullptr;
+  const Wide<T>* wide_ = nullptr;
+};
+
 }  // namespace weft

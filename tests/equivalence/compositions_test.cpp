@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <iostream>
+#include <optional>
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
 
-constexpr std::size_t sampled = 30;  // of each model
+constexpr std::size_t sampled = 20;  // of each model
 
 void prove_a_sample(const ProofModel& model, std::uint32_t seed) {
   const Enumeration drawn = drawn_chains(model, sampled, seed);
@@ -42,10 +43,19 @@ TEST_CASE("chains over a regression that overflows once keep what they claim", "
 }
 
 TEST_CASE("each transform of the pool is part of a legal chain", "[optim][equivalence][compositions]") {
-  const Enumeration all = chains(small_regression(), 2);
+  const auto after = [](const Step& step, std::size_t i) -> std::optional<Step> {
+    try {
+      return pool()[i].apply(step);
+    } catch (const UserError&) {
+      return std::nullopt;
+    }
+  };
+  const Step start = training_step(small_regression().loss);
   for (std::size_t i = 0; i < pool().size(); ++i) {
+    bool legal = after(start, i).has_value();
+    for (std::size_t j = 0; !legal && j < pool().size(); ++j)
+      if (const std::optional<Step> step = after(start, j)) legal = after(*step, i).has_value();
     INFO(pool()[i].name);
-    CHECK(
-        std::ranges::any_of(all.legal, [&](const Chain& chain) { return std::ranges::find(chain, i) != chain.end(); }));
+    CHECK(legal);
   }
 }

@@ -67,7 +67,9 @@ def tell(result):
 def step(options):
     """Seconds of a training step and bytes, f32 and bf16, against PyTorch eager and compiled."""
     python = torch_python()
-    rows = []
+    rows, kept = [], []
+    if options.only and (OUT / "step.json").exists():  # the other rows stay
+        kept = json.loads((OUT / "step.json").read_text())["rows"]
     for config in options.only or CONFIGS:
         rounds, steps = CONFIGS[config]
         if options.quick:
@@ -89,7 +91,10 @@ def step(options):
                 server.close()
             print(f"{config} {dtype}: weft {row['weft']:.4f} s", *(f"{k} {p['seconds']:.4f} s, ratio {p['ratio']:.2f}"
                   for k, p in row["peers"].items()), flush=True)
-    return save("step", {"rows": rows})
+            # After each: a step of bf16 where PyTorch emulates it takes minutes, and may be broken off.
+            made = {(r["config"], r["dtype"]) for r in rows}
+            result = save("step", {"rows": [r for r in kept if (r["config"], r["dtype"]) not in made] + rows})
+    return result
 
 
 def step_table(result):

@@ -229,10 +229,10 @@ TEST_CASE("a parameter is overwritten only after the clones that read it", "[cor
 TEST_CASE("recomputation lowers the peak", "[core][autodiff][checkpoint]") {
   const Gpt gpt(6);
   const Step step = gpt.step();
-  const PlanOptions two{.threads = 2};  // a workspace grows with them
-  const std::size_t all = plan(step, two).arena_bytes, blocks = plan(step | checkpoint(every_block()), two).arena_bytes;
-  CHECK(blocks < all * 7 / 10);
-  CHECK(plan(step | checkpoint(dots_saveable()), two).arena_bytes < all);
+  const PlanOptions one{.threads = 1};  // workspaces grow with them
+  const std::size_t all = plan(step, one).arena_bytes, blocks = plan(step | checkpoint(every_block()), one).arena_bytes;
+  CHECK(blocks < all * 62 / 100);
+  CHECK(plan(step | checkpoint(dots_saveable()), one).arena_bytes < all);
 }
 
 TEST_CASE("bad settings of checkpoint are refused", "[core][autodiff][checkpoint][errors]") {

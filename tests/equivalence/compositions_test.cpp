@@ -11,7 +11,7 @@ using namespace weft::test;
 
 namespace {
 
-constexpr std::size_t sampled = 20;  // of each model
+constexpr std::size_t sampled = 30;  // of each model
 
 void prove_a_sample(const ProofModel& model, std::uint32_t seed) {
   const Enumeration drawn = drawn_chains(model, sampled, seed);

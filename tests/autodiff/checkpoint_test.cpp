@@ -1,6 +1,9 @@
 #include <autodiff/checkpoint_models.h>
 #include <support/catch.h>
 
+#include <weft/runtime/simd/tile.h>
+
+#include <algorithm>
 #include <set>
 
 using namespace weft;
@@ -226,12 +229,35 @@ TEST_CASE("a parameter is overwritten only after the clones that read it", "[cor
   CHECK(in_place > 20);
 }
 
+namespace {
+
+// The most bytes of tensors that live at once: workspaces, which grow with the vectors, apart.
+std::size_t tensor_peak(const Plan& plan) {
+  std::set<std::size_t> workspaces;
+  for (const auto& [node, storage] : plan.workspaces) workspaces.insert(storage);
+  std::size_t peak = 0;
+  for (std::size_t at = 0; at < plan.schedule.size(); ++at) {
+    std::size_t live = 0;
+    for (std::size_t i = 0; i < plan.storages.size(); ++i) {
+      const Storage& s = plan.storages[i];
+      if (s.region == Region::arena && !workspaces.contains(i) && s.first <= at && at <= s.last) live += s.bytes;
+    }
+    peak = std::max(peak, live);
+  }
+  return peak;
+}
+
+}  // namespace
+
 TEST_CASE("recomputation lowers the peak", "[core][autodiff][checkpoint]") {
   const Gpt gpt(6);
   const Step step = gpt.step();
   const PlanOptions one{.threads = 1};  // workspaces grow with them
-  const std::size_t all = plan(step, one).arena_bytes, blocks = plan(step | checkpoint(every_block()), one).arena_bytes;
-  CHECK(blocks < all * 62 / 100);
+  const Plan whole = plan(step, one), again = plan(step | checkpoint(every_block()), one);
+  const std::size_t all = whole.arena_bytes;
+  CHECK(tensor_peak(again) < tensor_peak(whole) * 60 / 100);
+  // Vectors of AVX-512 have workspaces so large, beside this small model, that the whole falls less.
+  if (tile_kernels<float>().panel <= 16) CHECK(again.arena_bytes < all * 62 / 100);
   CHECK(plan(step | checkpoint(dots_saveable()), one).arena_bytes < all);
 }
 

@@ -428,6 +428,16 @@ Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& opti
   return cast(plain_attention_weights(q.value(), k.value(), masks, law), q.value().dtype());
 }
 
+Value attention_weights_of(const Value& y) {
+  const Graph graph = y.graph();
+  const Node& node = graph.node(y);
+  WEFT_CHECK(node.op == &attention_op(), "'{}' ({}) is no attention but the op {}", node.name, str(node.where),
+             node.op->name);
+  Values in;
+  for (const ValueRef& operand : node.operands) in.push_back(operand.node == no_node ? Value{} : graph.value(operand));
+  return cast(plain_attention_weights(in[0], in[1], masks_of(in), AttentionLaw(node.attributes)), in[0].dtype());
+}
+
 Value padding_mask(const Arg& tokens, std::int64_t pad_id) {
   const auto line = called_at({tokens});
   const Value visible = not_equal(tokens, pad_id);

@@ -66,6 +66,9 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
 /// The weights softmax(s) [batch, heads, time_q, time_k], before dropout. A buffer of that size, unlike attention().
 Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options = {});
 
+/// The same of an attention that is built: `y` is an output of attention() that runs block-wise. UserError: it is not.
+Value attention_weights_of(const Value& y);
+
 /// A mask [batch, 1, 1, time] for `AttentionOptions::mask` from tokens [batch, time]: true where token != pad_id.
 Value padding_mask(const Arg& tokens, std::int64_t pad_id);
 

@@ -45,6 +45,7 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/arrange.h>
 #include <weft/ops/attention.h>
+#include <weft/ops/attention_pairs.h>
 #include <weft/ops/build.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/cross_entropy.h>

@@ -203,7 +203,7 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
   for (const Value& operand : operands)
     if (!operand.absent() && !operand.valid()) return failed;  // the operand's own problem waits in the graph
 
-  Node node{.id = data_->next_id, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {},
+  Node node{.id = no_node, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {},
             .name = "", .where = where, .provenance = data_->made_by, .phase = data_->phase};
   std::vector<const TensorType*> in;
   try {
@@ -238,7 +238,7 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
     return failed;
   }
   node.name = data_->unique_name(op.name);
-  const NodeId id = node.id;
+  const NodeId id = node.id = data_->next_id;  // operands may have been captured meanwhile
   const std::size_t outputs = node.types.size();
   data_->insert(std::move(node));
   Values results;

@@ -295,7 +295,7 @@ const OpDef& attention_backward_op() {
       .name = "attention_backward",
       .law = "d_s = p (d_p - <d_y, y> + d_logsumexp); d_q = scale d_s k, d_k = scale d_s^T q, d_v = (p keep)^T d_y",
       .source = "Dao et al. 2022, algorithm 4",
-      .outputs = {"d_q", "d_k", "d_v"},
+      .outputs = {"d_q", "d_k", "d_v", "..."},
       .least_inputs = AttentionIn::d_y + 1,
       .most_inputs = -1,
       .infer = infer_backward,

@@ -1,6 +1,11 @@
 #include <weft/ops/attention_samples.h>
 
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/attention_pairs.h>
 #include <weft/ops/attention_shape.h>
+#include <weft/ops/index.h>
+#include <weft/ops/score_function.h>
+#include <weft/ops/unary.h>
 
 namespace weft {
 namespace {
@@ -32,9 +37,7 @@ Sample backward_of(Sample forward, const Extents& e, bool d_logsumexp) {
   return forward;
 }
 
-}  // namespace
-
-std::vector<Sample> attention_samples() {
+std::vector<Sample> basic_samples() {
   const Attributes plain{{"scale", 0.6}}, causal{{"scale", 0.6}, {"causal", true}};
   const auto offset = [&](std::int64_t at) { return causal.with("offset", at); };
   const auto dropped = Attributes(causal).with("dropout", 0.3).with("stream", std::int64_t{7});
@@ -53,6 +56,9 @@ std::vector<Sample> attention_samples() {
       {operands({.heads = 4}), Attributes(plain).with("soft_cap", 1.5)},
       {operands({.time_q = 7, .time_k = 7}), Attributes(plain).with("window", std::int64_t{3})},
       {operands({.time_q = 5, .time_k = 7}), offset(2).with("window", std::int64_t{2})},
+      {operands({.time_q = 9, .time_k = 9}), Attributes(plain).with("window", std::int64_t{3}).with("window_stride", std::int64_t{2})},
+      {operands({.time_q = 9, .time_k = 9}), Attributes(plain).with("window", std::int64_t{2}).with("window_stride", std::int64_t{3}),
+       false},
       {operands({}, {normal({2, 2, 5, 5}).batched(0)}), plain},
       {operands({}, {normal({2, 1, 5})}), Attributes(dropped).with("soft_cap", 2.0)},
       {operands({}, {normal({5, 1})}), causal},
@@ -81,6 +87,69 @@ std::vector<Sample> attention_samples() {
   };
 }
 
+// `attributes` with a function of `captures` values, as attribute "score" or "pairs". Samples are of every dtype: they are
+// traced in f32 and follow the node's.
+using Function = std::function<Value(const AttentionScore&, const Values& captures)>;
+Attributes with_function(const Attributes& attributes, const char* name, const Extents& e,
+                         const std::vector<TensorType>& captures, const Function& function) {
+  Graph graph;
+  Values values;
+  for (const TensorType& type : captures)
+    values.push_back(graph.input(fmt::format("x{}", values.size()), type.dtype, type.shape));
+  const DType result = std::string_view(name) == "pairs" ? boolean : f32;
+  const TracedScore traced = trace_score(graph, {2, e.heads, e.time_q, e.time_k, f32}, result,
+                                         [&](const AttentionScore& s) { return function(s, values); },
+                                         std::source_location::current());
+  graph.check();
+  return attributes.with(name, std::shared_ptr<const Description>(traced.function));
+}
+Attributes with_pairs(const Attributes& attributes, const Extents& e, const PairPattern& pattern) {
+  return with_function(attributes, "pairs", e, {}, [&](const AttentionScore& s, const Values&) { return pattern(s); });
+}
+
+// Slopes of each head, a table of distances, and gates of each query: score modifiers of every kind of capture.
+std::vector<Sample> modified_samples() {
+  const Attributes plain{{"scale", 0.6}};
+  const auto distance = [](const AttentionScore& s) { return s.position - s.key; };
+  const auto slopes = [=](const AttentionScore& s, const Values& x) {
+    return s.score - x[0] * cast(abs(distance(s)), f32);
+  };
+  const auto table = [=](const AttentionScore& s, const Values& x) {
+    return s.score + take(x[0], s.head * 5 + clamp(distance(s), {.min = -2.0, .max = 2.0}) + 2);
+  };
+  const auto gates = [](const AttentionScore& s, const Values& x) { return tanh(s.score * x[0]) + sigmoid(x[1]); };
+  const Extents small{}, long_{.time_q = 110, .time_k = 300, .heads = 4, .kv_heads = 2, .width = 5, .value_width = 4};
+  const auto captures = [](std::vector<SampleInput> more) {
+    std::vector<SampleInput> in{absent(), absent(), absent(), absent()};
+    in.insert(in.end(), more.begin(), more.end());
+    return in;
+  };
+  const auto sample = [&](const Extents& e, const Attributes& attributes, const Function& function,
+                          std::vector<TensorType> types, std::vector<SampleInput> more, bool gradient) {
+    return Sample{operands(e, captures(std::move(more))), with_function(attributes, "score", e, types, function), gradient};
+  };
+  const Attributes causal = plain.with("causal", true).with("offset", std::int64_t{190});
+  return {
+      sample(small, plain, slopes, {{f32, {2, 1, 1}}}, {normal({2, 1, 1})}, true),
+      sample(small, plain, table, {{f32, {2, 5}}}, {normal({2, 5})}, true),
+      sample(small, plain.with("causal", true), gates, {{f32, {2, 1, 5, 1}}, {f32, {5}}},
+             {normal({2, 1, 5, 1}).batched(0), normal({5})}, true),
+      sample(long_, causal, slopes, {{f32, {4, 1, 1}}}, {normal({4, 1, 1}, 0, 0.02)}, false),
+      sample(long_, causal, table, {{f32, {4, 5}}}, {normal({4, 5})}, false),
+      {operands(small), with_pairs(plain, small, pairs::strided(2, 3))},
+      {operands(long_), with_pairs(causal, long_, pairs::local(20, 30) | pairs::global(2)), false},
+      {operands(long_), with_pairs(plain, long_, pairs::blocks({{true, false, true}, {false, true, false}}, 100)), false},
+  };
+}
+
+}  // namespace
+
+std::vector<Sample> attention_samples() {
+  std::vector<Sample> samples = basic_samples();
+  for (Sample& sample : modified_samples()) samples.push_back(std::move(sample));
+  return samples;
+}
+
 std::vector<BadSample> attention_bad_samples() {
   const Attributes plain{{"scale", 0.5}};
   const TensorType q{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}};
@@ -101,7 +170,9 @@ std::vector<BadSample> attention_bad_samples() {
       {{q, k, k}, {{"scale", 0.0}}, "must be positive"},
       {{q, k, k}, Attributes(plain).with("dropout", 1.0), "dropout must be in [0, 1)"},
       {{q, k, k}, Attributes(plain).with("soft_cap", -1.0), "soft_cap must be at least 0"},
-      {{q, k, k}, Attributes(plain).with("window", std::int64_t{-1}), "window must be at least 0"},
+      {{q, k, k}, Attributes(plain).with("window", std::int64_t{-1}), "window must be at least 1 (0: none), got -1"},
+      {{q, k, k}, Attributes(plain).with("window_stride", std::int64_t{0}), "window_stride must be at least 1, got 0"},
+      {{q, k, k, {f32, {5, 6}}, {boolean, {6}}, {i64, {2}}, {i64, {2}}, {f32, {1}}}, plain, "expected 0 captured values, got 1"},
   };
 }
 
@@ -125,6 +196,13 @@ std::vector<Sample> attention_backward_samples() {
       backward_of({operands(small, {absent(), absent(), integers({2}, 1, 3).batched(0)}), plain}, small, true),
       backward_of({operands(few), Attributes(plain).with("window", std::int64_t{20}).with("offset", std::int64_t{90}), false},
                   few, true),
+      // The bias's gradient: a copy of a small one for each task, one of a large one.
+      backward_of({operands(small, {normal({2, 3, 3})}), causal.with("d_bias", true)}, small, true),
+      backward_of({operands(many, {normal({8, 70, 270})}), Attributes(dropped).with("offset", std::int64_t{200}).with("d_bias", true),
+                   false}, many, false),
+      backward_of({operands(few, {normal({2, 1, 1, 270}).batched(0)}), plain.with("d_bias", true).with("soft_cap", 1.5), false},
+                  few, true),
+      backward_of({operands(few), with_pairs(plain, few, pairs::strided(20, 40) & !pairs::global(3)), false}, few, true),
       backward_of({operands(wide), {{"scale", 0.2}, {"causal", true}, {"offset", std::int64_t{300}}}, false}, wide, false),
   };
 }

@@ -18,9 +18,13 @@ constexpr const char* extent_names[] = {"attention/batch", "attention/heads", "a
 
 constexpr const char* hint = "; hint: .method = AttentionMethod::plain computes any function, with a buffer of all scores";
 
+// Named extents are positive; of nothing, any function will do.
 Shape all_scores(const ScoreType& type) {
-  return {Dim::named(extent_names[0], type.batch.value()), Dim::named(extent_names[1], type.heads.value()),
-          Dim::named(extent_names[2], type.time_q.value()), Dim::named(extent_names[3], type.time_k.value())};
+  Shape shape;
+  const Dim* const extents[] = {&type.batch, &type.heads, &type.time_q, &type.time_k};
+  for (std::size_t axis = 0; axis < 4; ++axis)
+    shape.push_back(Dim::named(extent_names[axis], std::max<std::int64_t>(1, extents[axis]->value())));
+  return shape;
 }
 
 // Inputs of a graph that computes a function of scores.
@@ -202,7 +206,7 @@ TracedScore trace_score(const Graph& outer, const ScoreType& type, DType result,
                         const std::function<Value(const AttentionScore&)>& function, std::source_location where) {
   Graph inner = outer.nested();
   const Inputs in(inner, type);
-  Value given = function({in.score, in.batch, in.head, in.query, in.key, in.position});
+  Value given = function(AttentionScore{{in.batch, in.head, in.query, in.key, in.position}, in.score});
   for (const Problem& problem : inner.problems()) outer.add_problem(problem);
   if (!inner.problems().empty() || (!given.absent() && !given.valid())) return {};
   WEFT_CHECK(!given.absent(), "a function of scores ({}) gave no value", str(where));
@@ -234,9 +238,12 @@ std::shared_ptr<const ScoreFunction> derivative(const ScoreFunction& function, c
   const Inputs in(graph, type);
   Values inputs = in.all(), leaves{in.score}, ids;
   std::vector<Capture> gradients;
-  for (std::size_t c = 0; c < types.size(); ++c)
-    inputs.push_back(graph.input(fmt::format("captured/{}", c), is_float(types[c].dtype) ? type.dtype : types[c].dtype,
-                                 types[c].shape));
+  for (std::size_t c = 0; c < types.size(); ++c) {
+    Shape shape = types[c].shape;
+    for (int axis = 0; axis < shape.rank() && !function.tables[c]; ++axis)
+      if (shape.extent(axis) != 1) shape[axis] = in.shape[axis + 4 - shape.rank()];
+    inputs.push_back(graph.input(fmt::format("captured/{}", c), is_float(types[c].dtype) ? type.dtype : types[c].dtype, shape));
+  }
   const Value cotangent = graph.input("cotangent", type.dtype, in.shape);
 
   Values values = inputs;

@@ -70,7 +70,7 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
   AttentionLaw law = law_of(q.value(), k.value(), options);
   if (law.dropout > 0 && !options.stream) law.stream = graph.next_id();
   AttentionMasks masks = masks_of(options);
-  const bool special = !law.fused() || law.score || law.pairs || law.clip > 0;
+  const bool special = !law.fused() || law.score || law.pairs || law.clip != 0;
   if (special) {
     try {
       if (checked(q.value(), k.value(), v.value(), masks, law)) {

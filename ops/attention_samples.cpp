@@ -198,7 +198,7 @@ std::vector<Sample> attention_backward_samples() {
                   few, true),
       // The bias's gradient: a copy of a small one for each task, one of a large one.
       backward_of({operands(small, {normal({2, 3, 3})}), causal.with("d_bias", true)}, small, true),
-      backward_of({operands(many, {normal({8, 70, 270})}), Attributes(dropped).with("offset", std::int64_t{200}).with("d_bias", true),
+      backward_of({operands(many, {normal({8, 70, 270})}), Attributes(causal).with("offset", std::int64_t{200}).with("d_bias", true),
                    false}, many, false),
       backward_of({operands(few, {normal({2, 1, 1, 270}).batched(0)}), plain.with("d_bias", true).with("soft_cap", 1.5), false},
                   few, true),

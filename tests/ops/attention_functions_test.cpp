@@ -81,7 +81,7 @@ std::string refused(const std::function<AttentionOptions(Graph)>& options) {
 
 TEST_CASE("transforms keep the meaning of attention with modifiers, patterns and biases", "[core][ops][attention]") {
   const Step step = training_step(documents_model(6, 9));
-  for (const Step& after : {step | accumulate(3), step | checkpoint({.policy = every_block()}), step | mixed_precision(bf16),
+  for (const Step& after : {step | accumulate(3), step | checkpoint(every_block()), step | mixed_precision(bf16),
                             step | scale_loss(static_scale(64)) | clip_global_norm(1.0)}) {
     const Equivalence result = verify_equivalent(step, after, options_of());
     INFO(result.str());
@@ -163,7 +163,8 @@ TEST_CASE("local: i sees j iff some m has both in [m s, m s + w)", "[core][ops][
       Graph graph;
       const Value x = graph.input("x", f64, {1, 23, 1, 2});
       const AttentionOptions by_window{.window = window, .window_stride = stride}, by_pattern{.pairs = pairs::local(window, stride)};
-      const std::vector<Feed> feeds{{"x", normal({1, 23, 1, 2}, 1, f64)}};
+      const Tensor x_in = normal({1, 23, 1, 2}, 1, f64);
+      const std::vector<Feed> feeds{{"x", x_in}};
       const std::vector<Tensor> p =
           evaluate(std::vector<Value>{attention_weights(x, x, by_window), attention_weights(x, x, by_pattern),
                                       attention(x, x, x, by_window), attention(x, x, x, by_pattern)}, feeds);
@@ -184,7 +185,8 @@ TEST_CASE("local: i sees j iff some m has both in [m s, m s + w)", "[core][ops][
 TEST_CASE("strided(w, s): i sees j iff |i - j| < w or (i - j) mod s = 0", "[core][ops][attention]") {
   Graph graph;
   const Value x = graph.input("x", f64, {1, 20, 1, 2});
-  const std::vector<Feed> feeds{{"x", normal({1, 20, 1, 2}, 1, f64)}};
+  const Tensor x_in = normal({1, 20, 1, 2}, 1, f64);
+  const std::vector<Feed> feeds{{"x", x_in}};
   const Tensor p = evaluate(std::vector<Value>{attention_weights(x, x, {.pairs = pairs::strided(2, 6)})}, feeds).front();
   for (std::int64_t i = 0; i < 20; ++i)
     for (std::int64_t j = 0; j < 20; ++j) CHECK((p.at(i * 20 + j) > 0) == (std::abs(i - j) < 2 || (i - j) % 6 == 0));
@@ -253,7 +255,8 @@ TEST_CASE("the plain method takes any function of the scores", "[core][ops][atte
   const Value x = graph.input("x", f64, {1, 5, 1, 2});
   const Value y = attention(x, x, x, {.score = [](const AttentionScore& s) { return s.score - mean(s.score, {.axes = {-1}, .keep = true}); },
                                       .method = AttentionMethod::plain});
-  const std::vector<Feed> feeds{{"x", normal({1, 5, 1, 2}, 1, f64)}};
+  const Tensor x_in = normal({1, 5, 1, 2}, 1, f64);
+  const std::vector<Feed> feeds{{"x", x_in}};
   const std::vector<Tensor> got = evaluate(std::vector<Value>{y, attention(x, x, x)}, feeds);  // softmax does not see a shift
   CHECK(distance(got[0], got[1]) < 1e-14);
 }

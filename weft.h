@@ -63,6 +63,7 @@
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>
 #include <weft/ops/positions.h>
+#include <weft/ops/score_modifiers.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/rms_norm.h>

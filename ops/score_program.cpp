@@ -85,7 +85,7 @@ void ScoreProgram::bind_members() {
   }
 }
 
-// Inputs and outputs have places of their own; another value's is free again after its last reader.
+// Inputs, constants and outputs have places of their own; another value's is free again after its last reader.
 void ScoreProgram::place_values() {
   offsets_.assign(types_.size(), 0);
   std::vector<std::size_t> last(types_.size(), 0);
@@ -93,20 +93,22 @@ void ScoreProgram::place_values() {
     for (int value : members_[at].operands)
       if (value != RowRegion::absent) last[static_cast<std::size_t>(value)] = at;
   for (int value : function_.body.outputs) last[static_cast<std::size_t>(value)] = members_.size();
-  for (const Member& member : members_)
-    if (member.kernel == nullptr) last[static_cast<std::size_t>(member.first)] = members_.size();
   bytes_ = workspace_;
-  for (std::size_t value = 0; value < static_cast<std::size_t>(function_.body.operands); ++value) {
+  const auto place_alone = [&](std::size_t value) {
     offsets_[value] = bytes_;
     bytes_ += aligned(types_[value].bytes());
-  }
+    last[value] = members_.size();
+  };
+  for (std::size_t value = 0; value < static_cast<std::size_t>(function_.body.operands); ++value) place_alone(value);
+  for (const Member& member : members_)
+    if (member.kernel == nullptr) place_alone(static_cast<std::size_t>(member.first));
   struct Free {
     std::size_t offset, bytes;
   };
   std::vector<Free> free;
   for (std::size_t at = 0; at < members_.size(); ++at) {
     const auto outputs = static_cast<std::size_t>(function_.body.members[order_[at]].outputs);
-    for (std::size_t k = 0; k < outputs; ++k) {
+    for (std::size_t k = 0; members_[at].kernel != nullptr && k < outputs; ++k) {
       const std::size_t value = static_cast<std::size_t>(members_[at].first) + k, bytes = aligned(types_[value].bytes());
       const auto fit = std::ranges::find(free, bytes, &Free::bytes);
       offsets_[value] = fit == free.end() ? bytes_ : fit->offset;

@@ -212,11 +212,11 @@ TEST_CASE("key-value cache: a run writes in place, and its arena does not grow w
   const auto planned = [](std::int64_t capacity) {
     return plan(Decoder(1, {.places = Places::rotary, .capacity = capacity}).step());
   };
-  const Plan small = planned(16), large = planned(4096);
+  const Plan small = planned(1024), large = planned(4096);
   for (const Update& copied : large.copies) CHECK_THAT(copied.state.name(), EndsWith("/length"));
   CHECK(small.arena_bytes == large.arena_bytes);
   const nn::KeyValueCacheConfig config{.batch = examples, .capacity = 4096, .kv_heads = kv_heads, .head_width = width / heads};
-  const nn::KeyValueCacheConfig less{.batch = examples, .capacity = 16, .kv_heads = kv_heads, .head_width = width / heads};
+  const nn::KeyValueCacheConfig less{.batch = examples, .capacity = 1024, .kv_heads = kv_heads, .head_width = width / heads};
   CHECK(large.persistent_bytes - small.persistent_bytes == static_cast<std::size_t>(layers * (config.bytes() - less.bytes())));
 }
 

@@ -37,9 +37,10 @@ AttentionConfig AttentionConfig::checked(const std::string& name, std::source_lo
   check(temperature > 0 && std::isfinite(temperature), "the temperature must be positive", number(temperature));
   check(!window || *window >= 1, "a window must be at least 1", number(window.value_or(1)));
   check(is_float(dtype), "dtype must be floating", std::string(name_of(dtype)));
-  check(!(add_bias_kv || add_zero_attn) || !(causal || window),
-        "keys of add_bias_kv and add_zero_attn have no place, so causal and window cannot go with them; hint: attn_mask",
-        "both");
+  check(
+      !(add_bias_kv || add_zero_attn) || !(causal || window),
+      "keys of add_bias_kv and add_zero_attn have no place, so causal and window cannot go with them; hint: attn_mask",
+      "both");
   return c;
 }
 
@@ -47,8 +48,13 @@ AttentionCore::AttentionCore(Graph graph, std::string path, const AttentionConfi
                              std::source_location where)
     : name(std::move(path)), config(given.checked(name, where)) {
   const auto scope = graph.scope(name, where);
-  out = Linear(graph, out_name, {.in = config.heads * config.value_head_width, .out = config.width, .bias = config.bias,
-                                 .dtype = config.dtype, .init = config.out_init ? config.out_init : config.init}, where);
+  out = Linear(graph, out_name,
+               {.in = config.heads * config.value_head_width,
+                .out = config.width,
+                .bias = config.bias,
+                .dtype = config.dtype,
+                .init = config.out_init ? config.out_init : config.init},
+               where);
   if (!config.add_bias_kv) return;
   const auto extra = [&](const char* which, std::int64_t n) {
     return graph.parameter(which, {config.dtype, {1, 1, n}}, init::xavier_normal(n, n));
@@ -67,10 +73,12 @@ AttentionOptions AttentionCore::options(AttentionOptions call, std::source_locat
   call.temperature *= config.temperature;
   call.dropout = config.dropout;
   if (call.window == 0) call.window = config.window.value_or(0);
-  const bool by_place = call.causal || call.window != 0 || call.offset || !call.lengths.absent() || !call.start.absent();
+  const bool by_place =
+      call.causal || call.window != 0 || call.offset || !call.lengths.absent() || !call.start.absent();
   WEFT_CHECK(!(config.add_bias_kv || config.add_zero_attn) || !by_place,
              "attention '{}' ({}): keys of add_bias_kv and add_zero_attn have no place, so causal, window, offset, "
-             "lengths and start cannot go with them; hint: say it by a mask", name, str(where));
+             "lengths and start cannot go with them; hint: say it by a mask",
+             name, str(where));
   return call;
 }
 
@@ -116,7 +124,8 @@ Value AttentionCore::merged(const Value& y) const {
   return weft::dropout(out(reshape(y, {y.dim(0), y.dim(1), y.dim(2) * y.dim(3)})), config.out_dropout);
 }
 
-Value AttentionCore::attend(const AttentionHeads& heads, const AttentionOptions& call, std::source_location where) const {
+Value AttentionCore::attend(const AttentionHeads& heads, const AttentionOptions& call,
+                            std::source_location where) const {
   const auto scope = out.weight.graph().scope(name, where);
   const Call c = prepared(heads, call, where);
   return merged(attention(c.heads.q, c.heads.k, c.heads.v, c.options));

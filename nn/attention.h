@@ -14,20 +14,20 @@ namespace weft::nn {
 struct KeyValueCache;  // nn/key_value_cache.h
 
 struct AttentionConfig {
-  std::int64_t width = 0;        ///< of the queries' input and of the result
+  std::int64_t width = 0;  ///< of the queries' input and of the result
   std::int64_t heads = 1;
-  std::int64_t kv_heads = 0;     ///< 0: heads; fewer, dividing heads: grouped queries; 1: multi-query
-  std::int64_t key_width = 0;    ///< of the keys' input; 0: width
-  std::int64_t value_width = 0;  ///< of the values' input; 0: width
-  std::int64_t head_width = 0;        ///< of a head's queries and keys; 0: width / heads
-  std::int64_t value_head_width = 0;  ///< of a head's values; 0: head_width
-  bool bias = true;                   ///< of all four projections
-  bool add_bias_kv = false;           ///< one more key and value, learned, at the end of every sequence
-  bool add_zero_attn = false;         ///< one more key and value of zeros, after that
-  double dropout = 0;                 ///< of the attention weights, while training
-  double out_dropout = 0;             ///< of the result, while training
-  double temperature = 1;             ///< scores are divided by it; > 0
-  bool causal = false;                ///< each place sees itself and what came before
+  std::int64_t kv_heads = 0;                ///< 0: heads; fewer, dividing heads: grouped queries; 1: multi-query
+  std::int64_t key_width = 0;               ///< of the keys' input; 0: width
+  std::int64_t value_width = 0;             ///< of the values' input; 0: width
+  std::int64_t head_width = 0;              ///< of a head's queries and keys; 0: width / heads
+  std::int64_t value_head_width = 0;        ///< of a head's values; 0: head_width
+  bool bias = true;                         ///< of all four projections
+  bool add_bias_kv = false;                 ///< one more key and value, learned, at the end of every sequence
+  bool add_zero_attn = false;               ///< one more key and value of zeros, after that
+  double dropout = 0;                       ///< of the attention weights, while training
+  double out_dropout = 0;                   ///< of the result, while training
+  double temperature = 1;                   ///< scores are divided by it; > 0
+  bool causal = false;                      ///< each place sees itself and what came before
   std::optional<std::int64_t> window = {};  ///< sees keys nearer than this; >= 1
   DType dtype = f32;
   std::optional<Initializer> init = {};      ///< of the weights; each module says what it is if not given
@@ -42,7 +42,8 @@ struct AttentionConfig {
 };
 
 /// After the projections: q [batch, time_q, heads, head_width], k [batch, time_k, kv_heads, head_width],
-/// v [batch, time_k, kv_heads, value_head_width]. Rotations of queries and keys, caches and biases made of them go here.
+/// v [batch, time_k, kv_heads, value_head_width]. Rotations of queries and keys, caches and biases made of them go
+/// here.
 struct AttentionHeads {
   Value q, k, v;
 };
@@ -62,7 +63,8 @@ struct AttentionCore {
   /// A call's options with the module's own: both may ask for causal, temperatures multiply, a call's window comes
   /// before the module's; dropout is the module's. UserError: rules by place (causal, window, lengths, start) together
   /// with keys that have no place (add_bias_kv, add_zero_attn).
-  AttentionOptions options(AttentionOptions call = {}, std::source_location where = std::source_location::current()) const;
+  AttentionOptions options(AttentionOptions call = {},
+                           std::source_location where = std::source_location::current()) const;
   /// Attention, the heads side by side, the last projection, dropout. `call` as attention() takes it.
   Value attend(const AttentionHeads& heads, const AttentionOptions& call = {},
                std::source_location where = std::source_location::current()) const;

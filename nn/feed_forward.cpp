@@ -12,10 +12,16 @@ FeedForward::FeedForward(Graph graph, std::string path, const FeedForwardConfig&
              dropout);
   const auto scope = graph.scope(name, where);
   const std::int64_t hidden = config.hidden == 0 ? 4 * config.width : config.hidden;
-  up = Linear(graph, "up", {.in = config.width, .out = hidden, .bias = config.bias, .dtype = config.dtype, .init = config.init},
+  up = Linear(graph, "up",
+              {.in = config.width, .out = hidden, .bias = config.bias, .dtype = config.dtype, .init = config.init},
               where);
-  down = Linear(graph, "down", {.in = hidden, .out = config.width, .bias = config.bias, .dtype = config.dtype,
-                                .init = config.down_init ? config.down_init : config.init}, where);
+  down = Linear(graph, "down",
+                {.in = hidden,
+                 .out = config.width,
+                 .bias = config.bias,
+                 .dtype = config.dtype,
+                 .init = config.down_init ? config.down_init : config.init},
+                where);
 }
 
 Value FeedForward::operator()(const Arg& x) const {

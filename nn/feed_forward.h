@@ -20,7 +20,8 @@ struct FeedForwardConfig {
   std::optional<Initializer> down_init = {};  ///< of the second weight; init if not given
 };
 
-/// y = f(x up^T + bias) down^T + bias. Parameters NAME/up/weight [hidden, width], NAME/down/weight [width, hidden], biases.
+/// y = f(x up^T + bias) down^T + bias. Parameters NAME/up/weight [hidden, width], NAME/down/weight [width, hidden],
+/// biases.
 struct FeedForward {
   std::string name, activation;
   double dropout = 0;

@@ -17,14 +17,16 @@ std::int64_t KeyValueCacheConfig::bytes() const {
   return batch.value() * (capacity * bytes_per_token() + static_cast<std::int64_t>(sizeof(std::int64_t)));
 }
 
-KeyValueCache::KeyValueCache(Graph graph, std::string path, const KeyValueCacheConfig& given, std::source_location where)
+KeyValueCache::KeyValueCache(Graph graph, std::string path, const KeyValueCacheConfig& given,
+                             std::source_location where)
     : name(std::move(path)), config(given) {
   if (config.value_head_width == 0) config.value_head_width = config.head_width;
   WEFT_CHECK(config.batch.value() > 0 && config.capacity > 0 && config.kv_heads > 0 && config.head_width > 0 &&
                  config.value_head_width > 0,
              "KeyValueCache '{}' ({}) needs positive sizes, got batch {}, capacity {}, kv_heads {}, head_width {}, "
-             "value_head_width {}", name, str(where), config.batch.value(), config.capacity, config.kv_heads,
-             config.head_width, config.value_head_width);
+             "value_head_width {}",
+             name, str(where), config.batch.value(), config.capacity, config.kv_heads, config.head_width,
+             config.value_head_width);
   WEFT_CHECK(is_float(config.dtype), "KeyValueCache '{}' ({}): dtype must be floating, got {}", name, str(where),
              name_of(config.dtype));
   const auto scope = graph.scope(name, where);
@@ -48,7 +50,8 @@ void KeyValueCache::append(const Arg& k, const Arg& v, const Value& counts) {
   const Value &key = k.value(), &value = v.value();
   Graph graph = length.graph();
   const auto scope = graph.scope(name, k.where());
-  WEFT_CHECK(!appended(), "KeyValueCache '{}' ({}): a graph appends once, this is the second time", name, str(k.where()));
+  WEFT_CHECK(!appended(), "KeyValueCache '{}' ({}): a graph appends once, this is the second time", name,
+             str(k.where()));
   if (!key.valid() || !value.valid() || key.rank() < 2 || value.rank() < 2) {
     keys_now_ = cache_append(keys, key, length);  // says why, or fails with k
     values_now_ = cache_append(values, value, length);
@@ -74,6 +77,11 @@ Value KeyValueCache::attend(const Arg& q, AttentionOptions options) const {
   const auto scope = length.graph().scope(name, q.where());
   if (!q.value().valid() || q.value().rank() == 0) return attention(q, keys_now_, values_now_, options);
   const std::int64_t n = q.value().shape().extent(0);
+  WEFT_CHECK(
+      appended() || !options.start.absent() || !(options.causal || options.window > 0),
+      "KeyValueCache '{}' ({}): this graph appends nothing, so its queries have no place among the keys for causal or "
+      "a window; hint: AttentionOptions::start",
+      name, str(q.where()));
   options.lengths = first(length_now_, n);
   if (appended()) options.start = first(length, n);
   return attention(q, first(keys_now_, n), first(values_now_, n), options);

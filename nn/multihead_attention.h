@@ -22,8 +22,8 @@ struct MultiheadOptions {
 };
 
 /// Parameters, where key_width and value_width equal width (E):
-///   NAME/in_proj_weight [heads head_width + kv_heads (head_width + value_head_width), E]: queries, keys, values; [3 E, E]
-///   as PyTorch's if there are as many kv_heads as heads, each E / heads wide
+///   NAME/in_proj_weight [heads head_width + kv_heads (head_width + value_head_width), E]: queries, keys, values; [3 E,
+///   E] as PyTorch's if there are as many kv_heads as heads, each E / heads wide
 /// else NAME/q_proj_weight, NAME/k_proj_weight [.., key_width], NAME/v_proj_weight [.., value_width]; and
 ///   NAME/in_proj_bias, NAME/out_proj/weight [E, heads value_head_width], NAME/out_proj/bias, NAME/bias_k, NAME/bias_v.
 /// Weights of the projections start by Xavier's uniform rule over the whole packed matrix, biases at zero, bias_k and

@@ -101,8 +101,8 @@ struct DisentangledPositionsConfig {
   std::optional<Initializer> init = {};  ///< of both projections (nn/linear.h)
 };
 
-/// A layer's share of DeBERTa's positions (He et al. 2021, section 3.1): projections of the table of positions, which all
-/// layers share, to keys (NAME/key/weight [heads head_width, width], content to position) and to queries
+/// A layer's share of DeBERTa's positions (He et al. 2021, section 3.1): projections of the table of positions, which
+/// all layers share, to keys (NAME/key/weight [heads head_width, width], content to position) and to queries
 /// (NAME/query/{weight,bias}, position to content).
 ///
 ///   AttentionHeads heads = attention.project(x);

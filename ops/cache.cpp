@@ -20,7 +20,8 @@ namespace {
 class PerExample {
  public:
   PerExample(const KernelContext& context, int operand)
-      : narrow_(context.has(operand) && context.type(operand).dtype == i32 ? context.in<std::int32_t>(operand) : nullptr),
+      : narrow_(context.has(operand) && context.type(operand).dtype == i32 ? context.in<std::int32_t>(operand)
+                                                                           : nullptr),
         wide_(context.has(operand) && context.type(operand).dtype == i64 ? context.in<std::int64_t>(operand) : nullptr),
         each_(context.has(operand) && context.type(operand).shape.rank() == 1) {}
   std::int64_t operator()(std::int64_t example, std::int64_t absent = 0) const {
@@ -34,12 +35,15 @@ class PerExample {
   bool each_;
 };
 
-void expect_fits(std::int64_t example, std::int64_t start, std::int64_t count, std::int64_t time, std::int64_t capacity) {
+void expect_fits(std::int64_t example, std::int64_t start, std::int64_t count, std::int64_t time,
+                 std::int64_t capacity) {
   WEFT_CHECK(0 <= count && count <= time, "example {} appends {} of {} tokens", example, count, time);
   WEFT_CHECK(start >= 0, "example {} of the cache is said to hold {} tokens", example, start);
-  WEFT_CHECK(start + count <= capacity,
-             "the cache is full: example {} holds {} of at most {} tokens, and {} more do not fit; hint: crop() or a larger "
-             "capacity", example, start, capacity, count);
+  WEFT_CHECK(
+      start + count <= capacity,
+      "the cache is full: example {} holds {} of at most {} tokens, and {} more do not fit; hint: crop() or a larger "
+      "capacity",
+      example, start, capacity, count);
 }
 
 void expect_per_example(const OpView& view, int i, const Dim& examples, const char* what) {
@@ -56,11 +60,13 @@ enum In : int { cache, x, start, count };
 std::vector<TensorType> infer_append(const OpView& view) {
   const Shape &to = view.shape(In::cache), &from = view.shape(In::x);
   expect_dtype(view, In::x, view.type(In::cache).dtype);
-  WEFT_CHECK(to.rank() >= 2 && from.rank() == to.rank(), "expected a cache [batch, capacity, ..] and x [batch, time, ..], got {} and {}",
-             to.str(), from.str());
+  WEFT_CHECK(to.rank() >= 2 && from.rank() == to.rank(),
+             "expected a cache [batch, capacity, ..] and x [batch, time, ..], got {} and {}", to.str(), from.str());
   for (int axis = 2; axis < to.rank(); ++axis)
-    WEFT_CHECK(to[axis] == from[axis], "x must be [.., {}] as the cache is along axis {}, got {}", to.extent(axis), axis, from.str());
-  WEFT_CHECK(from.extent(0) <= to.extent(0), "the cache is for at most {} examples, got {}", to.extent(0), from.extent(0));
+    WEFT_CHECK(to[axis] == from[axis], "x must be [.., {}] as the cache is along axis {}, got {}", to.extent(axis),
+               axis, from.str());
+  WEFT_CHECK(from.extent(0) <= to.extent(0), "the cache is for at most {} examples, got {}", to.extent(0),
+             from.extent(0));
   WEFT_CHECK(from.extent(1) > 0, "there is nothing to append: x is {}", from.str());
   WEFT_CHECK(from.extent(1) <= to.extent(1), "the cache has a capacity of {} tokens, and {} are appended at once",
              to.extent(1), from.extent(1));
@@ -108,10 +114,13 @@ Values append_plain(const Plain& p) {
   const bool counted = p.in.size() > In::count && !p.in[In::count].absent();
   const Value place = iota(to.graph(), capacity) - column(p.in[In::start]);  // [capacity] or [batch, capacity]
   const auto last = static_cast<double>(from.shape().extent(1) - 1);
-  Value inside = logical_and(greater_equal(place, 0), counted ? less(place, column(p.in[In::count])) : less_equal(place, last));
+  Value inside =
+      logical_and(greater_equal(place, 0), counted ? less(place, column(p.in[In::count])) : less_equal(place, last));
   Shape rows{batch, capacity}, each{batch, capacity};
   for (int axis = 2; axis < to.rank(); ++axis) rows.push_back(1), each.push_back(to.dim(axis));
-  const auto spread = [&](const Value& v) { return broadcast_to(reshape(broadcast_to(v, {batch, capacity}), rows), each); };
+  const auto spread = [&](const Value& v) {
+    return broadcast_to(reshape(broadcast_to(v, {batch, capacity}), rows), each);
+  };
   Value y = gather(from, 1, spread(minimum(maximum(place, 0.0), last)));
   inside = spread(inside);
   if (const std::int64_t n = batch.value(); n < to.shape().extent(0)) {
@@ -131,8 +140,8 @@ std::vector<TensorType> infer_room(const OpView& view) {
     expect_shape(view, 1, view.shape(0), "count");
   }
   const std::int64_t time = view.attributes.integer("time"), capacity = view.attributes.integer("capacity");
-  WEFT_CHECK(0 <= time && time <= capacity, "the cache has a capacity of {} tokens, and {} are appended at once", capacity,
-             time);
+  WEFT_CHECK(0 <= time && time <= capacity, "the cache has a capacity of {} tokens, and {} are appended at once",
+             capacity, time);
   return {view.type(0)};
 }
 
@@ -151,7 +160,8 @@ Attributes room(std::int64_t time, std::int64_t capacity) { return {{"time", tim
 const OpDef& cache_append_op() {
   using sample::integers, sample::normal;
   std::vector<Kernel> kernels;
-  for (DType dtype : {f32, f64, bf16, f16, i32, i64, boolean}) kernels.push_back({.dtype = dtype, .run = append_kernel});
+  for (DType dtype : {f32, f64, bf16, f16, i32, i64, boolean})
+    kernels.push_back({.dtype = dtype, .run = append_kernel});
   static const OpDef op{
       .name = "cache_append",
       .law = "y[b, start_b + i] = x[b, i] for i < count_b, cache[b, ..] elsewhere",
@@ -175,7 +185,9 @@ const OpDef& cache_append_op() {
                       {{{f32, {2, 7, 3}}, {f32, {2, 4}}, {i64, {2}}}, {}, "expected a cache [batch, capacity, ..]"},
                       {{{f32, {2, 7, 3}}, {f32, {2, 4, 5}}, {i64, {2}}}, {}, "as the cache is along axis 2"},
                       {{{f32, {2, 7, 3}}, {f32, {3, 4, 3}}, {i64, {3}}}, {}, "at most 2 examples, got 3"},
-                      {{{f32, {2, 7, 3}}, {f32, {2, 8, 3}}, {i64, {2}}}, {}, "a capacity of 7 tokens, and 8 are appended"},
+                      {{{f32, {2, 7, 3}}, {f32, {2, 8, 3}}, {i64, {2}}},
+                       {},
+                       "a capacity of 7 tokens, and 8 are appended"},
                       {{{f32, {2, 7, 3}}, {f32, {2, 0, 3}}, {i64, {2}}}, {}, "nothing to append"},
                       {{{f32, {2, 7, 3}}, {f32, {2, 4, 3}}, {f32, {2}}}, {}, "i32 or i64"},
                       {{{f32, {2, 7, 3}}, {f32, {2, 4, 3}}, {i64, {3}}}, {}, "start must be [] or [2]"},
@@ -188,7 +200,9 @@ const OpDef& require_room_op() {
   using sample::integers;
   static const OpDef op{
       .name = "require_room",
-      .law = "y = start where start + count <= capacity; else the run is refused, before anything in the store has changed",
+      .law =
+          "y = start where start + count <= capacity; else the run is refused, before anything in the store has "
+          "changed",
       .least_inputs = 1,
       .most_inputs = 2,
       .infer = infer_room,

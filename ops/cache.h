@@ -7,10 +7,10 @@
 
 namespace weft {
 
-/// The cache [batch, capacity, ..] with x [n, time, ..], n <= batch, in it: y[b, start_b + i] = x[b, i] for i < count_b,
-/// the cache elsewhere. start: i32 or i64, [] or [n]; count: the same, time if absent. Writes in place where the cache
-/// dies here or is a state that y is the update of: then a run moves x's bytes, not the cache's. UserError, when the
-/// program runs: start_b < 0, count_b outside [0, time], start_b + count_b > capacity.
+/// The cache [batch, capacity, ..] with x [n, time, ..], n <= batch, in it: y[b, start_b + i] = x[b, i] for i <
+/// count_b, the cache elsewhere. start: i32 or i64, [] or [n]; count: the same, time if absent. Writes in place where
+/// the cache dies here or is a state that y is the update of: then a run moves x's bytes, not the cache's. UserError,
+/// when the program runs: start_b < 0, count_b outside [0, time], start_b + count_b > capacity.
 Value cache_append(const Arg& cache, const Arg& x, const Value& start, const Value& count = {});
 
 /// `start` as it is where `time` tokens (`count`, of start's shape, if given) fit behind it: 0 <= start and start +

@@ -43,14 +43,17 @@ Cases attention_cases() {
       {"sdpa_causal", output([](const Case& c) { return attend(c, {.causal = true}); })},
       {"sdpa_bias", output([](const Case& c) { return attend(c, {.bias = c.in("m")}); })},
       {"sdpa_gqa", output([](const Case& c) { return attend(c, {.causal = true}); })},
-      {"mha_self", outputs([](const Case& c) { return multihead(c, {.width = 8, .heads = 2}, {"x", "x", "x"}); })},
+      {"mha_self", outputs([](const Case& c) {
+         return multihead(c, {.width = 8, .heads = 2}, {"x", "x", "x"});
+       })},
       {"mha_padding", outputs([](const Case& c) {
          return multihead(c, {.width = 8, .heads = 2}, {"x", "x", "x"}, {.key_padding_mask = logical_not(c.in("kpm"))});
        })},
       {"mha_cross_kdim", outputs([](const Case& c) {
          const auto width_of = [&](const char* name) { return c.in(name).shape().extent(2); };
-         return multihead(c, {.width = width_of("q"), .heads = 4, .key_width = width_of("k"), .value_width = width_of("v")},
-                          {"q", "k", "v"});
+         return multihead(
+             c, {.width = width_of("q"), .heads = 4, .key_width = width_of("k"), .value_width = width_of("v")},
+             {"q", "k", "v"});
        })},
   };
 }

@@ -11,7 +11,8 @@ TEST_CASE("a causal attention is an attention with the causal mask", "[core][nn]
   const nn::CausalSelfAttention causal(graph, "attention", {.width = 6, .heads = 2, .dtype = f64});
   const nn::Attention& plain = causal;
   Tensor values(f64, {2, 4, 6});
-  for (std::int64_t i = 0; i < values.size(); ++i) values.data<double>()[i] = static_cast<double>((i * 7) % 11) / 11 - 0.5;
+  for (std::int64_t i = 0; i < values.size(); ++i)
+    values.data<double>()[i] = static_cast<double>((i * 7) % 11) / 11 - 0.5;
   const auto results = evaluate({causal(x), plain(x, {.causal = true}), plain(x)}, std::vector<Feed>{{"x", values}});
   CHECK(same_bits(results[0], results[1]));
   CHECK_FALSE(same_bits(results[0], results[2]));
@@ -24,7 +25,7 @@ TEST_CASE("keys and values may have other widths, lengths and fewer heads", "[co
   const Value k = graph.input("k", f32, {batch, 5, 6});
   const Value v = graph.input("v", f32, {batch, 5, 10});
   const nn::Attention attend(graph, "attention",
-                                      {.width = 8, .heads = 4, .kv_heads = 2, .key_width = 6, .value_width = 10});
+                             {.width = 8, .heads = 4, .kv_heads = 2, .key_width = 6, .value_width = 10});
   CHECK(attend(q, k, v).shape() == Shape{2, 3, 8});
   CHECK(attend.key.weight.shape() == Shape{4, 6});
   CHECK(attend.value.weight.shape() == Shape{4, 10});

@@ -46,6 +46,7 @@ TEST_CASE("configuration: the hidden layer is dropped only while training", "[co
 
 TEST_CASE("a feed-forward's dropout outside [0, 1) is refused at the user's line", "[core][nn][errors]") {
   Graph graph;
-  CHECK_THROWS_WITH(nn::FeedForward(graph, "feed_forward", {.width = 4, .dropout = 1}),
-                    ContainsSubstring("'feed_forward' (feed_forward_test.cpp:") && ContainsSubstring("in [0, 1), got 1"));
+  CHECK_THROWS_WITH(
+      nn::FeedForward(graph, "feed_forward", {.width = 4, .dropout = 1}),
+      ContainsSubstring("'feed_forward' (feed_forward_test.cpp:") && ContainsSubstring("in [0, 1), got 1"));
 }

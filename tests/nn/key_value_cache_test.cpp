@@ -37,7 +37,8 @@ struct Decoder {
     const bool cached = s.capacity > 0;
     for (std::int64_t i = 0; cached && i < layers; ++i)
       caches.emplace_back(graph, fmt::format("cache/{}", i),
-                          nn::KeyValueCacheConfig{.batch = batch, .capacity = s.capacity,
+                          nn::KeyValueCacheConfig{.batch = batch,
+                                                  .capacity = s.capacity,
                                                   .kv_heads = s.places == Places::disentangled ? heads : kv_heads,
                                                   .head_width = width / heads});
     const PositionOffset from = cached ? caches.front().from() : PositionOffset{};
@@ -45,21 +46,24 @@ struct Decoder {
     const nn::Embedding embedding(graph, "embedding", {.count = vocab, .width = width});
     Value x = embedding(tokens);
     if (s.places == Places::learned)
-      x = nn::LearnedPositions(graph, "positions", {.longest = 16, .width = width, .init = init::normal(0, 1)})(x, from);
+      x = nn::LearnedPositions(graph, "positions", {.longest = 16, .width = width, .init = init::normal(0, 1)})(x,
+                                                                                                                from);
     if (s.places == Places::sinusoids) x = nn::SinusoidalPositions{}(x, from);
     Value bias, table;
     if (s.places == Places::alibi) bias = alibi_bias(graph, heads, time, time_k, from);
     if (s.places == Places::buckets)
-      bias = nn::RelativePositionBias(graph, "buckets", {.heads = heads, .buckets = {.buckets = 8, .max_distance = 6},
-                                                         .init = init::normal(0, 1)})(time, time_k, from);
-    if (s.places == Places::disentangled)
-      table = graph.parameter("positions", {f32, {8, 5}}, init::normal(0, 1));
+      bias = nn::RelativePositionBias(
+          graph, "buckets", {.heads = heads, .buckets = {.buckets = 8, .max_distance = 6}, .init = init::normal(0, 1)})(
+          time, time_k, from);
+    if (s.places == Places::disentangled) table = graph.parameter("positions", {f32, {8, 5}}, init::normal(0, 1));
     for (std::int64_t i = 0; i < layers; ++i) {
       const auto scope = graph.scope(fmt::format("layer/{}", i));
-      const nn::MultiheadAttention attention(
-          graph, "attention", {.width = width, .heads = heads,
-                               .kv_heads = s.places == Places::disentangled ? heads : kv_heads, .causal = true,
-                               .window = s.window > 0 ? std::optional(s.window) : std::nullopt});
+      const nn::MultiheadAttention attention(graph, "attention",
+                                             {.width = width,
+                                              .heads = heads,
+                                              .kv_heads = s.places == Places::disentangled ? heads : kv_heads,
+                                              .causal = true,
+                                              .window = s.window > 0 ? std::optional(s.window) : std::nullopt});
       const nn::LayerNorm norm(graph, "norm", {.width = width});
       const nn::FeedForward feed_forward(graph, "feed_forward", {.width = width, .hidden = 16});
       nn::AttentionHeads h = attention.project(norm(x));
@@ -70,12 +74,15 @@ struct Decoder {
       AttentionOptions options{.bias = bias};
       if (cached) caches[static_cast<std::size_t>(i)].append(h.k, h.v, counts);
       if (s.places == Places::vectors)
-        options.bias = nn::RelativePositionVectors(graph, "vectors", {.max_distance = 3, .width = width / heads,
-                                                                      .init = init::normal(0, 1)})(h.q, time_k, from);
+        options.bias = nn::RelativePositionVectors(
+            graph, "vectors", {.max_distance = 3, .width = width / heads, .init = init::normal(0, 1)})(h.q, time_k,
+                                                                                                       from);
       if (s.places == Places::disentangled)
-        options = nn::DisentangledPositions(graph, "places", {.max_distance = 4, .width = 5, .heads = heads, .head_width = width / heads})(
+        options = nn::DisentangledPositions(
+            graph, "places", {.max_distance = 4, .width = 5, .heads = heads, .head_width = width / heads})(
             table, h.q, cached ? caches[static_cast<std::size_t>(i)].held_keys() : h.k, from);
-      x = x + (cached ? attention.attend(h.q, caches[static_cast<std::size_t>(i)], options) : attention.attend(h, options));
+      x = x +
+          (cached ? attention.attend(h.q, caches[static_cast<std::size_t>(i)], options) : attention.attend(h, options));
       x = x + feed_forward(x);
     }
     logits = nn::Linear(graph, "words", {.in = width, .out = vocab})(x);
@@ -84,7 +91,9 @@ struct Decoder {
 };
 
 // Token t of example b.
-std::int32_t token(std::int64_t b, std::int64_t t) { return static_cast<std::int32_t>((5 * t * t + 3 * t + 4 * b) % vocab); }
+std::int32_t token(std::int64_t b, std::int64_t t) {
+  return static_cast<std::int32_t>((5 * t * t + 3 * t + 4 * b) % vocab);
+}
 
 // Tokens from[b], from[b] + 1, ... of each example.
 Tensor tokens_from(std::array<std::int64_t, 2> from, std::int64_t time) {
@@ -106,8 +115,8 @@ Tensor full_pass(const Setting& s, std::int64_t time, Store& store) {
   return program.run({{"tokens", tokens}}).tensor(model.logits).clone();
 }
 
-// Largest difference between logits [examples, time, vocab] of tokens that begin at `from` and those of the full pass; of the
-// first counts[b] tokens.
+// Largest difference between logits [examples, time, vocab] of tokens that begin at `from` and those of the full pass;
+// of the first counts[b] tokens.
 double difference(const Tensor& got, std::array<std::int64_t, 2> from, const Tensor& full,
                   std::array<std::int64_t, 2> counts) {
   double worst = 0;
@@ -124,15 +133,15 @@ double difference(const Tensor& got, std::array<std::int64_t, 2> from, const Ten
 }  // namespace
 
 TEST_CASE("key-value cache: a prompt and one token at a time equal the full pass", "[core][nn][attention][cache]") {
-  for (const auto& [name, setting] : std::vector<std::pair<std::string, Setting>>{
-           {"learned positions", {.places = Places::learned}},
-           {"sinusoids", {.places = Places::sinusoids}},
-           {"rotary", {.places = Places::rotary}},
-           {"alibi", {.places = Places::alibi}},
-           {"window", {.places = Places::rotary, .window = 3}},
-           {"relative buckets", {.places = Places::buckets}},
-           {"relative vectors", {.places = Places::vectors}},
-           {"disentangled", {.places = Places::disentangled}}}) {
+  for (const auto& [name, setting] :
+       std::vector<std::pair<std::string, Setting>>{{"learned positions", {.places = Places::learned}},
+                                                    {"sinusoids", {.places = Places::sinusoids}},
+                                                    {"rotary", {.places = Places::rotary}},
+                                                    {"alibi", {.places = Places::alibi}},
+                                                    {"window", {.places = Places::rotary, .window = 3}},
+                                                    {"relative buckets", {.places = Places::buckets}},
+                                                    {"relative vectors", {.places = Places::vectors}},
+                                                    {"disentangled", {.places = Places::disentangled}}}) {
     DYNAMIC_SECTION(name) {
       Setting s = setting;
       Store store(Graph{}, {.seed = 3});
@@ -179,7 +188,45 @@ TEST_CASE("key-value cache: examples of different lengths stand each where they 
   }
 }
 
-TEST_CASE("key-value cache: cropped and reset it goes on as if the rest had never been", "[core][nn][attention][cache]") {
+TEST_CASE("key-value cache: of a padded chunk at the end of the capacity, only what counts is written",
+          "[core][nn][attention][cache]") {
+  Setting s{.places = Places::rotary};
+  Store store(Graph{}, {.seed = 4});
+  const Tensor full = full_pass(s, 5, store);
+  s.capacity = 5;
+  s.counted = true;
+  const Decoder four(4, s);
+  Program chunk(four.step(), store);
+  Tensor tokens = tokens_from({0, 0}, 4), counts = Tensor::of<std::int32_t>({2}, {3, 2});
+  chunk.run({{"tokens", tokens}, {"counts", counts}});
+  tokens = tokens_from({3, 2}, 4), counts = Tensor::of<std::int32_t>({2}, {2, 2});
+  const Tensor got = chunk.run({{"tokens", tokens}, {"counts", counts}}).tensor(four.logits).clone();
+  CHECK(difference(got, {3, 2}, full, {2, 2}) < 1e-5);
+  counts = Tensor::of<std::int32_t>({2}, {0, 2});
+  CHECK_THROWS_WITH(chunk.run({{"tokens", tokens}, {"counts", counts}}),
+                    ContainsSubstring("example 1 holds 4 of at most 5 tokens, and 2 more"));
+  counts = Tensor::of<std::int32_t>({2}, {0, 5});
+  CHECK_THROWS_WITH(chunk.run({{"tokens", tokens}, {"counts", counts}}),
+                    ContainsSubstring("example 1 appends 5 of 4 tokens"));
+  store.tensor("cache/0/length").data<std::int64_t>()[0] = -1;
+  counts = Tensor::of<std::int32_t>({2}, {0, 0});
+  CHECK_THROWS_WITH(chunk.run({{"tokens", tokens}, {"counts", counts}}),
+                    ContainsSubstring("example 0 of the cache is said to hold -1"));
+}
+
+TEST_CASE("key-value cache: inference() reads it, decoding() appends to it", "[core][nn][attention][cache]") {
+  const Decoder one(1, {.places = Places::rotary, .capacity = 4});
+  Store store(one.graph, {.seed = 6});
+  Program reads(inference({one.logits}), store), appends(decoding({one.logits}), store);
+  const Tensor token = tokens_from({0, 0}, 1);
+  const Tensor first = reads.run({{"tokens", token}}).tensor(one.logits).clone();
+  CHECK(one.caches[0].lengths(store) == std::vector<std::int64_t>{0, 0});
+  CHECK(same_bits(first, appends.run({{"tokens", token}}).tensor(one.logits)));
+  CHECK(one.caches[0].lengths(store) == std::vector<std::int64_t>{1, 1});
+}
+
+TEST_CASE("key-value cache: cropped and reset it goes on as if the rest had never been",
+          "[core][nn][attention][cache]") {
   Setting s{.places = Places::rotary};
   Store store(Graph{}, {.seed = 5});
   const Tensor full = full_pass(s, 6, store);
@@ -208,19 +255,24 @@ TEST_CASE("key-value cache: its bytes are known before, and are what the states 
   CHECK(config.bytes() == 3 * (50 * config.bytes_per_token() + 8));
 }
 
-TEST_CASE("key-value cache: a run writes in place, and its arena does not grow with the capacity", "[core][nn][attention][cache]") {
+TEST_CASE("key-value cache: a run writes in place, and its arena does not grow with the capacity",
+          "[core][nn][attention][cache]") {
   const auto planned = [](std::int64_t capacity) {
     return plan(Decoder(1, {.places = Places::rotary, .capacity = capacity}).step());
   };
   const Plan small = planned(1024), large = planned(4096);
   for (const Update& copied : large.copies) CHECK_THAT(copied.state.name(), EndsWith("/length"));
   CHECK(small.arena_bytes == large.arena_bytes);
-  const nn::KeyValueCacheConfig config{.batch = examples, .capacity = 4096, .kv_heads = kv_heads, .head_width = width / heads};
-  const nn::KeyValueCacheConfig less{.batch = examples, .capacity = 1024, .kv_heads = kv_heads, .head_width = width / heads};
-  CHECK(large.persistent_bytes - small.persistent_bytes == static_cast<std::size_t>(layers * (config.bytes() - less.bytes())));
+  const nn::KeyValueCacheConfig config{
+      .batch = examples, .capacity = 4096, .kv_heads = kv_heads, .head_width = width / heads};
+  const nn::KeyValueCacheConfig less{
+      .batch = examples, .capacity = 1024, .kv_heads = kv_heads, .head_width = width / heads};
+  CHECK(large.persistent_bytes - small.persistent_bytes ==
+        static_cast<std::size_t>(layers * (config.bytes() - less.bytes())));
 }
 
-TEST_CASE("key-value cache: a full one refuses the run and nothing in the store changes", "[core][nn][attention][cache][errors]") {
+TEST_CASE("key-value cache: a full one refuses the run and nothing in the store changes",
+          "[core][nn][attention][cache][errors]") {
   Setting s{.places = Places::rotary, .capacity = 5};
   const Decoder four(4, s), one(1, s);
   Store store(one.graph, {.seed = 6});
@@ -233,16 +285,18 @@ TEST_CASE("key-value cache: a full one refuses the run and nothing in the store 
   store.tensor("cache/0/length").data<std::int64_t>()[1] = 3;
   store.tensor("cache/1/length").data<std::int64_t>()[0] = 3;
   const Store before = store.clone();
-  CHECK_THROWS_WITH(next.run({{"tokens", token}}),
-                    ContainsSubstring("cache/1") && ContainsSubstring("key_value_cache_test.cpp:") &&
-                        ContainsSubstring("the cache is full: example 1 holds 5 of at most 5 tokens, and 1 more do not fit"));
+  CHECK_THROWS_WITH(
+      next.run({{"tokens", token}}),
+      ContainsSubstring("cache/1") && ContainsSubstring("key_value_cache_test.cpp:") &&
+          ContainsSubstring("the cache is full: example 1 holds 5 of at most 5 tokens, and 1 more do not fit"));
   for (const auto& [path, cell] : before.cells()) CHECK(same_bits(cell.tensor, store.tensor(path)));
   for (const nn::KeyValueCache& cache : one.caches) cache.crop(store, 4);
   next.run({{"tokens", token}});
   CHECK(one.caches[1].lengths(store) == std::vector<std::int64_t>{4, 5});
 }
 
-TEST_CASE("key-value cache: what cannot fit is refused when the graph is checked", "[core][nn][attention][cache][errors]") {
+TEST_CASE("key-value cache: what cannot fit is refused when the graph is checked",
+          "[core][nn][attention][cache][errors]") {
   const nn::KeyValueCacheConfig config{.batch = 2, .capacity = 5, .kv_heads = 2, .head_width = 4};
   const auto refused = [&](Shape k, Shape v, const std::string& message) {
     Graph graph;
@@ -259,8 +313,12 @@ TEST_CASE("key-value cache: what cannot fit is refused when the graph is checked
   nn::KeyValueCache cache(graph, "cache", config);
   const Value k = graph.input("k", f32, {2, 1, 2, 4}), longer = graph.input("longer", f32, {2, 2, 2, 4});
   CHECK_THROWS_WITH(cache.append(k, longer), ContainsSubstring("of the same tokens"));
+  CHECK_THROWS_WITH(cache.attend(k, {.causal = true}), ContainsSubstring("'cache' (key_value_cache_test.cpp:") &&
+                                                           ContainsSubstring("no place among the keys"));
+  CHECK_THROWS_WITH(cache.attend(k, {.window = 2}), ContainsSubstring("no place among the keys"));
   cache.append(k, k);
-  CHECK_THROWS_WITH(cache.append(k, k), ContainsSubstring("'cache' (key_value_cache_test.cpp:") && ContainsSubstring("appends once"));
+  CHECK_THROWS_WITH(cache.append(k, k),
+                    ContainsSubstring("'cache' (key_value_cache_test.cpp:") && ContainsSubstring("appends once"));
   CHECK_THROWS_WITH(nn::KeyValueCache(graph, "other", {.batch = 2, .capacity = 0, .head_width = 4}),
                     ContainsSubstring("positive sizes") && ContainsSubstring("capacity 0"));
   CHECK_THROWS_WITH(nn::KeyValueCache(graph, "other", {.batch = 2, .capacity = 4, .head_width = 4, .dtype = i32}),
@@ -305,7 +363,8 @@ TEST_CASE("key-value cache: fewer examples than it is for use the first of its r
   Graph whole, part;
   nn::KeyValueCache all(whole, "cache", config), some(part, "cache", config);
   const auto heads_of = [](Graph graph, std::int64_t n) {
-    return nn::AttentionHeads{graph.input("q", f32, {n, 2, 2, 4}), graph.input("k", f32, {n, 2, 2, 4}), graph.input("v", f32, {n, 2, 2, 4})};
+    return nn::AttentionHeads{graph.input("q", f32, {n, 2, 2, 4}), graph.input("k", f32, {n, 2, 2, 4}),
+                              graph.input("v", f32, {n, 2, 2, 4})};
   };
   const nn::AttentionHeads a = heads_of(whole, 4), b = heads_of(part, 2);
   all.append(a.k, a.v);

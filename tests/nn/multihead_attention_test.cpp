@@ -102,8 +102,8 @@ std::map<std::string, Tensor> run(const TorchCase& c, const Safetensors& file) {
       by.push_back(value);
       names.push_back("grad.in." + name);
     }
-  const Value total =
-      sum(y * graph.constant(constant_of(stored("cot.y")))) + sum(weights * graph.constant(constant_of(stored("cot.weights"))));
+  const Value total = sum(y * graph.constant(constant_of(stored("cot.y")))) +
+                      sum(weights * graph.constant(constant_of(stored("cot.weights"))));
   const std::vector<Value> gradients = gradient(total, by);
   for (std::size_t i = 0; i < by.size(); ++i) step.set_fetch(names[i], gradients[i]);
   Program program(step, store);
@@ -135,7 +135,8 @@ TEST_CASE("multi-head: results, weights and gradients are PyTorch's, under its n
         INFO(name);
         const Tensor& want = file.tensors.at(c.name + "/" + name);
         REQUIRE(got.extents() == want.extents());
-        for (std::int64_t i = 0; i < got.size(); ++i) CHECK(got.at(i) == Approx(want.at(i)).epsilon(1e-10).margin(1e-12));
+        for (std::int64_t i = 0; i < got.size(); ++i)
+          CHECK(got.at(i) == Approx(want.at(i)).epsilon(1e-10).margin(1e-12));
         ++compared;
       }
       CHECK(compared >= 5);
@@ -143,10 +144,12 @@ TEST_CASE("multi-head: results, weights and gradients are PyTorch's, under its n
   }
 }
 
-TEST_CASE("multi-head: the packed projection of one tensor is one product, that of a memory two", "[core][nn][attention]") {
+TEST_CASE("multi-head: the packed projection of one tensor is one product, that of a memory two",
+          "[core][nn][attention]") {
   const auto products = [](auto build) {
     Graph graph;
-    const Value x = graph.input("x", f32, {graph.dim("batch", 2), 5, 8}), m = graph.input("m", f32, {graph.dim("batch", 2), 7, 8});
+    const Value x = graph.input("x", f32, {graph.dim("batch", 2), 5, 8}),
+                m = graph.input("m", f32, {graph.dim("batch", 2), 7, 8});
     const nn::MultiheadAttention attention(graph, "attention", {.width = 8, .heads = 2});
     const Value y = build(attention, x, m);
     graph.check();
@@ -200,7 +203,8 @@ TEST_CASE("multi-head: parameters start as PyTorch's do", "[core][nn][attention]
   CHECK_FALSE(store.has("apart/in_proj_weight"));
 }
 
-TEST_CASE("multi-head: a bool mask says what may be attended to, an additive one what is added", "[core][nn][attention]") {
+TEST_CASE("multi-head: a bool mask says what may be attended to, an additive one what is added",
+          "[core][nn][attention]") {
   Graph graph;
   const Dim batch = graph.dim("batch", 2);
   const Value x = graph.input("x", f64, {batch, 4, 6}), keep = graph.input("keep", boolean, {batch, 4});
@@ -208,9 +212,12 @@ TEST_CASE("multi-head: a bool mask says what may be attended to, an additive one
   const Value added = where(keep, zeros(graph, {batch, 4}, f32), -std::numeric_limits<double>::infinity());
   const auto by_bool = attention.with_weights(x, x, x, {.key_padding_mask = keep});
   const auto by_sum = attention.with_weights(x, x, x, {.key_padding_mask = added});
-  const auto by_both = attention.with_weights(
-      x, x, x, {.key_padding_mask = keep, .attn_mask = reshape(keep, {batch, 1, 1, 4}), .attention = {.mask = unsqueeze(unsqueeze(keep, 1), 1)}});
-  const Tensor in = normal({2, 4, 6}, 1), mask = Tensor::of<bool>({2, 4}, {true, false, true, true, true, true, false, false});
+  const auto by_both = attention.with_weights(x, x, x,
+                                              {.key_padding_mask = keep,
+                                               .attn_mask = reshape(keep, {batch, 1, 1, 4}),
+                                               .attention = {.mask = unsqueeze(unsqueeze(keep, 1), 1)}});
+  const Tensor in = normal({2, 4, 6}, 1),
+               mask = Tensor::of<bool>({2, 4}, {true, false, true, true, true, true, false, false});
   const auto got = evaluate({by_bool.weights, by_sum.weights, by_both.weights, by_bool.y, by_sum.y},
                             std::vector<Feed>{{"x", in}, {"keep", mask}});
   for (std::int64_t i = 0; i < got[0].size(); ++i) CHECK((got[0].at(i) != 0) == (mask.at(i / 32 * 4 + i % 4) != 0));
@@ -235,7 +242,8 @@ TEST_CASE("configuration: widths of heads are free, and causal, window and tempe
     store.set(fmt::format("set/{}", part), store.tensor(fmt::format("plain/{}", part)));
   // Half of the temperature is twice the scale: 2 / sqrt(4).
   const Value by_call = plain(x, {.attention = {.causal = true, .window = 3, .scale = 1.0}}), by_module = set(x);
-  const Value both = set(x, {.attention = {.temperature = 2}}), warmer = plain(x, {.causal = true, .attention = {.window = 3}});
+  const Value both = set(x, {.attention = {.temperature = 2}}),
+              warmer = plain(x, {.causal = true, .attention = {.window = 3}});
   Program program(fetching({by_call, by_module, both, warmer}), store);
   const Tensor in = normal({2, 6, 9}, 1);
   const Result result = program.run({{"x", in}});
@@ -244,7 +252,8 @@ TEST_CASE("configuration: widths of heads are free, and causal, window and tempe
   CHECK(distance(result.tensor(by_module), result.tensor(both)) > 1e-3);
 }
 
-TEST_CASE("configuration: the weights and the result are dropped separately, only while training", "[core][nn][attention]") {
+TEST_CASE("configuration: the weights and the result are dropped separately, only while training",
+          "[core][nn][attention]") {
   const auto drawn = [](double weights, double out) {
     Graph graph;
     const Value x = graph.input("x", f64, {3, 7, 8});
@@ -272,7 +281,8 @@ TEST_CASE("configuration: the weights and the result are dropped separately, onl
   CHECK(zeros + same == 168);
 }
 
-TEST_CASE("configuration: what cannot be is refused with what was given, at the user's line", "[core][nn][attention][errors]") {
+TEST_CASE("configuration: what cannot be is refused with what was given, at the user's line",
+          "[core][nn][attention][errors]") {
   const auto refused = [](nn::AttentionConfig config, const std::string& message) {
     if (config.width == 0) config.width = 8;
     Graph graph;
@@ -311,19 +321,22 @@ TEST_CASE("multi-head: a call that does not fit is refused at the user's line", 
       extra(graph, "extra", {.width = 8, .heads = 2, .add_zero_attn = true});
   CHECK_THROWS_WITH(attention(x, {.key_padding_mask = half}),
                     ContainsSubstring("multihead_attention_test.cpp:") &&
-                        ContainsSubstring("key_padding_mask must be [batch, time_k] = [2, 5]") && ContainsSubstring("bool[2, 4]"));
+                        ContainsSubstring("key_padding_mask must be [batch, time_k] = [2, 5]") &&
+                        ContainsSubstring("bool[2, 4]"));
   CHECK_THROWS_WITH(attention(x, {.key_padding_mask = ids}), ContainsSubstring("got i64[2, 5]"));
-  CHECK_THROWS_WITH(attention(x, {.attn_mask = ids}), ContainsSubstring("attn_mask must be of bool or a floating type, got i64"));
+  CHECK_THROWS_WITH(attention(x, {.attn_mask = ids}),
+                    ContainsSubstring("attn_mask must be of bool or a floating type, got i64"));
   CHECK_THROWS_WITH(extra(x, {.causal = true}), ContainsSubstring("'extra' (multihead_attention_test.cpp:") &&
                                                     ContainsSubstring("say it by a mask"));
   CHECK_FALSE(attention(flat).valid());
   CHECK_FALSE(attention(wide).valid());
   CHECK_FALSE(attention(x, {.attn_mask = half}).valid());
-  CHECK_THROWS_WITH(graph.check(), ContainsSubstring("multihead_attention_test.cpp:") &&
-                                       ContainsSubstring("rank 4") && ContainsSubstring("mask must broadcast"));
+  CHECK_THROWS_WITH(graph.check(), ContainsSubstring("multihead_attention_test.cpp:") && ContainsSubstring("rank 4") &&
+                                       ContainsSubstring("mask must broadcast"));
 }
 
-TEST_CASE("properties: where queries, keys and values are one orthonormal set, each weighs itself most", "[core][nn][attention]") {
+TEST_CASE("properties: where queries, keys and values are one orthonormal set, each weighs itself most",
+          "[core][nn][attention]") {
   Graph graph;
   const Value x = graph.input("x", f64, {1, 6, 6});
   const nn::MultiheadAttention attention(graph, "attention", {.width = 6, .heads = 1, .bias = false, .dtype = f64});
@@ -360,9 +373,11 @@ TEST_CASE("properties: without positions, permuted tokens give permuted results"
   CHECK(distance(evaluate(y, {{"x", permuted(in)}}), evaluate(y, {{"x", in}})) > 1e-2);
 }
 
-TEST_CASE("properties: gradients reach queries, keys and values, and rows of weights sum to one", "[core][nn][attention]") {
+TEST_CASE("properties: gradients reach queries, keys and values, and rows of weights sum to one",
+          "[core][nn][attention]") {
   Graph graph;
-  const Value q = graph.input("q", f64, {2, 5, 8}), k = graph.input("k", f64, {2, 6, 8}), v = graph.input("v", f64, {2, 6, 8});
+  const Value q = graph.input("q", f64, {2, 5, 8}), k = graph.input("k", f64, {2, 6, 8}),
+              v = graph.input("v", f64, {2, 6, 8});
   const nn::MultiheadAttention attention(graph, "attention", {.width = 8, .heads = 2, .dtype = f64});
   const auto [y, weights] = attention.with_weights(q, k, v);
   std::vector<Value> wanted = gradient(sum(square(y)), {q, k, v});
@@ -383,9 +398,18 @@ TEST_CASE("multi-head: its gradients agree with central differences", "[core][nn
   Graph graph;
   const Value q = graph.input("q", f64, {2, 3, 6}), m = graph.input("m", f64, {2, 4, 5});
   const nn::MultiheadAttention attention(graph, "attention",
-                                         {.width = 6, .heads = 4, .kv_heads = 2, .key_width = 5, .value_width = 5,
-                                          .head_width = 2, .value_head_width = 3, .add_bias_kv = true, .add_zero_attn = true,
-                                          .dropout = 0.2, .out_dropout = 0.1, .dtype = f64});
+                                         {.width = 6,
+                                          .heads = 4,
+                                          .kv_heads = 2,
+                                          .key_width = 5,
+                                          .value_width = 5,
+                                          .head_width = 2,
+                                          .value_head_width = 3,
+                                          .add_bias_kv = true,
+                                          .add_zero_attn = true,
+                                          .dropout = 0.2,
+                                          .out_dropout = 0.1,
+                                          .dtype = f64});
   const Value bias = graph.parameter("score_bias", {f64, {4, 3, 4}}, init::normal(0, 1));
   std::vector<Value> by = graph.parameters();
   by.push_back(q);
@@ -403,8 +427,9 @@ TEST_CASE("multi-head: transforms keep its mathematics", "[nn][attention]") {
   const Dim batch = graph.dim("batch", 6), time = graph.dim("time", 5);
   const Value tokens = graph.input("tokens", i32, {batch, time}), targets = graph.input("targets", i64, {batch, time});
   const nn::Embedding table(graph, "embedding", {.count = vocab, .width = width, .init = init::normal(0, 0.5)});
-  const nn::MultiheadAttention self(graph, "self", {.width = width, .heads = 4, .kv_heads = 2, .head_width = 3,
-                                                    .dropout = 0.1, .out_dropout = 0.1, .causal = true}),
+  const nn::MultiheadAttention self(
+      graph, "self",
+      {.width = width, .heads = 4, .kv_heads = 2, .head_width = 3, .dropout = 0.1, .out_dropout = 0.1, .causal = true}),
       cross(graph, "cross", {.width = width, .heads = 2, .add_bias_kv = true, .add_zero_attn = true});
   const nn::LayerNorm first(graph, "first", {.width = width}), second(graph, "second", {.width = width});
   const nn::FeedForward feed_forward(graph, "feed_forward", {.width = width, .hidden = 12, .dropout = 0.1});
@@ -414,10 +439,12 @@ TEST_CASE("multi-head: transforms keep its mathematics", "[nn][attention]") {
   x = second(x + cross(x, memory, memory, {.key_padding_mask = keep}));
   x = x + feed_forward(x);
   const Step plain = training_step(cross_entropy(words(x), targets));
-  const EquivalenceOptions options{.runs = 2, .integers = {{"tokens", vocab}, {"targets", vocab}}, .padding = {{"targets", -100}}};
+  const EquivalenceOptions options{
+      .runs = 2, .integers = {{"tokens", vocab}, {"targets", vocab}}, .padding = {{"targets", -100}}};
   const auto finish = clip_global_norm(0.5);
-  for (const Step& changed : {plain | accumulate(3), plain | accumulate(6) | finish, plain | checkpoint(dots_saveable()),
-                              plain | mixed_precision(bf16), plain | optimize(adamw({.rate = 1e-2})) | checkpoint(every_block())}) {
+  for (const Step& changed :
+       {plain | accumulate(3), plain | accumulate(6) | finish, plain | checkpoint(dots_saveable()),
+        plain | mixed_precision(bf16), plain | optimize(adamw({.rate = 1e-2})) | checkpoint(every_block())}) {
     const bool clipped = changed.has_fetch("grad_norm"), stepped = !changed.updates.empty();
     const Step before = stepped ? plain | optimize(adamw({.rate = 1e-2})) : clipped ? plain | finish : plain;
     const Equivalence result = verify_equivalent(before, changed, options);

@@ -56,7 +56,8 @@ TEST_CASE("relative position vectors learn in attention", "[core][nn][positions]
     Graph graph;
     const Value x = graph.input("x", f64, {1, 6, 2, 4});
     const nn::RelativePositionVectors vectors(
-        graph, "vectors", {.max_distance = 3, .width = 4, .heads = own, .value_width = 4, .dtype = f64, .init = init::normal(0, 1)});
+        graph, "vectors",
+        {.max_distance = 3, .width = 4, .heads = own, .value_width = 4, .dtype = f64, .init = init::normal(0, 1)});
     CHECK(vectors.keys.shape() == (own == 0 ? Shape{7, 4} : Shape{7, 2, 4}));
     const AttentionOptions options{.causal = true, .bias = vectors(x, 6)};
     const Value y = attention(x, x, x, options) + vectors.of_values(attention_weights(x, x, options));
@@ -78,8 +79,10 @@ TEST_CASE("disentangled positions learn in attention, and share one table", "[co
   Graph graph;
   const Value x = graph.input("x", f64, {2, 5, 2, 4});
   const Value table = graph.parameter("table", {f64, {6, 3}}, init::normal(0, 1));
-  const nn::DisentangledPositions first(graph, "first", {.max_distance = 3, .width = 3, .heads = 2, .head_width = 4, .dtype = f64}),
-      second(graph, "second", {.max_distance = 3, .width = 3, .heads = 2, .head_width = 4, .position_to_content = false, .dtype = f64});
+  const nn::DisentangledPositions first(graph, "first",
+                                        {.max_distance = 3, .width = 3, .heads = 2, .head_width = 4, .dtype = f64}),
+      second(graph, "second",
+             {.max_distance = 3, .width = 3, .heads = 2, .head_width = 4, .position_to_content = false, .dtype = f64});
   CHECK(graph.find_name("first/query/bias").valid());
   CHECK_FALSE(graph.find_name("second/query/weight").valid());
   const AttentionOptions one = first(table, x, x), two = second(table, x, x);
@@ -99,9 +102,12 @@ TEST_CASE("disentangled positions learn in attention, and share one table", "[co
   INFO(result.str());
   CHECK(result.passed());
   const Value longer = graph.parameter("longer", {f64, {8, 3}}, init::zeros());
-  CHECK_THROWS_WITH(first(longer, x, x), ContainsSubstring("distances up to 3 need a table of 6 positions, got f64[8, 3]") &&
-                                             ContainsSubstring("positions_test.cpp:"));
-  CHECK_THROWS_WITH(nn::DisentangledPositions(graph, "none", {.max_distance = 3, .width = 3, .head_width = 4,
-                                                              .content_to_position = false, .position_to_content = false}),
-                    ContainsSubstring("'none'") && ContainsSubstring("a term"));
+  CHECK_THROWS_WITH(first(longer, x, x),
+                    ContainsSubstring("distances up to 3 need a table of 6 positions, got f64[8, 3]") &&
+                        ContainsSubstring("positions_test.cpp:"));
+  CHECK_THROWS_WITH(
+      nn::DisentangledPositions(
+          graph, "none",
+          {.max_distance = 3, .width = 3, .head_width = 4, .content_to_position = false, .position_to_content = false}),
+      ContainsSubstring("'none'") && ContainsSubstring("a term"));
 }

@@ -110,7 +110,8 @@ AttentionCore::Call AttentionCore::prepared(AttentionHeads heads, const Attentio
                                             std::source_location where) const {
   AttentionOptions all = options(call, where);
   const std::int64_t extra = (config.add_bias_kv ? 1 : 0) + (config.add_zero_attn ? 1 : 0);
-  if (extra > 0 && heads.k.valid() && heads.v.valid()) {
+  const auto fits = [](const Value& x) { return x.valid() && x.rank() == 4; };  // else attention says what is wrong
+  if (extra > 0 && fits(heads.k) && fits(heads.v)) {
     all.mask = over_extra(all.mask, heads.k.dim(1), extra, 1);
     all.bias = over_extra(all.bias, heads.k.dim(1), extra, 0);
     heads.k = with_extra(heads.k, bias_k, config.add_zero_attn);
@@ -135,8 +136,9 @@ AttentionResult AttentionCore::attend_with_weights(const AttentionHeads& heads, 
                                                    std::source_location where) const {
   const auto scope = out.weight.graph().scope(name, where);
   const Call c = prepared(heads, call, where);
-  return {merged(attention(c.heads.q, c.heads.k, c.heads.v, c.options)),
-          attention_weights(c.heads.q, c.heads.k, c.options)};
+  const Value y = attention(c.heads.q, c.heads.k, c.heads.v, c.options);
+  if (!y.valid()) return {y, y};
+  return {merged(y), attention_weights(c.heads.q, c.heads.k, c.options)};
 }
 
 Value AttentionCore::attend(const AttentionHeads& heads, KeyValueCache& cache, const AttentionOptions& call,
@@ -156,6 +158,9 @@ Value AttentionCore::attend(const Value& q, const KeyValueCache& cache, const At
 
 Value AttentionCore::output(const Value& y, std::source_location where) const {
   const auto scope = out.weight.graph().scope(name, where);
+  WEFT_CHECK(!y.valid() || y.rank() == 4,
+             "attention '{}' ({}): expected [batch, time_q, heads, value_head_width], got {}", name, str(where),
+             y.type().str());
   return merged(y);
 }
 

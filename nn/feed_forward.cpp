@@ -10,6 +10,11 @@ FeedForward::FeedForward(Graph graph, std::string path, const FeedForwardConfig&
     : name(std::move(path)), activation(config.activation), dropout(config.dropout) {
   WEFT_CHECK(dropout >= 0 && dropout < 1, "FeedForward '{}' ({}): dropout must be in [0, 1), got {}", name, str(where),
              dropout);
+  try {
+    activation_of({{"activation", activation}});
+  } catch (const UserError& error) {
+    WEFT_FAIL("FeedForward '{}' ({}): {}", name, str(where), error.what());
+  }
   const auto scope = graph.scope(name, where);
   const std::int64_t hidden = config.hidden == 0 ? 4 * config.width : config.hidden;
   up = Linear(graph, "up",

@@ -44,9 +44,12 @@ TEST_CASE("configuration: the hidden layer is dropped only while training", "[co
   CHECK(changed > 30);
 }
 
-TEST_CASE("a feed-forward's dropout outside [0, 1) is refused at the user's line", "[core][nn][errors]") {
+TEST_CASE("a feed-forward that cannot be is refused at the user's line", "[core][nn][errors]") {
   Graph graph;
   CHECK_THROWS_WITH(
       nn::FeedForward(graph, "feed_forward", {.width = 4, .dropout = 1}),
       ContainsSubstring("'feed_forward' (feed_forward_test.cpp:") && ContainsSubstring("in [0, 1), got 1"));
+  CHECK_THROWS_WITH(nn::FeedForward(graph, "feed_forward", {.width = 4, .activation = "gelo"}),
+                    ContainsSubstring("'feed_forward' (feed_forward_test.cpp:") &&
+                        ContainsSubstring("unknown activation 'gelo': expected one of"));
 }

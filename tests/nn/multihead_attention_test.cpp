@@ -329,6 +329,9 @@ TEST_CASE("multi-head: a call that does not fit is refused at the user's line", 
   CHECK_THROWS_WITH(extra(x, {.causal = true}), ContainsSubstring("'extra' (multihead_attention_test.cpp:") &&
                                                     ContainsSubstring("say it by a mask"));
   CHECK_FALSE(attention(flat).valid());
+  CHECK_FALSE(attention.with_weights(flat, flat, flat).weights.valid());
+  CHECK_FALSE(extra(flat).valid());
+  CHECK_THROWS_WITH(attention.output(x), ContainsSubstring("expected [batch, time_q, heads, value_head_width]"));
   CHECK_FALSE(attention(wide).valid());
   CHECK_FALSE(attention(x, {.attn_mask = half}).valid());
   CHECK_THROWS_WITH(graph.check(), ContainsSubstring("multihead_attention_test.cpp:") && ContainsSubstring("rank 4") &&

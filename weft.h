@@ -46,6 +46,7 @@
 #include <weft/ops/arrange.h>
 #include <weft/ops/attention.h>
 #include <weft/ops/build.h>
+#include <weft/ops/cache.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/cross_entropy.h>
 #include <weft/ops/dropout.h>
@@ -63,6 +64,7 @@
 #include <weft/ops/one_hot.h>
 #include <weft/ops/positions.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/relative_positions.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/rms_norm.h>
 #include <weft/ops/sampling.h>
@@ -114,8 +116,10 @@
 #include <weft/nn/embedding.h>
 #include <weft/nn/feed_forward.h>
 #include <weft/nn/gpt.h>
+#include <weft/nn/key_value_cache.h>
 #include <weft/nn/layer_norm.h>
 #include <weft/nn/linear.h>
+#include <weft/nn/multihead_attention.h>
 #include <weft/nn/positions.h>
 #include <weft/io/log.h>
 #include <weft/io/run_state.h>

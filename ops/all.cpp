@@ -6,6 +6,7 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/arrange.h>
 #include <weft/ops/attention.h>
+#include <weft/ops/cache.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/cross_entropy.h>
 #include <weft/ops/dropout.h>
@@ -44,6 +45,7 @@ void register_all() {
     register_arithmetic();
     register_arrange();
     register_attention();
+    register_cache();
     register_creation();
     register_cross_entropy();
     register_dropout();

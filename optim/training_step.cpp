@@ -154,4 +154,12 @@ Step inference(const std::vector<Value>& fetches) {
   return step;
 }
 
+Step decoding(const std::vector<Value>& fetches) {
+  Step step = inference(fetches);
+  for (const auto& [state, value] : step.graph.updates())
+    step.updates.push_back({step.graph.value(state), step.graph.value(value)});
+  verify(step);
+  return step;
+}
+
 }  // namespace weft

@@ -9,7 +9,7 @@
 #include <weft/ops/unary.h>
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 #include <string_view>
 
 namespace weft {
@@ -19,15 +19,25 @@ namespace {
 
 constexpr double bias_that_masks = -1e4;
 
-// All that decides which pairs exist must be read below: what attention learns later is not passed over in silence.
-void expect_known(const Node& node) {
+// Whether the node has no other rule of which pairs exist than those that are read below.
+bool rules_are_known(const Node& node) {
   constexpr std::string_view known[] = {"scale",  "soft_cap", "dropout", "stream",
                                         "causal", "window",   "offset",  "unread"};
-  for (const Attributes::Entry& entry : node.attributes)
-    WEFT_INVARIANT(std::ranges::find(known, entry.name) != std::end(known), "head_weights knows no attribute '{}' of '{}'",
-                   entry.name, node.name);
-  WEFT_INVARIANT(node.operands.size() <= AttentionIn::count, "head_weights knows {} operands, '{}' has {}",
-                 int{AttentionIn::count}, node.name, node.operands.size());
+  return node.operands.size() <= AttentionIn::count &&
+         std::all_of(node.attributes.begin(), node.attributes.end(), [&](const Attributes::Entry& entry) {
+           return std::ranges::find(known, entry.name) != std::end(known);
+         });
+}
+
+// By any rules: the pairs that get a weight where all products <q, k> are 0.
+Value visible_by_weights(const Node& node, Values in) {
+  const Value q = in[AttentionIn::q], k = in[AttentionIn::k];
+  Graph graph = q.graph();
+  in[AttentionIn::q] = zeros(graph, {q.dim(0), q.dim(1), q.dim(2), 1}, q.dtype());
+  in[AttentionIn::k] = in[AttentionIn::v] = zeros(graph, {k.dim(0), k.dim(1), k.dim(2), 1}, q.dtype());
+  if (Value& bias = in[AttentionIn::bias]; !bias.absent())
+    bias = where(greater(bias, bias_that_masks), zeros_like(bias), -std::numeric_limits<double>::infinity());
+  return greater(attention_weights_of(graph.apply(*node.op, in, node.attributes).front()), 0.0);
 }
 
 // An integer [batch] or [] against [batch, heads, time_q, time_k].
@@ -70,15 +80,14 @@ HeadWeights head_weights(const Value& y) {
     if (exact.dtype() == f32 || exact.dtype() == f64) weights = exact;
   }
   const Node& node = graph.node(y);
-  expect_known(node);
-  const auto in = [&](std::size_t i) {
-    const bool given = i < node.operands.size() && node.operands[i].node != no_node;
-    return given ? graph.value(node.operands[i]) : Value{};
-  };
+  Values in;
+  for (const ValueRef& ref : node.operands) in.push_back(ref.node == no_node ? Value{} : graph.value(ref));
+  in.resize(std::max<std::size_t>(in.size(), AttentionIn::count));
   const Attributes& a = node.attributes;
   const Value key = key_indices(weights), query = query_indices(weights);
-  const Value start = in(AttentionIn::start), lengths = in(AttentionIn::lengths);
+  const Value start = in[AttentionIn::start], lengths = in[AttentionIn::lengths];
   const Value position = start.absent() ? query + a.get_or<std::int64_t>("offset", 0) : query + per_example(start);
+  if (!rules_are_known(node)) return {weights, visible_by_weights(node, in), position};
   Value visible;
   const auto also = [&](const Value& mask) { visible = visible.absent() ? mask : logical_and(visible, mask); };
   if (a.flag("causal")) also(less_equal(key, position));
@@ -87,8 +96,8 @@ HeadWeights head_weights(const Value& y) {
     also(less(key, position + window));
   }
   if (!lengths.absent()) also(less(key, per_example(lengths)));
-  if (const Value mask = in(AttentionIn::mask); !mask.absent()) also(mask);
-  if (const Value bias = in(AttentionIn::bias); !bias.absent()) also(greater(bias, bias_that_masks));
+  if (const Value mask = in[AttentionIn::mask]; !mask.absent()) also(mask);
+  if (const Value bias = in[AttentionIn::bias]; !bias.absent()) also(greater(bias, bias_that_masks));
   return {weights, visible, position};
 }
 

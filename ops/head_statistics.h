@@ -19,7 +19,8 @@ struct HeadWeights {
 };
 
 /// Of an attention that is built (ops/attention.h: attention_weights_of()): causal, window, offset or start, lengths and
-/// mask say which pairs exist, and so does a bias of -10^4 or less, which is a mask by another name. A buffer of
+/// mask say which pairs exist, and so does a bias of -10^4 or less, which is a mask by another name. Of a node with other
+/// rules, the pairs that get a weight above 0 where all products of queries and keys are 0. A buffer of
 /// [batch, heads, time_q, time_k]. UserError: `y` is no output of an attention that runs block-wise.
 HeadWeights head_weights(const Value& y);
 

@@ -13,8 +13,8 @@ std::string Collapse::str() const {
   const std::string signs = fmt::format("{}{}{}", by_weight ? fmt::format("one weight of {:.3f}", weight) : "",
                                         by_weight && by_entropy ? ", " : "",
                                         by_entropy ? fmt::format("an entropy of {:.3f} nats", entropy) : "");
-  return fmt::format("attention has collapsed: head {} of '{}' since step {} (at step {}: {}); hint: {}", head, path, began,
-                     seen, signs, collapse_advice());
+  return fmt::format("attention has collapsed: head {} of '{}' since step {} (at step {}: {}; {:.2f} of it on the pattern "
+                     "'{}'); hint: {}", head, path, began, seen, signs, strength, name_of(pattern), collapse_advice());
 }
 
 CollapseMonitor::CollapseMonitor(CollapseOptions options) : options_(options) {
@@ -32,14 +32,16 @@ std::vector<Collapse> CollapseMonitor::observe(std::int64_t step, const Attentio
   for (const LayerReport& layer : report.layers)
     for (const HeadReport& head : layer.heads) {
       Collapse now{.path = layer.path, .head = head.head, .seen = step,
-                   .weight = options_.any_query ? head.maximum : head.peak, .entropy = head.entropy};
+                   .weight = options_.any_query ? head.maximum : head.peak, .entropy = head.entropy,
+                   .pattern = head.dominant(), .strength = head.strength()};
       now.by_weight = now.weight > options_.weight_above;
       now.by_entropy = now.entropy < options_.entropy_below;  // false of NaN
       Watched& watched = heads_[{layer.path, head.head}];
       if (!now.by_weight && !now.by_entropy) {
-        watched = {};
+        if (watched.times < options_.lasting || ++watched.healthy == options_.lasting) watched = {};
         continue;
       }
+      watched.healthy = 0;
       if (watched.times++ == 0) watched.began = step;
       if (watched.times > options_.lasting) continue;
       now.began = watched.began;

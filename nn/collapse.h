@@ -32,6 +32,8 @@ struct Collapse {
   std::int64_t seen = 0;   ///< the step at which it had lasted
   double weight = 0, entropy = 0;  ///< at that step
   bool by_weight = false, by_entropy = false;  ///< which signs it shows
+  HeadPattern pattern = HeadPattern::uniform;  ///< its dominant pattern: a head that has learned to look at one place shows
+  double strength = 0;                         ///< the same signs, and is not ill
 
   /// What is wrong, since when, and what to do.
   std::string str() const;
@@ -44,7 +46,7 @@ std::string collapse_advice();
 ///
 ///   for (step..) for (const Collapse& c : monitor.observe(step, attention_report(result, tapped))) warn(c.str());
 ///
-/// A head whose signs go away begins anew.
+/// A collapse ends where as many observations in a row show no sign; then it may begin anew.
 class CollapseMonitor {
  public:
   /// UserError: a threshold out of its range, lasting < 1.
@@ -61,7 +63,7 @@ class CollapseMonitor {
 
  private:
   struct Watched {
-    std::int64_t times = 0, began = 0;
+    std::int64_t times = 0, healthy = 0, began = 0;
     Collapse last;
   };
   CollapseOptions options_;

@@ -36,7 +36,7 @@ std::string text_of(const Step& lowered) {
 // All that a few runs leave behind, as bits: what is published (but taps), then every cell.
 std::vector<Tensor> bits_of(const Step& step, const ProofModel& model, const std::vector<std::string>& names) {
   Store store(step, {.seed = 5});
-  Program program(step, store);
+  Program program(step, store, {.effort = Effort::quick});
   std::vector<Tensor> bits;
   for (std::int64_t run = 0; run < 3; ++run) {
     const NamedTensors feeds = random_feeds(step.graph, run, {1, model.options.integers, model.options.padding});
@@ -214,6 +214,40 @@ TEST_CASE("dominant pattern per head: of heads that are built to have one", "[co
   CHECK(json["layers"][0]["path"] == "attention");
   CHECK(json["layers"][0]["heads"][1]["pattern"] == "previous");
   CHECK(json["layers"][0]["heads"][2]["shares"]["first"].get<double>() == Approx(1));
+}
+
+TEST_CASE("a head that learned to copy the token before is found to look there, and to matter", "[core][nn][inside]") {
+  constexpr std::int64_t batch = 16, time = 10, vocab = 8;
+  Graph graph;
+  const Dim n = graph.dim("batch", batch);
+  const Value tokens = graph.input("tokens", i32, {n, time}), targets = graph.input("targets", i32, {n, time});
+  const nn::Gpt model(graph, {.vocab = vocab, .layers = 1, .heads = 2, .width = 16, .context = time, .deviation = 0.2});
+  const Loss loss = cross_entropy(model(tokens), targets);
+  const Step step = training_step(loss) | optimize(adamw({.rate = 2e-2})) | nn::tap_attention() | gate_importance(nn::heads());
+  Store store(step, {.seed = 1});
+  Program program(step, store);
+  const auto run = [&](std::uint32_t seed) {
+    Tensor x(i32, {batch, time}), y(i32, {batch, time});
+    for (std::int64_t i = 0; i < x.size(); ++i) {
+      seed = seed * 1664525U + 1013904223U;
+      x.data<std::int32_t>()[i] = static_cast<std::int32_t>(seed >> 29U);
+      y.data<std::int32_t>()[i] = i % time == 0 ? -100 : x.data<std::int32_t>()[i - 1];
+    }
+    return program.run({{"tokens", x}, {"targets", y}});
+  };
+  const nn::AttentionReport first = nn::attention_report(run(1), step);
+  for (const nn::HeadReport& head : first.layers[0].heads) CHECK(head.strength() < 0.9);
+  for (std::uint32_t s = 2; s < 150; ++s) run(s * 977);
+  const Result result = run(4711);
+  CHECK(result.scalar("loss") < 0.1);
+  nn::HeadImportance importance;
+  importance.add(result, step);
+  const nn::RankedHead most = importance.ranked().front();
+  const nn::AttentionReport last = nn::attention_report(result, step);
+  const nn::HeadReport& head = last.head(most.path, most.head);
+  INFO(last.str() << importance.str());
+  CHECK(head.dominant() == HeadPattern::previous);
+  CHECK(head.strength() > 0.7);
 }
 
 TEST_CASE("a head that is a pattern in part is named by its larger part", "[core][nn][inside]") {

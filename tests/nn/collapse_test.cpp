@@ -92,13 +92,16 @@ TEST_CASE("a collapse is a weight above its threshold or an entropy below, for a
   CHECK(news[0].seen == 5);
   CHECK(news[0].by_weight);
   CHECK_FALSE(news[0].by_entropy);
-  CHECK_THAT(news[0].str(), ContainsSubstring("since step 2 (at step 5: one weight of 0.960)"));
+  CHECK_THAT(news[0].str(), ContainsSubstring("since step 2 (at step 5: one weight of 0.960; 0.00 of it on the pattern"));
   CHECK(monitor.observe(6, report_of(0.99, 0.01)).empty());  // said once
   CHECK(monitor.collapsed().size() == 1);
   CHECK(monitor.observe(7, report_of(0.5, 0.5)).empty());
+  CHECK(monitor.observe(8, report_of(0.96, 0.5)).empty());  // it goes on: it must be well for as long
+  CHECK(monitor.collapsed().size() == 1);
+  for (const std::int64_t s : {9, 10}) CHECK(monitor.observe(s, report_of(0.5, 0.5)).empty());
   CHECK(monitor.collapsed().empty());
-  CHECK(monitor.observe(8, report_of(1, 0)).empty());
-  CHECK(monitor.observe(9, report_of(1, 0)).size() == 1);  // anew
+  CHECK(monitor.observe(11, report_of(1, 0)).empty());
+  CHECK(monitor.observe(12, report_of(1, 0)).size() == 1);  // anew
 
   // At the thresholds themselves nothing is wrong, nor where no query counts.
   nn::CollapseMonitor exact({.lasting = 1});

@@ -180,8 +180,15 @@ struct Attended {
     k_in = graph.input("k", f64, {batch, time_k, kv_heads, 4});
     v_in = graph.input("v", f64, {batch, time_k, kv_heads, 4});
   }
-  void check(const AttentionOptions& options, const Place& place, std::vector<Feed> more = {}) const {
+  // By the rules that are known, and as if the node had others beside them.
+  void check(const AttentionOptions& options, const Place& place, const std::vector<Feed>& more = {}) const {
     const Value y = attention(q_in, k_in, v_in, options);
+    check(y, place, more);
+    Values in;
+    for (const ValueRef& ref : y.node().operands) in.push_back(ref.node == no_node ? Value{} : y.graph().value(ref));
+    check(y.graph().apply(attention_op(), in, y.node().attributes.with("another_rule", true)).front(), place, more);
+  }
+  void check(const Value& y, const Place& place, std::vector<Feed> more) const {
     const HeadWeights of = head_weights(y);
     std::vector<Value> values = Built(of, 0.01, 3).values;
     values.push_back(of.weights);

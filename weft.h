@@ -9,6 +9,7 @@
 #include <weft/graph/bytes.h>
 #include <weft/graph/dtype.h>
 #include <weft/graph/error.h>
+#include <weft/graph/gate.h>
 #include <weft/graph/graph.h>
 #include <weft/graph/initializer.h>
 #include <weft/graph/op_def.h>
@@ -20,6 +21,7 @@
 #include <weft/graph/shape.h>
 #include <weft/graph/sources.h>
 #include <weft/graph/step.h>
+#include <weft/graph/taps.h>
 #include <weft/graph/value.h>
 #include <weft/graph/verify.h>
 #include <weft/graph/passes/common_subexpressions.h>
@@ -56,6 +58,7 @@
 #include <weft/ops/feed_forward.h>
 #include <weft/ops/glu.h>
 #include <weft/ops/guard.h>
+#include <weft/ops/head_statistics.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
@@ -97,6 +100,7 @@
 #include <weft/optim/adam.h>
 #include <weft/optim/average.h>
 #include <weft/optim/freeze.h>
+#include <weft/optim/gates.h>
 #include <weft/optim/lamb.h>
 #include <weft/optim/lion.h>
 #include <weft/optim/muon.h>
@@ -113,16 +117,22 @@
 #include <weft/optim/verify_equivalent.h>
 #include <weft/optim/widen.h>
 #include <weft/nn/attention.h>
+#include <weft/nn/attention_nodes.h>
+#include <weft/nn/attention_report.h>
+#include <weft/nn/attention_taps.h>
 #include <weft/nn/block.h>
+#include <weft/nn/collapse.h>
 #include <weft/nn/dropout.h>
 #include <weft/nn/embedding.h>
 #include <weft/nn/feed_forward.h>
 #include <weft/nn/gpt.h>
+#include <weft/nn/head_importance.h>
 #include <weft/nn/key_value_cache.h>
 #include <weft/nn/layer_norm.h>
 #include <weft/nn/linear.h>
 #include <weft/nn/multihead_attention.h>
 #include <weft/nn/positions.h>
+#include <weft/nn/prune.h>
 #include <weft/io/log.h>
 #include <weft/io/run_state.h>
 #include <weft/io/safetensors.h>

@@ -116,7 +116,7 @@ Graph without_training(const Graph& graph) {
     Values operands;
     for (ValueRef ref : rebuild.operands(node))
       operands.push_back(ref.node == no_node ? Value{} : rebuild.to().value(ref));
-    const auto origin = rebuild.to().made_by("evaluation", node.id);
+    const Scope place = rebuild.in_place_of(node);
     rebuild.replace(node, node.op->evaluation({operands, node.attributes, node.types}));
   }
   return rebuild.finish();

@@ -71,6 +71,7 @@
 #include <weft/ops/sort.h>
 #include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
+#include <weft/autodiff/attention_policy.h>
 #include <weft/autodiff/check_gradients.h>
 #include <weft/autodiff/check_op.h>
 #include <weft/autodiff/checkpoint.h>
@@ -109,6 +110,7 @@
 #include <weft/optim/verify_equivalent.h>
 #include <weft/optim/widen.h>
 #include <weft/nn/attention.h>
+#include <weft/nn/attention_view.h>
 #include <weft/nn/block.h>
 #include <weft/nn/dropout.h>
 #include <weft/nn/embedding.h>
@@ -117,6 +119,7 @@
 #include <weft/nn/layer_norm.h>
 #include <weft/nn/linear.h>
 #include <weft/nn/positions.h>
+#include <weft/io/heat_map.h>
 #include <weft/io/log.h>
 #include <weft/io/run_state.h>
 #include <weft/io/safetensors.h>

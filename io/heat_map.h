@@ -28,8 +28,8 @@ enum class HeatMapDivide : std::uint8_t {
 /// The heads of one layer, over the same rows and columns.
 struct HeatMapLayer {
   std::string title = {};
-  Tensor weights = {};                    ///< [heads, rows, columns] or [batch, heads, rows, columns], of a floating type
-  std::vector<std::string> rows = {};     ///< labels, UTF-8; empty: 0, 1, ...
+  Tensor weights = {};                 ///< [heads, rows, columns] or [batch, heads, rows, columns], of a floating type
+  std::vector<std::string> rows = {};  ///< labels, UTF-8; empty: 0, 1, ...
   std::vector<std::string> columns = {};  ///< the same; attention's rows are queries, its columns keys
 };
 

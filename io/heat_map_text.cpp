@@ -21,7 +21,9 @@ std::string aligned_right(const std::string& text, std::int64_t columns) {
 // A cell of `columns` columns.
 std::string cell(double share, bool digits, std::int64_t columns) {
   if (digits)
-    return padded(std::isnan(share) ? "?" : share == 0 ? "." : fmt::format("{}", std::min(9, static_cast<int>(share * 10 + 1e-9))),
+    return padded(std::isnan(share) ? "?"
+                  : share == 0      ? "."
+                                    : fmt::format("{}", std::min(9, static_cast<int>(share * 10 + 1e-9))),
                   columns);
   const char* const shade = std::isnan(share) ? "?" : shades[static_cast<std::size_t>(std::lround(share * 4))];
   std::string text;

@@ -53,7 +53,7 @@ struct Page {
       const Ink& ink = texts[i];
       INFO(ink.text);
       CHECK((ink.left >= 0 && ink.right <= width && ink.top >= 0 && ink.bottom <= height));
-      for (std::size_t j = 0; j < i && texts.size() < 600; ++j)
+      for (std::size_t j = 0; j < i; ++j)
         if (ink.meets(texts[j])) FAIL_CHECK("'" << ink.text << "' lies on '" << texts[j].text << "'");
     }
   }
@@ -140,7 +140,8 @@ TEST_CASE("a heat map is well-formed, has a cell for each weight, and no label i
       {5, 12, 10, words, odd, ""},
       {4, 1, 1, {}, {}, "one key"},
       {11, 3, 40, {}, {}, "many heads", 2},
-      {4, 64, 64, letters(64), letters(64), "characters", 4},
+      {4, 64, 64, letters(64), letters(64), "characters", 2},
+      {1, 128, 128, letters(128), letters(128), "many characters"},
   };
   for (const auto& c : cases) {
     INFO(c.title << " " << c.heads << " " << c.rows << " " << c.columns);

@@ -78,6 +78,7 @@
 #include <weft/ops/sort.h>
 #include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
+#include <weft/autodiff/attention_policy.h>
 #include <weft/autodiff/check_gradients.h>
 #include <weft/autodiff/check_op.h>
 #include <weft/autodiff/checkpoint.h>
@@ -120,6 +121,7 @@
 #include <weft/nn/attention_nodes.h>
 #include <weft/nn/attention_report.h>
 #include <weft/nn/attention_taps.h>
+#include <weft/nn/attention_view.h>
 #include <weft/nn/block.h>
 #include <weft/nn/collapse.h>
 #include <weft/nn/dropout.h>
@@ -133,6 +135,7 @@
 #include <weft/nn/multihead_attention.h>
 #include <weft/nn/positions.h>
 #include <weft/nn/prune.h>
+#include <weft/io/heat_map.h>
 #include <weft/io/log.h>
 #include <weft/io/run_state.h>
 #include <weft/io/safetensors.h>

@@ -3,6 +3,7 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/arrange.h>
 #include <weft/ops/movement.h>
+#include <weft/ops/unpack.h>
 
 namespace weft::nn {
 
@@ -58,7 +59,7 @@ AttentionHeads MultiheadAttention::project(const Arg& q, const Arg& k, const Arg
     return heads;
   }
   const auto scope = out.weight.graph().scope(name);
-  const auto parts = split(linear(q, in_proj_weight, in_proj_bias), rows(), -1);
+  const Values parts = unpack(linear(q, in_proj_weight, in_proj_bias), config.q_rows(), config.k_rows());
   return heads_of(parts[0], parts[1], parts[2]);
 }
 

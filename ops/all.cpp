@@ -31,6 +31,7 @@
 #include <weft/ops/sort.h>
 #include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
+#include <weft/ops/unpack.h>
 #include <weft/runtime/copy.h>
 #include <weft/runtime/row_region.h>
 
@@ -70,6 +71,7 @@ void register_all() {
     register_sort();
     register_statistics();
     register_unary();
+    register_unpack();
     return true;
   }();
   static_cast<void>(once);

@@ -4,7 +4,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 # Not in <weft/weft.h>: what only weft's own sources use, or what costs a user's compile time.
-set(opt_in "^(graph/(graph_bgl|graph_data)|runtime/(simd/.*|simd_streams|gemm_tiles|onednn|packing|placement|placers|schedule|schedulers|segments|copy|liveness|svg|row_.*)|ops/(activation_.*|feed_forward_parts|glu_rows|reduce_kernel|strided|rows|product|attention_([a-oq-z]|pl).*|pair_blocks|score_(function|program)|ids|index_rules|pointwise|softmax_.*|cross_entropy_rows|deep_product|linear_add|linear_cross_entropy|chunk_projection_loss|reference|matmul_accumulate|fus(e|ion).*)|autodiff/(attention_cost|sample_run|op_checker|remat_.*|min_cut|knapsack)|optim/(settle|gather|loss_groups|micro_levels|gradient_norm|precision_plan|rederive|equivalence_(claims|compare|trial))|io/(atomic_file|label)|testing/.*)\\.h$")
+set(opt_in "^(graph/(graph_bgl|graph_data)|runtime/(simd/.*|simd_streams|gemm_tiles|onednn|packing|placement|placers|schedule|schedulers|segments|copy|liveness|svg|row_.*)|ops/(activation_.*|feed_forward_parts|glu_rows|reduce_kernel|strided|rows|product|attention_([a-oq-z]|pl).*|pair_blocks|score_(function|program)|ids|index_rules|unpack|pointwise|softmax_.*|cross_entropy_rows|deep_product|linear_add|linear_cross_entropy|chunk_projection_loss|reference|matmul_accumulate|fus(e|ion).*)|autodiff/(attention_cost|sample_run|op_checker|remat_.*|min_cut|knapsack)|optim/(settle|gather|loss_groups|micro_levels|gradient_norm|precision_plan|rederive|equivalence_(claims|compare|trial))|io/(atomic_file|label)|testing/.*)\\.h$")
 
 file(GLOB_RECURSE headers RELATIVE "${ROOT}"
      "${ROOT}/graph/*.h" "${ROOT}/runtime/*.h" "${ROOT}/ops/*.h" "${ROOT}/autodiff/*.h"

@@ -212,6 +212,7 @@ AttentionAdvice attention_advice(const AttentionCase& given, const AttentionPoli
 
 AttentionOptions AttentionAdvice::options(AttentionOptions base) const {
   base.causal = problem.causal;
+  base.method = way == Way::plain ? AttentionMethod::plain : AttentionMethod::block_wise;
   if (way == Way::local) base.window = chosen().window;
   return base;
 }

@@ -79,7 +79,7 @@ struct AttentionAdvice {
 
   const Candidate& candidate(AttentionWay of) const { return candidates[static_cast<std::size_t>(of)]; }
   const Candidate& chosen() const { return candidate(way); }
-  /// `base` with causal and window as advised.
+  /// `base` with causal, method and window as advised.
   AttentionOptions options(AttentionOptions base = {}) const;
   /// Whether the step is to compute the attention again: checkpoint({.recompute = ...}).
   bool recompute() const { return way == AttentionWay::checkpointed; }

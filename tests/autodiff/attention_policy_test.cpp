@@ -80,8 +80,7 @@ TEST_CASE("the bytes of an advice are those of a plan of the same attention, to 
       CHECK(advice.candidate(AttentionWay::block_wise).bytes == Real(c, {}).planned(threads).arena_bytes);
       CHECK(advice.candidate(AttentionWay::local).bytes == Real(c, {.window = 32}).planned(threads).arena_bytes);
       // A modifier that changes nothing makes attention() take its plain definition.
-      const ScoreModifier same = [](const AttentionScore& at) { return at.score; };
-      CHECK(advice.candidate(AttentionWay::plain).bytes == Real(c, {.score = same}).planned(threads).arena_bytes);
+      CHECK(advice.candidate(AttentionWay::plain).bytes == Real(c, {.method = AttentionMethod::plain}).planned(threads).arena_bytes);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <weft/graph/bytes.h>
 #include <weft/graph/dtype.h>
 #include <weft/graph/error.h>
+#include <weft/graph/gate.h>
 #include <weft/graph/graph.h>
 #include <weft/graph/initializer.h>
 #include <weft/graph/op_def.h>
@@ -20,6 +21,7 @@
 #include <weft/graph/shape.h>
 #include <weft/graph/sources.h>
 #include <weft/graph/step.h>
+#include <weft/graph/taps.h>
 #include <weft/graph/value.h>
 #include <weft/graph/verify.h>
 #include <weft/graph/passes/common_subexpressions.h>
@@ -45,7 +47,9 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/arrange.h>
 #include <weft/ops/attention.h>
+#include <weft/ops/attention_pairs.h>
 #include <weft/ops/build.h>
+#include <weft/ops/cache.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/cross_entropy.h>
 #include <weft/ops/dropout.h>
@@ -54,6 +58,7 @@
 #include <weft/ops/feed_forward.h>
 #include <weft/ops/glu.h>
 #include <weft/ops/guard.h>
+#include <weft/ops/head_statistics.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
 #include <weft/ops/loss.h>
@@ -62,7 +67,9 @@
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>
 #include <weft/ops/positions.h>
+#include <weft/ops/score_modifiers.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/relative_positions.h>
 #include <weft/ops/rules.h>
 #include <weft/ops/rms_norm.h>
 #include <weft/ops/sampling.h>
@@ -71,6 +78,7 @@
 #include <weft/ops/sort.h>
 #include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
+#include <weft/autodiff/attention_policy.h>
 #include <weft/autodiff/check_gradients.h>
 #include <weft/autodiff/check_op.h>
 #include <weft/autodiff/checkpoint.h>
@@ -93,6 +101,7 @@
 #include <weft/optim/adam.h>
 #include <weft/optim/average.h>
 #include <weft/optim/freeze.h>
+#include <weft/optim/gates.h>
 #include <weft/optim/lamb.h>
 #include <weft/optim/lion.h>
 #include <weft/optim/muon.h>
@@ -109,14 +118,24 @@
 #include <weft/optim/verify_equivalent.h>
 #include <weft/optim/widen.h>
 #include <weft/nn/attention.h>
+#include <weft/nn/attention_nodes.h>
+#include <weft/nn/attention_report.h>
+#include <weft/nn/attention_taps.h>
+#include <weft/nn/attention_view.h>
 #include <weft/nn/block.h>
+#include <weft/nn/collapse.h>
 #include <weft/nn/dropout.h>
 #include <weft/nn/embedding.h>
 #include <weft/nn/feed_forward.h>
 #include <weft/nn/gpt.h>
+#include <weft/nn/head_importance.h>
+#include <weft/nn/key_value_cache.h>
 #include <weft/nn/layer_norm.h>
 #include <weft/nn/linear.h>
+#include <weft/nn/multihead_attention.h>
 #include <weft/nn/positions.h>
+#include <weft/nn/prune.h>
+#include <weft/io/heat_map.h>
 #include <weft/io/log.h>
 #include <weft/io/run_state.h>
 #include <weft/io/safetensors.h>

@@ -110,6 +110,7 @@ class ReverseWalk {
     }
     backward.attributes_ = &node.attributes;
     backward.zeros_ = [](const Value& like) { return zeros_like(like); };
+    backward.vector_jacobian_ = weft::vector_jacobian;
   }
 
   // A fused op without a backward of its own: its plain definition is built here and differentiated.

@@ -1,19 +1,12 @@
 #include <weft/autodiff/memory_frontier.h>
 #include <weft/runtime/plan.h>
+#include <weft/runtime/svg.h>
 
 #include <algorithm>
 #include <cmath>
 
 namespace weft {
 namespace {
-
-// 1, 2 or 5 times a power of ten: about `count` of them in `range`.
-double nice_step(double range, int count) {
-  const double raw = range / count, power = std::pow(10.0, std::floor(std::log10(raw)));
-  for (double factor : {1.0, 2.0, 5.0})
-    if (factor * power >= raw) return factor * power;
-  return 10 * power;
-}
 
 struct Axis {
   double low, high, step;  // in units
@@ -51,19 +44,16 @@ std::string MemoryFrontier::svg() const {
       "<text x=\"80\" y=\"26\" font-size=\"16\">What memory costs in time: {2} ways to run the step</text>\n"
       "<text x=\"80\" y=\"45\" fill=\"#555\">{3} threads; a ring marks the step without recomputation, {4}</text>\n",
       width, height, points.size(), threads, readable_bytes(whole_bytes));
-  const auto label = [](double value, double step) {
-    return fmt::format("{:.{}f}", value, std::max(0, static_cast<int>(std::ceil(-std::log10(step) - 1e-9))));
-  };
   for (double v = x.low; v <= x.high + x.step / 2; v += x.step)
     text += fmt::format(
         "<path d=\"M{0:.1f} {1:.1f}V{2:.1f}\" stroke=\"#ddd\"/>"
         "<text x=\"{0:.1f}\" y=\"{3:.1f}\" text-anchor=\"middle\">{4}</text>\n",
-        x.at(v), y.to, y.from, y.from + 20, label(v, x.step));
+        x.at(v), y.to, y.from, y.from + 20, tick_label(v, x.step));
   for (double v = y.low; v <= y.high + y.step / 2; v += y.step)
     text += fmt::format(
         "<path d=\"M{0:.1f} {1:.1f}H{2:.1f}\" stroke=\"#ddd\"/>"
         "<text x=\"{3:.1f}\" y=\"{4:.1f}\" text-anchor=\"end\">{5}</text>\n",
-        x.from, y.at(v), x.to, x.from - 8, y.at(v) + 4, label(v, y.step));
+        x.from, y.at(v), x.to, x.from - 8, y.at(v) + 4, tick_label(v, y.step));
   text += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">peak bytes planned, in {}</text>\n",
                       (x.from + x.to) / 2, height - 18,
                       giga   ? "GiB"
@@ -85,7 +75,7 @@ std::string MemoryFrontier::svg() const {
         "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.5\" fill=\"#1f77b4\"><title>{}: {:.4f} s, {} nodes again, {}"
         "</title></circle>\n",
         x.at(static_cast<double>(point.bytes) / unit), y.at(point.seconds * milli), readable_bytes(point.bytes),
-        point.seconds, point.recomputed, point.origin);
+        point.seconds, point.recomputed, xml_escaped(point.origin));
   text += fmt::format(
       "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"7\" fill=\"none\" stroke=\"#d62728\" stroke-width=\"1.5\"/>\n</svg>\n",
       x.at(static_cast<double>(whole_bytes) / unit), y.at(whole_seconds * milli));

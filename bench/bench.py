@@ -114,25 +114,40 @@ def step_table(result):
 
 # --- attention: forward and backward over T ---
 
+WINDOW = 256
+
+
+def seen_pairs(steps, mask):
+    """Pairs of query and key: half of them if causal (the diagonal is not told apart), a band with a window."""
+    if mask == "window":
+        return sum(min(i + 1, WINDOW) for i in range(steps))
+    return steps**2 * (0.5 if mask == "causal" else 1)
+
+
+def attention_server():
+    return Server([str(BIN / "bench_attention"), "--serve", "--threads", THREADS])
+
+
 def attention(options):
-    """Attention, forward and with backward, over the time, causal and not, f32 and bf16, against PyTorch."""
+    """Attention, forward and with backward, over the time, by masks, f32 and bf16, against PyTorch."""
     python = torch_python()
     heads, width = 12, 64
-    cases = [(t, 1) for t in (64, 256, 1024, 4096, 8192)] + [(1024, 0), (4096, 0)]
-    ours = Server([str(BIN / "bench_attention"), "--serve", "--threads", THREADS])
+    cases = ([(t, "causal") for t in (64, 256, 1024, 4096, 8192)] + [(t, "full") for t in (1024, 4096)]
+             + [(t, mask) for mask in ("window", "bias") for t in (1024, 4096)])
+    ours = attention_server()
     theirs = {"eager": Server([python, str(ROOT / "bench/torch_attention.py"), "--threads", THREADS])} if python else {}
     rows = []
-    for steps, causal in cases[:3] if options.quick else cases:
+    for steps, mask in [c for c in cases if c[0] <= 1024] if options.quick else cases:
         for dtype in options.dtypes:
             for backward in (0, 1):
                 batch = max(1, min(4, 1024 // steps))
-                # The products of the definition: 2 forward, 5 more for the backward pass; half of them if causal.
-                flops = (7 if backward else 2) * 2 * batch * heads * steps**2 * width * (0.5 if causal else 1)
+                # The products of the definition over the pairs that are seen: 2 forward, 5 more for the backward pass.
+                flops = (7 if backward else 2) * 2 * batch * heads * seen_pairs(steps, mask) * width
                 runs = max(1, min(50, int(2e10 / flops)))
-                question = f"{batch} {steps} {heads} {width} {dtype} {causal} {backward} {runs}"
-                row = {"batch": batch, "time": steps, "causal": causal, "dtype": dtype, "backward": backward, "flops": flops}
+                question = f"{batch} {steps} {heads} {width} {dtype} {mask} {backward} {runs}"
+                row = {"batch": batch, "time": steps, "mask": mask, "dtype": dtype, "backward": backward, "flops": flops}
                 rows.append(row | alternate(ours, theirs, 2 if options.quick else 5, question))
-                print(f"{batch} x {steps} {dtype} causal {causal} backward {backward}: {rows[-1]['weft'] * 1e3:.2f} ms",
+                print(f"{batch} x {steps} {dtype} {mask} backward {backward}: {rows[-1]['weft'] * 1e3:.2f} ms",
                       *(f"ratio {p['ratio']:.2f}" for p in rows[-1]["peers"].values()), flush=True)
     for server in [ours, *theirs.values()]:
         server.close()
@@ -143,11 +158,39 @@ def attention_table(result):
     rows = []
     for r in result["rows"]:
         peer = r["peers"].get("eager")
-        rows.append([f"{r['batch']} x {r['time']}", "causal" if r["causal"] else "full", r["dtype"],
+        mask = r.get("mask") or ("causal" if r["causal"] else "full")  # as files of old have it
+        rows.append([f"{r['batch']} x {r['time']}", mask, r["dtype"],
                      "forward + backward" if r["backward"] else "forward", f"{r['weft'] * 1e3:.2f} ms",
                      f"{r['flops'] / r['weft'] * 1e-9:.0f}", f"{peer['seconds'] * 1e3:.2f} ms" if peer else "-",
                      f"{peer['ratio']:.2f} ({peer['least']:.2f} to {peer['most']:.2f})" if peer else "-"])
     return table(["batch x time", "mask", "dtype", "pass", "weft", "GFLOP/s", f"PyTorch {TORCH}", "PyTorch / weft"], rows)
+
+
+# --- local: time linear in T ---
+
+def local(options):
+    """Local attention (window 256): time at 16,384 over time at 4,096."""
+    server = attention_server()
+    rows = []
+    for dtype in options.dtypes:
+        for backward in (0, 1):
+            short, long = [], []
+            for _ in range(3 if options.quick else 7):  # in turn: the machine's clock moves
+                short.append(server.seconds(f"1 4096 12 64 {dtype} window {backward} 4"))
+                long.append(server.seconds(f"1 16384 12 64 {dtype} window {backward} 2"))
+            ratios = [b / a for a, b in zip(short, long)]
+            rows.append({"dtype": dtype, "backward": backward, "short": statistics.median(short), "long": statistics.median(long),
+                         "ratio": statistics.median(ratios), "least": min(ratios), "most": max(ratios)})
+            print(f"local {dtype} backward {backward}: ratio {rows[-1]['ratio']:.2f}", flush=True)
+    server.close()
+    return save("local", {"rows": rows})
+
+
+def local_table(result):
+    return table(["dtype", "pass", "T = 4,096", "T = 16,384", "ratio", "bound"],
+                 [[r["dtype"], "forward + backward" if r["backward"] else "forward", f"{r['short'] * 1e3:.2f} ms",
+                   f"{r['long'] * 1e3:.2f} ms", f"{r['ratio']:.2f} ({r['least']:.2f} to {r['most']:.2f})", "4.4"]
+                  for r in result["rows"]])
 
 
 # --- arena, planning: what the planner gives and takes ---
@@ -269,7 +312,8 @@ def compile_time_table(result):
     return table(["file", "seconds", "bound"], [[result["file"], f"{result['seconds']:.2f}", "3"]])
 
 
-FIGURES = {"step": (step, step_table), "attention": (attention, attention_table), "passes": (passes, passes_table),
+FIGURES = {"step": (step, step_table), "attention": (attention, attention_table), "local": (local, local_table),
+           "passes": (passes, passes_table),
            "ops": (ops, ops_table), "arena": (arena, printed_table), "planning": (planning, printed_table), "fit": (fit, fit_table),
            "compile": (compile_time, compile_time_table)}
 

@@ -28,6 +28,12 @@ class Backward {
 
   /// Whether the gradient of operand i is asked for: skip the work when it is not.
   bool wants(int i) const { return i < inputs() && wants_[static_cast<std::size_t>(i)]; }
+  /// As vector_jacobian() of autodiff/gradient.h, for a rule that differentiates a graph of its own.
+  std::vector<Value> vector_jacobian(const std::vector<Value>& outputs, const std::vector<Value>& cotangents,
+                                     const std::vector<Value>& values) const {
+    return vector_jacobian_(outputs, cotangents, values);
+  }
+
   /// Sets d loss / d in(i).
   void input(int i, const Value& gradient) {
     if (wants(i)) gradients_[static_cast<std::size_t>(i)] = gradient;
@@ -39,6 +45,8 @@ class Backward {
   std::vector<bool> wants_;
   const Attributes* attributes_ = nullptr;
   std::function<Value(const Value&)> zeros_;
+  std::vector<Value> (*vector_jacobian_)(const std::vector<Value>&, const std::vector<Value>&,
+                                         const std::vector<Value>&) = nullptr;
 };
 
 }  // namespace weft

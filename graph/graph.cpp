@@ -182,14 +182,28 @@ std::string describe_operands(const Graph& graph, const std::vector<Value>& oper
   return text;
 }
 
+namespace {
+
+// Whether `inner` may capture values of `outer`.
+bool is_nested_in(const GraphData& inner, const std::shared_ptr<GraphData>& outer) {
+  for (const GraphData* data = &inner; data->outer != nullptr; data = data->outer.get())
+    if (data->outer == outer) return true;
+  return false;
+}
+
+}  // namespace
+
 Values Graph::apply(const OpDef& op, const Values& operands, Attributes attributes, Where where) {
+  for (const Value& operand : operands)  // built where the innermost operand is
+    if (!operand.absent() && operand.graph_data() != data_ && is_nested_in(*operand.graph_data(), data_))
+      return operand.graph().apply(op, operands, std::move(attributes), where);
   if (data_->scope_where) where = *data_->scope_where;
   if (data_->made_where) where = *data_->made_where;
   const Values failed(op.outputs.size(), Value(data_, {}));
   for (const Value& operand : operands)
     if (!operand.absent() && !operand.valid()) return failed;  // the operand's own problem waits in the graph
 
-  Node node{.id = data_->next_id, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {},
+  Node node{.id = no_node, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {},
             .name = "", .where = where, .provenance = data_->made_by, .phase = data_->phase};
   std::vector<const TensorType*> in;
   try {
@@ -206,10 +220,12 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
         in.push_back(nullptr);
         continue;
       }
-      WEFT_CHECK(operands[i].graph_data() == data_,
+      const bool outside = operands[i].graph_data() != data_ && is_nested_in(*data_, operands[i].graph_data());
+      const Value operand = outside ? captured(operands[i]) : operands[i];
+      WEFT_CHECK(operand.graph_data() == data_,
                  "operand {} belongs to another graph; hint: step.find(value) gives the value in a step's graph", i);
-      node.operands.push_back(operands[i].ref());
-      in.push_back(&type(operands[i].ref()));
+      node.operands.push_back(operand.ref());
+      in.push_back(&type(operand.ref()));
     }
     node.types = op.infer({op, node.attributes, in, {}});
   } catch (const UserError& error) {
@@ -222,7 +238,7 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
     return failed;
   }
   node.name = data_->unique_name(op.name);
-  const NodeId id = node.id;
+  const NodeId id = node.id = data_->next_id;  // operands may have been captured meanwhile
   const std::size_t outputs = node.types.size();
   data_->insert(std::move(node));
   Values results;
@@ -334,6 +350,31 @@ void Graph::check() const {
   for (const Problem& problem : problems) text += "\n  " + problem.str();
   throw UserError(text);
 }
+
+Graph Graph::nested() const {
+  Graph inner;
+  inner.data_->outer = data_;
+  inner.data_->scope_where = data_->scope_where;
+  inner.data_->made_where = data_->made_where;
+  return inner;
+}
+
+Value Graph::captured(const Value& outer) {
+  WEFT_INVARIANT(outer.valid() && is_nested_in(*data_, outer.graph_data()), "captured() needs a value of an outer graph");
+  const Value source = outer.graph_data() == data_->outer ? outer : Graph(data_->outer).captured(outer);
+  for (const Capture& capture : data_->captures)
+    if (capture.outer == source.ref()) return value(capture.inner);
+  const Node& node = source.node();
+  const bool narrow = source.dtype() == bf16 || source.dtype() == f16;
+  if (node.operands.empty() && !node.op->traits.source && !node.op->traits.random && !narrow)
+    return apply(*node.op, {}, node.attributes, node.where)[source.ref().output];
+  const Value inner =
+      input(fmt::format("captured/{}", source.name()), narrow ? f32 : source.dtype(), source.shape(), node.where);
+  data_->captures.push_back({source.ref(), inner.ref()});
+  return inner;
+}
+
+const std::vector<Graph::Capture>& Graph::captures() const { return data_->captures; }
 
 Graph Graph::clone() const { return Graph(std::make_shared<GraphData>(*data_)); }
 

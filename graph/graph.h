@@ -144,6 +144,18 @@ class Graph {
   void check() const;
 
   Graph clone() const;
+
+  /// A graph of its own for a function that reads this one's values: where its nodes do, they are captured (what is made
+  /// from nothing is made again, another value becomes an input "captured/PATH" at its first use, as f32 where it is
+  /// narrower). Problems of the nested graph are its own.
+  Graph nested() const;
+  /// In a nested graph: the value inside for one of the outer graph, captured if it was not yet.
+  Value captured(const Value& outer);
+  struct Capture {
+    ValueRef outer, inner;
+  };
+  const std::vector<Capture>& captures() const;  ///< inputs of a nested graph, in order of their first use
+
   const std::shared_ptr<GraphData>& data() const { return data_; }
   friend bool operator==(const Graph&, const Graph&) = default;
 

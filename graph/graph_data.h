@@ -21,6 +21,9 @@ struct GraphData {
   /// While a pass builds this graph: the graph it reads, whose names are not given to other nodes.
   std::shared_ptr<const GraphData> reserved;
 
+  std::shared_ptr<GraphData> outer;       ///< of a nested graph: the one whose values it captures
+  std::vector<Graph::Capture> captures;
+
   std::map<std::string, std::pair<std::int64_t, std::source_location>, std::less<>> dims;
   std::map<std::string, NodeId, std::less<>> names;  ///< path -> node
   std::vector<std::pair<ValueRef, ValueRef>> updates;

@@ -174,7 +174,7 @@ struct OpDef {
   std::string name;
   std::string law = {};     ///< the formula, for people
   std::string source = {};  ///< paper, section, equation
-  std::vector<std::string> outputs = {"y"};
+  std::vector<std::string> outputs = {"y"};  ///< a last one "...": the shape rule may give any number more
   int least_inputs = 1, most_inputs = 1;  ///< most -1: any number
   InferRule infer = {};
   BatchRule batch = {};

@@ -42,23 +42,28 @@ bool is_surrogate(char32_t c) { return c >= 0xd800 && c <= 0xdfff; }
 
 }  // namespace
 
+Utf8Character utf8_at(std::string_view text, std::size_t at) {
+  const Sequence sequence = sequence_of(static_cast<unsigned char>(text[at]));
+  char32_t c = sequence.bits;
+  bool sound = sequence.length > 0 && at + sequence.length <= text.size();
+  for (std::size_t i = 1; sound && i < sequence.length; ++i) {
+    const auto byte = static_cast<unsigned char>(text[at + i]);
+    sound = (byte & 0xc0U) == 0x80U;
+    c = (c << 6U) | (byte & 0x3fU);
+  }
+  if (!sound || c < sequence.least || c > 0x10ffff || is_surrogate(c)) return {};
+  return {c, sequence.length};
+}
+
 std::u32string decode_utf8(std::string_view text) {
   std::u32string decoded;
   decoded.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
-    const Sequence sequence = sequence_of(static_cast<unsigned char>(text[at]));
-    char32_t c = sequence.bits;
-    bool sound = sequence.length > 0 && at + sequence.length <= text.size();
-    for (std::size_t i = 1; sound && i < sequence.length; ++i) {
-      const auto byte = static_cast<unsigned char>(text[at + i]);
-      sound = (byte & 0xc0U) == 0x80U;
-      c = (c << 6U) | (byte & 0x3fU);
-    }
-    WEFT_CHECK(sound && c >= sequence.least && c <= 0x10ffff && !is_surrogate(c),
-               "the text is not UTF-8: byte 0x{:02x} at offset {}; hint: iconv -t UTF-8",
+    const Utf8Character next = utf8_at(text, at);
+    WEFT_CHECK(next.length > 0, "the text is not UTF-8: byte 0x{:02x} at offset {}; hint: iconv -t UTF-8",
                static_cast<unsigned char>(text[at]), at);
-    decoded.push_back(c);
-    at += sequence.length;
+    decoded.push_back(next.code);
+    at += next.length;
   }
   return decoded;
 }

@@ -15,6 +15,13 @@ namespace weft {
 /// The bytes of a file. UserError: it is not there, is no regular file, cannot be read, or is empty.
 std::string read_text(const std::filesystem::path& path);
 
+/// A code point and the bytes that it takes.
+struct Utf8Character {
+  char32_t code = 0;
+  std::size_t length = 0;  ///< 0: the bytes are not UTF-8 (RFC 3629)
+};
+/// The code point that begins at byte `at` < text.size().
+Utf8Character utf8_at(std::string_view text, std::size_t at);
 /// The code points of UTF-8. UserError: a byte sequence that is not UTF-8 (RFC 3629), with its offset.
 std::u32string decode_utf8(std::string_view text);
 std::string encode_utf8(std::u32string_view text);

@@ -1,4 +1,5 @@
-// Attention with its projections, as torch.nn.MultiheadAttention with batch_first, but with a weight for each projection.
+// Attention with its projections: the configuration and what happens between the projections, which every such module
+// shares, and the module with a weight for each projection. nn/multihead_attention.h has PyTorch's, with its names.
 #pragma once
 
 #include <weft/nn/linear.h>
@@ -10,41 +11,123 @@
 
 namespace weft::nn {
 
-struct MultiheadAttentionConfig {
-  std::int64_t width = 0;        ///< of the queries and of the result
+struct KeyValueCache;  // nn/key_value_cache.h
+
+struct AttentionConfig {
+  std::int64_t width = 0;  ///< of the queries' input and of the result
   std::int64_t heads = 1;
-  std::int64_t kv_heads = 0;     ///< 0: heads; fewer, dividing heads: grouped queries
-  std::int64_t key_width = 0;    ///< of the keys' input; 0: width
-  std::int64_t value_width = 0;  ///< of the values' input; 0: width
-  bool bias = true;
-  double dropout = 0;            ///< of the attention weights, while training
+  std::int64_t kv_heads = 0;                ///< 0: heads; fewer, dividing heads: grouped queries; 1: multi-query
+  std::int64_t key_width = 0;               ///< of the keys' input; 0: width
+  std::int64_t value_width = 0;             ///< of the values' input; 0: width
+  std::int64_t head_width = 0;              ///< of a head's queries and keys; 0: width / heads
+  std::int64_t value_head_width = 0;        ///< of a head's values; 0: head_width
+  bool bias = true;                         ///< of all four projections
+  bool add_bias_kv = false;                 ///< one more key and value, learned, at the end of every sequence
+  bool add_zero_attn = false;               ///< one more key and value of zeros, after that
+  double dropout = 0;                       ///< of the attention weights, while training
+  double out_dropout = 0;                   ///< of the result, while training
+  double temperature = 1;                   ///< scores are divided by it; > 0
+  bool causal = false;                      ///< each place sees itself and what came before
+  std::optional<std::int64_t> window = {};  ///< sees keys nearer than this; >= 1
   DType dtype = f32;
-  std::optional<Initializer> init = {};      ///< of the weights (nn/linear.h)
+  std::optional<Initializer> init = {};      ///< of the weights; each module says what it is if not given
   std::optional<Initializer> out_init = {};  ///< of the last projection's weight; init if not given
+
+  /// The same with its defaults filled in. UserError that says what does not fit and what was given.
+  AttentionConfig checked(const std::string& name, std::source_location where) const;
+  // Of the filled in: widths after the projections.
+  std::int64_t q_rows() const { return heads * head_width; }
+  std::int64_t k_rows() const { return kv_heads * head_width; }
+  std::int64_t v_rows() const { return kv_heads * value_head_width; }
 };
 
-/// Parameters NAME/{query,key,value,out}/{weight,bias}.
-struct MultiheadAttention {
+/// After the projections: q [batch, time_q, heads, head_width], k [batch, time_k, kv_heads, head_width],
+/// v [batch, time_k, kv_heads, value_head_width]. Rotations of queries and keys, caches and biases made of them go
+/// here.
+struct AttentionHeads {
+  Value q, k, v;
+};
+
+/// y [batch, time_q, width] and, before dropout, the weights of each head [batch, heads, time_q, time_k].
+struct AttentionResult {
+  Value y, weights;
+};
+
+/// What follows the projections of queries, keys and values.
+struct AttentionCore {
   std::string name;
-  std::int64_t heads = 1, kv_heads = 1, head_width = 0;
-  double dropout = 0;
-  Linear query, key, value, out;
+  AttentionConfig config;  ///< filled in
+  Linear out;              ///< [width, heads value_head_width]
+  Value bias_k, bias_v;    ///< add_bias_kv: [1, 1, kv_heads head_width] and [1, 1, kv_heads value_head_width]
 
-  MultiheadAttention() = default;
-  MultiheadAttention(Graph graph, std::string path, const MultiheadAttentionConfig& config,
-                     std::source_location where = std::source_location::current());
+  /// A call's options with the module's own: both may ask for causal, temperatures multiply, a call's window comes
+  /// before the module's; dropout is the module's. UserError: rules by place (causal, window, lengths, start) together
+  /// with keys that have no place (add_bias_kv, add_zero_attn).
+  AttentionOptions options(AttentionOptions call = {},
+                           std::source_location where = std::source_location::current()) const;
+  /// Attention, the heads side by side, the last projection, dropout. `call` as attention() takes it.
+  Value attend(const AttentionHeads& heads, const AttentionOptions& call = {},
+               std::source_location where = std::source_location::current()) const;
+  /// The same, and the weights: a buffer of batch x heads x time_q x time_k.
+  AttentionResult attend_with_weights(const AttentionHeads& heads, const AttentionOptions& call = {},
+                                      std::source_location where = std::source_location::current()) const;
+  /// heads.k and heads.v go into the cache, and heads.q attends to all that it then holds, each to what came before it.
+  Value attend(const AttentionHeads& heads, KeyValueCache& cache, const AttentionOptions& call = {},
+               std::source_location where = std::source_location::current()) const;
+  /// q attends to what the cache holds, and nothing is appended: to a memory whose keys and values were computed once.
+  Value attend(const Value& q, const KeyValueCache& cache, const AttentionOptions& call = {},
+               std::source_location where = std::source_location::current()) const;
+  /// y [batch, time_q, heads, value_head_width], as attention() gives it -> [batch, time_q, width].
+  Value output(const Value& y, std::source_location where = std::source_location::current()) const;
 
-  /// q [batch, time_q, width], k [batch, time_k, key_width], v [batch, time_k, value_width] -> [batch, time_q, width].
-  /// Masks, bias, windows and the rest are `options`, whose dropout is the module's.
-  Value operator()(const Arg& q, const Arg& k, const Arg& v, AttentionOptions options = {}) const;
+ protected:
+  AttentionCore() = default;
+  AttentionCore(Graph graph, std::string path, const AttentionConfig& config, const char* out_name,
+                std::source_location where);
+  /// [batch, time, count * n] -> [batch, time, count, n]
+  static Value split_heads(const Value& x, std::int64_t count);
+
+ private:
+  struct Call {
+    AttentionHeads heads;
+    AttentionOptions options;
+  };
+  Call prepared(AttentionHeads heads, const AttentionOptions& call, std::source_location where) const;
+  Value merged(const Value& y) const;
+};
+
+/// Parameters NAME/{query,key,value,out}/{weight,bias}; weights start as nn/linear.h says. With add_bias_kv also
+/// NAME/{bias_k,bias_v}.
+struct Attention : AttentionCore {
+  Linear query, key, value;
+
+  Attention() = default;
+  Attention(Graph graph, std::string path, const AttentionConfig& config,
+            std::source_location where = std::source_location::current());
+
+  /// q [batch, time_q, width], k [batch, time_k, key_width], v [batch, time_k, value_width].
+  AttentionHeads project(const Arg& q, const Arg& k, const Arg& v) const;
+  AttentionHeads project(const Arg& x) const { return project(x, x, x); }
+  /// One side alone: heads.q, or heads.k and heads.v.
+  Value project_queries(const Arg& q) const;
+  AttentionHeads project_memory(const Arg& k, const Arg& v) const;
+
+  /// -> [batch, time_q, width]. Masks, bias and the rest are `call` (options()).
+  Value operator()(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& call = {}) const {
+    return attend(project(q, k, v), call, q.where());
+  }
   /// Of x to itself.
-  Value operator()(const Arg& x, AttentionOptions options = {}) const { return (*this)(x, x, x, std::move(options)); }
+  Value operator()(const Arg& x, const AttentionOptions& call = {}) const { return (*this)(x, x, x, call); }
+  /// Of x, the next tokens, to all that the cache holds and to itself, causally.
+  Value operator()(const Arg& x, KeyValueCache& cache, const AttentionOptions& call = {}) const {
+    return attend(project(x), cache, call, x.where());
+  }
 };
 
 /// Each place sees itself and what came before: x [batch, time, width] -> the same.
-struct CausalSelfAttention : MultiheadAttention {
-  using MultiheadAttention::MultiheadAttention;
-  Value operator()(const Arg& x) const { return MultiheadAttention::operator()(x, {.causal = true}); }
+struct CausalSelfAttention : Attention {
+  using Attention::Attention;
+  Value operator()(const Arg& x) const { return Attention::operator()(x, {.causal = true}); }
 };
 
 }  // namespace weft::nn

@@ -1,9 +1,12 @@
-// Positions as modules: sinusoids or a learned table added to embeddings, and a learned bias of the scores.
+// Positions as modules: sinusoids or a learned table added to embeddings, and what the scores learn of distances.
 #pragma once
 
 #include <weft/nn/dropout.h>
 #include <weft/nn/embedding.h>
+#include <weft/nn/linear.h>
+#include <weft/ops/attention.h>
 #include <weft/ops/positions.h>
+#include <weft/ops/relative_positions.h>
 
 #include <source_location>
 #include <string>
@@ -57,6 +60,64 @@ struct RelativePositionBias {
   /// [heads, time_q, time_k]; [batch, heads, time_q, time_k] if `from.start` is [batch].
   Value operator()(Dim time_q, Dim time_k, const PositionOffset& from = {},
                    std::source_location where = std::source_location::current()) const;
+};
+
+struct RelativePositionVectorsConfig {
+  std::int64_t max_distance = 0;  ///< k: keys farther away share the last vector
+  std::int64_t width = 0;         ///< of a head's queries and keys
+  std::int64_t heads = 0;         ///< 0: all heads share the vectors
+  std::int64_t value_width = 0;   ///< of a head's values, which get vectors too; 0: they get none
+  DType dtype = f32;
+  Initializer init = init::normal(0, 0.02);
+};
+
+/// Vectors added to the keys, and to the values, by their distance from the query (Shaw et al. 2018, section 3.2):
+/// parameters NAME/keys [2 k + 1, width] and NAME/values [2 k + 1, value_width], with an axis of heads in the middle
+/// if each has its own.
+///
+///   AttentionHeads heads = attention.project(x);
+///   Value y = attention.attend(heads, {.bias = vectors(heads.q, time)});
+struct RelativePositionVectors {
+  std::string name;
+  std::int64_t max_distance = 0;
+  Value keys, values;  ///< values is absent without
+
+  RelativePositionVectors() = default;
+  RelativePositionVectors(Graph graph, std::string path, const RelativePositionVectorsConfig& config,
+                          std::source_location where = std::source_location::current());
+  /// q [batch, time_q, heads, width] -> [batch, heads, time_q, time_k], for AttentionOptions::bias.
+  Value operator()(const Arg& q, Dim time_k, const PositionOffset& from = {}) const;
+  /// weights [batch, heads, time_q, time_k] -> [batch, time_q, heads, value_width], to be added to attention's result.
+  /// UserError without value_width.
+  Value of_values(const Arg& weights, const PositionOffset& from = {}) const;
+};
+
+struct DisentangledPositionsConfig {
+  std::int64_t max_distance = 0;  ///< k: the table of positions has 2 k rows
+  std::int64_t width = 0;         ///< of the table
+  std::int64_t heads = 1, head_width = 0;
+  bool content_to_position = true, position_to_content = true;
+  DType dtype = f32;
+  std::optional<Initializer> init = {};  ///< of both projections (nn/linear.h)
+};
+
+/// A layer's share of DeBERTa's positions (He et al. 2021, section 3.1): projections of the table of positions, which
+/// all layers share, to keys (NAME/key/weight [heads head_width, width], content to position) and to queries
+/// (NAME/query/{weight,bias}, position to content).
+///
+///   AttentionHeads heads = attention.project(x);
+///   Value y = attention.attend(heads, positions(table.weight, heads.q, heads.k));
+struct DisentangledPositions {
+  std::string name;
+  std::int64_t max_distance = 0, heads = 1, head_width = 0;
+  Linear key, query;  ///< absent weights without their term
+
+  DisentangledPositions() = default;
+  DisentangledPositions(Graph graph, std::string path, const DisentangledPositionsConfig& config,
+                        std::source_location where = std::source_location::current());
+  /// table [2 k, width], q [batch, time_q, heads, head_width], k [batch, time_k, heads, head_width] -> the bias and the
+  /// scale that attention needs.
+  AttentionOptions operator()(const Arg& table, const Arg& q, const Arg& k, const PositionOffset& from = {}) const;
 };
 
 }  // namespace weft::nn

@@ -6,6 +6,7 @@
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/arrange.h>
 #include <weft/ops/attention.h>
+#include <weft/ops/cache.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/cross_entropy.h>
 #include <weft/ops/dropout.h>
@@ -30,6 +31,7 @@
 #include <weft/ops/sort.h>
 #include <weft/ops/statistics.h>
 #include <weft/ops/unary.h>
+#include <weft/ops/unpack.h>
 #include <weft/runtime/copy.h>
 #include <weft/runtime/row_region.h>
 
@@ -44,6 +46,7 @@ void register_all() {
     register_arithmetic();
     register_arrange();
     register_attention();
+    register_cache();
     register_creation();
     register_cross_entropy();
     register_dropout();
@@ -68,6 +71,7 @@ void register_all() {
     register_sort();
     register_statistics();
     register_unary();
+    register_unpack();
     return true;
   }();
   static_cast<void>(once);

@@ -1,9 +1,12 @@
-#include <weft/graph/registry.h>
 #include <weft/ops/attention.h>
+
+#include <weft/graph/registry.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/attention_flash.h>
 #include <weft/ops/attention_plain.h>
-#include <weft/ops/attention_tile.h>
+#include <weft/ops/attention_samples.h>
+#include <weft/ops/attention_shape.h>
+#include <weft/ops/attention_sums.h>
 #include <weft/ops/build.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/rules.h>
@@ -25,8 +28,10 @@ AttentionShape::AttentionShape(const OpView& view)
       dropout(view.attributes.get_or<double>("dropout", 0)),
       causal(view.attributes.flag("causal")),
       window(view.attributes.get_or<std::int64_t>("window", 0)),
+      window_stride(view.attributes.get_or<std::int64_t>("window_stride", 1)),
       offset(view.attributes.get_or<std::int64_t>("offset", 0)),
-      stream(static_cast<std::uint32_t>(view.attributes.get_or<std::int64_t>("stream", 0))) {}
+      stream(static_cast<std::uint32_t>(view.attributes.get_or<std::int64_t>("stream", 0))),
+      parallel_heads(batch * kv_heads) {}
 
 ScoreStrides::ScoreStrides(const Shape& shape) {
   std::int64_t* const strides[] = {&batch, &head, &query, &key};
@@ -42,6 +47,8 @@ ScoreStrides::ScoreStrides(const Shape& shape) {
 // logsumexp_i = log sum_j exp(s_ij)                                 [B, H, Tq]
 // y_i = sum_j exp(s_ij - logsumexp_i) keep_ij v_j                   v [B, Tk, KV, E], y [B, Tq, H, E]
 namespace {
+
+constexpr int backward_captures = AttentionIn::d_logsumexp + 1;
 
 void expect_scores(const OpView& view, int i, const Shape& scores, const char* what) {
   WEFT_CHECK(view.shape(i).rank() <= 4 && broadcasts_to(view.shape(i), scores),
@@ -63,11 +70,37 @@ void check_options(const Attributes& a) {
   WEFT_CHECK(scale > 0 && std::isfinite(scale), "scale / temperature must be positive, got {}", scale);
   WEFT_CHECK(soft_cap >= 0 && std::isfinite(soft_cap), "soft_cap must be at least 0, got {}", soft_cap);
   WEFT_CHECK(dropout >= 0 && dropout < 1, "dropout must be in [0, 1), got {}", dropout);
-  WEFT_CHECK(window >= 0, "window must be at least 0, got {}", window);
+  WEFT_CHECK(window >= 0, "window must be at least 1 (0: none), got {}", window);
+  const auto stride = a.get_or<std::int64_t>("window_stride", 1);
+  WEFT_CHECK(stride >= 1, "window_stride must be at least 1, got {}", stride);
 }
 
-// Checks the operands that both directions read.
-void check_operands(const OpView& view) {
+// The functions of a node fit its captures.
+void check_functions(const OpView& view, int first_capture) {
+  const Shape scores{view.shape(AttentionIn::q)[0], view.shape(AttentionIn::q)[2], view.shape(AttentionIn::q)[1],
+                     view.shape(AttentionIn::k)[1]};
+  const DType dtype = view.type(AttentionIn::q).dtype == f64 ? f64 : f32;
+  int capture = first_capture;
+  for (const char* name : {"score", "score_derivative", "pairs"}) {
+    const ScoreFunction* function = score_function(view.attributes, name);
+    if (function == nullptr) continue;
+    std::vector<TensorType> types;
+    for (int c = 0; c < function->captured; ++c, ++capture) {
+      const TensorType& type = view.type(capture);
+      WEFT_CHECK(!is_float(type.dtype) || (type.dtype == f64) == (dtype == f64),
+                 "a function of {} scores cannot read {}; hint: cast it", name_of(dtype), type.str());
+      if (!function->tables[static_cast<std::size_t>(c)]) expect_scores(view, capture, scores, "a captured value");
+      types.push_back(type);
+    }
+    function->block_types(dtype, types, 3, 5);
+  }
+  WEFT_CHECK(capture == std::max(view.inputs(), first_capture), "expected {} captured values, got {}",
+             capture - first_capture, view.inputs() - first_capture);
+}
+
+}  // namespace
+
+void check_attention_operands(const OpView& view) {
   using In = AttentionIn;
   const char* const names[] = {"q [batch, time_q, heads, width]", "k [batch, time_k, kv_heads, width]",
                                "v [batch, time_k, kv_heads, value_width]"};
@@ -95,6 +128,8 @@ void check_operands(const OpView& view) {
   check_options(view.attributes);
 }
 
+namespace {
+
 TensorType y_type(const OpView& view) {
   const Shape& q = view.shape(AttentionIn::q);
   return {view.type(AttentionIn::q).dtype, {q[0], q[1], q[2], view.shape(AttentionIn::v)[3]}};
@@ -105,55 +140,68 @@ TensorType logsumexp_type(const OpView& view) {
 }
 
 std::vector<TensorType> infer_attention(const OpView& view) {
-  check_operands(view);
+  check_attention_operands(view);
+  check_functions(view, AttentionIn::count);
   return {y_type(view), logsumexp_type(view)};
 }
 
 // Examples do not meet: the batch is axis 0 of every operand that has it and of every output.
-std::vector<BatchState> examples_apart(const OpView& view, std::span<const BatchState> in) {
+BatchState examples_apart(const OpView& view, std::span<const BatchState> in, int captures) {
   BatchState result;
   for (int i = 0; i < view.inputs(); ++i) {
     const BatchState& state = in[static_cast<std::size_t>(i)];
     if (!view.has(i) || state.kind == BatchState::Kind::free) continue;
-    const bool aligned = (i != AttentionIn::bias && i != AttentionIn::mask) || view.shape(i).rank() == 4;
+    const bool of_scores = i == AttentionIn::bias || i == AttentionIn::mask || i >= captures;
+    const bool aligned = !of_scores || view.shape(i).rank() == 4;
     if (state == BatchState::split_at(0) && aligned && result.kind != BatchState::Kind::mixed) result = state;
     else result = state.in_shape() || result.in_shape() ? BatchState::split_at(0).as_mixed() : BatchState::mixed();
   }
-  return every_output(view, result);
-}
-
-Value operand(const Values& in, int i) {
-  return static_cast<std::size_t>(i) < in.size() ? in[static_cast<std::size_t>(i)] : Value{};
-}
-AttentionMasks masks_of(const Values& in) {
-  return {operand(in, AttentionIn::bias), operand(in, AttentionIn::mask), operand(in, AttentionIn::lengths),
-          operand(in, AttentionIn::start)};
+  return result;
 }
 
 Values plain_of_attention(const Plain& node) {
-  return plain_attention(node.in[0], node.in[1], node.in[2], masks_of(node.in), AttentionLaw(node.attributes));
+  return plain_attention(node.in[0], node.in[1], node.in[2], attention_masks(node.in, AttentionIn::count),
+                         AttentionLaw(node.attributes));
 }
 
 AttentionCotangents cotangents_of(const Values& in) {
   using In = AttentionIn;
-  return {in[In::q], in[In::k], in[In::v], masks_of(in), in[In::y], in[In::logsumexp], in[In::d_y],
-          operand(in, In::d_logsumexp)};
+  return {in[In::q], in[In::k], in[In::v], attention_masks(in, backward_captures), in[In::y], in[In::logsumexp], in[In::d_y],
+          in.size() > In::d_logsumexp ? in[In::d_logsumexp] : Value{}};
 }
 
-// d_q, d_k, d_v from attention_backward; d_bias = d_s, summed by the walk to the bias's shape.
+// The node's attributes as its backward has them: which gradients of what is added to the scores are wanted.
+Attributes backward_attributes(const Backward& b) {
+  AttentionLaw law(b.attributes());
+  const auto score = std::move(law.score_data);
+  Attributes attributes = law.attributes().with("offset", law.offset);
+  if (b.wants(AttentionIn::bias)) attributes.set("d_bias", true);
+  if (score == nullptr) return attributes;
+  std::vector<TensorType> types;
+  std::vector<bool> wanted;
+  for (int c = 0; c < score->captured; ++c) {
+    types.push_back(b.in(AttentionIn::count + c).type());
+    wanted.push_back(b.wants(AttentionIn::count + c));
+  }
+  const Value &q = b.in(AttentionIn::q), &k = b.in(AttentionIn::k);
+  const ScoreType type{q.dim(0), q.dim(2), q.dim(1), k.dim(1), q.dtype() == f64 ? f64 : f32};
+  attributes.set("score_derivative", std::shared_ptr<const Description>(derivative(*score, type, types, wanted, b)));
+  return attributes;
+}
+
+// All from attention_backward: d_q, d_k, d_v, d_bias if wanted, and those of what the score modifier captures.
 void differentiate_attention(Backward& b) {
   Values in(AttentionIn::count);
-  for (int i = 0; i < b.inputs(); ++i) in[static_cast<std::size_t>(i)] = b.in(i);
+  for (int i = 0; i < std::min<int>(b.inputs(), AttentionIn::count); ++i) in[static_cast<std::size_t>(i)] = b.in(i);
   for (const Value& value : {b.out(0), b.out(1), b.cotangent(0), b.has_cotangent(1) ? b.cotangent(1) : Value{}})
     in.push_back(value);
-  if (b.wants(AttentionIn::q) || b.wants(AttentionIn::k) || b.wants(AttentionIn::v)) {
-    const Values d = b.in(0).graph().apply(attention_backward_op(), in, b.attributes());
-    for (int i = 0; i < 3; ++i) b.input(i, d[static_cast<std::size_t>(i)]);
-  }
-  if (b.wants(AttentionIn::bias)) {
-    const Value d_s = plain_attention_d_scores(cotangents_of(in), AttentionLaw(b.attributes()));
-    b.input(AttentionIn::bias, cast(d_s, b.in(AttentionIn::bias).dtype()));
-  }
+  for (int i = AttentionIn::count; i < b.inputs(); ++i) in.push_back(b.in(i));
+  const Attributes attributes = backward_attributes(b);
+  const Values d = b.in(0).graph().apply(attention_backward_op(), in, attributes);
+  for (int i = 0; i < 3; ++i) b.input(i, d[static_cast<std::size_t>(i)]);
+  std::size_t next = 3;
+  if (attributes.flag("d_bias")) b.input(AttentionIn::bias, d[next++]);
+  for (const int capture : summed_captures(attributes)) b.input(AttentionIn::count + capture, d[next++]);
 }
 
 Values without_dropout(const Plain& node) {
@@ -166,99 +214,13 @@ Values without_dropout(const Plain& node) {
 Cost attention_cost(const OpView& view, double products) {
   const AttentionShape s(view);
   const auto n = static_cast<double>(s.batch * s.heads * s.time_q) * static_cast<double>(s.time_k);
-  Cost cost{n * static_cast<double>(s.width + s.value_width) * products * (s.causal ? 0.5 : 1.0), 0};
+  double share = s.causal ? 0.5 : 1.0;
+  if (s.window > 0) share = std::min(share, static_cast<double>(2 * s.window) / static_cast<double>(std::max<std::int64_t>(1, s.time_k)));
+  Cost cost{n * static_cast<double>(s.width + s.value_width) * products * share, 0};
   for (int i = 0; i < view.inputs(); ++i)
     if (view.has(i)) cost.bytes += static_cast<double>(view.type(i).bytes());
   for (const TensorType& type : view.out) cost.bytes += static_cast<double>(type.bytes());
   return cost;
-}
-
-using sample::absent;
-using sample::booleans;
-using sample::integers;
-using sample::normal;
-
-// Operands [2, time_q, heads, width], [2, time_k, kv_heads, width], [2, time_k, kv_heads, value_width].
-struct Extents {
-  std::int64_t time_q = 5, time_k = 5, heads = 2, kv_heads = 2, width = 3, value_width = 3;
-};
-std::vector<SampleInput> operands(const Extents& e, std::vector<SampleInput> more = {}) {
-  std::vector<SampleInput> in{normal({2, e.time_q, e.heads, e.width}).batched(0),
-                              normal({2, e.time_k, e.kv_heads, e.width}).batched(0),
-                              normal({2, e.time_k, e.kv_heads, e.value_width}).batched(0)};
-  in.insert(in.end(), more.begin(), more.end());
-  return in;
-}
-
-std::vector<Sample> attention_samples() {
-  const Attributes plain{{"scale", 0.6}}, causal{{"scale", 0.6}, {"causal", true}};
-  const auto offset = [&](std::int64_t at) { return causal.with("offset", at); };
-  const auto dropped = Attributes(causal).with("dropout", 0.3).with("stream", std::int64_t{7});
-  const SampleInput lengths = integers({2}, 1, 6).batched(0), start = integers({}, 0, 3);
-  return {
-      {operands({}), plain},
-      {operands({}), causal},
-      {operands({.time_q = 3, .time_k = 7, .width = 4, .value_width = 2}), plain},
-      {operands({.time_q = 3, .time_k = 7}), offset(4)},
-      {operands({.heads = 4, .kv_heads = 2}), causal},
-      {operands({.time_q = 4, .time_k = 3, .heads = 3, .kv_heads = 1, .value_width = 5}), plain},
-      {operands({.time_q = 1, .time_k = 6}), offset(5)},
-      {operands({.time_k = 1}), plain},
-      {operands({.width = 1, .value_width = 1}), plain},
-      {operands({}), dropped},
-      {operands({.heads = 4}), Attributes(plain).with("soft_cap", 1.5)},
-      {operands({.time_q = 7, .time_k = 7}), Attributes(plain).with("window", std::int64_t{3})},
-      {operands({.time_q = 5, .time_k = 7}), offset(2).with("window", std::int64_t{2})},
-      {operands({}, {normal({2, 2, 5, 5}).batched(0)}), plain},
-      {operands({}, {normal({2, 1, 5})}), Attributes(dropped).with("soft_cap", 2.0)},
-      {operands({}, {normal({5, 1})}), causal},
-      {operands({}, {absent(), booleans({5})}), plain},
-      {operands({}, {absent(), absent(), lengths, start}), causal},
-      {operands({}, {absent(), absent(), integers({}, 2, 5)}), plain},
-      // Scores of +-1e4, exact in every type: whole numbers times 400. Not backward: beside 1e4 the logsumexp keeps three
-      // places in f32.
-      {{sample::ties({2, 5, 2, 3}).batched(0).constant(), sample::ties({2, 5, 2, 3}).batched(0).constant(),
-        normal({2, 5, 2, 3}).batched(0).constant()},
-       {{"scale", 400.0}},
-       false},
-      // Queries without keys: a finite difference of logsumexp = -inf makes no sense.
-      {operands({.time_q = 6, .time_k = 4}), offset(-2), false},
-      {operands({}, {absent(), booleans({2, 1, 5, 5}).batched(0)}), causal, false},
-      {operands({}, {normal({2, 5, 5}), booleans({5, 5}), lengths}), causal, false},
-      // More than one block of queries and of keys; two passes backward (few heads) and one (many).
-      {operands({.time_q = 70, .time_k = 530, .heads = 1, .kv_heads = 1, .width = 17, .value_width = 9}), offset(460),
-       false},
-      {operands({.time_q = 300, .time_k = 300, .heads = 4, .kv_heads = 2, .width = 8, .value_width = 4}), dropped,
-       false},
-      {operands({.time_q = 66, .time_k = 301, .heads = 8, .kv_heads = 4}, {normal({8, 66, 301}), booleans({301})}),
-       Attributes(plain).with("soft_cap", 3.0), false},
-      {operands({.time_q = 600, .time_k = 600, .heads = 4, .kv_heads = 4}), offset(0).with("window", std::int64_t{40}),
-       false},
-  };
-}
-
-std::vector<BadSample> attention_bad_samples() {
-  const Attributes plain{{"scale", 0.5}};
-  const TensorType q{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}};
-  return {
-      {{{i64, {2, 5, 4, 3}}, k, k}, plain, "floating type"},
-      {{q, {f64, {2, 6, 2, 3}}, k}, plain, "must be f32"},
-      {{{f32, {5, 4, 3}}, k, k}, plain, "must have rank 4"},
-      {{q, {f32, {2, 6, 2, 4}}, k}, plain, "k [batch, time_k, kv_heads, width]"},
-      {{q, k, {f32, {2, 7, 2, 3}}}, plain, "v [batch, time_k, kv_heads, value_width]"},
-      {{q, {f32, {2, 6, 3, 3}}, {f32, {2, 6, 3, 3}}}, plain, "kv_heads must divide heads"},
-      {{q, k, k, {f32, {5, 5}}}, plain, "bias must broadcast"},
-      {{q, k, k, {f64, {5, 6}}}, plain, "must be f32"},
-      {{q, k, k, {f32, {6}}, {f32, {6}}}, plain, "must be bool"},
-      {{q, k, k, {f32, {6}}, {boolean, {3, 1, 5, 6}}}, plain, "mask must broadcast"},
-      {{q, k, k, {f32, {6}}, {boolean, {6}}, {f32, {2}}}, plain, "must be i32 or i64"},
-      {{q, k, k, {f32, {6}}, {boolean, {6}}, {i64, {3}}}, plain, "lengths must be [] or [batch=2]"},
-      {{q, k, k, {f32, {6}}, {boolean, {6}}, {i64, {2}}, {i64, {2, 1}}}, plain, "start must be [] or [batch=2]"},
-      {{q, k, k}, {{"scale", 0.0}}, "must be positive"},
-      {{q, k, k}, Attributes(plain).with("dropout", 1.0), "dropout must be in [0, 1)"},
-      {{q, k, k}, Attributes(plain).with("soft_cap", -1.0), "soft_cap must be at least 0"},
-      {{q, k, k}, Attributes(plain).with("window", std::int64_t{-1}), "window must be at least 0"},
-  };
 }
 
 }  // namespace
@@ -270,9 +232,11 @@ const OpDef& attention_op() {
       .source = "Vaswani et al. 2017, section 3.2.1, eq. 1; Dao et al. 2022, algorithm 1",
       .outputs = {"y", "logsumexp"},
       .least_inputs = 3,
-      .most_inputs = AttentionIn::count,
+      .most_inputs = -1,
       .infer = infer_attention,
-      .batch = examples_apart,
+      .batch = [](const OpView& view, std::span<const BatchState> in) {
+        return every_output(view, examples_apart(view, in, AttentionIn::count));
+      },
       .backward = differentiate_attention,
       .plain = plain_of_attention,
       .evaluation = without_dropout,
@@ -292,7 +256,8 @@ namespace {
 
 std::vector<TensorType> infer_backward(const OpView& view) {
   using In = AttentionIn;
-  check_operands(view);
+  check_attention_operands(view);
+  check_functions(view, backward_captures);
   const TensorType y = y_type(view), logsumexp = logsumexp_type(view);
   for (const int i : {In::y, In::d_y}) {
     expect_dtype(view, i, y.dtype);
@@ -303,56 +268,24 @@ std::vector<TensorType> infer_backward(const OpView& view) {
     if (view.type(i).dtype != y.dtype) expect_dtype(view, i, logsumexp.dtype);
     expect_shape(view, i, logsumexp.shape, "logsumexp");
   }
-  return {view.type(In::q), view.type(In::k), view.type(In::v)};
+  std::vector<TensorType> types{view.type(In::q), view.type(In::k), view.type(In::v)};
+  for (TensorType& type : sum_types(view, backward_captures)) types.push_back(std::move(type));
+  return types;
 }
 
-// The operands of an attention sample and what its forward would give; y and logsumexp are free operands here.
-Sample backward_of(Sample forward, const Extents& e, bool d_logsumexp) {
-  while (forward.inputs.size() < AttentionIn::count) forward.inputs.push_back(absent());
-  for (const auto& fill : {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 1, 0.3).widened(),
-                           normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}).widened()})
-    forward.inputs.push_back(fill.batched(0));
-  if (!d_logsumexp) forward.inputs.pop_back();
-  return forward;
-}
-
-std::vector<Sample> attention_backward_samples() {
-  const Attributes plain{{"scale", 0.6}}, causal = Attributes(plain).with("causal", true);
-  const auto dropped = Attributes(causal).with("dropout", 0.3).with("stream", std::int64_t{7});
-  const Extents small{.time_q = 3, .time_k = 3, .width = 2, .value_width = 2};
-  const Extents grouped{.time_q = 3, .time_k = 2, .heads = 2, .kv_heads = 1, .width = 2, .value_width = 3};
-  const Extents few{.time_q = 70, .time_k = 270, .heads = 4, .kv_heads = 2, .width = 9, .value_width = 8};
-  const Extents wide{.time_q = 200, .time_k = 600, .heads = 8, .kv_heads = 4, .width = 33, .value_width = 16};
-  const Extents many{.time_q = 70, .time_k = 270, .heads = 8, .kv_heads = 4, .width = 9, .value_width = 8};
-  return {
-      backward_of({operands(small), plain}, small, true),
-      backward_of({operands(small), dropped}, small, false),
-      backward_of({operands(grouped), Attributes(plain).with("soft_cap", 1.5)}, grouped, true),
-      backward_of({operands(small, {normal({2, 3, 3}), booleans({2, 1, 3, 3}).batched(0)}), causal}, small, false),
-      backward_of({operands(few), Attributes(dropped).with("offset", std::int64_t{200}), false}, few, true),
-      backward_of({operands(many), Attributes(dropped).with("offset", std::int64_t{200}), false}, many, true),
-      backward_of({operands(few), Attributes(plain).with("soft_cap", 1.5), false}, few, false),
-      // Keys that no query sees, and queries that see none of a chunk of keys.
-      backward_of({operands(small, {absent(), absent(), integers({2}, 1, 3).batched(0)}), plain}, small, true),
-      backward_of({operands(few), Attributes(plain).with("window", std::int64_t{20}).with("offset", std::int64_t{90}), false},
-                  few, true),
-      backward_of({operands(wide), {{"scale", 0.2}, {"causal", true}, {"offset", std::int64_t{300}}}, false}, wide, false),
+// d_bias and those of captures lie where their operands do; without the batch they are sums over it.
+std::vector<BatchState> batch_of_gradients(const OpView& view, std::span<const BatchState> in) {
+  std::vector<BatchState> states(3, examples_apart(view, in, backward_captures));
+  const bool mixed = states.front().kind == BatchState::Kind::mixed;
+  const auto add = [&](int operand) {
+    const BatchState& state = in[static_cast<std::size_t>(operand)];
+    states.push_back(mixed ? BatchState::mixed() : state.kind == BatchState::Kind::split ? state : BatchState::summed());
   };
-}
-
-std::vector<BadSample> attention_backward_bad_samples() {
-  const Attributes plain{{"scale", 0.5}};
-  const TensorType y{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}}, rows{f32, {2, 4, 5}}, other{f32, {2, 5, 4, 2}};
-  const auto call = [&](TensorType y_in, TensorType logsumexp, TensorType d_y, TensorType d_logsumexp) {
-    return std::vector<TensorType>{y, k, k, {f32, {6}}, {boolean, {6}}, {i64, {2}}, {i64, {2}}, std::move(y_in),
-                                   std::move(logsumexp), std::move(d_y), std::move(d_logsumexp)};
-  };
-  return {{call(other, rows, y, rows), plain, "y must be [2, 5, 4, 3]"},
-          {call(y, rows, {f64, {2, 5, 4, 3}}, rows), plain, "must be f32"},
-          {call(y, {f32, {2, 5, 4}}, y, rows), plain, "logsumexp must be [2, 4, 5]"},
-          {call(y, rows, other, rows), plain, "d_y must be [2, 5, 4, 3]"},
-          {call(y, rows, y, {f32, {}}), plain, "logsumexp must be [2, 4, 5]"},
-          {call(y, rows, y, rows), {{"scale", -1.0}}, "must be positive"}};
+  if (view.attributes.flag("d_bias")) add(AttentionIn::bias);
+  for (const int capture : summed_captures(view.attributes)) add(backward_captures + capture);
+  if (states.front().kind == BatchState::Kind::free)
+    for (std::size_t k = 3; k < states.size(); ++k) states[k] = {};
+  return states;
 }
 
 }  // namespace
@@ -362,11 +295,11 @@ const OpDef& attention_backward_op() {
       .name = "attention_backward",
       .law = "d_s = p (d_p - <d_y, y> + d_logsumexp); d_q = scale d_s k, d_k = scale d_s^T q, d_v = (p keep)^T d_y",
       .source = "Dao et al. 2022, algorithm 4",
-      .outputs = {"d_q", "d_k", "d_v"},
+      .outputs = {"d_q", "d_k", "d_v", "..."},
       .least_inputs = AttentionIn::d_y + 1,
-      .most_inputs = AttentionIn::d_logsumexp + 1,
+      .most_inputs = -1,
       .infer = infer_backward,
-      .batch = examples_apart,
+      .batch = batch_of_gradients,
       .plain =
           [](const Plain& node) {
             return plain_attention_backward(cotangents_of(node.in), AttentionLaw(node.attributes));
@@ -378,62 +311,6 @@ const OpDef& attention_backward_op() {
       .bad_samples = attention_backward_bad_samples(),
   };
   return op;
-}
-
-// --- functions -------------------------------------------------------------------------------------------------------
-namespace {
-
-AttentionLaw law_of(const Value& q, const Value& k, const AttentionOptions& options) {
-  if (!q.valid() || !k.valid() || q.rank() != 4 || k.rank() != 4) return {options, 1, 0};  // the shape rule says why
-  return {options, q.shape().extent(3), k.shape().extent(1) - q.shape().extent(1)};
-}
-
-AttentionMasks masks_of(const AttentionOptions& options) {
-  return {options.bias, options.mask, options.lengths, options.start};
-}
-
-// For what is built from basic ops: the operands' checks of the fused op. False: an operand has failed before.
-bool checked(const Value& q, const Value& k, const Value& v, const AttentionMasks& masks, const AttentionLaw& law) {
-  std::vector<const TensorType*> types;
-  for (const Value& x : {q, k, v, masks.bias, masks.mask, masks.lengths, masks.start}) {
-    if (!x.absent() && !x.valid()) return false;
-    types.push_back(x.absent() ? nullptr : &x.type());
-  }
-  const Attributes attributes = law.attributes();
-  check_operands({attention_op(), attributes, types, {}});
-  return true;
-}
-
-}  // namespace
-
-Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
-  const auto line = called_at({q});
-  AttentionLaw law = law_of(q.value(), k.value(), options);
-  if (law.dropout > 0 && !options.stream) law.stream = graph_of({q, k, v}).next_id();
-  const AttentionMasks masks = masks_of(options);
-  if (law.fused() || !checked(q.value(), k.value(), v.value(), masks, law))
-    return build_all(attention_op(), {q, k, v, masks.bias, masks.mask, masks.lengths, masks.start}, law.attributes());
-  return plain_attention(q.value(), k.value(), v.value(), masks, law);
-}
-
-Value attention(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
-  return attention_outputs(q, k, v, options).front();
-}
-
-Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options) {
-  const auto line = called_at({q});
-  const AttentionLaw law = law_of(q.value(), k.value(), options);
-  const AttentionMasks masks = masks_of(options);
-  if (!checked(q.value(), k.value(), k.value(), masks, law)) return {q.value().graph_data(), ValueRef{}};
-  return cast(plain_attention_weights(q.value(), k.value(), masks, law), q.value().dtype());
-}
-
-Value padding_mask(const Arg& tokens, std::int64_t pad_id) {
-  const auto line = called_at({tokens});
-  const Value visible = not_equal(tokens, pad_id);
-  if (!visible.valid()) return visible;
-  WEFT_CHECK(visible.rank() == 2, "padding_mask needs tokens [batch, time], got {}", visible.shape().str());
-  return reshape(visible, {visible.dim(0), 1, 1, visible.dim(1)});
 }
 
 void register_attention() {

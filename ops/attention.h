@@ -15,12 +15,34 @@
 
 namespace weft {
 
-/// What a score modifier works with; everything broadcasts to [batch, heads, time_q, time_k].
-struct AttentionScore {
-  Value score;                     ///< after scale, clip and soft cap, before bias and masks
-  Value batch, head, query, key;  ///< indices, i64: [batch, 1, 1, 1], [heads, 1, 1], [time_q, 1], [time_k]
+/// Where a score stands: i64 indices that broadcast to [batch, heads, time_q, time_k].
+struct AttentionPlace {
+  Value batch;     ///< [batch, 1, 1, 1]: the example, within its micro-batch
+  Value head;      ///< [heads, 1, 1]
+  Value query;     ///< [time_q, 1]
+  Value key;       ///< [time_k]
+  Value position;  ///< [batch, 1, time_q, 1]: of the query among the keys: query + offset, or + start
+
+  /// x [batch, time_q] or [time_q], of the graph that calls attention(), for each query; and x [batch, time_k] or
+  /// [time_k] for each key.
+  Value at_query(const Arg& x) const;
+  Value at_key(const Arg& x) const;
 };
+/// What a score modifier works with.
+struct AttentionScore : AttentionPlace {
+  Value score;  ///< [batch, heads, time_q, time_k], f32 (f64 of f64): after scale, clip and soft cap, before bias and masks
+};
+/// Another score from a score, and whether a pair exists (bool). Pointwise functions of what they are given, of values
+/// that broadcast to [batch, heads, time_q, time_k] and of tables: take(table, ids) with ids made from indices. They run
+/// inside the block-wise kernel, for all pairs of a block, also those that do not exist. What a modifier reads gets its
+/// gradient.
 using ScoreModifier = std::function<Value(const AttentionScore&)>;
+struct PairPattern : std::function<Value(const AttentionPlace&)> {
+  using std::function<Value(const AttentionPlace&)>::function;
+};
+
+/// How attention is computed: block by block, or by its definition in basic ops with a buffer of all scores.
+enum class AttentionMethod : std::uint8_t { block_wise, plain };
 
 /// The score of query i and key j is s = scale <q_i, k_j> / temperature, then clip, soft cap, `score`, + bias, masks.
 struct AttentionOptions {
@@ -28,8 +50,15 @@ struct AttentionOptions {
   bool causal = false;
   /// Position of the first query among the keys; time_k - time_q if not given: the last query sees every key.
   std::optional<std::int64_t> offset = {};
-  /// > 0: |i + offset - j| < window.
-  std::int64_t window = 0;
+  /// > 0: query i at p = i + offset sees key j iff some m has both p and j in [m window_stride, m window_stride +
+  /// window); with stride 1, |p - j| < window. The cost is linear in time.
+  std::int64_t window = 0, window_stride = 1;
+  /// Which pairs exist besides (ops/attention_pairs.h has the usual ones). One that reads indices alone leaves out whole
+  /// blocks (pair_report()).
+  PairPattern pairs = {};
+  /// In (0, 1): of each query's scores that the masks admit only the highest floor(share n) stay, at least one; of equal
+  /// ones those of lower keys. Runs as the plain definition.
+  double keep_share = 0;
   /// Added to the scores; of q's dtype, broadcast to [batch, heads, time_q, time_k]; differentiated.
   Value bias = {};
   /// bool, true: may attend; broadcast to [batch, heads, time_q, time_k].
@@ -43,7 +72,7 @@ struct AttentionOptions {
   double temperature = 1;
   /// > 0: s becomes soft_cap tanh(s / soft_cap) (Gemma team 2024, "Gemma 2", section 2).
   double soft_cap = 0;
-  /// > 0: s is limited to [-clip, clip]. Runs as the plain definition.
+  /// > 0: s is limited to [-clip, clip].
   double clip = 0;
   /// Score of what the masks forbid. -inf: a query without keys gives zeros, with zero gradients. A finite fill
   /// follows the plain formula, and runs as the plain definition.
@@ -53,8 +82,8 @@ struct AttentionOptions {
   /// Random stream of the dropout: row (batch heads + head) time_q + query of the full batch, column key. A fresh one
   /// if not given.
   std::optional<std::int64_t> stream = {};
-  /// Any change of the scores, as nodes. Runs as the plain definition.
   ScoreModifier score = {};
+  AttentionMethod method = AttentionMethod::block_wise;
 };
 
 /// y [batch, time_q, heads, value_width] = softmax(s) v over the keys.
@@ -65,6 +94,9 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
 
 /// The weights softmax(s) [batch, heads, time_q, time_k], before dropout. A buffer of that size, unlike attention().
 Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options = {});
+
+/// The same of an attention that is built: `y` is an output of attention() that runs block-wise. UserError: it is not.
+Value attention_weights_of(const Value& y);
 
 /// A mask [batch, 1, 1, time] for `AttentionOptions::mask` from tokens [batch, time]: true where token != pad_id.
 Value padding_mask(const Arg& tokens, std::int64_t pad_id);

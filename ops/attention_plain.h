@@ -3,27 +3,38 @@
 #pragma once
 
 #include <weft/ops/attention.h>
+#include <weft/ops/score_function.h>
+
+#include <memory>
 
 namespace weft {
 
+/// Optional operands that shape the scores, and what the node's functions capture: the score's, then the pairs'.
+struct AttentionMasks {
+  Value bias, mask, lengths, start;
+  Values captures = {};
+};
+
+/// Of a node's operands; captures begin at operand `first_capture`.
+AttentionMasks attention_masks(const Values& in, int first_capture);
+
 /// Options as the nodes carry them.
 struct AttentionLaw {
-  double scale = 1, soft_cap = 0, clip = 0, dropout = 0;
+  double scale = 1, soft_cap = 0, clip = 0, dropout = 0, keep_share = 0;
   double fill = -std::numeric_limits<double>::infinity();
-  bool causal = false;
-  std::int64_t window = 0, offset = 0, stream = 0;
+  bool causal = false, plain = false;
+  std::int64_t window = 0, window_stride = 1, offset = 0, stream = 0;
+  /// As the user gave them, for what is built from basic ops at once; and as data, in a node's attributes.
   ScoreModifier score = {};
+  PairPattern pairs = {};
+  std::shared_ptr<const ScoreFunction> score_data = {}, pairs_data = {}, derivative = {};
+  bool d_bias = false;  ///< of a backward: whether the bias gets its gradient
 
   explicit AttentionLaw(const Attributes& attributes);
   AttentionLaw(const AttentionOptions& options, std::int64_t width, std::int64_t default_offset);
   /// What the fused op has attributes for.
   Attributes attributes() const;
-  bool fused() const { return clip == 0 && !score && fill == -std::numeric_limits<double>::infinity(); }
-};
-
-/// Optional operands that shape the scores.
-struct AttentionMasks {
-  Value bias, mask, lengths, start;
+  bool fused() const { return !plain && keep_share == 0 && fill == -std::numeric_limits<double>::infinity(); }
 };
 
 /// softmax(s) before dropout, [batch, heads, time_q, time_k], f32 or f64; its logsumexp in `logsumexp` if not null.
@@ -41,10 +52,7 @@ struct AttentionCotangents {
   Value y, logsumexp, d_y, d_logsumexp;
 };
 
-/// {d_q, d_k, d_v}
+/// {d_q, d_k, d_v}, then d_bias where the law says so and the gradients of captures that the derivative gives.
 Values plain_attention_backward(const AttentionCotangents& in, const AttentionLaw& law);
-
-/// The gradient of the scores after the soft cap, [batch, heads, time_q, time_k]: that of a bias, before it is summed.
-Value plain_attention_d_scores(const AttentionCotangents& in, const AttentionLaw& law);
 
 }  // namespace weft

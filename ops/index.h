@@ -16,6 +16,8 @@ Value scatter_add(const Arg& x, std::int64_t axis, const Arg& ids, const Arg& so
 Value index_select(const Arg& x, std::int64_t axis, const Arg& ids);
 /// x with y[.., ids[i], ..] += source[.., i, ..] with ids [n] (torch.index_add), in the order of i.
 Value index_add(const Arg& x, std::int64_t axis, const Arg& ids, const Arg& source);
+/// y[..] = x[ids[..]], x as if it were flat (torch.take): y has ids' shape.
+Value take(const Arg& x, const Arg& ids);
 
 const OpDef& gather_op();
 /// (source, ids) -> y of attribute "shape": y[.., ids[.., i, ..], ..] = sum of source[.., i, ..], 0 elsewhere.
@@ -23,6 +25,7 @@ const OpDef& scatter_add_op();
 const OpDef& index_select_op();
 /// (source, ids) -> y with extent "extent" along the axis: y[.., ids[i], ..] = sum of source[.., i, ..], 0 elsewhere.
 const OpDef& index_add_op();
+const OpDef& take_op();
 void register_index();
 
 }  // namespace weft

@@ -208,7 +208,8 @@ Value index_add(const Arg& x, std::int64_t axis, const Arg& ids, const Arg& sour
 }
 
 void register_index() {
-  for (const OpDef* op : {&gather_op(), &scatter_add_op(), &index_select_op(), &index_add_op()}) registry().add(*op);
+  for (const OpDef* op : {&gather_op(), &scatter_add_op(), &index_select_op(), &index_add_op(), &take_op()})
+    registry().add(*op);
 }
 
 }  // namespace weft

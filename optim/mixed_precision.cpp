@@ -1,63 +1,14 @@
-#include <weft/autodiff/gradient.h>
 #include <weft/graph/rewrite.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/optim/mixed_precision.h>
 #include <weft/optim/precision_plan.h>
+#include <weft/optim/rederive.h>
 
 #include <algorithm>
 #include <map>
 
 namespace weft {
 namespace {
-
-constexpr const char* hint_of_order = "hint: training_step(loss) | mixed_precision(...) | what reads the gradients";
-
-// Which nodes depend on a seed of the backward pass: by id.
-std::vector<bool> behind_seeds(const Step& step) {
-  std::vector<bool> behind(step.graph.next_id(), false);
-  for (const Value& seed : step.seeds) behind[seed.ref().node] = true;
-  for (const NodeId id : step.graph.ids())
-    for (const ValueRef& ref : step.graph.node(id).operands)
-      if (ref.node != no_node && behind[ref.node]) behind[id] = true;
-  for (const Value& seed : step.seeds) behind[seed.ref().node] = false;  // the seeds themselves stay
-  return behind;
-}
-
-// Which nodes are not the gradient's, by id. UserError where anything reads gradients: it would be lost.
-std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
-  const Graph& graph = step.graph;
-  const std::vector<bool> behind = behind_seeds(step);
-  auto expect_forward = [&](const Value& value, const std::string& what) {
-    WEFT_CHECK(value.absent() || !behind[value.ref().node], "{} derives the gradients anew, and {} reads '{}' ({}) of the "
-               "old ones; {}", name, what, value.name(), str(value.node().where), hint_of_order);
-  };
-  for (const Fetch& fetch : step.fetches) expect_forward(fetch.value, "the fetch '" + fetch.name + "'");
-  for (const Update& update : step.updates) expect_forward(update.value, "the update of '" + update.state.name() + "'");
-
-  std::vector<bool> stays(graph.next_id(), false);
-  bool past_seeds = false;
-  for (const NodeId id : graph.ids()) {
-    const Node& node = graph.node(id);
-    past_seeds |= std::ranges::any_of(step.seeds, [&](const Value& seed) { return seed.ref().node == id; });
-    const bool of_gradient = node.provenance.pass == "gradient";
-    WEFT_CHECK(!behind[id] || of_gradient, "{} derives the gradients anew, and '{}' ({}{}) was built upon the old ones; {}",
-               name, node.name, str(node.where), node.provenance.pass.empty() ? "" : ", by " + node.provenance.pass,
-               hint_of_order);
-    // Numbers that only backward rules made depend on no seed.
-    stays[id] = !behind[id] && !(of_gradient && past_seeds);
-  }
-  for (auto id = graph.ids().rbegin(); id != graph.ids().rend(); ++id)
-    for (const ValueRef& ref : graph.node(*id).operands)
-      if (stays[*id] && ref.node != no_node) stays[ref.node] = true;
-  for (const Gradient& gradient : step.gradients) {
-    const Node& node = gradient.value.node();
-    const bool seed = std::ranges::find(step.seeds, gradient.value) != step.seeds.end();
-    WEFT_CHECK(seed || node.provenance.pass == "gradient",
-               "{} derives the gradients anew, and the gradient of '{}' was replaced by '{}' ({}); {}", name,
-               gradient.parameter.name(), node.name, str(node.where), hint_of_order);
-  }
-  return stays;
-}
 
 // The forward pass in its new types. Each operand has a cast of its own at first: so the gradients of operands that read one
 // value are widened and then summed in f32, as by PyTorch, whose autocast casts an activation for each reader. Where they
@@ -178,20 +129,6 @@ Step merge_casts(const Step& step, const std::map<NodeId, NodeId>& same, const s
   return step.over(rebuild.finish());
 }
 
-// The gradients of the same parameters, from the same seeds.
-void derive_gradients(Step& step, const std::vector<Gradient>& before, std::source_location where) {
-  const auto line = step.graph.scope("loss", where);
-  std::vector<Value> sums, parameters;
-  for (const LossTerm& term : step.loss.terms) sums.push_back(term.sum);
-  for (const Gradient& gradient : before) parameters.push_back(step.graph.find(gradient.parameter));
-  const std::vector<Value> gradients = vector_jacobian(sums, step.seeds, parameters);
-  step.gradients.clear();
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    WEFT_INVARIANT(gradients[i].valid(), "'{}' has lost its gradient", parameters[i].name());
-    step.gradients.push_back({parameters[i], gradients[i], before[i].tags});
-  }
-}
-
 }  // namespace
 
 Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_location where) {
@@ -199,12 +136,11 @@ Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_
   const std::string name = fmt::format("mixed_precision({})", name_of(low));
   return {.name = name,
           .claim = Claim::rounding,
-          .forbids = {"low_precision", "scaled", "accumulated", "settled", "clipped", "optimized", "checkpointed"},
+          .forbids = {"low_precision", "scaled", "accumulated", "settled", "clipped", "optimized", "checkpointed",
+                      "tap gradients"},
           .promises = {"low_precision"},
           .apply =
               [low, name, where, options = std::move(options)](const Step& step) {
-                WEFT_CHECK(step.seeds.size() == step.loss.terms.size() || step.gradients.empty(),
-                           "{}: the gradients of this step were not made by training_step; {}", name, hint_of_order);
                 const std::vector<bool> stays = forward_nodes(step, name);
                 Rewrite rewrite(step, stays, PrecisionPlan(step.graph, stays, low, options), name);
                 Step result = rewrite.finish();

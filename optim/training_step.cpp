@@ -116,7 +116,7 @@ Graph without_training(const Graph& graph) {
     Values operands;
     for (ValueRef ref : rebuild.operands(node))
       operands.push_back(ref.node == no_node ? Value{} : rebuild.to().value(ref));
-    const auto origin = rebuild.to().made_by("evaluation", node.id);
+    const Scope place = rebuild.in_place_of(node);
     rebuild.replace(node, node.op->evaluation({operands, node.attributes, node.types}));
   }
   return rebuild.finish();
@@ -150,6 +150,14 @@ Step inference(const std::vector<Value>& fetches) {
   step.graph = without_training(source);
   for (const Value& value : fetches) step.set_fetch(value.name(), step.find(value));
   step.applied = {{.name = "evaluation"}};
+  verify(step);
+  return step;
+}
+
+Step decoding(const std::vector<Value>& fetches) {
+  Step step = inference(fetches);
+  for (const auto& [state, value] : step.graph.updates())
+    step.updates.push_back({step.graph.value(state), step.graph.value(value)});
   verify(step);
   return step;
 }

@@ -2,6 +2,7 @@
 //
 //   options.*  flags        recipe.*  what a save must remember    data.*  text to tokens
 //   model.cpp  the graph and its two steps    trainer.*  the loop    sampler.*  text from the model
+//   attention_picture.*  what the model looks at
 #include "data.h"
 #include "options.h"
 #include "trainer.h"

@@ -52,6 +52,20 @@ void add_recipe(CLI::App& app, Recipe& recipe) {
   app.add_option("--seed", recipe.seed, "Of weights, batches and dropout")->group("Training");
 }
 
+void add_attention(CLI::App& app, Options& options) {
+  const char* const group = "Picture of the attention";
+  app.add_option("--attention", options.attention, "File to write at the end: FILE.svg, or FILE.txt for a terminal")
+      ->default_str("")->group(group);
+  app.add_option("--attention-text", options.attention_text, "What it attends over (the first 64 held-out characters)")
+      ->default_str("")->group(group);
+  app.add_option("--attention-layers", options.attention_layers, "Such as 0,3 (all)")
+      ->delimiter(',')->take_all()->check(at_least_0)->default_str("")->group(group);
+  app.add_option("--attention-heads", options.attention_heads, "Of each layer, such as 0,1 (all)")
+      ->delimiter(',')->take_all()->check(at_least_0)->default_str("")->group(group);
+  app.add_option("--attention-divide", options.attention_divide, "By the sum of each row or column, or by its peak")
+      ->check(CLI::IsMember({"nothing", "rows", "columns", "peaks"}))->group(group);
+}
+
 }  // namespace
 
 ParsedOptions parse_options(int argc, char** argv) {
@@ -73,6 +87,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--sample", options.sample, "Characters to write at the end")->check(at_least_0)->group("Running");
   app.add_option("--prompt", options.prompt, "What the sample begins with (a new line)")->default_str("")->group("Running");
   app.add_option("--temperature", options.temperature, "Of the sample")->check(positive)->group("Running");
+  add_attention(app, options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace train_gpt {
 
@@ -20,6 +21,10 @@ struct Options {
   std::int64_t sample = 400;
   std::string prompt = "\n";
   double temperature = 0.8;
+  std::string attention;       ///< file for a picture; empty: none
+  std::string attention_text;  ///< empty: the beginning of the held-out tenth
+  std::vector<std::int64_t> attention_layers, attention_heads;  ///< empty: all
+  std::string attention_divide = "nothing";
 };
 
 /// The options, or the exit code if the program is to end: after --help, or after a message on stderr.

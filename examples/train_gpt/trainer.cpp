@@ -1,5 +1,6 @@
 #include "trainer.h"
 
+#include "attention_picture.h"
 #include "sampler.h"
 
 #include <weft/io/atomic_file.h>
@@ -41,6 +42,7 @@ Trainer::Trainer(const Options& options, Recipe recipe, Data data)
       progress_(stderr, recipe_.steps) {
   if (!options_.resume.empty()) load_run(options_.resume, store_);
   if (!options_.save.empty()) expect_writable(options_.save);
+  if (!options_.attention.empty()) attention_tokens(options_, recipe_, data_);
   if (!options_.log.empty()) log_.emplace(options_.log, !options_.resume.empty());
   first_step_ = store_.runs();
   bytes_ = store_.bytes() + training_.allocated_bytes() + evaluation_.allocated_bytes();
@@ -119,9 +121,16 @@ void Trainer::write_sample() {
   say(json_line({{"step", store_.runs()}, {"sample", std::string_view(text)}}), false);
 }
 
+void Trainer::draw() {
+  if (options_.attention.empty()) return;
+  progress_.clear();
+  draw_attention(options_, recipe_, data_, model_.logits, store_);
+}
+
 void Trainer::leave(bool finished) {
   if (!finished) {
     save();
+    draw();
     progress_.clear();
     fmt::print(stderr, "stopped after step {} of {}{}\n", store_.runs(), recipe_.steps,
                options_.save.empty() ? "; nothing was saved, there was no --save" : ", saved to '" + options_.save + "'");
@@ -132,6 +141,7 @@ void Trainer::leave(bool finished) {
   const double loss = evaluate();
   save();
   write_sample();
+  draw();
   say(json_line({{"done", true}, {"val_loss", loss}, {"steps", store_.runs()}, {"seconds", seconds()},
                  {"peak_bytes", static_cast<std::int64_t>(bytes_)}}));
 }

@@ -40,6 +40,7 @@ class Trainer {
   double evaluate();
   void save() const;
   void write_sample();
+  void draw();
   /// A JSON line, to stdout and the log. Those of single steps do not disturb a terminal, which has the progress bar.
   void say(const std::string& line, bool on_terminal = true);
   double seconds() const;

@@ -171,7 +171,7 @@ TEST_CASE("blocks of an encoder and a decoder are found, and the encoder's outpu
     return h;
   };
   auto attend = [&](const std::string& name, const Value& q, const Value& kv) {
-    return nn::MultiheadAttention(graph, name, {.width = 16, .heads = 2})(q, kv, kv);
+    return nn::Attention(graph, name, {.width = 16, .heads = 2})(q, kv, kv);
   };
   Value x = nn::Linear(graph, "embed_source", {.in = 16, .out = 16})(source);
   Value y = nn::Linear(graph, "embed_target", {.in = 16, .out = 16})(target);

@@ -24,7 +24,7 @@ ProofModel small_encoder() {
   const Value targets = graph.input("targets", i64, {batch, time});
   const Value labels = graph.input("labels", i32, {batch});
   const nn::Embedding table(graph, "embedding", {.count = vocab, .width = width, .init = init::normal(0, 0.5)});
-  const nn::MultiheadAttention attention(graph, "attention", {.width = width, .heads = 2, .dropout = 0.1});
+  const nn::Attention attention(graph, "attention", {.width = width, .heads = 2, .dropout = 0.1});
   const nn::FeedForward feed_forward(graph, "feed_forward", {.width = width, .hidden = 12});
   const nn::LayerNorm first(graph, "first_norm", {.width = width}), second(graph, "second_norm", {.width = width});
   const nn::Linear words(graph, "words", {.in = width, .out = vocab}),

@@ -142,6 +142,24 @@ TEST_CASE("a run of every optimizer and of averages allocates nothing", "[core][
   }
 }
 
+TEST_CASE("a run of attention with a modifier, a pattern and a bias allocates nothing", "[core][runtime][allocation][attention]") {
+  Graph graph;
+  const Dim batch = graph.dim("batch", 2);
+  const Value x = graph.input("tokens", f32, {batch, 40, 2, 8}), y = graph.input("targets", f32, {batch, 40, 2, 8});
+  const Value document = cast(slice(reshape(x, {batch, 40, 16}), {.axis = 2, .start = 0, .stop = 1}), i64);
+  const Value weight = graph.parameter("weight", {f32, {2, 9}}, init::normal(0, 1));
+  const Value bias = graph.parameter("bias", {f32, {2, 40, 40}}, init::normal(0, 1));
+  const Value seen = attention(x, x, x,
+                               {.causal = true,
+                                .pairs = pairs::documents(reshape(document, {batch, 40})) | pairs::local(3),
+                                .bias = bias,
+                                .clip = 10,
+                                .score = modifiers::relative_distances(weight)});
+  const Value sparse = attention(seen, x, x, {.pairs = pairs::strided(2, 8), .score = modifiers::alibi(2)});
+  const Tensor fed(f32, {2, 40, 2, 8});
+  expect_no_allocation(training_step(mse_loss(sparse, y)) | optimize(sgd({.rate = 0.1})), fed, fed);
+}
+
 #else
 
 using namespace weft;

@@ -1,0 +1,39 @@
+// The attentions of a step by their paths: what taps, gates and pruning are told by. An attention that runs as its plain
+// definition (clip, a score modifier, a finite fill) is made of basic ops and is none of them.
+#pragma once
+
+#include <weft/graph/gate.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace weft::nn {
+
+/// Heads of the attentions whose path matches a glob (runtime/store.h).
+struct HeadSelection {
+  std::string path = "**";
+  std::vector<std::int64_t> heads = {};  ///< none: all
+};
+using HeadSelections = std::vector<HeadSelection>;
+
+/// An attention of the forward pass. Its path is the module's ("decoder/0/attention"); the node's where a scope holds
+/// several.
+struct AttentionNode {
+  std::string path;
+  Value y;                          ///< [batch, time_q, heads, value_width]
+  std::int64_t heads = 0;
+  std::vector<std::int64_t> chosen;  ///< of the heads; sorted
+
+  bool all() const { return static_cast<std::int64_t>(chosen.size()) == heads; }
+};
+
+/// In build order; what recomputes an attention is none. UserError that begins with `who`: the step has no attention, a
+/// pattern matches none, a head is not there, nothing is selected.
+std::vector<AttentionNode> attention_nodes(const Step& step, const std::string& who, const HeadSelections& selections = {{}});
+
+/// Heads as gates of their attention's output: for gate_importance() and close_gates() (optim/gates.h).
+///   step | close_gates(nn::heads({{"decoder/0/attention", {1, 3}}}))
+GateFinder heads(HeadSelections selections = {{}});
+
+}  // namespace weft::nn

@@ -1,0 +1,18 @@
+// Queries, keys and values of one product, apart.
+#pragma once
+
+#include <weft/graph/graph.h>
+
+#include <cstdint>
+
+namespace weft {
+
+/// {q, k, v}: the first `q` elements of each row of x [.., q + k + v], the next `k`, and the rest. As three slices, in
+/// one pass; and backward in one, where slices would fill and add three tensors of x's size. UserError: a part without
+/// elements.
+Values unpack(const Arg& x, std::int64_t q, std::int64_t k);
+
+const OpDef& unpack_op();
+void register_unpack();
+
+}  // namespace weft

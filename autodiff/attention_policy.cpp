@@ -111,15 +111,12 @@ double share_of_budget(const AttentionPolicy& policy, const Candidate& candidate
 Way by_thumb(const AttentionAdvice& advice, const AttentionPolicy& policy) {
   const std::int64_t keys = advice.problem.keys;
   if (keys > policy.sparse_over && advice.candidate(Way::local).refused.empty()) return Way::local;
-  if (keys > policy.checkpoint_over && advice.problem.training) return Way::checkpointed;
-  return advice.candidate(Way::plain).refused.empty() ? Way::plain : Way::block_wise;
+  return keys > policy.checkpoint_over && advice.problem.training ? Way::checkpointed : Way::block_wise;
 }
 
 std::string thumb_says(const AttentionAdvice& advice, const AttentionPolicy& policy) {
   const std::int64_t keys = advice.problem.keys;
   switch (advice.way) {
-    case Way::plain:
-      return fmt::format("{} keys are no more than {}: all scores fit a small buffer", keys, policy.plain_up_to);
     case Way::local:
       return fmt::format("{} keys are over {}, from where on a local window is taken where it is allowed", keys,
                          policy.sparse_over);
@@ -127,9 +124,10 @@ std::string thumb_says(const AttentionAdvice& advice, const AttentionPolicy& pol
       return fmt::format("{} keys are over {}, from where on attention is computed again instead of kept{}", keys,
                          policy.checkpoint_over,
                          keys > policy.sparse_over
-                             ? fmt::format("; over {} a local window would be taken, but it {}", policy.sparse_over,
+                             ? fmt::format("; over {} a local window would be taken ({})", policy.sparse_over,
                                            advice.candidate(Way::local).refused)
                              : "");
+    case Way::plain:
     case Way::block_wise:
       break;
   }
@@ -179,8 +177,8 @@ AttentionAdvice attention_advice(const AttentionCase& given, const AttentionPoli
   const Way thumb = by_thumb(advice, policy);
 
   // The rule of thumb where bytes do not matter; then, or with a byte budget at once, the first that fits: exact ways
-  // before local, fewer operations before fewer bytes.
-  std::vector<Way> order(ways.begin(), ways.end());
+  // before local, fast ones before those that may take fewer bytes.
+  std::vector<Way> order{Way::block_wise, Way::checkpointed, Way::plain, Way::local};
   if (!policy.bytes) order.insert(order.begin(), thumb);
   std::vector<Way> suited;
   std::ranges::copy_if(order, std::back_inserter(suited),
@@ -202,8 +200,7 @@ AttentionAdvice attention_advice(const AttentionCase& given, const AttentionPoli
   } else {
     advice.why += fmt::format("the first that fits {}", budgets(policy));
     for (const Candidate& candidate : advice.candidates)
-      if (candidate.way != advice.way && (candidate.way < advice.way || candidate.way == thumb) &&
-          !candidate.refused.empty())
+      if (candidate.way != advice.way && !candidate.refused.empty())
         advice.why += fmt::format("; {}: {}", name_of(candidate.way), candidate.refused);
   }
   advice.why += fmt::format(". It takes {}.", numbers(advice.chosen()));

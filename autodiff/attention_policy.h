@@ -25,7 +25,9 @@ namespace weft {
 /// these, only a window of keys is looked at, where that is allowed.
 inline constexpr std::int64_t checkpoint_over_keys = 512;
 inline constexpr std::int64_t sparse_over_keys = 1024;
-/// Up to these the matrix of scores is no larger than a tile of the block-wise kernels.
+/// Only up to these plain attention is considered: it takes fewer bytes there where threads are many (block-wise
+/// kernels have a workspace for each), and three to four times as long at any length (measured: f32, one thread, 8 to
+/// 256 keys).
 inline constexpr std::int64_t plain_up_to_keys = 64;
 /// Of local attention, where neither the caller nor a FLOP budget says another: |i - j| < 256.
 inline constexpr std::int64_t local_window = 256;
@@ -46,10 +48,9 @@ struct AttentionCase {
 };
 
 struct AttentionPolicy {
-  std::optional<std::int64_t> bytes =
-      {};                            ///< budget; with one, the first exact way that fits is taken, whatever the length
-  std::optional<double> flops = {};  ///< budget of one run, over all layers
-  bool approximate = false;          ///< whether a local window will do
+  std::optional<std::int64_t> bytes = {};   ///< budget; with one, the first way that fits is taken, whatever the length
+  std::optional<double> flops = {};         ///< budget of one run, over all layers
+  bool approximate = false;                 ///< whether a local window will do
   std::optional<std::int64_t> window = {};  ///< not given: local_window, or the largest that fits `flops`
   std::int64_t checkpoint_over = checkpoint_over_keys, sparse_over = sparse_over_keys, plain_up_to = plain_up_to_keys;
   int threads = 0;  ///< PlanOptions::threads

@@ -156,8 +156,7 @@ TEST_CASE("without a byte budget the length decides, by thresholds that have nam
   };
   for (const bool approximate : {false, true})
     for (const bool training : {false, true}) {
-      CHECK(way(plain_up_to_keys, training, approximate) == AttentionWay::plain);
-      CHECK(way(plain_up_to_keys + 1, training, approximate) == AttentionWay::block_wise);
+      CHECK(way(8, training, approximate) == AttentionWay::block_wise);
       CHECK(way(512, training, approximate) == AttentionWay::block_wise);
       CHECK(way(513, training, approximate) == (training ? AttentionWay::checkpointed : AttentionWay::block_wise));
       CHECK(way(1024, training, approximate) == (training ? AttentionWay::checkpointed : AttentionWay::block_wise));
@@ -197,6 +196,21 @@ TEST_CASE("with a byte budget the first exact way that fits is taken, and the ad
   CHECK_THAT(none.why, ContainsSubstring("nothing fits") && ContainsSubstring("1000 B over the budget"));
 }
 
+TEST_CASE("short sequences are plain where that takes fewer bytes than a workspace for each of many threads",
+          "[core][autodiff][attention_policy]") {
+  AttentionCase c{.batch = 8, .heads = 4, .width = 32, .time = 32, .training = false};
+  const AttentionAdvice free = attention_advice(c, {.threads = 16});
+  CHECK(free.way == AttentionWay::block_wise);
+  const std::size_t bytes = free.candidate(AttentionWay::plain).bytes;
+  REQUIRE(bytes < free.candidate(AttentionWay::block_wise).bytes);
+  const AttentionAdvice tight = attention_advice(c, {.bytes = static_cast<std::int64_t>(bytes), .threads = 16});
+  CHECK(tight.way == AttentionWay::plain);
+  CHECK(tight.fits);
+  CHECK_THAT(tight.why, ContainsSubstring("block-wise: ") && ContainsSubstring("over the budget"));
+  c.time = plain_up_to_keys + 1;
+  CHECK_FALSE(attention_advice(c, {.threads = 16}).candidate(AttentionWay::plain).refused.empty());
+}
+
 TEST_CASE("a budget of operations gives the widest window that fits, and only where that is allowed",
           "[core][autodiff][attention_policy]") {
   const AttentionCase c{.batch = 1, .heads = 4, .width = 32, .time = 1000};
@@ -227,7 +241,7 @@ TEST_CASE("an advice reads as a table and as sentences with numbers", "[core][au
   CHECK_THAT(
       advice.why,
       StartsWith("block-wise, checkpointed: 2048 keys are over 512, from where on") &&
-          ContainsSubstring("over 1024 a local window would be taken, but it leaves keys out, which is not allowed") &&
+          ContainsSubstring("over 1024 a local window would be taken (leaves keys out, which is not allowed)") &&
           ContainsSubstring(fmt::format("({} B, of which each layer keeps 0 B", advice.chosen().bytes)) &&
           ContainsSubstring("GFLOP"));
 }

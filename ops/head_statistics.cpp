@@ -109,7 +109,9 @@ namespace {
 // -sum_j p_j ln p_j of each row; 0 ln 0 = 0
 Value row_entropy(const Value& p) { return negate(over_keys(p * log(where(greater(p, 0.0), p, 1.0)))); }
 
-HeadMean mean_of(const Value& rows, const Counted& c) { return {per_head(where(equal(c.rows, 1.0), rows, 0.0)), per_head(c.rows)}; }
+HeadMean mean_of(const Value& rows, const Counted& c) {
+  return {per_head(where(equal(c.rows, 1.0), rows, 0.0)), per_head(c.rows)};
+}
 
 }  // namespace
 

@@ -14,7 +14,9 @@ std::string scope_of(const std::string& name) {
   return slash == std::string::npos ? "" : name.substr(0, slash);
 }
 
-std::vector<AttentionNode> all_attentions(const Graph& graph) {
+}  // namespace
+
+std::vector<AttentionNode> attention_nodes(const Graph& graph) {
   const auto is_attention = [&](NodeId id) { return graph.has(id) && graph.node(id).op == &attention_op(); };
   std::vector<AttentionNode> found;
   std::map<std::string, int> in_scope;
@@ -30,6 +32,8 @@ std::vector<AttentionNode> all_attentions(const Graph& graph) {
   return found;
 }
 
+namespace {
+
 void choose(AttentionNode& node, const HeadSelection& selection, const std::string& who) {
   for (const std::int64_t head : selection.heads)
     WEFT_CHECK(head >= 0 && head < node.heads, "{}: '{}' has the heads 0 to {}, got {}", who, node.path, node.heads - 1, head);
@@ -44,9 +48,9 @@ void choose(AttentionNode& node, const HeadSelection& selection, const std::stri
 }  // namespace
 
 std::vector<AttentionNode> attention_nodes(const Step& step, const std::string& who, const HeadSelections& selections) {
-  std::vector<AttentionNode> nodes = all_attentions(step.graph);
-  WEFT_CHECK(!nodes.empty(), "{}: this step has no attention; hint: one with clip, a score modifier or a finite fill runs as "
-             "basic ops, and is not seen", who);
+  std::vector<AttentionNode> nodes = attention_nodes(step.graph);
+  WEFT_CHECK(!nodes.empty(), "{}: this step has no attention; hint: one by the plain method, with keep_share or a finite "
+             "fill is made of basic ops, and is not seen", who);
   WEFT_CHECK(!selections.empty(), "{} needs a selection, got none; hint: {{{{\"**\"}}}} is every head", who);
   for (const HeadSelection& selection : selections) {
     bool matched = false;

@@ -1,5 +1,5 @@
-// The attentions of a step by their paths: what taps, gates and pruning are told by. An attention that runs as its plain
-// definition (clip, a score modifier, a finite fill) is made of basic ops and is none of them.
+// The attentions of a step by their paths: what taps, gates and pruning are told by. An attention that is built as its
+// plain definition (AttentionMethod::plain, keep_share, a finite fill) is made of basic ops and is none of them.
 #pragma once
 
 #include <weft/graph/gate.h>
@@ -27,6 +27,9 @@ struct AttentionNode {
 
   bool all() const { return static_cast<std::int64_t>(chosen.size()) == heads; }
 };
+
+/// All of a graph, in build order, none of their heads chosen.
+std::vector<AttentionNode> attention_nodes(const Graph& graph);
 
 /// In build order; what recomputes an attention is none. UserError that begins with `who`: the step has no attention, a
 /// pattern matches none, a head is not there, nothing is selected.

@@ -1,6 +1,10 @@
-#include <weft/graph/passes/dead_code.h>
 #include <weft/nn/attention_view.h>
+
+#include <weft/graph/passes/dead_code.h>
+#include <weft/nn/attention_nodes.h>
 #include <weft/ops/attention.h>
+
+#include <set>
 
 namespace weft::nn {
 
@@ -10,15 +14,14 @@ std::vector<AttentionView> attention_views(const std::vector<Value>& roots) {
   for (const Value& root : roots)
     WEFT_CHECK(root.valid() && root.graph() == graph, "attention_views: the roots must be valid values of one graph");
   const std::vector<bool> needed = needed_by(graph, roots);
+  std::set<NodeId> found;
+  for (std::size_t i = 0; i < needed.size(); ++i)
+    if (needed[i]) found.insert(graph.ids()[i]);
   std::vector<AttentionView> views;
-  for (std::size_t i = 0; i < needed.size(); ++i) {
-    const NodeId id = graph.ids()[i];  // asked for anew: the loop adds nodes
-    if (!needed[i] || graph.node(id).op != &attention_op()) continue;
-    const std::string name = graph.node(id).name;
-    const auto slash = name.rfind('/');
-    const auto scope = graph.scope(name, graph.node(id).where);
-    const Value y = graph.value(id);
-    views.push_back({slash == std::string::npos ? name : name.substr(0, slash), y, attention_weights_of(y)});
+  for (const AttentionNode& node : attention_nodes(graph)) {
+    if (!found.contains(node.y.ref().node)) continue;
+    const auto scope = graph.scope(node.y.name(), node.y.node().where);
+    views.push_back({node.path, node.y, attention_weights_of(node.y)});
   }
   return views;
 }

@@ -95,8 +95,14 @@ Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& opti
   const auto line = called_at({q});
   const AttentionLaw law = law_of(q.value(), k.value(), options);
   const AttentionMasks masks = masks_of(options);
-  if (!checked(q.value(), k.value(), k.value(), masks, law)) return {q.value().graph_data(), ValueRef{}};
-  return cast(plain_attention_weights(q.value(), k.value(), masks, law), q.value().dtype());
+  const Value none(q.value().graph_data(), ValueRef{});
+  try {
+    if (!checked(q.value(), k.value(), k.value(), masks, law)) return none;
+    return cast(plain_attention_weights(q.value(), k.value(), masks, law), q.value().dtype());
+  } catch (const UserError& error) {
+    graph_of({q, k}).add_problem({"attention_weights", q.where(), fmt::format("[attention] {}", error.what()), ""});
+    return none;
+  }
 }
 
 Value attention_weights_of(const Value& y) {

@@ -13,7 +13,9 @@ using namespace weft;
 
 namespace {
 
-void title(const std::string& text) { std::cout << fmt::format("\n--- {} {}\n", text, std::string(100 - text.size(), '-')); }
+void title(const std::string& text) {
+  std::cout << fmt::format("\n--- {} {}\n", text, std::string(100 - text.size(), '-'));
+}
 
 // Tensors that lie in one graph and what feeds them.
 struct Sheet {
@@ -44,11 +46,14 @@ struct Sheet {
   Tensor run(const Value& value) const { return run(std::vector<Value>{value}).front(); }
 };
 
-void show(const std::string& name, const Value& value) { std::cout << fmt::format("{:<44} {}\n", name, value.type().str()); }
+void show(const std::string& name, const Value& value) {
+  std::cout << fmt::format("{:<44} {}\n", name, value.type().str());
+}
 
 // The weights of head 0 as text.
 void show_weights(const Sheet& sheet, const Value& weights, const std::vector<std::string>& words = {}) {
-  std::cout << heat_map({{.title = {}, .weights = sheet.run(weights), .rows = words, .columns = words}}, {.heads = {0}}).str({.digits = true});
+  std::cout << heat_map({{.title = {}, .weights = sheet.run(weights), .rows = words, .columns = words}}, {.heads = {0}})
+                   .str({.digits = true});
 }
 
 double worst(const Tensor& a, const Tensor& b) {
@@ -64,8 +69,15 @@ void configuration() {
   Graph graph;
   const Value x = graph.input("x", f32, {2, 10, 48});
   const nn::MultiheadAttention attention(graph, "attention",
-                                         {.width = 48, .heads = 4, .kv_heads = 2, .head_width = 16, .value_head_width = 8,
-                                          .dropout = 0.1, .out_dropout = 0.1, .temperature = 1.2, .causal = true});
+                                         {.width = 48,
+                                          .heads = 4,
+                                          .kv_heads = 2,
+                                          .head_width = 16,
+                                          .value_head_width = 8,
+                                          .dropout = 0.1,
+                                          .out_dropout = 0.1,
+                                          .temperature = 1.2,
+                                          .causal = true});
   show("attention of 4 heads, keys 16 and values 8 wide", attention(x));
   for (const Value& parameter : graph.parameters()) show("  " + parameter.name(), parameter);
   try {
@@ -80,8 +92,8 @@ void scaled_dot_product() {
   Sheet s;
   // Queries, keys and values are [batch, time, heads, width].
   const Value q = s.draw({1, 6, 2, 8}), k = s.draw({1, 6, 2, 8}), v = s.draw({1, 6, 2, 8});
-  const Value y = attention(q, k, v);                                  // softmax(q k^T / sqrt(8)) v
-  const Value soft = attention_weights(q, k, {.temperature = 4});      // [batch, heads, time_q, time_k]
+  const Value y = attention(q, k, v);                              // softmax(q k^T / sqrt(8)) v
+  const Value soft = attention_weights(q, k, {.temperature = 4});  // [batch, heads, time_q, time_k]
   show("attention(q, k, v)", y);
   show("attention_weights(q, k, {.temperature = 4})", soft);
   show_weights(s, soft);
@@ -99,7 +111,8 @@ void masks() {
   show_weights(s, attention_weights(x, x, {.mask = padding_mask(tokens, 0)}), words);
   const Value lengths = s.feed(Tensor::of<std::int64_t>({1}, {0}));
   const Value nothing = attention(x, x, x, {.lengths = lengths});
-  std::cout << fmt::format("a query without keys gives zeros: largest {}\n", worst(s.run(nothing), Tensor(f32, {1, 5, 1, 8})));
+  std::cout << fmt::format("a query without keys gives zeros: largest {}\n",
+                           worst(s.run(nothing), Tensor(f32, {1, 5, 1, 8})));
 }
 
 void stable_softmax() {
@@ -137,8 +150,8 @@ void differentiable_bias() {
   // A function of the score runs inside the block-wise kernel; what it reads gets its gradient.
   const Value slope = s.draw({2, 1, 1});
   const Value z = attention(x, x, x, {.score = [&](const AttentionScore& at) {
-    return at.score - slope * cast(abs(at.position - at.key), f32);
-  }});
+                              return at.score - slope * cast(abs(at.position - at.key), f32);
+                            }});
   show("d loss / d slope", gradient(sum_squares(z), {slope}).front());
 }
 
@@ -169,7 +182,8 @@ void sparse_patterns() {
   std::cout << "the highest quarter of each query's scores\n";
   show_weights(s, attention_weights(x, x, {.keep_share = 0.25}));
   std::cout << "T = 2048, local(64) | global(1): "
-            << pair_report(attention(long_, long_, long_, {.pairs = pairs::local(64) | pairs::global(1)})).str() << "\n";
+            << pair_report(attention(long_, long_, long_, {.pairs = pairs::local(64) | pairs::global(1)})).str()
+            << "\n";
 }
 
 void local() {
@@ -181,7 +195,8 @@ void local() {
   for (const std::int64_t time : {4096, 16384}) {
     Graph graph;
     const Value y = graph.input("y", f32, {1, time, 1, 8});
-    std::cout << fmt::format("T = {:<6} {}\n", time, pair_report(attention(y, y, y, {.causal = true, .window = 256})).str());
+    std::cout << fmt::format("T = {:<6} {}\n", time,
+                             pair_report(attention(y, y, y, {.causal = true, .window = 256})).str());
   }
 }
 
@@ -281,7 +296,8 @@ void positions() {
   show("rotary, interleaved, half of the width", rotary(q, {.width = 4, .interleaved = true}));
   show("ALiBi, inside the kernel", attention(q, k, k, {.causal = true, .score = modifiers::alibi(4)}));
   const nn::Embedding table(graph, "deberta", {.count = 8, .width = 32});
-  const nn::DisentangledPositions deberta(graph, "disentangled", {.max_distance = 4, .width = 32, .heads = 4, .head_width = 8});
+  const nn::DisentangledPositions deberta(graph, "disentangled",
+                                          {.max_distance = 4, .width = 32, .heads = 4, .head_width = 8});
   show("DeBERTa's terms", attention(q, k, k, deberta(table.weight, q, k)));
   const Value held = s.feed(Tensor::of<std::int64_t>({2}, {3, 17}));  // lengths of a cache, example by example
   show("with a cache's offset", rotary(q, {.from = {.start = held}}));

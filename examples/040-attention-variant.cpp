@@ -1,5 +1,5 @@
-// A new variant of attention from parts: each head sees its neighbours and a few global tokens, and learns what a distance
-// is worth. Its gradients are checked, it is trained, and its heads are drawn:
+// A new variant of attention from parts: each head sees its neighbours and a few global tokens, and learns what a
+// distance is worth. Its gradients are checked, it is trained, and its heads are drawn:
 //
 //   040-attention-variant [PICTURE.svg]
 #include <weft/weft.h>
@@ -19,9 +19,9 @@ constexpr std::int64_t batch = 16, length = 24, vocab = 12, width = 32;
 
 struct LocalGlobalConfig {
   std::int64_t width = 0, heads = 1;
-  std::int64_t window = 3;       ///< sees keys nearer than this
-  std::int64_t global = 1;       ///< the first tokens are seen by all, and see all
-  std::int64_t most = 4;         ///< distances beyond share a number
+  std::int64_t window = 3;  ///< sees keys nearer than this
+  std::int64_t global = 1;  ///< the first tokens are seen by all, and see all
+  std::int64_t most = 4;    ///< distances beyond share a number
   DType dtype = f32;
 };
 
@@ -32,9 +32,11 @@ struct LocalGlobalAttention {
   Value distances;
 
   LocalGlobalAttention(Graph graph, const std::string& name, const LocalGlobalConfig& options)
-      : config(options), attention(graph, name, {.width = options.width, .heads = options.heads, .dtype = options.dtype}) {
+      : config(options),
+        attention(graph, name, {.width = options.width, .heads = options.heads, .dtype = options.dtype}) {
     const auto scope = graph.scope(name);
-    distances = graph.parameter("distances", {options.dtype, {options.heads, 2 * options.most + 1}}, init::normal(0, 0.1));
+    distances =
+        graph.parameter("distances", {options.dtype, {options.heads, 2 * options.most + 1}}, init::normal(0, 0.1));
   }
 
   Value operator()(const Value& x) const {
@@ -87,7 +89,8 @@ struct Model {
     const Dim n = graph.dim("batch", batch);
     const Value tokens = graph.input("tokens", i32, {n, length}), targets = graph.input("targets", i32, {n, length});
     const nn::Embedding table(graph, "table", {.count = vocab, .width = width, .init = init::normal(0, 0.5)});
-    const nn::LearnedPositions positions(graph, "positions", {.longest = length, .width = width, .init = init::normal(0, 0.5)});
+    const nn::LearnedPositions positions(graph, "positions",
+                                         {.longest = length, .width = width, .init = init::normal(0, 0.5)});
     const LocalGlobalAttention attend(graph, "attention", {.width = width, .heads = 4});
     const nn::LayerNorm norm(graph, "norm", {.width = width});
     const nn::FeedForward feed_forward(graph, "feed_forward", {.width = width, .hidden = 64});
@@ -123,7 +126,8 @@ int main(int count, char** arguments) {
   Program look(inference({view.weights}), store);
   const Batch data(1000);
   std::vector<std::string> words;
-  for (std::int64_t i = 0; i < length; ++i) words.emplace_back(1, static_cast<char>('a' + data.tokens.data<std::int32_t>()[i]));
+  for (std::int64_t i = 0; i < length; ++i)
+    words.emplace_back(1, static_cast<char>('a' + data.tokens.data<std::int32_t>()[i]));
   const Tensor weights = look.run({{"tokens", data.tokens}}).tensor(view.weights);
   const HeatMap map = heat_map({{.title = view.path, .weights = weights, .rows = words, .columns = words}},
                                {.title = "Local and global attention with learned distances"});

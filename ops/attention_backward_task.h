@@ -199,7 +199,8 @@ struct BackwardRun {
           const KeyRange seen = limits.keys(i, std::min(s.q_rows(), s.time_q - i));
           if (seen.hi <= j || seen.lo >= j + columns || no_pairs(s, t.kv * s.group() + g, i, j)) continue;
           if (fresh && !attention_is_low<T>()) pack_keys(t, w, j, columns);
-          tile(t, w, limits, g, i, j, columns, dk, dv, !fresh, s.functions.blocks() != nullptr || !(j <= seen.lo || j == t.j0));
+          tile(t, w, limits, g, i, j, columns, dk, dv, !fresh,
+               s.functions.blocks() != nullptr || !(j <= seen.lo || j == t.j0));
           fresh = false;
         }
       for (std::int64_t c = fresh ? 0 : columns; c < keys; ++c) {  // nobody sees these

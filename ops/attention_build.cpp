@@ -112,8 +112,9 @@ Value attention_weights_of(const Value& y) {
              node.op->name);
   Values in;
   for (const ValueRef& operand : node.operands) in.push_back(operand.node == no_node ? Value{} : graph.value(operand));
-  return cast(plain_attention_weights(in[0], in[1], attention_masks(in, AttentionIn::count), AttentionLaw(node.attributes)),
-              in[0].dtype());
+  return cast(
+      plain_attention_weights(in[0], in[1], attention_masks(in, AttentionIn::count), AttentionLaw(node.attributes)),
+      in[0].dtype());
 }
 
 namespace {

@@ -139,14 +139,16 @@ struct ForwardTask {
     }
     return factor;
   }
-  static std::int64_t j_of(const TilePlace& at, const TileRange& range, std::int64_t r) { return at.j + range.first[r]; }
+  static std::int64_t j_of(const TilePlace& at, const TileRange& range, std::int64_t r) {
+    return at.j + range.first[r];
+  }
   static std::int64_t seen(const TileRange& range, std::int64_t r) { return range.last[r] - range.first[r]; }
 
   void low_scores([[maybe_unused]] const TileRange& range, [[maybe_unused]] std::int64_t i,
                   [[maybe_unused]] std::int64_t j) const {
     if constexpr (std::is_same_v<T, bfloat16>)
-      LowProducts(range, w.low).scores({s.q_row(b, h, i0 + i), s.q_stride()},
-                                       {s.k_row(b, h / s.group(), j), s.k_stride()}, s.width, w.x);
+      LowProducts(range, w.low)
+          .scores({s.q_row(b, h, i0 + i), s.q_stride()}, {s.k_row(b, h / s.group(), j), s.k_stride()}, s.width, w.x);
   }
   void low_sums([[maybe_unused]] const TileRange& range, [[maybe_unused]] std::int64_t j,
                 [[maybe_unused]] const Rows<A>& y, [[maybe_unused]] bool add) const {

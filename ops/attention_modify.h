@@ -1,5 +1,5 @@
-// A user's functions on a strip of rows of a tile: products become modified scores, pairs that do not exist become -inf,
-// and the cotangent of a score goes back through its modifier. Private to ops/.
+// A user's functions on a strip of rows of a tile: products become modified scores, pairs that do not exist become
+// -inf, and the cotangent of a score goes back through its modifier. Private to ops/.
 #pragma once
 
 #include <weft/ops/attention_blocks.h>
@@ -72,8 +72,8 @@ class TileFunctions {
   }
 
   /// -inf in rows of x, scores up to a positive factor, where there is no pair.
-  void mask(const AttentionScores<T>& s, const TileRange& range, const TilePlace& at, std::int64_t r0, std::int64_t rows,
-            const Rows<A>& x) const {
+  void mask(const AttentionScores<T>& s, const TileRange& range, const TilePlace& at, std::int64_t r0,
+            std::int64_t rows, const Rows<A>& x) const {
     if (const PairBlocks* blocks = s.functions.blocks(); blocks != nullptr && !blocks->all(at.h, at.i, at.j)) {
       for (std::int64_t r = r0; r < r0 + rows; ++r) {
         const std::uint64_t* bits = blocks->row(at.h, at.i, at.j, r);

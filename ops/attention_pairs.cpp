@@ -49,7 +49,8 @@ PairPattern global(std::int64_t tokens) {
 PairPattern blocks(const std::vector<std::vector<bool>>& matrix, std::int64_t size) {
   expect_at_least_1(size, "the size of a block");
   WEFT_CHECK(!matrix.empty() && !matrix.front().empty(), "a pattern of blocks needs at least one block");
-  const auto rows = static_cast<std::int64_t>(matrix.size()), columns = static_cast<std::int64_t>(matrix.front().size());
+  const auto rows = static_cast<std::int64_t>(matrix.size()),
+             columns = static_cast<std::int64_t>(matrix.front().size());
   auto bytes = std::make_shared<Constant>();
   bytes->type = {boolean, {rows * columns}};
   for (const std::vector<bool>& row : matrix) {
@@ -100,10 +101,11 @@ PairReport pair_report(const Value& y) {
              node.op->name);
   const auto view = graph.view(node);
   const bool pattern = view->view.attributes.has("pairs");
-  WEFT_CHECK(!pattern || pairs_are_static(view->view),
-             "which pairs '{}' ({}) has is known only when the program runs: its pattern reads values, the example or an "
-             "offset of its own",
-             node.name, str(node.where));
+  WEFT_CHECK(
+      !pattern || pairs_are_static(view->view),
+      "which pairs '{}' ({}) has is known only when the program runs: its pattern reads values, the example or an "
+      "offset of its own",
+      node.name, str(node.where));
   WEFT_CHECK(!view->view.has(AttentionIn::start),
              "which pairs '{}' ({}) has is known only when the program runs: its offset is a value", node.name,
              str(node.where));
@@ -111,11 +113,13 @@ PairReport pair_report(const Value& y) {
   const auto blocks = pair_blocks(view->view);
   const KeyLimits limits{shape.offset, shape.time_k, shape.time_k, shape.window, shape.window_stride, shape.causal};
   PairReport report{.all_pairs = static_cast<double>(shape.heads * shape.time_q) * static_cast<double>(shape.time_k),
-                    .tile_rows = shape.q_rows(), .tile_columns = shape.k_rows()};
+                    .tile_rows = shape.q_rows(),
+                    .tile_columns = shape.k_rows()};
   for (std::int64_t h = 0; h < shape.heads; ++h)
     for (std::int64_t i = 0; i < shape.time_q; i += report.tile_rows)
       for (std::int64_t j = 0; j < shape.time_k; j += report.tile_columns) {
-        const std::int64_t rows = std::min(report.tile_rows, shape.time_q - i), end = j + std::min(report.tile_columns, shape.time_k - j);
+        const std::int64_t rows = std::min(report.tile_rows, shape.time_q - i),
+                           end = j + std::min(report.tile_columns, shape.time_k - j);
         const KeyRange any = limits.keys(i, rows);
         ++report.all_tiles;
         if (any.hi <= j || any.lo >= end || (blocks && blocks->none(h, i, j))) continue;

@@ -22,8 +22,11 @@ AttentionMasks attention_masks(const Values& in, int first_capture) {
   const auto operand = [&](int i) {
     return static_cast<std::size_t>(i) < in.size() ? in[static_cast<std::size_t>(i)] : Value{};
   };
-  AttentionMasks masks{operand(AttentionIn::bias), operand(AttentionIn::mask), operand(AttentionIn::lengths),
-                       operand(AttentionIn::start), {}};
+  AttentionMasks masks{operand(AttentionIn::bias),
+                       operand(AttentionIn::mask),
+                       operand(AttentionIn::lengths),
+                       operand(AttentionIn::start),
+                       {}};
   for (std::size_t i = static_cast<std::size_t>(first_capture); i < in.size(); ++i) masks.captures.push_back(in[i]);
   return masks;
 }
@@ -105,9 +108,7 @@ Value split(const Value& x, const Dim& kv_heads) {
 Value transposed(const Value& x) { return transpose(x, {0, 1, 2, 4, 3}); }
 
 // An integer [batch] or [] against [batch, heads, time_q, time_k].
-Value per_example(const Value& x) {
-  return cast(x.rank() == 0 ? x : reshape(x, {x.dim(0), 1, 1, 1}), i64);
-}
+Value per_example(const Value& x) { return cast(x.rank() == 0 ? x : reshape(x, {x.dim(0), 1, 1, 1}), i64); }
 
 AttentionPlace place_of(const Value& q, const Value& k, const AttentionMasks& masks, const AttentionLaw& law) {
   const Graph graph = q.graph();
@@ -123,8 +124,8 @@ AttentionPlace place_of(const Value& q, const Value& k, const AttentionMasks& ma
 // As `function`'s inputs; the position has the batch's axis.
 Values inputs_of(const Value& score, const AttentionPlace& place, std::span<const Value> captures) {
   const Dim batch = score.dim(0), time_q = score.dim(2);
-  Values inputs{score, place.batch, place.head, place.query, place.key,
-                broadcast_to(place.position, {batch, 1, time_q, 1})};
+  Values inputs{score,       place.batch, place.head,
+                place.query, place.key,   broadcast_to(place.position, {batch, 1, time_q, 1})};
   inputs.insert(inputs.end(), captures.begin(), captures.end());
   return inputs;
 }
@@ -169,8 +170,9 @@ Value seen(const Value& scores, const AttentionPlace& place, const AttentionMask
 Value highest(const Value& s, const Value& admitted, double share) {
   const Value masked = admitted.absent() ? s : where(admitted, s, -infinity);
   const Value rank = sort(sort(masked, -1, true).indices, -1).indices;
-  const Value count = admitted.absent() ? full(s.graph(), {}, f64, static_cast<double>(s.shape().extent(3)))
-                                        : sum(cast(broadcast_to(admitted, s.shape()), f64), {.axes = {-1}, .keep = true});
+  const Value count = admitted.absent()
+                          ? full(s.graph(), {}, f64, static_cast<double>(s.shape().extent(3)))
+                          : sum(cast(broadcast_to(admitted, s.shape()), f64), {.axes = {-1}, .keep = true});
   // The share of a whole number may lie a rounding below a whole number.
   const Value kept = maximum(floor(count * share + 1e-9), 1.0);
   const Value high = less(cast(rank, f64), kept);

@@ -30,8 +30,9 @@ std::vector<SampleInput> operands(const Extents& e, std::vector<SampleInput> mor
 // The operands of an attention sample and what its forward would give; y and logsumexp are free operands here.
 Sample backward_of(Sample forward, const Extents& e, bool d_logsumexp) {
   while (forward.inputs.size() < AttentionIn::count) forward.inputs.push_back(absent());
-  for (const auto& fill : {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 1, 0.3).widened(),
-                           normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}).widened()})
+  for (const auto& fill :
+       {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 1, 0.3).widened(),
+        normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}).widened()})
     forward.inputs.push_back(fill.batched(0));
   if (!d_logsumexp) forward.inputs.pop_back();
   return forward;
@@ -56,17 +57,18 @@ std::vector<Sample> basic_samples() {
       {operands({.heads = 4}), Attributes(plain).with("soft_cap", 1.5)},
       {operands({.time_q = 7, .time_k = 7}), Attributes(plain).with("window", std::int64_t{3})},
       {operands({.time_q = 5, .time_k = 7}), offset(2).with("window", std::int64_t{2})},
-      {operands({.time_q = 9, .time_k = 9}), Attributes(plain).with("window", std::int64_t{3}).with("window_stride", std::int64_t{2})},
-      {operands({.time_q = 9, .time_k = 9}), Attributes(plain).with("window", std::int64_t{2}).with("window_stride", std::int64_t{3}),
-       false},
+      {operands({.time_q = 9, .time_k = 9}),
+       Attributes(plain).with("window", std::int64_t{3}).with("window_stride", std::int64_t{2})},
+      {operands({.time_q = 9, .time_k = 9}),
+       Attributes(plain).with("window", std::int64_t{2}).with("window_stride", std::int64_t{3}), false},
       {operands({}, {normal({2, 2, 5, 5}).batched(0)}), plain},
       {operands({}, {normal({2, 1, 5})}), Attributes(dropped).with("soft_cap", 2.0)},
       {operands({}, {normal({5, 1})}), causal},
       {operands({}, {absent(), booleans({5})}), plain},
       {operands({}, {absent(), absent(), lengths, start}), causal},
       {operands({}, {absent(), absent(), integers({}, 2, 5)}), plain},
-      // Scores of +-1e4, exact in every type: whole numbers times 400. Not backward: beside 1e4 the logsumexp keeps three
-      // places in f32.
+      // Scores of +-1e4, exact in every type: whole numbers times 400. Not backward: beside 1e4 the logsumexp keeps
+      // three places in f32.
       {{sample::ties({2, 5, 2, 3}).batched(0).constant(), sample::ties({2, 5, 2, 3}).batched(0).constant(),
         normal({2, 5, 2, 3}).batched(0).constant()},
        {{"scale", 400.0}},
@@ -87,8 +89,8 @@ std::vector<Sample> basic_samples() {
   };
 }
 
-// `attributes` with a function of `captures` values, as attribute "score" or "pairs". Samples are of every dtype: they are
-// traced in f32 and follow the node's.
+// `attributes` with a function of `captures` values, as attribute "score" or "pairs". Samples are of every dtype: they
+// are traced in f32 and follow the node's.
 using Function = std::function<Value(const AttentionScore&, const Values& captures)>;
 Attributes with_function(const Attributes& attributes, const char* name, const Extents& e,
                          const std::vector<TensorType>& captures, const Function& function) {
@@ -97,9 +99,9 @@ Attributes with_function(const Attributes& attributes, const char* name, const E
   for (const TensorType& type : captures)
     values.push_back(graph.input(fmt::format("x{}", values.size()), type.dtype, type.shape));
   const DType result = std::string_view(name) == "pairs" ? boolean : f32;
-  const TracedScore traced = trace_score(graph, {2, e.heads, e.time_q, e.time_k, f32}, result,
-                                         [&](const AttentionScore& s) { return function(s, values); },
-                                         std::source_location::current());
+  const TracedScore traced = trace_score(
+      graph, {2, e.heads, e.time_q, e.time_k, f32}, result,
+      [&](const AttentionScore& s) { return function(s, values); }, std::source_location::current());
   graph.check();
   return attributes.with(name, std::shared_ptr<const Description>(traced.function));
 }
@@ -126,7 +128,8 @@ std::vector<Sample> modified_samples() {
   };
   const auto sample = [&](const Extents& e, const Attributes& attributes, const Function& function,
                           std::vector<TensorType> types, std::vector<SampleInput> more, bool gradient) {
-    return Sample{operands(e, captures(std::move(more))), with_function(attributes, "score", e, types, function), gradient};
+    return Sample{operands(e, captures(std::move(more))), with_function(attributes, "score", e, types, function),
+                  gradient};
   };
   const Attributes causal = plain.with("causal", true).with("offset", std::int64_t{190});
   return {
@@ -138,7 +141,8 @@ std::vector<Sample> modified_samples() {
       sample(long_, causal, table, {{f32, {4, 5}}}, {normal({4, 5})}, false),
       {operands(small), with_pairs(plain, small, pairs::strided(2, 3))},
       {operands(long_), with_pairs(causal, long_, pairs::local(20, 30) | pairs::global(2)), false},
-      {operands(long_), with_pairs(plain, long_, pairs::blocks({{true, false, true}, {false, true, false}}, 100)), false},
+      {operands(long_), with_pairs(plain, long_, pairs::blocks({{true, false, true}, {false, true, false}}, 100)),
+       false},
   };
 }
 
@@ -172,7 +176,9 @@ std::vector<BadSample> attention_bad_samples() {
       {{q, k, k}, Attributes(plain).with("soft_cap", -1.0), "soft_cap must be at least 0"},
       {{q, k, k}, Attributes(plain).with("window", std::int64_t{-1}), "window must be at least 1 (0: none), got -1"},
       {{q, k, k}, Attributes(plain).with("window_stride", std::int64_t{0}), "window_stride must be at least 1, got 0"},
-      {{q, k, k, {f32, {5, 6}}, {boolean, {6}}, {i64, {2}}, {i64, {2}}, {f32, {1}}}, plain, "expected 0 captured values, got 1"},
+      {{q, k, k, {f32, {5, 6}}, {boolean, {6}}, {i64, {2}}, {i64, {2}}, {f32, {1}}},
+       plain,
+       "expected 0 captured values, got 1"},
   };
 }
 
@@ -194,16 +200,21 @@ std::vector<Sample> attention_backward_samples() {
       backward_of({operands(few), Attributes(plain).with("soft_cap", 1.5), false}, few, false),
       // Keys that no query sees, and queries that see none of a chunk of keys.
       backward_of({operands(small, {absent(), absent(), integers({2}, 1, 3).batched(0)}), plain}, small, true),
-      backward_of({operands(few), Attributes(plain).with("window", std::int64_t{20}).with("offset", std::int64_t{90}), false},
-                  few, true),
+      backward_of(
+          {operands(few), Attributes(plain).with("window", std::int64_t{20}).with("offset", std::int64_t{90}), false},
+          few, true),
       // The bias's gradient: a copy of a small one for each task, one of a large one.
       backward_of({operands(small, {normal({2, 3, 3})}), causal.with("d_bias", true)}, small, true),
-      backward_of({operands(many, {normal({8, 70, 270})}), Attributes(causal).with("offset", std::int64_t{200}).with("d_bias", true),
-                   false}, many, false),
-      backward_of({operands(few, {normal({2, 1, 1, 270}).batched(0)}), plain.with("d_bias", true).with("soft_cap", 1.5), false},
-                  few, true),
-      backward_of({operands(few), with_pairs(plain, few, pairs::strided(20, 40) & !pairs::global(3)), false}, few, true),
-      backward_of({operands(wide), {{"scale", 0.2}, {"causal", true}, {"offset", std::int64_t{300}}}, false}, wide, false),
+      backward_of({operands(many, {normal({8, 70, 270})}),
+                   Attributes(causal).with("offset", std::int64_t{200}).with("d_bias", true), false},
+                  many, false),
+      backward_of(
+          {operands(few, {normal({2, 1, 1, 270}).batched(0)}), plain.with("d_bias", true).with("soft_cap", 1.5), false},
+          few, true),
+      backward_of({operands(few), with_pairs(plain, few, pairs::strided(20, 40) & !pairs::global(3)), false}, few,
+                  true),
+      backward_of({operands(wide), {{"scale", 0.2}, {"causal", true}, {"offset", std::int64_t{300}}}, false}, wide,
+                  false),
   };
 }
 
@@ -211,8 +222,17 @@ std::vector<BadSample> attention_backward_bad_samples() {
   const Attributes plain{{"scale", 0.5}};
   const TensorType y{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}}, rows{f32, {2, 4, 5}}, other{f32, {2, 5, 4, 2}};
   const auto call = [&](TensorType y_in, TensorType logsumexp, TensorType d_y, TensorType d_logsumexp) {
-    return std::vector<TensorType>{y, k, k, {f32, {6}}, {boolean, {6}}, {i64, {2}}, {i64, {2}}, std::move(y_in),
-                                   std::move(logsumexp), std::move(d_y), std::move(d_logsumexp)};
+    return std::vector<TensorType>{y,
+                                   k,
+                                   k,
+                                   {f32, {6}},
+                                   {boolean, {6}},
+                                   {i64, {2}},
+                                   {i64, {2}},
+                                   std::move(y_in),
+                                   std::move(logsumexp),
+                                   std::move(d_y),
+                                   std::move(d_logsumexp)};
   };
   return {{call(other, rows, y, rows), plain, "y must be [2, 5, 4, 3]"},
           {call(y, rows, {f64, {2, 5, 4, 3}}, rows), plain, "must be f32"},

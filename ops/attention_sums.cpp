@@ -24,8 +24,11 @@ AttentionSums::AttentionSums(const OpView& view, AttentionShape& shape, int firs
   int next = 3;
   const auto add = [&](int operand) -> Target& {
     const TensorType& type = view.type(operand);
-    return targets_.emplace_back(Target{.output = next++, .sources = {}, .dtype = type.dtype,
-                                        .strides = ScoreStrides(type.shape), .count = type.count(),
+    return targets_.emplace_back(Target{.output = next++,
+                                        .sources = {},
+                                        .dtype = type.dtype,
+                                        .strides = ScoreStrides(type.shape),
+                                        .count = type.count(),
                                         .per_task = type.count() <= small});
   };
   if (has_bias_) add(AttentionIn::bias);

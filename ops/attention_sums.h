@@ -1,6 +1,6 @@
-// Gradients of what was broadcast to the scores (a bias, what a score modifier captures): sums over batch, heads, queries
-// or keys, the same for any number of threads. A sum that is larger than `small` is kept once, and the axes that it runs
-// over are not cut into tasks; a smaller one has a copy for each task. Private to ops/.
+// Gradients of what was broadcast to the scores (a bias, what a score modifier captures): sums over batch, heads,
+// queries or keys, the same for any number of threads. A sum that is larger than `small` is kept once, and the axes
+// that it runs over are not cut into tasks; a smaller one has a copy for each task. Private to ops/.
 #pragma once
 
 #include <weft/ops/attention_shape.h>
@@ -58,8 +58,10 @@ class AttentionSums {
                       std::int64_t n, const A* d) {
     const ScoreStrides& s = target.strides;
     A* at = sum + b * s.batch + h * s.head + i * s.query + j * s.key;
-    if (s.key != 0) simd<A>().add(at, d, at, n);
-    else *at += simd<A>().sum(d, n);
+    if (s.key != 0)
+      simd<A>().add(at, d, at, n);
+    else
+      *at += simd<A>().sum(d, n);
   }
   template <class A>
   static void add_to_table(A* sum, const A* d, const std::int64_t* ids, std::int64_t n) {
@@ -83,10 +85,14 @@ class AttentionSums {
       for_row_tiles(target.count, target.copies, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t copy = 1; copy < target.copies; ++copy)
           simd<A>().add(all + begin, all + copy * target.count + begin, all + begin, end - begin);
-        if constexpr (std::is_same_v<A, double>) std::copy(all + begin, all + end, context.out<A>(target.output) + begin);
-        else if (target.dtype == bf16) store<bfloat16>(all + begin, context.out<bfloat16>(target.output) + begin, end - begin);
-        else if (target.dtype == f16) store<float16>(all + begin, context.out<float16>(target.output) + begin, end - begin);
-        else std::copy(all + begin, all + end, context.out<A>(target.output) + begin);
+        if constexpr (std::is_same_v<A, double>)
+          std::copy(all + begin, all + end, context.out<A>(target.output) + begin);
+        else if (target.dtype == bf16)
+          store<bfloat16>(all + begin, context.out<bfloat16>(target.output) + begin, end - begin);
+        else if (target.dtype == f16)
+          store<float16>(all + begin, context.out<float16>(target.output) + begin, end - begin);
+        else
+          std::copy(all + begin, all + end, context.out<A>(target.output) + begin);
       });
     }
   }

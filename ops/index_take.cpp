@@ -38,10 +38,14 @@ void take_kernel(KernelContext& context) {
   std::byte* y = context.out_bytes(0);
   for_tiles(ids.count(), [&](std::int64_t begin, std::int64_t n) {
     switch (size_of(context.type(0).dtype)) {
-      case 1: return move<1>(x, ids, y, begin, n);
-      case 2: return move<2>(x, ids, y, begin, n);
-      case 4: return move<4>(x, ids, y, begin, n);
-      default: return move<8>(x, ids, y, begin, n);
+      case 1:
+        return move<1>(x, ids, y, begin, n);
+      case 2:
+        return move<2>(x, ids, y, begin, n);
+      case 4:
+        return move<4>(x, ids, y, begin, n);
+      default:
+        return move<8>(x, ids, y, begin, n);
     }
   });
 }
@@ -52,9 +56,7 @@ Value flat(const Value& x) {
   return reshape(x, {count});
 }
 
-Values take_plain(const Plain& p) {
-  return reshape(index_select(flat(p.in[0]), 0, flat(p.in[1])), p.in[1].shape());
-}
+Values take_plain(const Plain& p) { return reshape(index_select(flat(p.in[0]), 0, flat(p.in[1])), p.in[1].shape()); }
 
 }  // namespace
 
@@ -75,7 +77,8 @@ const OpDef& take_op() {
             b.input(0, reshape(build(scatter_add_op(), {flat(b.cotangent(0)), ids}, into), b.in(0).shape()));
           },
       .plain = take_plain,
-      .kernels = index_kernels<take_kernel, take_kernel, take_kernel, take_kernel, take_kernel, take_kernel, take_kernel>(),
+      .kernels =
+          index_kernels<take_kernel, take_kernel, take_kernel, take_kernel, take_kernel, take_kernel, take_kernel>(),
       .samples = {{{normal({4, 3}), integers({5, 2}, 0, 12).batched(0)}},
                   {{normal({6}), integers({}, 0, 6)}},
                   {{normal({1}), integers({3}, 0, 1)}},

@@ -42,8 +42,9 @@ PairBlocks::PairBlocks(std::shared_ptr<const Description> function, const Attent
       program.begin(scratch, nullptr);
       for (std::int64_t r0 = 0; r0 < count; r0 += program.rows()) {
         const std::int64_t here = std::min(program.rows(), count - r0);
-        program.place(scratch, nullptr, {.b = 0, .h = h, .i = i + r0, .j = j, .rows = here, .columns = keys,
-                                    .first_position = i + r0 + offset_});
+        program.place(
+            scratch, nullptr,
+            {.b = 0, .h = h, .i = i + r0, .j = j, .rows = here, .columns = keys, .first_position = i + r0 + offset_});
         program.run(scratch);
         for (std::int64_t r = 0; r < here; ++r) {
           const bool* seen = program.output<bool>(scratch, 0, r);
@@ -63,8 +64,8 @@ PairBlocks::PairBlocks(std::shared_ptr<const Description> function, const Attent
         number = full;
         continue;
       }
-      const auto [found, fresh] =
-          distinct.try_emplace(std::vector<std::uint64_t>(bits, bits + tile_words), static_cast<std::int64_t>(distinct.size()));
+      const auto [found, fresh] = distinct.try_emplace(std::vector<std::uint64_t>(bits, bits + tile_words),
+                                                       static_cast<std::int64_t>(distinct.size()));
       if (fresh) bits_.insert(bits_.end(), bits, bits + tile_words);
       number = found->second;
     }
@@ -92,7 +93,8 @@ std::shared_ptr<const PairBlocks> pair_blocks(const OpView& view) {
   known.remove_if([](const auto& blocks) { return blocks.expired(); });
   for (const auto& blocks : known)
     if (auto found = blocks.lock(); found != nullptr && found->matches(*pattern, shape)) return found;
-  auto blocks = std::make_shared<const PairBlocks>(view.attributes.get<std::shared_ptr<const Description>>("pairs"), shape);
+  auto blocks =
+      std::make_shared<const PairBlocks>(view.attributes.get<std::shared_ptr<const Description>>("pairs"), shape);
   known.push_back(blocks);
   return blocks;
 }

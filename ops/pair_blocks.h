@@ -31,12 +31,13 @@ class PairBlocks {
  private:
   static constexpr std::int64_t empty = -1, full = -2;
   std::int64_t at(std::int64_t h, std::int64_t i, std::int64_t j) const {
-    return tiles_[static_cast<std::size_t>(((heads_ == 1 ? 0 : h) * tile_rows_ + i / rows_) * tile_columns_ + j / columns_)];
+    return tiles_[static_cast<std::size_t>(((heads_ == 1 ? 0 : h) * tile_rows_ + i / rows_) * tile_columns_ +
+                                           j / columns_)];
   }
 
   std::shared_ptr<const Description> function_;
   std::int64_t heads_, time_q_, time_k_, offset_, rows_, columns_, words_, tile_rows_, tile_columns_;
-  std::vector<std::int64_t> tiles_;   ///< number of the tile's bits, empty or full
+  std::vector<std::int64_t> tiles_;  ///< number of the tile's bits, empty or full
   std::vector<std::uint64_t> bits_;
 };
 

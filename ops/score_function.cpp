@@ -16,7 +16,8 @@ namespace {
 // Extents of the scores by name, so that a member's attributes follow them.
 constexpr const char* extent_names[] = {"attention/batch", "attention/heads", "attention/time_q", "attention/time_k"};
 
-constexpr const char* hint = "; hint: .method = AttentionMethod::plain computes any function, with a buffer of all scores";
+constexpr const char* hint =
+    "; hint: .method = AttentionMethod::plain computes any function, with a buffer of all scores";
 
 // Named extents are positive; of nothing, any function will do.
 Shape all_scores(const ScoreType& type) {
@@ -70,8 +71,9 @@ std::shared_ptr<ScoreFunction> extract(const Graph& graph, const Values& inputs,
   for (const NodeId id : graph.ids()) {
     if (!needed.contains(id)) continue;
     const Node& node = graph.node(id);
-    WEFT_CHECK(runs_on_blocks(*node.op), "'{}' ({}): {} is not pointwise, and a function of scores runs block by block{}",
-               node.name, str(node.where), node.op->name, hint);
+    WEFT_CHECK(runs_on_blocks(*node.op),
+               "'{}' ({}): {} is not pointwise, and a function of scores runs block by block{}", node.name,
+               str(node.where), node.op->name, hint);
     RowRegion::Member member{node.op, node.attributes, {}, static_cast<int>(node.types.size()), node.name, node.where};
     for (std::size_t i = 0; i < node.operands.size(); ++i) {
       if (node.operands[i].node == no_node || (node.op == &take_op() && i == 0)) continue;
@@ -100,7 +102,8 @@ std::vector<bool> find_tables(const ScoreFunction& function) {
       (member.op == &take_op() && i == 0 ? table : read)[static_cast<std::size_t>(capture)] = true;
     }
   for (std::size_t c = 0; c < table.size(); ++c)
-    WEFT_CHECK(!(table[c] && read[c]), "captured value {} is a table of take() and an operand of another op{}", c, hint);
+    WEFT_CHECK(!(table[c] && read[c]), "captured value {} is a table of take() and an operand of another op{}", c,
+               hint);
   return table;
 }
 
@@ -147,8 +150,9 @@ Attributes ScoreFunction::attributes(const RowRegion::Member& member, DType scor
 std::vector<TensorType> ScoreFunction::block_types(DType score, const std::vector<TensorType>& captured_types,
                                                    std::int64_t rows, std::int64_t columns) const {
   const std::vector<std::int64_t> extents{1, 1, rows, columns};
-  std::vector<TensorType> types{{score, {1, 1, rows, columns}}, {i64, {1, 1, 1, 1}}, {i64, {1, 1, 1}}, {i64, {rows, 1}},
-                                {i64, {columns}},               {i64, {1, 1, rows, 1}}};
+  std::vector<TensorType> types{
+      {score, {1, 1, rows, columns}}, {i64, {1, 1, 1, 1}}, {i64, {1, 1, 1}}, {i64, {rows, 1}}, {i64, {columns}},
+      {i64, {1, 1, rows, 1}}};
   for (std::size_t c = 0; c < captured_types.size(); ++c) {
     TensorType type = captured_types[c];
     if (is_float(type.dtype)) type.dtype = score;
@@ -172,8 +176,8 @@ std::vector<TensorType> ScoreFunction::block_types(DType score, const std::vecto
         const std::int64_t extent = type.shape.extent(axis);
         fits = extent == 1 || extent == extents[static_cast<std::size_t>(axis + 4 - type.shape.rank())];
       }
-      WEFT_CHECK(fits, "'{}' ({}): {} has a shape that does not follow the scores{}", member.name, weft::str(member.where),
-                 member.op->name, hint);
+      WEFT_CHECK(fits, "'{}' ({}): {} has a shape that does not follow the scores{}", member.name,
+                 weft::str(member.where), member.op->name, hint);
     }
     types.insert(types.end(), out.begin(), out.end());
   }
@@ -242,7 +246,8 @@ std::shared_ptr<const ScoreFunction> derivative(const ScoreFunction& function, c
     Shape shape = types[c].shape;
     for (int axis = 0; axis < shape.rank() && !function.tables[c]; ++axis)
       if (shape.extent(axis) != 1) shape[axis] = in.shape[axis + 4 - shape.rank()];
-    inputs.push_back(graph.input(fmt::format("captured/{}", c), is_float(types[c].dtype) ? type.dtype : types[c].dtype, shape));
+    inputs.push_back(
+        graph.input(fmt::format("captured/{}", c), is_float(types[c].dtype) ? type.dtype : types[c].dtype, shape));
   }
   const Value cotangent = graph.input("cotangent", type.dtype, in.shape);
 

@@ -1,5 +1,5 @@
-// What a user's function of a score computes, as data: nodes that attention carries in an attribute, so that its kernels
-// run them on blocks of scores (ops/score_program.h) and its plain definition on all of them. Private to ops/.
+// What a user's function of a score computes, as data: nodes that attention carries in an attribute, so that its
+// kernels run them on blocks of scores (ops/score_program.h) and its plain definition on all of them. Private to ops/.
 #pragma once
 
 #include <weft/ops/attention.h>
@@ -28,10 +28,10 @@ class ScoreFunction : public Description {
   static constexpr std::size_t most_captures = 16;  ///< kernels keep a pointer to each on their stack
 
   RowRegion body;
-  DType dtype = f32;         ///< of the scores when it was built
-  int captured = 0;          ///< how many
+  DType dtype = f32;  ///< of the scores when it was built
+  int captured = 0;   ///< how many
   bool has_cotangent = false;
-  std::vector<bool> tables;  ///< by capture: read through take() only
+  std::vector<bool> tables;                ///< by capture: read through take() only
   std::vector<CaptureGradient> gradients;  ///< of a derivative, whose outputs are the score, its gradient, and these
 
   std::string str() const override { return body.str(); }

@@ -18,7 +18,8 @@ void expect_heads(const AttentionScore& s, std::int64_t heads, const char* what)
 // A table of numbers, read by take().
 template <class T>
 Value table(const Graph& graph, const std::vector<T>& numbers, DType dtype) {
-  Constant constant{{dtype, {static_cast<std::int64_t>(numbers.size())}}, std::vector<std::byte>(numbers.size() * sizeof(T))};
+  Constant constant{{dtype, {static_cast<std::int64_t>(numbers.size())}},
+                    std::vector<std::byte>(numbers.size() * sizeof(T))};
   std::memcpy(constant.bytes.data(), numbers.data(), constant.bytes.size());
   return Graph(graph).constant(std::move(constant));
 }
@@ -38,7 +39,8 @@ ScoreModifier alibi(std::int64_t heads) {
 
 ScoreModifier alibi(const Value& slopes) {
   WEFT_CHECK(slopes.valid() && slopes.rank() == 1 && is_float(slopes.dtype()),
-             "ALiBi's slopes must be [heads] of a floating type, got {}", slopes.valid() ? slopes.type().str() : "nothing");
+             "ALiBi's slopes must be [heads] of a floating type, got {}",
+             slopes.valid() ? slopes.type().str() : "nothing");
   const Value column = reshape(slopes, {slopes.dim(0), 1, 1});
   return [column](const AttentionScore& s) {
     expect_heads(s, column.shape().extent(0), "ALiBi's slopes are");
@@ -68,7 +70,8 @@ ScoreModifier relative_distances(const Value& weight) {
   return [=](const AttentionScore& s) {
     const std::int64_t places = weight.shape().extent(1), most = places / 2;
     expect_heads(s, weight.shape().extent(0), "the bias by relative distances is");
-    const Value place = clamp(s.key - s.position, {.min = -static_cast<double>(most), .max = static_cast<double>(most)}) + most;
+    const Value place =
+        clamp(s.key - s.position, {.min = -static_cast<double>(most), .max = static_cast<double>(most)}) + most;
     return s.score + take(weight, s.head * places + place);
   };
 }

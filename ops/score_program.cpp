@@ -47,7 +47,8 @@ void ScoreProgram::sort_members() {
   }
   std::vector<bool> of_score(members.size(), false);
   for (std::size_t m = members.size(); m-- > 0;) {
-    for (int k = 0; k < members[m].outputs; ++k) of_score[m] = of_score[m] || needed[firsts_[m] + static_cast<std::size_t>(k)];
+    for (int k = 0; k < members[m].outputs; ++k)
+      of_score[m] = of_score[m] || needed[firsts_[m] + static_cast<std::size_t>(k)];
     for (int value : members[m].operands)
       if (of_score[m] && value != RowRegion::absent) needed[static_cast<std::size_t>(value)] = true;
   }
@@ -109,11 +110,14 @@ void ScoreProgram::place_values() {
   for (std::size_t at = 0; at < members_.size(); ++at) {
     const auto outputs = static_cast<std::size_t>(function_.body.members[order_[at]].outputs);
     for (std::size_t k = 0; members_[at].kernel != nullptr && k < outputs; ++k) {
-      const std::size_t value = static_cast<std::size_t>(members_[at].first) + k, bytes = aligned(types_[value].bytes());
+      const std::size_t value = static_cast<std::size_t>(members_[at].first) + k,
+                        bytes = aligned(types_[value].bytes());
       const auto fit = std::ranges::find(free, bytes, &Free::bytes);
       offsets_[value] = fit == free.end() ? bytes_ : fit->offset;
-      if (fit == free.end()) bytes_ += bytes;
-      else free.erase(fit);
+      if (fit == free.end())
+        bytes_ += bytes;
+      else
+        free.erase(fit);
     }
     for (std::size_t value = static_cast<std::size_t>(function_.body.operands); value < types_.size(); ++value) {
       const bool made = std::ranges::any_of(members_.begin(), members_.begin() + static_cast<std::ptrdiff_t>(at) + 1,
@@ -141,7 +145,8 @@ void ScoreProgram::begin(std::byte* slot, const std::byte* const* captures) cons
       std::memcpy(to, captures[c], type.bytes());
     } else {
       visit_dtype(type.dtype, [&]<class T>(T) {
-        if constexpr (is_half<T>) widen(reinterpret_cast<const T*>(captures[c]), reinterpret_cast<float*>(to), type.count());
+        if constexpr (is_half<T>)
+          widen(reinterpret_cast<const T*>(captures[c]), reinterpret_cast<float*>(to), type.count());
       });
     }
   }
@@ -171,8 +176,10 @@ void ScoreProgram::place(std::byte* slot, const std::byte* const* captures, cons
       std::byte* to = slot + offsets_[value] + static_cast<std::size_t>(r * n) * size_of(types_[value].dtype);
       visit_dtype(capture_types_[c].dtype, [&]<class T>(T) {
         const T* from = reinterpret_cast<const T*>(captures[c]) + at;
-        if constexpr (is_half<T>) copy_row(from, s.key, place.columns, reinterpret_cast<float*>(to), n);
-        else copy_row(from, s.key, place.columns, reinterpret_cast<T*>(to), n);
+        if constexpr (is_half<T>)
+          copy_row(from, s.key, place.columns, reinterpret_cast<float*>(to), n);
+        else
+          copy_row(from, s.key, place.columns, reinterpret_cast<T*>(to), n);
       });
     }
   }
@@ -187,7 +194,8 @@ void ScoreProgram::run(std::byte* slot, std::size_t from, std::size_t to) const 
       std::array<const std::byte*, 8> in{};
       std::array<std::byte*, 4> out{};
       for (std::size_t i = 0; i < member.operands.size(); ++i)
-        if (member.operands[i] != RowRegion::absent) in[i] = slot + offsets_[static_cast<std::size_t>(member.operands[i])];
+        if (member.operands[i] != RowRegion::absent)
+          in[i] = slot + offsets_[static_cast<std::size_t>(member.operands[i])];
       const std::size_t outputs = member.view->out.size();
       for (std::size_t k = 0; k < outputs; ++k) out[k] = slot + offsets_[static_cast<std::size_t>(member.first) + k];
       KernelContext own(*member.view, {in.data(), member.operands.size()}, {out.data(), outputs}, slot, random);

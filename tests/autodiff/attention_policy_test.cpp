@@ -146,7 +146,7 @@ TEST_CASE("operations are those of the products over the pairs that are seen", "
             .flops == cost_of(view->view).flops);
 }
 
-TEST_CASE("without a byte budget the length decides, by thresholds that have names",
+TEST_CASE("long-sequence advice: without a byte budget the length decides, by thresholds that have names",
           "[core][autodiff][attention_policy]") {
   CHECK(checkpoint_over_keys == 512);
   CHECK(sparse_over_keys == 1024);
@@ -173,7 +173,7 @@ TEST_CASE("without a byte budget the length decides, by thresholds that have nam
   CHECK(attention_advice({.heads = 2, .width = 16, .time = 100}, {.checkpoint_over = 80}).recompute());
 }
 
-TEST_CASE("with a byte budget the first exact way that fits is taken, and the advice says what did not",
+TEST_CASE("long-sequence advice: with a byte budget the first exact way that fits is taken, and the advice says what did not",
           "[core][autodiff][attention_policy]") {
   const AttentionCase c{.batch = 1, .heads = 4, .width = 32, .time = 700, .layers = 8};
   const AttentionAdvice free = attention_advice(c, {.threads = 2});
@@ -211,7 +211,7 @@ TEST_CASE("short sequences are plain where that takes fewer bytes than a workspa
   CHECK_FALSE(attention_advice(c, {.threads = 16}).candidate(AttentionWay::plain).refused.empty());
 }
 
-TEST_CASE("a budget of operations gives the widest window that fits, and only where that is allowed",
+TEST_CASE("long-sequence advice: a budget of operations gives the widest window that fits, and only where that is allowed",
           "[core][autodiff][attention_policy]") {
   const AttentionCase c{.batch = 1, .heads = 4, .width = 32, .time = 1000};
   const double whole = attention_advice(c).candidate(AttentionWay::block_wise).flops;

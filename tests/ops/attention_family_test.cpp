@@ -116,15 +116,19 @@ void add_pattern(Member& m, Draw& draw, std::int64_t time_q, std::int64_t time_k
         m.text += " documents";
       }
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
-void add_modifier(Member& m, Draw& draw, std::int64_t batch, std::int64_t heads, std::int64_t time_q, std::int64_t time_k) {
+void add_modifier(Member& m, Draw& draw, std::int64_t batch, std::int64_t heads, std::int64_t time_q,
+                  std::int64_t time_k) {
   switch (draw.in(0, 5)) {
     case 0: {  // ALiBi with learned slopes
       const Value slope = m.feed("slope", normal({heads, 1, 1}, 20, 0.1));
-      m.options.score = [slope](const AttentionScore& s) { return s.score - slope * cast(abs(s.position - s.key), f64); };
+      m.options.score = [slope](const AttentionScore& s) {
+        return s.score - slope * cast(abs(s.position - s.key), f64);
+      };
       m.text += " alibi";
       break;
     }
@@ -138,8 +142,11 @@ void add_modifier(Member& m, Draw& draw, std::int64_t batch, std::int64_t heads,
       break;
     }
     case 2: {  // gates by query and by key, not linear in the score
-      const Value gate = m.feed("gate", normal({batch, 1, time_q, 1}, 22)), lift = m.feed("lift", normal({1, 1, 1, time_k}, 23));
-      m.options.score = [gate, lift](const AttentionScore& s) { return tanh(s.score * gate) * 2.0 + sigmoid(lift) * s.score; };
+      const Value gate = m.feed("gate", normal({batch, 1, time_q, 1}, 22)),
+                  lift = m.feed("lift", normal({1, 1, 1, time_k}, 23));
+      m.options.score = [gate, lift](const AttentionScore& s) {
+        return tanh(s.score * gate) * 2.0 + sigmoid(lift) * s.score;
+      };
       m.text += " gates";
       break;
     }
@@ -149,7 +156,8 @@ void add_modifier(Member& m, Draw& draw, std::int64_t batch, std::int64_t heads,
       m.text += " matrix";
       break;
     }
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -161,8 +169,8 @@ Member drawn(unsigned seed) {
   const std::int64_t time_k = draw.one_in(2) ? time_q : lengths[draw.in(0, 6)];
   const std::int64_t width = draw.in(1, 20), value_width = draw.one_in(2) ? width : draw.in(1, 20);
   const bool large = draw.one_in(8);
-  m.text = fmt::format("seed {}: batch {}, heads {}/{}, {} x {}, widths {}, {}", seed, batch, heads, kv_heads, time_q, time_k,
-                       width, value_width);
+  m.text = fmt::format("seed {}: batch {}, heads {}/{}, {} x {}, widths {}, {}", seed, batch, heads, kv_heads, time_q,
+                       time_k, width, value_width);
   m.q = m.feed("q", normal({batch, time_q, heads, width}, 1));
   m.k = m.feed("k", normal({batch, time_k, kv_heads, width}, 2));
   m.v = m.feed("v", normal({batch, time_k, kv_heads, value_width}, 3));
@@ -179,8 +187,13 @@ Member drawn(unsigned seed) {
   if (draw.one_in(4)) o.soft_cap = 3;
   if (draw.one_in(4)) o.clip = 1.5;
   if (draw.one_in(3)) {
-    const std::vector<Tensor::Extents> shapes{{batch, heads, time_q, time_k}, {heads, time_q, time_k}, {time_q, time_k},
-                                              {heads, 1, 1}, {batch, 1, 1, time_k}, {time_q, 1}, {}};
+    const std::vector<Tensor::Extents> shapes{{batch, heads, time_q, time_k},
+                                              {heads, time_q, time_k},
+                                              {time_q, time_k},
+                                              {heads, 1, 1},
+                                              {batch, 1, 1, time_k},
+                                              {time_q, 1},
+                                              {}};
     const auto& shape = shapes[static_cast<std::size_t>(draw.in(0, 6))];
     o.bias = m.feed("bias", normal(shape, 4));
     m.text += fmt::format(" bias [{}]", fmt::join(shape, ", "));
@@ -215,7 +228,8 @@ Member drawn(unsigned seed) {
 
 }  // namespace
 
-TEST_CASE("drawn members of the family equal dense attention in f64, forward and all gradients", "[core][ops][attention]") {
+TEST_CASE("drawn members of the family equal dense attention in f64, forward and all gradients",
+          "[core][ops][attention]") {
   for (unsigned seed = 0; seed < 120; ++seed) {
     Member m = drawn(seed);
     INFO(m.text);

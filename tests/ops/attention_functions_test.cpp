@@ -32,7 +32,8 @@ Loss documents_model(std::int64_t batch_size, std::int64_t length) {
   Graph graph;
   const Dim batch = graph.dim("batch", batch_size), time = graph.dim("time", length);
   constexpr std::int64_t width = 8, heads = 2;
-  const Value x = graph.input("x", f32, {batch, time, width}), target = graph.input("target", f32, {batch, time, width});
+  const Value x = graph.input("x", f32, {batch, time, width}),
+              target = graph.input("target", f32, {batch, time, width});
   const Value document = graph.input("document", i32, {batch, time});
   const nn::Linear in(graph, "in", {.in = width, .out = 3 * width}), out(graph, "out", {.in = width, .out = width});
   const Value slopes = graph.parameter("slopes", {f32, {heads, 1, 1}}, init::normal(0.3, 0.1));
@@ -40,7 +41,8 @@ Loss documents_model(std::int64_t batch_size, std::int64_t length) {
   const Value bias = graph.parameter("bias", {f32, {heads, length, length}}, init::normal(0, 0.5));
   const Value packed = in(x);
   const auto part = [&](std::int64_t i) {
-    return reshape(slice(packed, {.axis = 2, .start = i * width, .stop = (i + 1) * width}), {batch, time, heads, width / heads});
+    return reshape(slice(packed, {.axis = 2, .start = i * width, .stop = (i + 1) * width}),
+                   {batch, time, heads, width / heads});
   };
   const Value y = attention(part(0), part(1), part(2),
                             {.causal = true,
@@ -56,7 +58,9 @@ Loss documents_model(std::int64_t batch_size, std::int64_t length) {
   return mse_loss(out(reshape(y, {batch, time, width})), target);
 }
 
-EquivalenceOptions options_of(std::int64_t runs = 2) { return {.runs = static_cast<int>(runs), .integers = {{"document", 3}}}; }
+EquivalenceOptions options_of(std::int64_t runs = 2) {
+  return {.runs = static_cast<int>(runs), .integers = {{"document", 3}}};
+}
 
 std::string message_of(const std::function<void()>& action) {
   try {
@@ -112,26 +116,29 @@ TEST_CASE("modifiers, patterns and their gradients have the same bits for 1 to 4
   set_threads(0);
 }
 
-TEST_CASE("modified and patterned attention never holds all scores, forward or backward", "[core][ops][attention]") {
+TEST_CASE("flash: modified and patterned attention never holds all scores, forward or backward",
+          "[core][ops][attention]") {
   const auto arena = [](std::int64_t time, AttentionMethod method) {
     Graph graph;
     const Value x = graph.parameter("x", {f32, {1, time, 2, 16}}, init::normal(0, 1));
     const Value slopes = graph.parameter("slopes", {f32, {2, 1, 1}}, init::normal(0, 1));
-    const Value y = attention(x, x, x,
-                              {.causal = true,
-                               .pairs = pairs::local(64) | pairs::strided(1, 256),
-                               .clip = 50,
-                               .score = [=](const AttentionScore& s) { return s.score - slopes * cast(s.position - s.key, f32); },
-                               .method = method});
+    const Value y =
+        attention(x, x, x,
+                  {.causal = true,
+                   .pairs = pairs::local(64) | pairs::strided(1, 256),
+                   .clip = 50,
+                   .score = [=](const AttentionScore& s) { return s.score - slopes * cast(s.position - s.key, f32); },
+                   .method = method});
     return plan(training_step(Loss(sum(y))), {.threads = 2}).arena_bytes;
   };
   const auto scores = [](std::int64_t time) { return static_cast<std::size_t>(2 * time * time) * sizeof(float); };
   CHECK(arena(512, AttentionMethod::plain) > scores(512));  // what is avoided
   CHECK(arena(4096, AttentionMethod::block_wise) < scores(4096) / 4);
-  CHECK(arena(8192, AttentionMethod::block_wise) < 3 * arena(4096, AttentionMethod::block_wise));  // linear: parts do not double
+  CHECK(arena(8192, AttentionMethod::block_wise) <
+        3 * arena(4096, AttentionMethod::block_wise));  // linear: parts do not double
 }
 
-TEST_CASE("sparse patterns report the share that they skip", "[ops][attention]") {
+TEST_CASE("sparse patterns: they report the share that they skip", "[ops][attention]") {
   Graph graph;
   const auto report = [&](std::int64_t time, const AttentionOptions& options) {
     const Value x = graph.input(fmt::format("x{}", graph.size()), f32, {1, time, 2, 4});
@@ -162,12 +169,14 @@ TEST_CASE("local: i sees j iff some m has both in [m s, m s + w)", "[core][ops][
     for (const std::int64_t stride : {1, 2, 3, 8, 11}) {
       Graph graph;
       const Value x = graph.input("x", f64, {1, 23, 1, 2});
-      const AttentionOptions by_window{.window = window, .window_stride = stride}, by_pattern{.pairs = pairs::local(window, stride)};
+      const AttentionOptions by_window{.window = window, .window_stride = stride},
+          by_pattern{.pairs = pairs::local(window, stride)};
       const Tensor x_in = normal({1, 23, 1, 2}, 1, f64);
       const std::vector<Feed> feeds{{"x", x_in}};
       const std::vector<Tensor> p =
           evaluate(std::vector<Value>{attention_weights(x, x, by_window), attention_weights(x, x, by_pattern),
-                                      attention(x, x, x, by_window), attention(x, x, x, by_pattern)}, feeds);
+                                      attention(x, x, x, by_window), attention(x, x, x, by_pattern)},
+                   feeds);
       CHECK(distance(p[2], p[3]) < 1e-15);
       for (std::int64_t i = 0; i < 23; ++i)
         for (std::int64_t j = 0; j < 23; ++j) {
@@ -182,29 +191,33 @@ TEST_CASE("local: i sees j iff some m has both in [m s, m s + w)", "[core][ops][
     }
 }
 
-TEST_CASE("strided(w, s): i sees j iff |i - j| < w or (i - j) mod s = 0", "[core][ops][attention]") {
+TEST_CASE("sparse patterns: strided(w, s): i sees j iff |i - j| < w or (i - j) mod s = 0", "[core][ops][attention]") {
   Graph graph;
   const Value x = graph.input("x", f64, {1, 20, 1, 2});
   const Tensor x_in = normal({1, 20, 1, 2}, 1, f64);
   const std::vector<Feed> feeds{{"x", x_in}};
-  const Tensor p = evaluate(std::vector<Value>{attention_weights(x, x, {.pairs = pairs::strided(2, 6)})}, feeds).front();
+  const Tensor p =
+      evaluate(std::vector<Value>{attention_weights(x, x, {.pairs = pairs::strided(2, 6)})}, feeds).front();
   for (std::int64_t i = 0; i < 20; ++i)
     for (std::int64_t j = 0; j < 20; ++j) CHECK((p.at(i * 20 + j) > 0) == (std::abs(i - j) < 2 || (i - j) % 6 == 0));
 }
 
-TEST_CASE("a share to keep leaves the highest scores of each query, at least one, ties to lower keys", "[core][ops][attention]") {
+TEST_CASE("sparse patterns: a share to keep leaves the highest scores of each query, at least one, ties to lower keys",
+          "[core][ops][attention]") {
   Graph graph;
   const Value q = graph.input("q", f64, {1, 12, 1, 1}), k = graph.input("k", f64, {1, 12, 1, 1});
   // Scores of every query: k itself, with ties.
   const Tensor ones = Tensor::of<double>({1, 12, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
   const Tensor keys = Tensor::of<double>({1, 12, 1, 1}, {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 9});
   const std::vector<Feed> feeds{{"q", ones}, {"k", keys}};
-  const Tensor p = evaluate(std::vector<Value>{attention_weights(q, k, {.causal = true, .keep_share = 0.3})}, feeds).front();
+  const Tensor p =
+      evaluate(std::vector<Value>{attention_weights(q, k, {.causal = true, .keep_share = 0.3})}, feeds).front();
   for (std::int64_t i = 0; i < 12; ++i) {
     const std::int64_t keep = std::max<std::int64_t>(1, 3 * (i + 1) / 10);
     for (std::int64_t j = 0; j < 12; ++j) {
       std::int64_t higher = 0;  // admitted keys before j in the order
-      for (std::int64_t o = 0; o <= i; ++o) higher += keys.at(o) > keys.at(j) || (keys.at(o) == keys.at(j) && o < j) ? 1 : 0;
+      for (std::int64_t o = 0; o <= i; ++o)
+        higher += keys.at(o) > keys.at(j) || (keys.at(o) == keys.at(j) && o < j) ? 1 : 0;
       CHECK((p.at(i * 12 + j) > 0) == (j <= i && higher < keep));
     }
   }
@@ -215,8 +228,9 @@ TEST_CASE("what does not fit attention is said when it is built", "[core][ops][a
   const auto with_score = [](ScoreModifier score) {
     return refused([&](Graph) { return AttentionOptions{.score = score}; });
   };
-  CHECK_THAT(with_score([](const AttentionScore& s) { return sum(s.score, {.axes = {-1}, .keep = true}) + s.score; }),
-             Contains("is not pointwise") && Contains("AttentionMethod::plain") && Contains("attention_functions_test.cpp"));
+  CHECK_THAT(
+      with_score([](const AttentionScore& s) { return sum(s.score, {.axes = {-1}, .keep = true}) + s.score; }),
+      Contains("is not pointwise") && Contains("AttentionMethod::plain") && Contains("attention_functions_test.cpp"));
   CHECK_THAT(with_score([](const AttentionScore& s) { return cast(s.score, f64); }),
              Contains("must give f32 that broadcasts to") && Contains("got f64"));
   CHECK_THAT(with_score([](const AttentionScore& s) { return s.score + s.key; }), Contains("cast"));
@@ -227,20 +241,34 @@ TEST_CASE("what does not fit attention is said when it is built", "[core][ops][a
                return AttentionOptions{.score = [=](const AttentionScore& s) { return s.score + wrong; }};
              }),
              Contains("[5, 1]"));
-  CHECK_THAT(refused([](Graph) { return AttentionOptions{.pairs = pairs::blocks({{true, false}}, 2)}; }),
+  CHECK_THAT(refused([](Graph) {
+               return AttentionOptions{.pairs = pairs::blocks({{true, false}}, 2)};
+             }),
              Contains("a pattern of 1 x 2 blocks of 2 covers 2 queries and 4 keys, but attention has 6 and 6"));
-  CHECK_THAT(message_of([] { pairs::blocks({{true}, {true, false}}, 2); }), Contains("rows of a pattern of blocks must be of one length"));
+  CHECK_THAT(message_of([] {
+               pairs::blocks({{true}, {true, false}}, 2);
+             }),
+             Contains("rows of a pattern of blocks must be of one length"));
   CHECK_THAT(message_of([] { pairs::blocks({}, 2); }), Contains("needs at least one block"));
-  CHECK_THAT(message_of([] { pairs::local(0); }), Contains("the window of a pattern of pairs must be at least 1, got 0"));
-  CHECK_THAT(message_of([] { pairs::strided(2, 0); }), Contains("the stride of a pattern of pairs must be at least 1, got 0"));
+  CHECK_THAT(message_of([] { pairs::local(0); }),
+             Contains("the window of a pattern of pairs must be at least 1, got 0"));
+  CHECK_THAT(message_of([] { pairs::strided(2, 0); }),
+             Contains("the stride of a pattern of pairs must be at least 1, got 0"));
   CHECK_THAT(message_of([] { pairs::global(0); }), Contains("the number of global tokens"));
   CHECK_THAT(refused([](Graph) { return AttentionOptions{.window = -1}; }), Contains("window must be at least 1"));
-  CHECK_THAT(refused([](Graph) { return AttentionOptions{.window = 3, .window_stride = 0}; }), Contains("window_stride must be at least 1"));
-  CHECK_THAT(refused([](Graph) { return AttentionOptions{.keep_share = 1}; }), Contains("keep_share must be in (0, 1)"));
+  CHECK_THAT(refused([](Graph) { return AttentionOptions{.window = 3, .window_stride = 0}; }),
+             Contains("window_stride must be at least 1"));
+  CHECK_THAT(refused([](Graph) { return AttentionOptions{.keep_share = 1}; }),
+             Contains("keep_share must be in (0, 1)"));
   CHECK_THAT(refused([](Graph) { return AttentionOptions{.clip = -1}; }), Contains("clip must be at least 0"));
-  CHECK_THAT(refused([](Graph graph) { return AttentionOptions{.mask = graph.input("m", boolean, {6, 5})}; }),
+  CHECK_THAT(refused([](Graph graph) {
+               return AttentionOptions{.mask = graph.input("m", boolean, {6, 5})};
+             }),
              Contains("mask must broadcast to [batch, heads, time_q, time_k] = [1, 2, 6, 6], got [6, 5]"));
-  CHECK_THAT(refused([](Graph graph) { return AttentionOptions{.mask = graph.input("m", f32, {6, 6})}; }), Contains("must be bool"));
+  CHECK_THAT(refused([](Graph graph) {
+               return AttentionOptions{.mask = graph.input("m", f32, {6, 6})};
+             }),
+             Contains("must be bool"));
 
   Graph graph;
   const Value x = graph.input("x", f32, {1, 6, 2, 4}), ids = graph.input("ids", i64, {1, 6});
@@ -253,10 +281,13 @@ TEST_CASE("the plain method takes any function of the scores", "[core][ops][atte
   // A sum over keys: what no block knows.
   Graph graph;
   const Value x = graph.input("x", f64, {1, 5, 1, 2});
-  const Value y = attention(x, x, x, {.score = [](const AttentionScore& s) { return s.score - mean(s.score, {.axes = {-1}, .keep = true}); },
-                                      .method = AttentionMethod::plain});
+  const Value y =
+      attention(x, x, x,
+                {.score = [](const AttentionScore& s) { return s.score - mean(s.score, {.axes = {-1}, .keep = true}); },
+                 .method = AttentionMethod::plain});
   const Tensor x_in = normal({1, 5, 1, 2}, 1, f64);
   const std::vector<Feed> feeds{{"x", x_in}};
-  const std::vector<Tensor> got = evaluate(std::vector<Value>{y, attention(x, x, x)}, feeds);  // softmax does not see a shift
+  const std::vector<Tensor> got =
+      evaluate(std::vector<Value>{y, attention(x, x, x)}, feeds);  // softmax does not see a shift
   CHECK(distance(got[0], got[1]) < 1e-14);
 }

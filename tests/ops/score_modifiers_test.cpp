@@ -89,7 +89,7 @@ TEST_CASE("T5's buckets inside the kernel equal the learned bias, gradient inclu
     Setup s;
     const RelativeBucketOptions options{.buckets = 32, .max_distance = 90, .bidirectional = both};
     const Value ids = relative_bucket_ids(s.graph, time_q, time_k, options, {.offset = 100});  // [time_q, time_k]
-    const Value rows = embedding(s.learned, ids);                                              // [time_q, time_k, heads]
+    const Value rows = embedding(s.learned, ids);  // [time_q, time_k, heads]
     const auto inside = s.run({.score = modifiers::relative_buckets(s.learned, options)});
     REQUIRE(inside.size() == 6);  // the weight has a gradient
     expect_equal(inside, s.run({.bias = transpose(rows, {2, 0, 1})}));
@@ -125,8 +125,12 @@ TEST_CASE("modifiers say what does not fit", "[core][ops][attention][errors]") {
       graph.check();
     });
   };
-  CHECK_THAT(refused([] { return modifiers::alibi(4); }), Contains("ALiBi's slopes are of 4 heads, but attention has 2"));
-  CHECK_THAT(refused([&] { return modifiers::alibi(table); }), Contains("must be [heads] of a floating type, got f32[2, 8]"));
-  CHECK_THAT(refused([&] { return modifiers::relative_buckets(table); }), Contains("[buckets=32, heads], got f32[2, 8]"));
-  CHECK_THAT(refused([&] { return modifiers::relative_distances(table); }), Contains("[heads, 2 most + 1], got f32[2, 8]"));
+  CHECK_THAT(refused([] { return modifiers::alibi(4); }),
+             Contains("ALiBi's slopes are of 4 heads, but attention has 2"));
+  CHECK_THAT(refused([&] { return modifiers::alibi(table); }),
+             Contains("must be [heads] of a floating type, got f32[2, 8]"));
+  CHECK_THAT(refused([&] { return modifiers::relative_buckets(table); }),
+             Contains("[buckets=32, heads], got f32[2, 8]"));
+  CHECK_THAT(refused([&] { return modifiers::relative_distances(table); }),
+             Contains("[heads, 2 most + 1], got f32[2, 8]"));
 }

@@ -31,6 +31,8 @@ AttentionShape::AttentionShape(const OpView& view)
       window_stride(view.attributes.get_or<std::int64_t>("window_stride", 1)),
       offset(view.attributes.get_or<std::int64_t>("offset", 0)),
       stream(static_cast<std::uint32_t>(view.attributes.get_or<std::int64_t>("stream", 0))),
+      block_queries(view.attributes.get_or<std::int64_t>("block_queries", 0)),
+      block_keys(view.attributes.get_or<std::int64_t>("block_keys", 0)),
       parallel_heads(batch * kv_heads) {}
 
 ScoreStrides::ScoreStrides(const Shape& shape) {
@@ -73,6 +75,11 @@ void check_options(const Attributes& a) {
   WEFT_CHECK(window >= 0, "window must be at least 1 (0: none), got {}", window);
   const auto stride = a.get_or<std::int64_t>("window_stride", 1);
   WEFT_CHECK(stride >= 1, "window_stride must be at least 1, got {}", stride);
+  const auto queries = a.get_or<std::int64_t>("block_queries", 0), keys = a.get_or<std::int64_t>("block_keys", 0);
+  // The softmax of a tile writes its statistics by whole vectors: those of the next tile begin at one.
+  WEFT_CHECK(queries >= 0 && queries <= 480 && queries % 16 == 0,
+             "block_queries must be a multiple of 16 up to 480 (0: automatic), got {}", queries);
+  WEFT_CHECK(keys >= 0 && keys <= 4096, "block_keys must be 1 to 4096 (0: automatic), got {}", keys);
 }
 
 // The functions of a node fit its captures.

@@ -84,6 +84,8 @@ struct AttentionOptions {
   std::optional<std::int64_t> stream = {};
   ScoreModifier score = {};
   AttentionMethod method = AttentionMethod::block_wise;
+  /// Queries (a multiple of 16, at most 480) and keys (at most 4096) of a tile of the block-wise kernels; 0: automatic.
+  std::int64_t block_queries = 0, block_keys = 0;
 };
 
 /// y [batch, time_q, heads, value_width] = softmax(s) v over the keys.

@@ -49,6 +49,8 @@ AttentionLaw::AttentionLaw(const Attributes& attributes)
       window_stride(attributes.get_or<std::int64_t>("window_stride", 1)),
       offset(attributes.get_or<std::int64_t>("offset", 0)),
       stream(attributes.get_or<std::int64_t>("stream", 0)),
+      block_queries(attributes.get_or<std::int64_t>("block_queries", 0)),
+      block_keys(attributes.get_or<std::int64_t>("block_keys", 0)),
       score_data(function_of(attributes, "score")),
       pairs_data(function_of(attributes, "pairs")),
       derivative(function_of(attributes, "score_derivative")),
@@ -67,6 +69,8 @@ AttentionLaw::AttentionLaw(const AttentionOptions& options, std::int64_t width, 
       window_stride(options.window_stride),
       offset(options.offset.value_or(default_offset)),
       stream(options.stream.value_or(0)),
+      block_queries(options.block_queries),
+      block_keys(options.block_keys),
       score(options.score),
       pairs(options.pairs) {}
 
@@ -80,6 +84,8 @@ Attributes AttentionLaw::attributes() const {
   if (causal) attributes.set("causal", true);
   if (window != 0) attributes.set("window", window);
   if (window_stride != 1) attributes.set("window_stride", window_stride);
+  if (block_queries != 0) attributes.set("block_queries", block_queries);
+  if (block_keys != 0) attributes.set("block_keys", block_keys);
   if (causal || window != 0 || score_data || pairs_data) attributes.set("offset", offset);
   if (score_data) attributes.set("score", std::shared_ptr<const Description>(score_data));
   if (pairs_data) attributes.set("pairs", std::shared_ptr<const Description>(pairs_data));

@@ -23,7 +23,7 @@ struct AttentionLaw {
   double scale = 1, soft_cap = 0, clip = 0, dropout = 0, keep_share = 0;
   double fill = -std::numeric_limits<double>::infinity();
   bool causal = false, plain = false;
-  std::int64_t window = 0, window_stride = 1, offset = 0, stream = 0;
+  std::int64_t window = 0, window_stride = 1, offset = 0, stream = 0, block_queries = 0, block_keys = 0;
   /// As the user gave them, for what is built from basic ops at once; and as data, in a node's attributes.
   ScoreModifier score = {};
   PairPattern pairs = {};

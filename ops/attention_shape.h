@@ -22,7 +22,8 @@ struct AttentionShape {
   bool causal;
   std::int64_t window, window_stride, offset;  ///< window 0: none
   std::uint32_t stream;
-  std::int64_t parallel_heads;  ///< batch x kv_heads that tasks of the backward are cut by
+  std::int64_t block_queries, block_keys;  ///< of a tile; 0: by the extents
+  std::int64_t parallel_heads;             ///< batch x kv_heads that tasks of the backward are cut by
 
   explicit AttentionShape(const OpView& view);
 
@@ -30,9 +31,11 @@ struct AttentionShape {
 
   /// A tile: q_rows queries by k_rows keys. Smaller where there is little to share out.
   std::int64_t q_rows() const {
+    if (block_queries > 0) return std::clamp<std::int64_t>(time_q, 1, block_queries);
     return std::clamp<std::int64_t>(time_q, 1, batch * heads * time_q < tasks * 96 ? 48 : 96);
   }
   std::int64_t k_rows() const {
+    if (block_keys > 0) return std::clamp<std::int64_t>(time_k, 1, block_keys);
     return std::clamp<std::int64_t>(time_k, 1, batch * kv_heads * time_k < tasks * 256 ? 64 : 256);
   }
   std::int64_t k_blocks() const { return (time_k + k_rows() - 1) / k_rows(); }

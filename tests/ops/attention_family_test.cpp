@@ -223,6 +223,11 @@ Member drawn(unsigned seed) {
   }
   add_modifier(m, draw, batch, heads, time_q, time_k);
   add_pattern(m, draw, time_q, time_k, batch);
+  if (draw.one_in(3)) {
+    o.block_queries = 16 * draw.in(1, 7);
+    o.block_keys = draw.in(1, 300);
+    m.text += fmt::format(" blocks of {} x {}", o.block_queries, o.block_keys);
+  }
   return m;
 }
 

@@ -260,6 +260,10 @@ TEST_CASE("what does not fit attention is said when it is built", "[core][ops][a
              Contains("window_stride must be at least 1"));
   CHECK_THAT(refused([](Graph) { return AttentionOptions{.keep_share = 1}; }),
              Contains("keep_share must be in (0, 1)"));
+  CHECK_THAT(refused([](Graph) { return AttentionOptions{.block_queries = 24}; }),
+             Contains("block_queries must be a multiple of 16 up to 480 (0: automatic), got 24"));
+  CHECK_THAT(refused([](Graph) { return AttentionOptions{.block_keys = -1}; }),
+             Contains("block_keys must be 1 to 4096 (0: automatic), got -1"));
   CHECK_THAT(refused([](Graph) { return AttentionOptions{.clip = -1}; }), Contains("clip must be at least 0"));
   CHECK_THAT(refused([](Graph graph) {
                return AttentionOptions{.mask = graph.input("m", boolean, {6, 5})};

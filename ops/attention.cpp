@@ -94,8 +94,6 @@ void check_functions(const OpView& view, int first_capture) {
     std::vector<TensorType> types;
     for (int c = 0; c < function->captured; ++c, ++capture) {
       const TensorType& type = view.type(capture);
-      WEFT_CHECK(!is_float(type.dtype) || (type.dtype == f64) == (dtype == f64),
-                 "a function of {} scores cannot read {}; hint: cast it", name_of(dtype), type.str());
       if (!function->tables[static_cast<std::size_t>(c)]) expect_scores(view, capture, scores, "a captured value");
       types.push_back(type);
     }

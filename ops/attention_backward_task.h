@@ -111,13 +111,14 @@ struct BackwardRun {
     if (plain) return softmax_grad(w, range, 0, range.rows, static_cast<A>(s.scale), shift, inner, s.scale);
     // Sums and modifiers read the gradient of the score itself, before the scale.
     const double scale = sums.any() || s.functions.score() != nullptr ? 1 : s.scale;
-    for (std::int64_t r0 = 0; r0 < range.rows; r0 += TileFunctions<T>::most_rows) {
-      const std::int64_t rows = std::min(TileFunctions<T>::most_rows, range.rows - r0);
+    for (std::int64_t r0 = 0; r0 < range.rows; r0 += ScoreProgram::strip_rows) {
+      const std::int64_t rows = std::min(ScoreProgram::strip_rows, range.rows - r0);
       w.functions.modify(s, range, at, r0, rows, w.weights);
+      w.functions.find_pairs(s, range, at, r0, rows);
       for (std::int64_t r = r0; r < r0 + rows; ++r) {
         const std::int64_t first = range.first[r], n = range.last[r] - first;
         const A factor = s.to_scores(at.b, at.h, at.i + r, at.j + first, n, w.weights[r] + first, w.slope);
-        w.functions.mask(s, range, at, r, 1, w.weights);
+        w.functions.mask(s, range, at, r0, r, w.weights);
         row(w, range, at, r, factor, shift, inner, scale);
         A* d_s = w.d_scores[r] + first;
         if (const auto* bias = sums.bias(); bias != nullptr && n > 0)

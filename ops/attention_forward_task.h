@@ -130,19 +130,18 @@ struct ForwardTask {
   A shape(const TileRange& range, const TilePlace& at) const {
     A factor = static_cast<A>(s.scale);
     if (!s.shaped()) return factor;
-    for (std::int64_t r0 = 0; r0 < range.rows; r0 += TileFunctions<T>::most_rows) {
-      const std::int64_t rows = std::min(TileFunctions<T>::most_rows, range.rows - r0);
+    for (std::int64_t r0 = 0; r0 < range.rows; r0 += ScoreProgram::strip_rows) {
+      const std::int64_t rows = std::min(ScoreProgram::strip_rows, range.rows - r0);
       w.functions.modify(s, range, at, r0, rows, w.x);
-      for (std::int64_t r = r0; r < r0 + rows; ++r)
-        factor = s.to_scores(b, h, at.i + r, j_of(at, range, r), seen(range, r), w.x[r] + range.first[r], nullptr);
-      w.functions.mask(s, range, at, r0, rows, w.x);
+      w.functions.find_pairs(s, range, at, r0, rows);
+      for (std::int64_t r = r0; r < r0 + rows; ++r) {
+        const std::int64_t first = range.first[r], n = range.last[r] - first;
+        factor = s.to_scores(b, h, at.i + r, at.j + first, n, w.x[r] + first, nullptr);
+        w.functions.mask(s, range, at, r0, r, w.x);
+      }
     }
     return factor;
   }
-  static std::int64_t j_of(const TilePlace& at, const TileRange& range, std::int64_t r) {
-    return at.j + range.first[r];
-  }
-  static std::int64_t seen(const TileRange& range, std::int64_t r) { return range.last[r] - range.first[r]; }
 
   void low_scores([[maybe_unused]] const TileRange& range, [[maybe_unused]] std::int64_t i,
                   [[maybe_unused]] std::int64_t j) const {

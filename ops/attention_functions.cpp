@@ -16,7 +16,7 @@ AttentionFunctions::AttentionFunctions(const OpView& view, int first_capture, co
     : first_(first_capture) {
   const AttentionShape shape(view);
   const DType dtype = view.type(AttentionIn::q).dtype == f64 ? f64 : f32;
-  const std::int64_t rows = std::min<std::int64_t>(shape.q_rows(), 16), columns = shape.k_rows();
+  const std::int64_t rows = std::min(shape.q_rows(), ScoreProgram::strip_rows), columns = shape.k_rows();
   int first = first_capture;
   if (const ScoreFunction* function = score_function(view.attributes, score_attribute); function != nullptr) {
     score_function_ = view.attributes.get<std::shared_ptr<const Description>>(score_attribute);

@@ -19,8 +19,6 @@ template <class T>
 class TileFunctions {
  public:
   using A = Wide<T>;
-  static constexpr std::int64_t most_rows = 16;
-
   TileFunctions(Carver& carver, const AttentionFunctions& functions)
       : score_(carver.take<std::byte>(static_cast<std::int64_t>(functions.score_bytes()))),
         pairs_(carver.take<std::byte>(static_cast<std::int64_t>(functions.pair_bytes()))) {}
@@ -71,25 +69,27 @@ class TileFunctions {
     captures(*program, score_);
   }
 
-  /// -inf in rows of x, scores up to a positive factor, where there is no pair.
-  void mask(const AttentionScores<T>& s, const TileRange& range, const TilePlace& at, std::int64_t r0,
-            std::int64_t rows, const Rows<A>& x) const {
-    if (const PairBlocks* blocks = s.functions.blocks(); blocks != nullptr && !blocks->all(at.h, at.i, at.j)) {
-      for (std::int64_t r = r0; r < r0 + rows; ++r) {
-        const std::uint64_t* bits = blocks->row(at.h, at.i, at.j, r);
-        for (std::int64_t c = range.first[r]; c < range.last[r]; ++c)
-          if ((bits[c / 64] >> (c % 64) & 1U) == 0) x[r][c] = -AttentionScores<T>::infinity;
-      }
-    }
+  /// Which pairs of rows [r0, r0 + rows) exist, where that is computed: once a strip, before mask().
+  void find_pairs(const AttentionScores<T>& s, const TileRange& range, const TilePlace& at, std::int64_t r0,
+                  std::int64_t rows) const {
     const ScoreProgram* program = s.functions.pairs();
     if (program == nullptr) return;
     program->place(pairs_, s.pair_captures.data(), place_of(s, range, at, r0, rows));
     program->run(pairs_);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const bool* seen = program->template output<bool>(pairs_, 0, r);
-      for (std::int64_t c = range.first[r0 + r]; c < range.last[r0 + r]; ++c)
-        if (!seen[c]) x[r0 + r][c] = -AttentionScores<T>::infinity;
+  }
+  /// -inf in row r of x, scores up to a positive factor, where there is no pair; r0 is its strip's.
+  void mask(const AttentionScores<T>& s, const TileRange& range, const TilePlace& at, std::int64_t r0, std::int64_t r,
+            const Rows<A>& x) const {
+    const std::int64_t first = range.first[r], last = range.last[r];
+    if (const PairBlocks* blocks = s.functions.blocks(); blocks != nullptr && !blocks->all(at.h, at.i, at.j)) {
+      const std::uint64_t* bits = blocks->row(at.h, at.i, at.j, r);
+      for (std::int64_t c = first; c < last; ++c)
+        if ((bits[c / 64] >> (c % 64) & 1U) == 0) x[r][c] = -AttentionScores<T>::infinity;
     }
+    if (s.functions.pairs() == nullptr) return;
+    const bool* seen = s.functions.pairs()->template output<bool>(pairs_, 0, r - r0);
+    for (std::int64_t c = first; c < last; ++c)
+      if (!seen[c]) x[r][c] = -AttentionScores<T>::infinity;
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <set>
 
 namespace weft {
+
 std::vector<int> summed_captures(const Attributes& attributes) {
   std::set<int> captures;
   if (const ScoreFunction* derivative = score_function(attributes, "score_derivative"); derivative != nullptr)

@@ -24,7 +24,7 @@ PairBlocks::PairBlocks(std::shared_ptr<const Description> function, const Attent
       tile_columns_((time_k_ + columns_ - 1) / columns_) {
   const auto& pattern = dynamic_cast<const ScoreFunction&>(*function_);
   if (!pattern.reads(ScoreFunction::head)) heads_ = 1;
-  const ScoreProgram program(pattern, pattern.dtype, {}, std::min<std::int64_t>(rows_, 16), columns_);
+  const ScoreProgram program(pattern, pattern.dtype, {}, std::min(rows_, ScoreProgram::strip_rows), columns_);
   tiles_.assign(static_cast<std::size_t>(heads_ * tile_rows_ * tile_columns_), empty);
 
   // A line of tiles at a time, so that no more than it lies in memory beside the distinct tiles.

@@ -155,6 +155,8 @@ std::vector<TensorType> ScoreFunction::block_types(DType score, const std::vecto
       {i64, {1, 1, rows, 1}}};
   for (std::size_t c = 0; c < captured_types.size(); ++c) {
     TensorType type = captured_types[c];
+    WEFT_CHECK(!is_float(type.dtype) || (type.dtype == f64) == (score == f64),
+               "a function of {} scores cannot read {}; hint: cast it", name_of(score), type.str());
     if (is_float(type.dtype)) type.dtype = score;
     for (int axis = 0; axis < type.shape.rank() && !tables[c]; ++axis) {
       const int of_four = axis + 4 - type.shape.rank();

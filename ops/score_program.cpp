@@ -1,13 +1,13 @@
 #include <weft/ops/score_program.h>
 
 #include <weft/graph/sources.h>
-#include <weft/ops/attention_shape.h>
 #include <weft/ops/pointwise.h>
 #include <weft/runtime/parallel.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <numeric>
 
 namespace weft {
@@ -30,6 +30,7 @@ ScoreProgram::ScoreProgram(const ScoreFunction& function, DType score, const std
       types_(function.block_types(score, captures, rows, columns)),
       rows_(rows),
       columns_(columns) {
+  for (const TensorType& type : captures) strides_.push_back(ScoreStrides(type.shape));
   sort_members();
   bind_members();
   place_values();
@@ -88,45 +89,42 @@ void ScoreProgram::bind_members() {
 
 // Inputs, constants and outputs have places of their own; another value's is free again after its last reader.
 void ScoreProgram::place_values() {
-  offsets_.assign(types_.size(), 0);
+  const std::size_t end = members_.size();
   std::vector<std::size_t> last(types_.size(), 0);
-  for (std::size_t at = 0; at < members_.size(); ++at)
+  for (std::size_t at = 0; at < end; ++at) {
+    for (std::size_t k = 0; k < members_[at].view->out.size(); ++k)  // unless somebody reads it
+      last[static_cast<std::size_t>(members_[at].first) + k] = at;
     for (int value : members_[at].operands)
       if (value != RowRegion::absent) last[static_cast<std::size_t>(value)] = at;
-  for (int value : function_.body.outputs) last[static_cast<std::size_t>(value)] = members_.size();
+  }
+  offsets_.assign(types_.size(), 0);
   bytes_ = workspace_;
   const auto place_alone = [&](std::size_t value) {
     offsets_[value] = bytes_;
     bytes_ += aligned(types_[value].bytes());
-    last[value] = members_.size();
+    last[value] = end;
   };
   for (std::size_t value = 0; value < static_cast<std::size_t>(function_.body.operands); ++value) place_alone(value);
   for (const Member& member : members_)
     if (member.kernel == nullptr) place_alone(static_cast<std::size_t>(member.first));
-  struct Free {
-    std::size_t offset, bytes;
-  };
-  std::vector<Free> free;
-  for (std::size_t at = 0; at < members_.size(); ++at) {
-    const auto outputs = static_cast<std::size_t>(function_.body.members[order_[at]].outputs);
-    for (std::size_t k = 0; members_[at].kernel != nullptr && k < outputs; ++k) {
-      const std::size_t value = static_cast<std::size_t>(members_[at].first) + k,
-                        bytes = aligned(types_[value].bytes());
-      const auto fit = std::ranges::find(free, bytes, &Free::bytes);
-      offsets_[value] = fit == free.end() ? bytes_ : fit->offset;
+  for (int value : function_.body.outputs) last[static_cast<std::size_t>(value)] = end;
+
+  std::vector<std::vector<std::size_t>> dying(end + 1);  // by member: what is read there for the last time
+  for (std::size_t value = static_cast<std::size_t>(function_.body.operands); value < types_.size(); ++value)
+    dying[last[value]].push_back(value);
+  std::multimap<std::size_t, std::size_t> free;  // bytes to offset
+  for (std::size_t at = 0; at < end; ++at) {
+    for (std::size_t k = 0; members_[at].kernel != nullptr && k < members_[at].view->out.size(); ++k) {
+      const std::size_t value = static_cast<std::size_t>(members_[at].first) + k;
+      const std::size_t bytes = aligned(types_[value].bytes());
+      const auto fit = free.find(bytes);
+      offsets_[value] = fit == free.end() ? bytes_ : fit->second;
       if (fit == free.end())
         bytes_ += bytes;
       else
         free.erase(fit);
     }
-    for (std::size_t value = static_cast<std::size_t>(function_.body.operands); value < types_.size(); ++value) {
-      const bool made = std::ranges::any_of(members_.begin(), members_.begin() + static_cast<std::ptrdiff_t>(at) + 1,
-                                            [&](const Member& member) {
-                                              const auto first = static_cast<std::size_t>(member.first);
-                                              return first <= value && value < first + member.view->out.size();
-                                            });
-      if (made && last[value] == at) free.push_back({offsets_[value], aligned(types_[value].bytes())});
-    }
+    for (const std::size_t value : dying[at]) free.emplace(aligned(types_[value].bytes()), offsets_[value]);
   }
 }
 
@@ -168,7 +166,7 @@ void ScoreProgram::place(std::byte* slot, const std::byte* const* captures, cons
   for (std::size_t c = 0; c < capture_types_.size(); ++c) {
     if (function_.tables[c]) continue;
     const std::size_t value = ScoreFunction::captures + c;
-    const ScoreStrides s(capture_types_[c].shape);
+    const ScoreStrides& s = strides_[c];
     const std::int64_t n = s.key == 0 ? 1 : columns_, lines = s.query == 0 ? 1 : rows_;
     for (std::int64_t r = 0; r < lines; ++r) {
       const std::int64_t row = place.i + std::min(r, place.rows - 1);

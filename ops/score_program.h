@@ -1,6 +1,7 @@
 // A function of scores bound to blocks of rows x columns of them, for attention's kernels. Private to ops/.
 #pragma once
 
+#include <weft/ops/attention_shape.h>
 #include <weft/ops/score_function.h>
 #include <weft/runtime/kernel.h>
 
@@ -15,6 +16,8 @@ namespace weft {
 /// Blocks at the rim are computed whole: what is past the end has the indices of the last row and column.
 class ScoreProgram {
  public:
+  static constexpr std::int64_t strip_rows = 16;  ///< of a tile that the kernels take at a time: its values stay in L1
+
   /// `captures`: their types, as the node has them.
   ScoreProgram(const ScoreFunction& function, DType score, const std::vector<TensorType>& captures, std::int64_t rows,
                std::int64_t columns);
@@ -73,6 +76,7 @@ class ScoreProgram {
 
   const ScoreFunction& function_;
   std::vector<TensorType> capture_types_, types_;
+  std::vector<ScoreStrides> strides_;  ///< by capture
   std::int64_t rows_, columns_;
   std::vector<std::size_t> order_, firsts_;  ///< members, those of the score first; by member: its first value
   std::vector<Member> members_;

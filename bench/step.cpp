@@ -1,7 +1,7 @@
 // Time of a GPT's training step: forward, backward, clipping by the global norm, AdamW.
 //
-//   bench_step [--config nano|small|gpt2|gpt2_1024] [--dtype f32|bf16] [--steps 10] [--threads 2] [--profile FILE.json]
-//              [--plan] [--passes] [--off PASS,PASS] [--serve]
+//   bench_step [--config nano|small|gpt2|gpt2_1024] [--dtype f32|bf16] [--dropout 0] [--steps 10] [--threads 2]
+//              [--profile FILE.json] [--plan] [--passes] [--off PASS,PASS] [--serve]
 //
 // Prints the seconds of each step; with --profile the tables of a profile too, and writes its Chrome trace; with --off
 // the named lowering passes are left out; --passes lists those that change the step and can be. With --serve it says "ready" after three steps and then, for each line of
@@ -46,10 +46,12 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 int main(int argc, char** argv) try {
   std::string name = "nano", dtype = "f32", trace, off;
   int steps = 10, threads = 2;
+  double dropout = 0;
   bool serve = false, show_plan = false, list_passes = false;
   CLI::App app{"Time of a GPT's training step"};
   app.add_option("--config", name)->check(CLI::IsMember(configs));
   app.add_option("--dtype", dtype)->check(CLI::IsMember({"f32", "bf16"}));
+  app.add_option("--dropout", dropout);
   app.add_option("--steps", steps);
   app.add_option("--threads", threads);
   app.add_option("--profile", trace);
@@ -69,6 +71,7 @@ int main(int argc, char** argv) try {
                               .heads = config.heads,
                               .width = config.width,
                               .context = config.time,
+                              .dropout = dropout,
                               .activation = "gelu_tanh"});
   Step step = training_step(cross_entropy(model(tokens), targets));
   if (dtype == "bf16") step = step | mixed_precision(bf16);

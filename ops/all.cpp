@@ -16,7 +16,7 @@
 #include <weft/ops/guard.h>
 #include <weft/ops/index.h>
 #include <weft/ops/layer_norm.h>
-#include <weft/ops/linear_add.h>
+#include <weft/ops/matmul_epilogue.h>
 #include <weft/ops/linear_cross_entropy.h>
 #include <weft/ops/loss.h>
 #include <weft/ops/matmul.h>
@@ -56,7 +56,7 @@ void register_all() {
     register_guard();
     register_index();
     register_layer_norm();
-    register_linear_add();
+    register_matmul_epilogue();
     register_linear_cross_entropy();
     register_loss();
     register_matmul();

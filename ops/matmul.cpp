@@ -3,7 +3,7 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/build.h>
-#include <weft/ops/linear_add.h>
+#include <weft/ops/matmul_epilogue.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/one_hot.h>
 #include <weft/ops/product.h>
@@ -278,7 +278,7 @@ const OpDef& matmul_op() {
       .backward = matmul_backward,
       .plain = matmul_plain,
       .traits = {.cheap = false, .precision = Precision::low},
-      .lowerings = {&fuse_linear_add()},
+      .lowerings = {&fuse_matmul_epilogue()},
       .cost = matmul_cost,
       .kernels = {{.dtype = f32, .run = matmul_kernel<float>, .workspace = matmul_workspace},
                   {.dtype = f64, .run = matmul_kernel<double>, .workspace = matmul_workspace},
@@ -321,7 +321,7 @@ const OpDef& linear_op() {
       .backward = linear_backward,
       .plain = linear_plain,
       .traits = {.cheap = false, .precision = Precision::low},
-      .lowerings = {&fuse_linear_add()},
+      .lowerings = {&fuse_matmul_epilogue()},
       .cost = linear_cost,
       .kernels = {{.dtype = f32, .run = linear_kernel<float>, .workspace = linear_workspace},
                   {.dtype = f64, .run = linear_kernel<double>, .workspace = linear_workspace},

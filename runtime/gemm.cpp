@@ -9,6 +9,7 @@
 #include <xtensor-blas/xlinalg.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 namespace weft {
@@ -316,7 +317,7 @@ std::size_t gemm_tiles_workspace(const Gemm& g, DType input, DType output, int t
 }
 
 void gemm_tiles(const Gemm& given, DType input, DType output, const void* a, const void* b,
-                std::span<std::byte> workspace, GemmEpilogue take) {
+                std::span<std::byte> workspace, GemmEpilogue take, const void* bias) {
   const Gemm g = with_strides(given);
   expect_supported(g, input, output);
   WEFT_INVARIANT(g.beta == 0, "gemm_tiles has no C to add to");
@@ -330,6 +331,12 @@ void gemm_tiles(const Gemm& given, DType input, DType output, const void* a, con
     Gemm part = tile.part;
     part.ldc = cut.columns;
     std::byte* space = workspace.data() + size * static_cast<std::size_t>(slot);
+    if (bias != nullptr) {
+      part.beta = 1;
+      for (std::int64_t row = 0; row < part.m; ++row)
+        std::memcpy(moved(space + widened, output, row * part.ldc), moved(bias, output, tile.column),
+                    static_cast<std::size_t>(part.n) * size_of(output));
+    }
     product(part, input, output, moved(a, input, tile.in_a), moved(b, input, tile.in_b), space + widened, space);
     take({tile.batch, tile.row, tile.column, part.m, part.n, space + widened, part.ldc, slot});
   });

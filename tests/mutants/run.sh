@@ -1,12 +1,27 @@
 #!/bin/sh
 # Puts each fault of mutants.txt into a copy of the sources, builds, and runs the generated checks of the ops it names:
-# a fault is caught if they fail. Writes docs/mutants.md. Run from the root by `./weft check mutants [FILTER]`; FILTER is
-# a part of a fault's line. As many copies as processors, each with a fault of its own (JOBS=N for another number).
+# a fault is caught if they fail. Writes docs/mutants.md. Run from the root by `./weft check mutants [FILTER]`; FILTER is an
+# extended regular expression of lines of faults. As many copies as processors, each with a fault of its own (JOBS=N for another number).
+#   run.sh --verify   only says of which faults the text is not exactly once in its file (ctest: layout.mutants)
 set -eu
 root=$PWD
 work=$root/build/mutants
 separator=$(printf '\001')
 export CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
+
+if [ "${1:-}" = --verify ]; then
+  exec awk -F' [|] ' 'function check(n, line) { n = 0
+      while ((getline line < file) > 0) if (index(line, from)) n++
+      close(file)
+      if (n != 1) { printf "%s | %s | %s: the text is on %d lines\n", file, ops, fault, n; bad = 1 }
+      file = "" }
+    /^#/ { next }
+    /^$/ { if (file != "") check(); next }
+    /^-/ && file != "" { from = substr($0, 2); next }
+    /^\+/ && file != "" { next }
+    { file = $1; ops = $2; fault = $3 }
+    END { if (file != "") check(); exit bad }' tests/mutants/mutants.txt
+fi
 
 if [ "${1:-}" = --one ]; then # fault $2 of the list, in the copy of this process's slot
   cd "$work/tree$SLOT"
@@ -57,7 +72,7 @@ awk -F' [|] ' 'function out() { if (file != "") printf "%s\001%s\001%s\001%s\001
   /^-/ && file != "" { from = substr($0, 2); next }
   /^\+/ && file != "" { to = substr($0, 2); next }
   { file = $1; ops = $2; fault = $3; from = to = "" }
-  END { out() }' tests/mutants/mutants.txt | grep -F -- "$filter" >"$work/list"
+  END { out() }' tests/mutants/mutants.txt | grep -E -- "$filter" >"$work/list"
 
 # The copies differ from the root by the fault only, so ccache knows all else. What is in them already stays built.
 slot=0

@@ -2,6 +2,7 @@
 // threads, and takes no more memory but for workspaces.
 #include <support/catch.h>
 
+#include <weft/ops/matmul_epilogue.h>
 #include <weft/weft.h>
 
 #include <algorithm>
@@ -76,7 +77,7 @@ Step gpt() {
   return training_step(cross_entropy(model(tokens), targets));
 }
 
-const std::vector<std::string> passes{"fuse_accumulate", "fuse_adamw_factor", "fuse_embedding_gradient", "fuse_linear_add", "fuse_norm_gradient",
+const std::vector<std::string> passes{"fuse_accumulate", "fuse_adamw_factor", "fuse_embedding_gradient", "fuse_matmul_epilogue", "fuse_norm_gradient",
                                       "row_regions"};
 
 }  // namespace
@@ -111,6 +112,45 @@ TEST_CASE("a step gives the same bits with and without each lowering pass, for 1
   for (const std::string& pass : passes) {
     INFO(pass);
     CHECK(ran[pass]);
+  }
+}
+
+// Products that are cut into many tiles, with all that an epilogue may hold behind them.
+Step wide_layers() {
+  Graph graph;
+  const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 128);
+  const Value tokens = graph.input("tokens", i32, {batch, time}), targets = graph.input("targets", i32, {batch, time});
+  Value x = nn::Embedding(graph, "embedding", {.count = 300, .width = 256})(tokens);
+  for (int i = 0; i < 2; ++i) {
+    x = x + dropout(nn::Linear(graph, fmt::format("layer/{}", i), {.in = 256, .out = 256})(x), 0.2);
+  }
+  return training_step(cross_entropy(nn::Linear(graph, "head", {.in = 256, .out = 300})(x), targets));
+}
+
+TEST_CASE("a narrow product that its tile drops, widens and adds has the bits of the nodes one by one",
+          "[core][ops][lowering]") {
+  const int before = threads();
+  for (const DType dtype : {bf16, f16}) {
+    const Step step = wide_layers() | mixed_precision(dtype) | clip_global_norm(0.5) | optimize(adamw({.rate = 1e-2}));
+    set_threads(1);
+    const Bytes fused = after_runs(step, {});
+    PlanOptions without;
+    without.lowering.disabled = {"fuse_matmul_epilogue"};
+    CHECK(differing(fused, after_runs(step, without)).empty());
+    set_threads(3);
+    CHECK(differing(fused, after_runs(step, {})).empty());
+    set_threads(before);
+
+    int residual = 0, gradient = 0;
+    const Plan planned = plan(step);
+    for (const NodeId id : planned.schedule) {
+      const Node& node = planned.step.graph.node(id);
+      if (node.op != &matmul_epilogue_op() || !node.attributes.flag("widen")) continue;
+      residual += node.attributes.has("stream") && node.operands[2].node != no_node && node.operands.size() == 4;
+      gradient += node.attributes.flag("transpose_a");
+    }
+    CHECK(residual == 2);
+    CHECK(gradient == 3);
   }
 }
 

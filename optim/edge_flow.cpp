@@ -1,0 +1,243 @@
+#include <weft/optim/edge_flow.h>
+
+#include <weft/autodiff/gradient.h>
+#include <weft/graph/sources.h>
+#include <weft/runtime/program.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <random>
+
+namespace weft {
+namespace {
+
+using Resize = std::function<std::int64_t(std::int64_t)>;
+
+// What is made from nothing: it stands in the trial as it is.
+bool is_number(const Node& node) {
+  const bool operands = std::ranges::any_of(node.operands, [](ValueRef ref) { return ref.node != no_node; });
+  return !operands && (node.op == &constant_op() || (!node.op->traits.source && !node.op->traits.random));
+}
+
+bool all_equal(const Constant& constant) {
+  const std::size_t size = size_of(constant.type.dtype);
+  for (std::size_t at = size; at < constant.bytes.size(); at += size)
+    if (!std::equal(constant.bytes.begin(), constant.bytes.begin() + static_cast<std::ptrdiff_t>(size),
+                    constant.bytes.begin() + static_cast<std::ptrdiff_t>(at)))
+      return false;
+  return true;
+}
+
+Shape resized(const Shape& shape, const Resize& resize) {
+  std::vector<Dim> dims;
+  for (const Dim& dim : shape) {
+    const std::int64_t extent = resize(dim.value());
+    dims.push_back(extent == dim.value() ? dim : Dim(extent));
+  }
+  return Shape(std::move(dims));
+}
+
+Attributes resized(const Attributes& attributes, const Resize& resize) {
+  Attributes result = attributes;
+  for (const Attributes::Entry& entry : attributes)
+    if (const Shape* shape = std::get_if<Shape>(&entry.value)) result.set(entry.name, resized(*shape, resize));
+  return result;
+}
+
+// One node alone, over states of its own, and what its backward rule makes of cotangents that are states too.
+class Trial {
+ public:
+  Trial(const Graph& from, const Node& node, const std::vector<bool>& outputs, const Resize& resize) : from_(from), resize_(resize) {
+    std::map<ValueRef, Value> made;  // an operand twice is one value
+    for (const ValueRef& ref : node.operands) {
+      if (ref.node == no_node) {
+        operands_.push_back(Value{});
+        continue;
+      }
+      Value& value = made[ref];
+      if (!value.valid()) value = operand(ref);
+      operands_.push_back(value);
+    }
+    const Values results = graph_.apply(*node.op, operands_, resized(node.attributes, resize));
+    graph_.check();
+    std::vector<Value> from_values, cotangents;
+    for (std::size_t k = 0; k < node.types.size(); ++k) {
+      const TensorType& type = results[k].type();
+      WEFT_CHECK(type.shape == resized(node.types[k].shape, resize), "the small extents do not fit");
+      if (!outputs[k] || !is_float(type.dtype)) continue;
+      from_values.push_back(results[k]);
+      cotangents.push_back(graph_.state(fmt::format("cotangent/{}", k), type, init::zeros()));
+    }
+    std::vector<Value> wanted;
+    for (const Value& value : operands_)
+      if (value.valid() && is_float(value.dtype()) && std::ranges::find(wanted, value) == wanted.end()) wanted.push_back(value);
+    const std::vector<Value> found = vector_jacobian(from_values, cotangents, wanted);
+    for (std::size_t i = 0; i < wanted.size(); ++i) gradients_[wanted[i].ref()] = found[i];
+  }
+
+  /// Absent where nothing flows.
+  Value gradient(std::size_t operand) const {
+    const auto at = gradients_.find(operands_[operand].ref());
+    return at == gradients_.end() ? Value{} : at->second;
+  }
+
+  /// Whether each of these is 0, whatever the operands.
+  std::vector<bool> zero(const std::vector<Value>& values) const {
+    std::vector<bool> zero(values.size(), true);
+    const Step step = fetching(values);
+    Store store(step);
+    Program program(step, store);
+    for (const bool wide : {false, true}) {
+      std::mt19937 random(wide ? 2U : 1U);
+      for (const Value& operand : step.graph.states()) store.set(operand.name(), numbers(operand.type(), random, wide));
+      const Result result = program.run();
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const Tensor gradient = result.tensor(values[i].name());
+        for (std::int64_t j = 0; j < gradient.size(); ++j) zero[i] = zero[i] && gradient.at(j) == 0;
+      }
+    }
+    return zero;
+  }
+
+ private:
+  Value operand(ValueRef ref) {
+    const Node& node = from_.node(ref.node);
+    const TensorType& type = from_.type(ref);
+    const Shape shape = resized(type.shape, resize_);
+    if (is_number(node)) {
+      if (node.op != &constant_op()) return graph_.apply(*node.op, {}, resized(node.attributes, resize_)).at(ref.output);
+      const Constant& given = *node.attributes.get<std::shared_ptr<const Constant>>("value");
+      if (shape == type.shape) return graph_.constant(given);
+      WEFT_CHECK(given.type.count() > 0 && all_equal(given), "this constant has no smaller one");
+      Constant constant{{type.dtype, shape}, {}};
+      const auto size = static_cast<std::ptrdiff_t>(size_of(type.dtype));
+      for (std::int64_t i = 0; i < shape.count(); ++i)
+        constant.bytes.insert(constant.bytes.end(), given.bytes.begin(), given.bytes.begin() + size);
+      return graph_.constant(std::move(constant));
+    }
+    return graph_.state(fmt::format("operand/{}", operands_.size()), {type.dtype, shape}, init::zeros());
+  }
+
+  static Tensor numbers(const TensorType& type, std::mt19937& random, bool wide) {
+    Tensor tensor(f64, type.shape.extents());
+    std::normal_distribution<double> normal;
+    std::uniform_real_distribution<double> power(-3, 4), share(0, 1);
+    for (double* at = tensor.data<double>(); at != tensor.data<double>() + tensor.size(); ++at) {
+      if (type.dtype == boolean) *at = share(random) < 0.75 ? 1 : 0;
+      else if (wide) *at = (share(random) < 0.5 ? -1 : 1) * std::pow(10.0, power(random));
+      else *at = normal(random);
+    }
+    return tensor.cast(type.dtype);
+  }
+
+  const Graph& from_;
+  Resize resize_;
+  Graph graph_;
+  Values operands_;
+  std::map<ValueRef, Value> gradients_;
+};
+
+// Extents above 4 become 5, 6, 7, ... in their order: equal ones stay equal.
+Resize smaller(const Graph& graph, const Node& node) {
+  std::map<std::int64_t, std::int64_t> sizes;
+  auto see = [&](const Shape& shape) {
+    for (const Dim& dim : shape)
+      if (dim.value() > 4) sizes[dim.value()] = 0;
+  };
+  for (const ValueRef& ref : node.operands)
+    if (ref.node != no_node) see(graph.type(ref).shape);
+  for (const TensorType& type : node.types) see(type.shape);
+  std::int64_t next = 5;
+  for (auto& [extent, size] : sizes) size = next++;
+  return [sizes](std::int64_t extent) {
+    const auto at = sizes.find(extent);
+    return at == sizes.end() ? extent : at->second;
+  };
+}
+
+bool may_try(const Graph& graph, const Node& node) {
+  const Traits& traits = node.op->traits;
+  if (traits.guard || traits.gathers || traits.per_micro_batch || !traits.recomputable) return false;
+  std::int64_t most = 0;
+  for (const ValueRef& ref : node.operands) {
+    if (ref.node == no_node) continue;
+    const TensorType& type = graph.type(ref);
+    if (!is_float(type.dtype) && type.dtype != boolean && !is_number(graph.node(ref.node))) return false;
+    most = std::max(most, type.count());
+  }
+  return most > 0;
+}
+
+}  // namespace
+
+std::string EdgeFlows::key(const Node& node, const std::vector<bool>& outputs) const {
+  std::string key = fmt::format("{}", static_cast<const void*>(node.op));
+  for (const Attributes::Entry& entry : node.attributes)
+    if (!(node.op->traits.random && entry.name == "stream")) key += fmt::format(";{}={}", entry.name, weft::str(entry.value));
+  for (const bool output : outputs) key += output ? 'y' : 'n';
+  for (std::size_t i = 0; i < node.operands.size(); ++i) {
+    const ValueRef ref = node.operands[i];
+    if (ref.node == no_node) {
+      key += "|-";
+      continue;
+    }
+    const auto same = std::find(node.operands.begin(), node.operands.end(), ref) - node.operands.begin();
+    key += fmt::format("|{}@{}", graph_.type(ref).str(), same);
+    const Node& from = graph_.node(ref.node);
+    if (from.op == &constant_op()) key += fmt::format("#{}", from.id);
+    else if (is_number(from))
+      for (const Attributes::Entry& entry : from.attributes) key += fmt::format("#{}={}", entry.name, weft::str(entry.value));
+  }
+  return key;
+}
+
+const std::vector<EdgeFlow>& EdgeFlows::of(const Node& node, const std::vector<bool>& outputs) {
+  auto [at, is_new] = known_.try_emplace(key(node, outputs));
+  std::vector<EdgeFlow>& flows = at->second;
+  if (!is_new) return flows;
+  flows.assign(node.operands.size(), EdgeFlow::flows);
+  for (std::size_t i = 0; i < flows.size(); ++i)
+    if (node.operands[i].node == no_node || !is_float(graph_.type(node.operands[i]).dtype)) flows[i] = EdgeFlow::absent;
+  auto every = [&](EdgeFlow flow) {
+    for (EdgeFlow& each : flows)
+      if (each == EdgeFlow::flows) each = flow;
+  };
+
+  bool smooth = false, whole = false;
+  for (std::size_t k = 0; k < node.types.size(); ++k) {
+    smooth |= outputs[k] && is_float(node.types[k].dtype);
+    whole |= outputs[k] && !is_float(node.types[k].dtype) && node.types[k].dtype != boolean;
+  }
+  if (node.op->traits.cuts_gradient) every(EdgeFlow::on_purpose);
+  else if (!smooth) every(whole ? EdgeFlow::integer : EdgeFlow::comparison);
+  else if (!node.op->backward && !node.op->plain) every(EdgeFlow::no_backward);
+  else {
+    try {
+      const Trial trial(graph_, node, outputs, [](std::int64_t extent) { return extent; });
+      for (std::size_t i = 0; i < flows.size(); ++i)
+        if (flows[i] == EdgeFlow::flows && !trial.gradient(i).valid()) flows[i] = EdgeFlow::no_derivative;
+      if (!may_try(graph_, node)) return flows;
+      const Resize resize = smaller(graph_, node);
+      const Trial small(graph_, node, outputs, resize);
+      std::vector<Value> gradients;
+      std::vector<std::size_t> operands;
+      for (std::size_t i = 0; i < flows.size(); ++i)
+        if (flows[i] == EdgeFlow::flows && small.gradient(i).valid()) {
+          gradients.push_back(small.gradient(i));
+          operands.push_back(i);
+        }
+      if (gradients.empty()) return flows;
+      const std::vector<bool> zero = small.zero(gradients);
+      for (std::size_t i = 0; i < operands.size(); ++i)
+        if (zero[i]) flows[operands[i]] = EdgeFlow::zero;
+    } catch (const UserError&) {
+      // It cannot be tried alone: what the reverse walk found stands.
+    } catch (const InternalError&) {
+    }
+  }
+  return flows;
+}
+
+}  // namespace weft

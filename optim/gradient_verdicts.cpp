@@ -1,0 +1,140 @@
+#include <weft/optim/gradient_verdicts.h>
+
+#include <weft/optim/blocks.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace weft {
+namespace {
+
+using Kind = Verdict::Kind;
+
+constexpr std::array kinds{"no_flow",    "vanishing",     "exploding",        "not_finite",
+                           "dead_units", "saturated", "f16_underflow", "update_too_large"};
+
+bool computes_in_f16(const Step& step) {
+  return std::ranges::any_of(step.graph.ids(), [&](NodeId id) {
+    const Node& node = step.graph.node(id);
+    return !node.op->traits.source &&
+           std::ranges::any_of(node.types, [](const TensorType& type) { return type.dtype == f16; });
+  });
+}
+
+class Judge {
+ public:
+  Judge(const GradientReport& report, const Step& step, const GradientThresholds& thresholds)
+      : report_(report), step_(step), least_(thresholds) {}
+
+  std::vector<Verdict> run() {
+    for (const auto& row : report_.parameters) of_norm(row);
+    of_depth();
+    for (const auto& row : report_.parameters) of_units(row);
+    for (const auto& unit : report_.units) {
+      if (unit.share() > least_.dead)
+        add(Kind::dead_units, unit.path, unit.where, unit.share(), least_.dead,
+            fmt::format("[{}] lets nothing through to {:.0f} of the {:.0f} units that the gradient reaches, for no example of this "
+                        "batch; hint: a smaller rate or bias, a normalisation before it, or an activation without a flat side",
+                        unit.op, unit.closed, unit.reached));
+    }
+    for (const auto& rows : report_.rows) {
+      if (rows.share() > least_.saturated)
+        add(Kind::saturated, rows.path, rows.where, rows.share(), least_.saturated,
+            fmt::format("[{}] lets next to nothing through to operand {} in {:.0f} of {:.0f} rows: it is saturated; hint: scale "
+                        "its operand down (1 / sqrt(width) for scores), normalise queries and keys, or raise the temperature",
+                        rows.op, rows.operand, rows.closed, rows.reached));
+    }
+    if (computes_in_f16(step_))
+      for (const auto& row : report_.parameters) of_f16(row);
+    for (const auto& row : report_.parameters)
+      if (row.weight_norm > 0 && row.update_ratio > least_.update)
+        add(Kind::update_too_large, row.path, row.where, row.update_ratio, least_.update,
+            fmt::format("the update is {:.3g} of the weight's norm; hint: a smaller rate, a warm-up, or clipping", row.update_ratio));
+    std::ranges::stable_sort(verdicts_, {}, &Verdict::kind);
+    return std::move(verdicts_);
+  }
+
+ private:
+  void add(Kind kind, std::string path, std::string where, double value, double threshold, std::string message) {
+    verdicts_.push_back({kind, std::move(path), std::move(where), value, threshold, std::move(message)});
+  }
+
+  void of_norm(const GradientReport::Parameter& row) {
+    if (row.not_finite > 0)
+      add(Kind::not_finite, row.path, row.where, row.not_finite, 0,
+          fmt::format("{:.3g} % of the gradient is NaN or infinite; hint: first_nonfinite(step, store, feeds) names the node where "
+                      "that begins",
+                      100 * row.not_finite));
+    else if (!(row.norm > least_.flows_above) && !row.cancels)
+      add(Kind::no_flow, row.path, row.where, row.norm, least_.flows_above,
+          fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn; hint: audit(step) says where its ways "
+                      "to the loss end",
+                      row.norm, least_.flows_above));
+  }
+
+  // From the block nearest to the loss: the norm of what arrives at each.
+  void of_depth() {
+    const GradientReport::Block* last = nullptr;
+    for (const auto& block : report_.blocks)
+      if (std::isfinite(block.gives) && block.gives > 0 && !block.name.empty()) last = &block;
+    if (last == nullptr) return;
+    const GradientReport::Block *low = nullptr, *high = nullptr;
+    for (const auto& block : report_.blocks) {
+      if (!std::isfinite(block.gives) || block.name.empty()) continue;
+      if (low == nullptr || block.gives < low->gives) low = &block;
+      if (high == nullptr || block.gives > high->gives) high = &block;
+    }
+    const double down = low->gives / last->gives, up = high->gives / last->gives;
+    if (down < least_.vanishing)
+      add(Kind::vanishing, low->name, "", down, least_.vanishing,
+          fmt::format("the gradient falls to {:.3g} between {} and here; hint: residual connections, a normalisation in each block, "
+                      "or a larger initialisation",
+                      down, last->name));
+    if (up > least_.exploding)
+      add(Kind::exploding, high->name, "", up, least_.exploding,
+          fmt::format("the gradient grows to {:.3g} times between {} and here; hint: a normalisation in each block, a smaller "
+                      "initialisation of what ends in the residual stream, or clipping",
+                      up, last->name));
+  }
+
+  void of_units(const GradientReport::Parameter& row) {
+    if (!(row.dead_rows > least_.dead) || !(row.norm > least_.flows_above)) return;  // all 0 is no_flow
+    add(Kind::dead_units, row.path, row.where, row.dead_rows, least_.dead,
+        fmt::format("{:.3g} % of its units have a gradient of exactly 0 over this whole batch; hint: a smaller rate or bias, a "
+                    "normalisation before it, or an activation without a flat side",
+                    100 * row.dead_rows));
+  }
+
+  void of_f16(const GradientReport::Parameter& row) {
+    const double others = 1 - row.zeros;
+    if (!(others > 0) || !(row.f16_weak_in_use > least_.f16_weak * others)) return;
+    const double in_use = step_.loss_scale ? 0 : 1;
+    add(Kind::f16_underflow, row.path, row.where, row.f16_weak_in_use / others, least_.f16_weak,
+        fmt::format("{:.3g} % of the gradient's elements that are not 0 are below 2^-14 {}, where f16 loses digits and then all; hint: {}",
+                    100 * row.f16_weak_in_use / others, in_use == 1 ? "without a loss scale" : "at the loss scale in use",
+                    std::isfinite(row.f16_scale) && row.f16_scale > 1
+                        ? fmt::format("scale_loss(static_scale({:.0f})), or dynamic_scale()", row.f16_scale)
+                        : std::string("scale_loss(dynamic_scale()), or bf16")));
+  }
+
+  const GradientReport& report_;
+  const Step& step_;
+  const GradientThresholds& least_;
+  std::vector<Verdict> verdicts_;
+};
+
+}  // namespace
+
+std::string_view name_of(Verdict::Kind kind) { return kinds.at(static_cast<std::size_t>(kind)); }
+
+std::string Verdict::str() const {
+  return where.empty() ? fmt::format("{}: {}: {}", name_of(kind), path, message)
+                       : fmt::format("{}: {} ({}): {}", name_of(kind), path, where, message);
+}
+
+std::vector<Verdict> judge(const GradientReport& report, const Step& step, const GradientThresholds& thresholds) {
+  return Judge(report, step, thresholds).run();
+}
+
+}  // namespace weft

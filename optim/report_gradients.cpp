@@ -1,0 +1,244 @@
+#include <weft/optim/report_gradients.h>
+
+#include <weft/graph/taps.h>
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/creation.h>
+#include <weft/ops/micro.h>
+#include <weft/ops/movement.h>
+#include <weft/ops/reduce.h>
+#include <weft/optim/cotangents.h>
+#include <weft/optim/forward_values.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <numeric>
+
+namespace weft {
+namespace {
+
+constexpr const char* pass = "report_gradients";
+const double lost_below = std::ldexp(1.0, -25), subnormal_below = std::ldexp(1.0, -14);
+
+Value wide(const Value& x) { return size_of(x.dtype()) < size_of(f32) ? cast(x, f32) : x; }
+
+// The sum over all elements, f64: over the last axis in x's type, which stays exact for counts, then in double.
+Value total(const Value& x) {
+  if (x.rank() == 0) return cast(x, f64);
+  return sum(cast(sum(x, {.axes = {-1}}), f64));
+}
+Value count(const Value& condition) { return total(cast(condition, f32)); }
+
+std::vector<std::int64_t> all_but_last(const Value& x) {
+  std::vector<std::int64_t> axes(static_cast<std::size_t>(x.rank() - 1));
+  std::iota(axes.begin(), axes.end(), 0);
+  return axes;
+}
+
+// The taps of one step.
+class Taps {
+ public:
+  Taps(Step& step, const GradientReportOptions& options) : step_(step), options_(options) {}
+
+  void add() {
+    const std::vector<Gradient> gradients = step_.gradients;
+    publish_factor();
+    for (const Gradient& gradient : gradients) of_gradient(gradient);
+    for (const Update& update : step_.updates) of_update(update);
+    if (!options_.blocks && !options_.units) return;
+    const ForwardValues forward(step_);
+    const std::vector<BlockRim> rims = options_.blocks ? block_rims(step_, forward) : std::vector<BlockRim>{};
+    std::vector<Passage> units, rows;
+    if (options_.units) {
+      units = unit_passages(step_, forward);
+      rows = row_passages(step_, forward);
+    }
+    std::vector<Value> values;
+    for (const BlockRim& rim : rims) {
+      values.insert(values.end(), rim.reads.begin(), rim.reads.end());
+      values.insert(values.end(), rim.gives.begin(), rim.gives.end());
+    }
+    for (const std::vector<Passage>* passages : {&units, &rows})
+      for (const Passage& passage : *passages) {
+        values.push_back(step_.graph.value(operand_of(passage)));
+        values.push_back(step_.graph.value(passage.node));
+      }
+    cotangents_ = find_cotangents(step_, values);
+    for (const BlockRim& rim : rims) of_block(rim);
+    for (const Passage& passage : units) of_units(passage);
+    for (const Passage& passage : rows) of_rows(passage);
+  }
+
+ private:
+  ValueRef operand_of(const Passage& passage) const { return step_.graph.node(passage.node).operands[passage.operand]; }
+  void publish(const std::string& name, const std::vector<Value>& scalars) { add_tap(step_, "flow/" + name, stack(scalars, 0)); }
+
+  // 1 / (loss scale * weight of the loss), f64, of those that the cotangents or a gradient carry; absent: 1.
+  Value factor(bool scaled, bool weighted) {
+    Value& made = factors_[{scaled, weighted}];
+    if (made.valid() || (!scaled && !weighted)) return made;
+    Value divisor = scaled ? step_.loss_scale->scale : Value{};
+    if (weighted) {
+      const Value weight = cast(step_.gradient_weight, f64);
+      divisor = divisor.valid() ? multiply(divisor, weight) : weight;
+    }
+    return made = divide(1.0, divisor);
+  }
+  Value whole_factor() { return factor(step_.loss_scale.has_value(), step_.gradient_weight.valid()); }
+
+  void publish_factor() {
+    const TapScope scope(step_.graph, "flow/factor", pass, no_node);
+    const auto phase = step_.graph.phase(Phase::step);
+    const Value made = whole_factor();
+    add_tap(step_, "flow/factor", made.valid() ? made : full(step_.graph, {}, f64, 1));
+  }
+
+  void of_gradient(const Gradient& gradient) {
+    const std::string& path = gradient.parameter.node().name;
+    const TapScope scope(step_.graph, "flow/" + path, pass, gradient.value.ref().node);
+    const auto phase = step_.graph.phase(Phase::step);
+    Value g = gradient.value;
+    if (g.shape().count() == 0) return;
+    if (const Value clean = factor(gradient.tags.scaled, !gradient.tags.weight_normalised); clean.valid())
+      g = multiply(g, cast(clean, g.dtype()));
+    const Value x = wide(g), size = abs(x);
+    publish("gradient/" + path, {sum_squares(g), total(x), cast(max(size), f64), count(equal(x, 0.0)), count(logical_not(isfinite(x)))});
+    if (options_.f16) of_f16(path, size);
+    of_sum(gradient);
+    if (x.rank() == 2 && rows_are_units(step_, gradient.parameter))
+      publish("rows/" + path, {count(equal(max(size, {.axes = {1}}), 0.0)), full(step_.graph, {}, f64, static_cast<double>(x.shape().extent(0)))});
+  }
+
+  // A gradient that is nothing but a sum of what arrives (that of a bias): how much arrives. Walks back through nodes with one
+  // operand that is not a scalar.
+  void of_sum(const Gradient& gradient) {
+    const Graph graph = step_.graph;
+    ValueRef most = gradient.value.ref();
+    for (ValueRef at = most;;) {
+      const Node& node = graph.node(at.node);
+      ValueRef next;
+      std::size_t count = 0;
+      for (const ValueRef& ref : node.operands)
+        if (ref.node != no_node && (graph.type(ref).count() > 1 || node.operands.size() == 1)) {
+          next = ref;
+          ++count;
+        }
+      if (count != 1 || graph.node(next.node).op->traits.source || !is_float(graph.type(next).dtype)) break;
+      at = next;
+      if (graph.type(at).count() > graph.type(most).count()) most = at;
+    }
+    if (graph.type(most).count() <= gradient.value.shape().count()) return;
+    const Value terms = graph.value(most);
+    publish("arrives/" + gradient.parameter.node().name, {of_batch(terms, [&] { return total(abs(wide(terms))); })});
+  }
+
+  void of_f16(const std::string& path, const Value& size) {
+    std::vector<Value> counts;
+    // What flows is |g| times the scale in use: compared with the bounds over that.
+    const Value in_use = whole_factor();
+    for (const double bound : {lost_below, subnormal_below}) {
+      const Value limit = in_use.valid() ? cast(multiply(in_use, bound), size.dtype()) : full(step_.graph, {}, size.dtype(), bound);
+      counts.push_back(count(bound == lost_below ? less_equal(size, limit) : less(size, limit)));
+    }
+    for (const double scale : f16_scales) counts.push_back(count(less_equal(size, lost_below / scale)));
+    publish("f16/" + path, counts);
+  }
+
+  void of_update(const Update& update) {
+    if (std::ranges::find(step_.parameters, update.state) == step_.parameters.end() || update.value.shape().count() == 0) return;
+    const TapScope scope(step_.graph, "flow/" + update.state.name(), pass, update.value.ref().node);
+    const auto phase = step_.graph.phase(Phase::step);
+    publish("update/" + update.state.name(), {sum_squares(update.state), sum_squares(wide(update.value) - wide(update.state))});
+  }
+
+  // Of the whole batch, from what `make` gives for one micro-batch. A cotangent that is the same for all of them counts once.
+  Value of_batch(const Value& cotangent, const std::function<Value()>& make) {
+    const bool once = step_.micro_batches == 1 || cotangent.node().phase == Phase::step;
+    Value part;
+    {
+      const auto phase = step_.graph.phase(once ? Phase::step : Phase::micro);
+      part = make();
+    }
+    const auto phase = step_.graph.phase(Phase::step);
+    return once ? part : accumulate_sum(part);
+  }
+  Value squares(const std::vector<Value>& values) {
+    Value sum;
+    for (const Value& value : values) {
+      const auto at = cotangents_.find(value.ref());
+      if (at == cotangents_.end()) return {};
+      const Value part = of_batch(at->second, [&] { return sum_squares(at->second); });
+      const auto phase = step_.graph.phase(Phase::step);
+      sum = sum.valid() ? sum + part : part;
+    }
+    return sum;
+  }
+
+  void of_block(const BlockRim& rim) {
+    const TapScope scope(step_.graph, "flow/" + (rim.name.empty() ? "top" : rim.name), pass, no_node);
+    const Value reads = squares(rim.reads), gives = squares(rim.gives);
+    if (!gives.valid()) return;
+    const auto phase = step_.graph.phase(Phase::step);
+    const Value none = full(step_.graph, {}, f64, -1);
+    publish("block/" + rim.name, {reads.valid() ? reads : none, gives});
+  }
+
+  const Value* cotangent(ValueRef ref) const {
+    const auto at = cotangents_.find(ref);
+    return at == cotangents_.end() ? nullptr : &at->second;
+  }
+
+  void of_units(const Passage& passage) {
+    const Value *in = cotangent(operand_of(passage)), *out = cotangent({passage.node, 0});
+    if (in == nullptr || out == nullptr || *in == *out) return;
+    const std::string path = step_.graph.node(passage.node).name;
+    const TapScope scope(step_.graph, "flow/" + path, pass, passage.node);
+    auto per_unit = [&](const Value& d) {  // how often something is not 0, by unit
+      return of_batch(d, [&] { return sum(cast(not_equal(d, 0.0), f32), {.axes = all_but_last(d)}); });
+    };
+    const Value through = per_unit(*in), arrives = per_unit(*out);
+    const auto phase = step_.graph.phase(Phase::step);
+    const Value any = greater(arrives, 0.0);
+    publish("units/" + path, {count(logical_and(equal(through, 0.0), any)), count(any)});
+  }
+
+  void of_rows(const Passage& passage) {
+    const Value *in = cotangent(operand_of(passage)), *out = cotangent({passage.node, 0});
+    if (in == nullptr || out == nullptr || *in == *out) return;
+    const std::string path = fmt::format("{}/{}", step_.graph.node(passage.node).name, passage.operand);
+    const TapScope scope(step_.graph, "flow/" + path, pass, passage.node);
+    auto per_row = [](const Value& d) { return sum(abs(wide(d)), {.axes = {-1}}); };
+    const Value rows = of_batch(*in, [&] { return count(greater(per_row(*out), 0.0)); });
+    const Value closed = of_batch(*in, [&] {
+      const Value through = cast(per_row(*in), f64), arrives = cast(per_row(*out), f64);
+      return count(logical_and(less_equal(through, arrives * options_.closed_below), greater(arrives, 0.0)));
+    });
+    const auto phase = step_.graph.phase(Phase::step);
+    publish("closed/" + path, {closed, rows});
+  }
+
+  Step& step_;
+  const GradientReportOptions& options_;
+  std::map<std::pair<bool, bool>, Value> factors_;
+  std::map<ValueRef, Value> cotangents_;
+};
+
+}  // namespace
+
+Transform report_gradients(GradientReportOptions options, std::source_location where) {
+  WEFT_CHECK(options.closed_below >= 0 && options.closed_below < 1, "report_gradients ({}): closed_below must be in [0, 1), got {}",
+             str(where), options.closed_below);
+  return {.name = pass,
+          .claim = Claim::same_bits,
+          .needs = {"gradients"},
+          .forbids = {"checkpointed"},
+          .apply = [options, where](Step step) {
+            const auto line = step.graph.scope("", where);
+            Taps(step, options).add();
+            step.facts.insert("tap gradients");  // until remove_taps()
+            return step;
+          }};
+}
+
+}  // namespace weft

@@ -1,5 +1,6 @@
 #include <weft/autodiff/check_gradients.h>
 #include <weft/autodiff/gradient.h>
+#include <weft/autodiff/gradient_probe.h>
 #include <weft/graph/sources.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/reduce.h>
@@ -11,6 +12,12 @@
 
 namespace weft {
 namespace {
+
+Constant draw(const TensorType& type, const std::string& name, std::uint64_t seed) {
+  Constant constant{type, std::vector<std::byte>(type.bytes())};
+  normal_fill(reinterpret_cast<double*>(constant.bytes.data()), type.count(), 0, random_key(seed, name), 0);
+  return constant;
+}
 
 // The scalar <outputs, cotangents>, its gradient by `values`, and a way to run both at moved points.
 class Probe {
@@ -51,18 +58,16 @@ class Probe {
     store_.set_runs(0);
   }
 
-  const Tensor& analytic(std::size_t i) const { return analytic_[i]; }
-  Tensor& point(std::size_t i) { return *points_[i]; }
-  double scale() const { return scale_; }
-  double run() {
-    store_.set_runs(0);  // random ops draw the same numbers in every run
-    return forward_->run(all_feeds()).scalar("scalar");
-  }
-
-  static Constant draw(const TensorType& type, const std::string& name, std::uint64_t seed) {
-    Constant constant{type, std::vector<std::byte>(type.bytes())};
-    normal_fill(reinterpret_cast<double*>(constant.bytes.data()), type.count(), 0, random_key(seed, name), 0);
-    return constant;
+  GradientProbe view() {
+    return {.names = {},
+            .points = points_,
+            .analytic = analytic_,
+            .run =
+                [this] {
+                  store_.set_runs(0);  // random ops draw the same numbers in every run
+                  return forward_->run(all_feeds()).scalar("scalar");
+                },
+            .scale = scale_};
   }
 
  private:
@@ -89,10 +94,10 @@ class Probe {
   double scale_ = 0;
 };
 
-void compare_elements(Probe& probe, std::size_t i, const std::string& name, const GradientCheckOptions& options,
+void compare_elements(const GradientProbe& probe, std::size_t i, const std::string& name, const GradientCheckOptions& options,
                       GradientCheck& check) {
-  double* x = probe.point(i).data<double>();
-  const std::int64_t n = probe.point(i).size();
+  double* x = probe.points[i]->data<double>();
+  const std::int64_t n = probe.points[i]->size();
   const std::int64_t stride = std::max<std::int64_t>(1, (n + options.most_elements - 1) / options.most_elements);
   for (std::int64_t k = 0; k < n; k += stride) {
     const double at = x[k];
@@ -102,7 +107,7 @@ void compare_elements(Probe& probe, std::size_t i, const std::string& name, cons
     const double below = probe.run();
     x[k] = at;
     const double numeric = (above - below) / (2 * options.h);
-    const double analytic = probe.analytic(i).data<double>()[k];
+    const double analytic = probe.analytic[i].data<double>()[k];
     const double error = std::abs(analytic - numeric) / (options.atol + options.rtol * std::abs(numeric));
     ++check.compared;
     check.worst = std::max(check.worst, std::isnan(error) ? std::numeric_limits<double>::infinity() : error);
@@ -112,21 +117,21 @@ void compare_elements(Probe& probe, std::size_t i, const std::string& name, cons
 
 // Along a random direction v: e(h) = |(L(x + h v) - L(x - h v)) / 2h - <g, v>|. Rounding alone makes about
 // eps |L| / h of it; what is above that must fall as h^2.
-void compare_slope(Probe& probe, std::size_t i, const std::string& name, int direction,
+void compare_slope(const GradientProbe& probe, std::size_t i, const std::string& name, int direction,
                    const GradientCheckOptions& options, GradientCheck& check) {
-  Tensor& point = probe.point(i);
+  Tensor& point = *probe.points[i];
   const std::int64_t n = point.size();
   if (n == 0) return;
   const TensorType type{f64, Shape(std::span<const std::int64_t>(point.extents()))};
-  const Constant v = Probe::draw(type, fmt::format("direction {} {}", i, direction), options.seed + 1);
+  const Constant v = draw(type, fmt::format("direction {} {}", i, direction), options.seed + 1);
   const auto* along = reinterpret_cast<const double*>(v.bytes.data());
   const Tensor start = point.clone();
   const double* x0 = start.data<double>();
   double* x = point.data<double>();
-  double analytic = 0, magnitude = probe.scale();
+  double analytic = 0, magnitude = probe.scale;
   for (std::int64_t k = 0; k < n; ++k) {
-    analytic += probe.analytic(i).data<double>()[k] * along[k];
-    magnitude += std::abs(probe.analytic(i).data<double>()[k] * along[k]) + std::abs(probe.analytic(i).data<double>()[k] * x0[k]);
+    analytic += probe.analytic[i].data<double>()[k] * along[k];
+    magnitude += std::abs(probe.analytic[i].data<double>()[k] * along[k]) + std::abs(probe.analytic[i].data<double>()[k] * x0[k]);
   }
   auto value_at = [&](double h) {
     for (std::int64_t k = 0; k < n; ++k) x[k] = x0[k] + h * along[k];
@@ -170,19 +175,24 @@ void compare_slope(Probe& probe, std::size_t i, const std::string& name, int dir
 
 }  // namespace
 
+GradientCheck compare_with_differences(const GradientProbe& probe, const GradientCheckOptions& options) {
+  GradientCheck check;
+  for (std::size_t i = 0; i < probe.points.size(); ++i) {
+    compare_elements(probe, i, probe.names[i], options, check);
+    for (int direction = 0; options.slope && direction < options.directions; ++direction)
+      compare_slope(probe, i, probe.names[i], direction, options, check);
+  }
+  return check;
+}
+
 GradientCheck check_gradients(const std::vector<Value>& outputs, const std::vector<Value>& values,
                               std::span<const Feed> feeds, const GradientCheckOptions& options) {
   WEFT_CHECK(!outputs.empty() && !values.empty(), "check_gradients needs outputs and values to differentiate by");
   outputs.front().graph().check();
   Probe probe(outputs, values, feeds, options);
-  GradientCheck check;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::string name = values[i].name();
-    compare_elements(probe, i, name, options, check);
-    for (int direction = 0; options.slope && direction < options.directions; ++direction)
-      compare_slope(probe, i, name, direction, options, check);
-  }
-  return check;
+  GradientProbe view = probe.view();
+  for (const Value& value : values) view.names.push_back(value.name());
+  return compare_with_differences(view, options);
 }
 
 std::string GradientCheck::str() const {

@@ -111,10 +111,17 @@ class Planner {
     for (NodeId id : computing_nodes(plan_.step)) {
       const Node& node = graph().node(id);
       const auto view = graph().view(node);
-      if (node.op->kernel(kernel_dtype(view->view)) == nullptr && !node.op->traits.view)
-        graph().add_problem({node.name, node.where,
-                             fmt::format("[{}] has no kernel for {}", node.op->name, name_of(kernel_dtype(view->view))),
-                             ""});
+      if (node.op->kernel(kernel_dtype(view->view)) != nullptr || node.op->traits.view) continue;
+      const std::string_view wanted = name_of(kernel_dtype(view->view));
+      std::string known;
+      for (const Kernel& kernel : node.op->kernels)
+        known += fmt::format("{}{}", known.empty() ? "" : ", ", name_of(kernel.dtype));
+      graph().add_problem({node.name, node.where,
+                           fmt::format("[{}] has no kernel for {}; it has: {}; hint: cast(x, {}) before it, or a Kernel with "
+                                       ".dtype = {} in its OpDef's .kernels",
+                                       node.op->name, wanted, known.empty() ? "none" : known,
+                                       node.op->kernels.empty() ? "f32" : name_of(node.op->kernels.front().dtype), wanted),
+                           ""});
     }
     graph().check();
   }

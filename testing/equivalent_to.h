@@ -6,38 +6,16 @@
 #pragma once
 
 #include <weft/optim/verify_equivalent.h>
-
-#if __has_include(<catch2/matchers/catch_matchers.hpp>)
-#include <catch2/catch_tostring.hpp>
-#include <catch2/matchers/catch_matchers.hpp>
-#else
-#include <catch2/catch.hpp>
-#endif
+#include <weft/testing/catch.h>
 
 #include <string>
 #include <utility>
 
-/// A step in a failed assertion: its transforms, not its nodes.
-template <>
-struct Catch::StringMaker<weft::Step> {
-  static std::string convert(const weft::Step& step) {
-    std::string text;
-    for (const std::string& name : step.history()) text += (text.empty() ? "" : " | ") + name;
-    return text;
-  }
-};
-
 namespace weft {
-
-#if __has_include(<catch2/matchers/catch_matchers.hpp>)
-using StepMatcher = Catch::Matchers::MatcherBase<Step>;
-#else
-using StepMatcher = Catch::MatcherBase<Step>;
-#endif
 
 /// Matches a step that does what `before` does, as far as the transforms between them claim. On failure the report of
 /// verify_equivalent is what Catch2 prints. UserError as of verify_equivalent.
-class EquivalentTo : public StepMatcher {
+class EquivalentTo : public testing::Matcher<Step> {
  public:
   explicit EquivalentTo(Step before, EquivalenceOptions options = {})
       : before_(std::move(before)), options_(std::move(options)) {}

@@ -9,7 +9,7 @@ set(may_include_autodiff graph runtime ops autodiff)
 set(may_include_optim    graph runtime ops autodiff optim)
 set(may_include_nn       graph runtime ops nn)
 set(may_include_io       graph runtime io)
-set(may_include_testing  graph runtime optim testing)
+set(may_include_testing  graph runtime ops autodiff optim nn io testing)
 
 # Third-party headers that would cost every user's file seconds: only .cpp files include them, and
 # graph/graph_bgl.h, the opt-in view for those who want Boost's algorithms.

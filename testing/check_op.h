@@ -1,0 +1,15 @@
+// The tests of an op of one's own, in one call: all that the library's ops go through (autodiff/check_op.h).
+#pragma once
+
+#include <weft/autodiff/check_op.h>
+
+#include <string_view>
+
+namespace weft::testing {
+
+/// Checks the registered op of that name: shape rule, every kernel against the plain definition or reference, gradients by
+/// finite differences, second order, batch rule, numbers of threads, recomputation, NaN, other shapes, bad samples.
+/// UserError: no op has this name (the nearest names are listed).
+OpCheck check_op(std::string_view name);
+
+}  // namespace weft::testing

@@ -1,0 +1,152 @@
+#include <weft/testing/gradients.h>
+
+#include <weft/autodiff/gradient.h>
+#include <weft/ops/creation.h>
+#include <weft/optim/audit.h>
+#include <weft/optim/equivalence_trial.h>
+#include <weft/testing/local_gradients.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace weft::testing {
+namespace {
+
+double norm_of(const Tensor& tensor) {
+  long double total = 0;
+  for (std::int64_t i = 0; i < tensor.size(); ++i) total += static_cast<long double>(tensor.at(i)) * tensor.at(i);
+  return static_cast<double>(std::sqrt(total));
+}
+
+// The gradient by every value on the way to the loss: behind which node nothing is left of it.
+class Way {
+ public:
+  Way(const Step& step, const NamedTensors& feeds, const Store& store) : step_(step.over(step.graph.clone())) {
+    std::vector<Value> sums, cotangents;
+    for (std::size_t i = 0; i < step_.loss.terms.size(); ++i) {
+      sums.push_back(step_.loss.terms[i].sum);
+      const bool seeded = i < step_.seeds.size() && step_.seeds[i].valid();
+      cotangents.push_back(seeded ? step_.seeds[i] : ones_like(sums.back()));
+      on_way_.merge(made_from(step_.graph, sums.back()));
+    }
+    std::vector<Value> values;
+    const std::vector<NodeId> ids(step_.graph.ids().begin(), step_.graph.ids().end());
+    for (const NodeId id : ids) {
+      const Node& node = step_.graph.node(id);
+      for (std::uint32_t k = 0; on_way_.contains(id) && k < node.types.size(); ++k)
+        if (is_float(node.types[k].dtype)) values.push_back(step_.graph.value(id, k));
+    }
+    const std::vector<Value> gradients = vector_jacobian(sums, cotangents, values);
+    Step run = step_;
+    run.lowered = false;
+    run.updates.clear();
+    run.gradients.clear();
+    run.fetches.clear();
+    run.finite = run.due = Value{};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      run.set_fetch(value_name(values[i].ref()), values[i]);
+      if (gradients[i].valid()) run.set_fetch("gradient " + value_name(values[i].ref()), gradients[i]);
+    }
+    Store copy = store.clone();
+    Program program(run, copy);
+    const Result result = program.run(feeds_of(feeds));
+    for (const Value& value : values) {
+      ranges_[value.ref()] = range_str(result.tensor(value_name(value.ref())));
+      const std::string gradient = "gradient " + value_name(value.ref());
+      norms_[value.ref()] = result.has(gradient) ? norm_of(result.tensor(gradient)) : 0;
+    }
+  }
+
+  /// The first node that reads what is made of `parameter` and through whose output the gradient still comes.
+  std::string lost_at(const Value& parameter, double threshold) const {
+    const ValueRef start = step_.find(parameter).ref();
+    std::set<NodeId> carries{start.node};
+    for (const NodeId id : step_.graph.ids()) {
+      const Node& node = step_.graph.node(id);
+      const auto from = std::ranges::find_if(node.operands, [&](ValueRef ref) { return carries.contains(ref.node); });
+      if (!on_way_.contains(id) || from == node.operands.end()) continue;
+      carries.insert(id);
+      for (std::uint32_t k = 0; k < node.types.size(); ++k) {
+        const auto found = norms_.find({id, k});
+        if (found == norms_.end() || !(found->second > threshold)) continue;
+        std::string text = fmt::format("lost in {} [{}] ({}): the norm is {:.3g} behind it, {:.3g} before; it reads",
+                                       node.name, node.op->name, str(node.where), found->second, norms_.at(*from));
+        for (const ValueRef ref : node.operands)
+          if (const auto range = ranges_.find(ref); range != ranges_.end())
+            text += fmt::format(" {} {};", step_.graph.value(ref).name(), range->second);
+        text.pop_back();
+        return text;
+      }
+    }
+    return "the loss's own gradient is below the threshold";
+  }
+
+ private:
+  static std::string value_name(ValueRef ref) { return fmt::format("way {}.{}", ref.node, ref.output); }
+
+  Step step_;
+  std::set<NodeId> on_way_;
+  std::map<ValueRef, double> norms_;
+  std::map<ValueRef, std::string> ranges_;
+};
+
+std::string cut_of(const Audit& audited, const std::string& path) {
+  for (const Audit::Row& row : audited.parameters)
+    if (row.path == path && !row.cut.empty()) return row.cut;
+  return "no gradient reaches it";
+}
+
+}  // namespace
+
+Verdict gradients_flow(const Step& step, double threshold, const RunOptions& options) {
+  step.graph.check();
+  WEFT_CHECK(!step.gradients.empty(), "GradientsFlow: the step has no gradients; hint: training_step(loss)");
+  WEFT_CHECK(threshold >= 0, "GradientsFlow: the threshold must be at least 0, got {}", threshold);
+  const NamedTensors feeds = feeds_for(step.graph, options);
+  Step seen = observed(step);
+  std::erase_if(seen.fetches, [](const Fetch& fetch) { return !fetch.name.starts_with(gradient_fetch("")); });
+  seen.updates.clear();
+  Store store = store_for(seen, options);
+  const Store start = store.clone();
+  Program program(seen, store);
+  const Result result = program.run(feeds_of(feeds));
+
+  const Audit audited = audit(step);
+  std::optional<Way> way;
+  std::string bad, good, why_not;
+  std::size_t few = 0;
+  for (const Value& parameter : step.parameters) {
+    const std::string path = parameter.name(), name = gradient_fetch(path);
+    if (!result.has(name)) {
+      ++few;
+      bad += fmt::format("\n  {}: no gradient; {}", place_str(parameter), cut_of(audited, path));
+      continue;
+    }
+    const double norm = norm_of(result.tensor(name));
+    if (std::isfinite(norm) && norm > threshold) {
+      good += fmt::format("\n  {}: norm {:.3g}", path, norm);
+      continue;
+    }
+    ++few;
+    bad += fmt::format("\n  {}: norm {:.3g}", place_str(parameter), norm);
+    if (!std::isfinite(norm)) {
+      bad += "; AllFinite() says where that begins";
+      continue;
+    }
+    if (step.micro_batches > 1 || !why_not.empty()) continue;
+    try {
+      if (!way) way.emplace(step, feeds, start);
+      bad += "; " + way->lost_at(parameter, threshold);
+    } catch (const UserError& error) {  // an op on the way that only a transform's backward goes around
+      why_not = error.what();
+    }
+  }
+  const std::size_t all = step.parameters.size();
+  if (few == 0) return {true, fmt::format("the gradients of {} parameters are above {:g}:{}", all, threshold, good)};
+  std::string text = fmt::format("{} of {} trained parameters have no gradient above {:g}:{}", few, all, threshold, bad);
+  if (!good.empty()) text += "\nthe others:" + good;
+  return {false, text};
+}
+
+}  // namespace weft::testing

@@ -1,0 +1,188 @@
+#include <weft/testing/gradients.h>
+
+#include <weft/autodiff/gradient.h>
+#include <weft/autodiff/gradient_probe.h>
+#include <weft/graph/sources.h>
+#include <weft/ops/arithmetic.h>
+#include <weft/ops/reduce.h>
+#include <weft/optim/divergence_compare.h>
+#include <weft/optim/equivalence_trial.h>
+#include <weft/optim/training_step.h>
+#include <weft/optim/widen.h>
+#include <weft/runtime/random.h>
+#include <weft/testing/local_gradients.h>
+
+#include <algorithm>
+#include <deque>
+
+namespace weft::testing {
+namespace {
+
+RunOptions run_options(const GradientsMatchOptions& options) {
+  return {options.feeds, options.store, options.seed, options.integers, options.padding};
+}
+
+GradientCheckOptions check_options(const GradientsMatchOptions& options) {
+  return {.h = options.h,
+          .atol = options.atol,
+          .rtol = options.rtol,
+          .slope = options.slope,
+          .directions = options.directions,
+          .seed = options.seed,
+          .most_elements = options.most_elements};
+}
+
+// The step with nothing but these results, which changes no cell.
+Step only(const Step& step, const std::vector<Fetch>& fetches) {
+  Step copy = step;
+  copy.lowered = false;
+  copy.updates.clear();
+  copy.gradients.clear();
+  copy.fetches = fetches;
+  copy.finite = copy.due = Value{};
+  return copy;
+}
+
+// A scalar of a step in f64, what it is differentiated by, and the values that are said to be its gradient.
+struct Claimed {
+  Step step;
+  Value scalar;
+  std::vector<Value> by, gradients;  ///< an absent gradient: 0
+};
+
+std::string failures_str(const GradientCheck& check, const Claimed& claimed, std::size_t& wrong) {
+  std::string text;
+  for (const Value& value : claimed.by) {
+    int shown = 0;
+    for (const GradientCheck::Failure& failure : check.failures) {
+      if (failure.value != value.name()) continue;
+      if (shown == 0) {
+        text += fmt::format("\n  {}", place_str(value));
+        ++wrong;
+      }
+      if (shown++ == 3) break;
+      const std::string at =
+          failure.element < 0 ? "along a line" : "element " + index_str(failure.element, value.shape().extents());
+      text += fmt::format("\n    {}: gradient {:.9g}, expected {:.9g} by differences; {}", at, failure.analytic,
+                          failure.numeric, failure.why);
+    }
+  }
+  return text;
+}
+
+Verdict compare(const Claimed& claimed, const GradientsMatchOptions& options) {
+  WEFT_CHECK(!claimed.by.empty(), "GradientsMatch: no parameter matches '{}'", options.parameters);
+  const RunOptions run = run_options(options);
+  NamedTensors tensors = feeds_for(claimed.step.graph, run);
+  const std::vector<Feed> feeds = feeds_of(tensors);
+  std::vector<Fetch> gradients;
+  for (std::size_t i = 0; i < claimed.by.size(); ++i)
+    if (claimed.gradients[i].valid()) gradients.push_back({fmt::format("gradient {}", i), claimed.gradients[i]});
+  const Step backward = only(claimed.step, gradients), forward = only(claimed.step, {{"scalar", claimed.scalar}});
+  Store store = store_for(claimed.step, run);
+  const std::int64_t runs = store.runs();
+  Program value(forward, store);
+
+  GradientProbe probe;
+  std::map<std::string, Tensor> kept;
+  if (!gradients.empty()) {
+    Program program(backward, store);
+    const Result result = program.run(feeds);
+    for (const Fetch& fetch : gradients) kept[fetch.name] = result.tensor(fetch.name).clone();
+  }
+  for (std::size_t i = 0; i < claimed.by.size(); ++i) {
+    const std::string name = claimed.by[i].name();
+    probe.names.push_back(name);
+    if (claimed.by[i].node().op == &input_op()) {
+      const auto at = std::ranges::find(tensors, name, &NamedTensors::value_type::first);
+      probe.points.push_back(&at->second);
+    } else {
+      probe.points.push_back(&store.tensor(name));
+    }
+    const auto found = kept.find(fmt::format("gradient {}", i));
+    probe.analytic.push_back(found != kept.end() ? found->second : Tensor(f64, claimed.by[i].shape().extents()));
+  }
+  probe.run = [&] {
+    store.set_runs(runs);  // random ops draw the same numbers in every run
+    return value.run(feeds).scalar("scalar");
+  };
+  probe.scale = std::abs(probe.run());
+  const GradientCheck check = compare_with_differences(probe, check_options(options));
+
+  const std::string counts = fmt::format("{} elements of {} tensors in f64, largest error {:.3g} of the tolerance",
+                                         check.compared, claimed.by.size(), check.worst);
+  if (check.passed()) return {true, counts};
+  std::size_t wrong = 0;
+  const std::string failures = failures_str(check, claimed, wrong);
+  std::string text = fmt::format("{} of {} gradients do not match finite differences ({}):{}", wrong, claimed.by.size(),
+                                 counts, failures);
+  if (options.blame) {
+    store.set_runs(runs);
+    text += "\n" + wrong_backwards(claimed.step, claimed.scalar, feeds, store, check_options(options));
+  }
+  return {false, text};
+}
+
+bool depends(const Graph& graph, const Value& value, const Value& on) {
+  std::vector<bool> reached(graph.next_id(), false);
+  reached[on.ref().node] = true;
+  for (const NodeId id : graph.ids())
+    for (const ValueRef ref : graph.node(id).operands)
+      if (ref.node != no_node && reached[ref.node]) reached[id] = true;
+  return reached[value.ref().node];
+}
+
+}  // namespace
+
+Verdict gradients_match(const Step& step, const GradientsMatchOptions& options) {
+  step.graph.check();
+  WEFT_CHECK(!step.gradients.empty(), "GradientsMatch: the step has no gradients; hint: training_step(loss)");
+  WEFT_CHECK(!step.due.valid(),
+             "GradientsMatch: one run of a step that accumulates over runs does not have the gradient of its loss; hint: "
+             "match the step before accumulate_over_runs");
+  const Step seen = observed(step);
+  Claimed claimed{.step = has_narrow_types(seen) ? widen(seen) : seen, .scalar = {}, .by = {}, .gradients = {}};
+  claimed.scalar = claimed.step.has_fetch("loss") ? claimed.step.fetch("loss") : claimed.step.loss_value;
+  // A parameter that the loss does not reach has the gradient 0, if that is true.
+  for (const Value& parameter : claimed.step.parameters) {
+    if (!matches(options.parameters, parameter.name())) continue;
+    const Gradient* gradient = claimed.step.gradient_of(parameter);
+    claimed.by.push_back(parameter);
+    claimed.gradients.push_back(gradient != nullptr ? gradient->value : Value{});
+  }
+  return compare(claimed, options);
+}
+
+Verdict gradients_match(const Loss& loss, const GradientsMatchOptions& options) {
+  return gradients_match(training_step(loss), options);
+}
+
+Verdict gradients_match(const Value& value, const GradientsMatchOptions& options) {
+  WEFT_CHECK(!value.absent(), "GradientsMatch: there is no value to differentiate");
+  value.graph().check();
+  WEFT_CHECK(is_float(value.dtype()), "GradientsMatch differentiates floating values, {} is not", place_str(value));
+  const Step fetched = fetching({value});
+  Step step = has_narrow_types(fetched) ? widen(fetched) : fetched;
+  step = step.over(step.graph.clone());
+  Graph graph = step.graph;
+  const Value output = step.find(value);
+  Claimed claimed;
+  for (const Value& parameter : graph.parameters())
+    if (matches(options.parameters, parameter.name()) && depends(graph, output, parameter))
+      claimed.by.push_back(parameter);
+  for (const Value& input : graph.inputs())
+    if (is_float(input.dtype()) && depends(graph, output, input)) claimed.by.push_back(input);
+  WEFT_CHECK(!claimed.by.empty(), "GradientsMatch: {} depends on no parameter of '{}' and no floating input",
+             place_str(value), options.parameters);
+
+  Constant cotangent{output.type(), std::vector<std::byte>(output.type().bytes())};
+  normal_fill(reinterpret_cast<double*>(cotangent.bytes.data()), output.type().count(), 0,
+              random_key(options.seed, "cotangent"), 0);
+  const Value factor = graph.constant(std::move(cotangent));
+  claimed.scalar = sum(output * factor);
+  claimed.gradients = gradient(claimed.scalar, claimed.by, {.allow_unused = true});
+  claimed.step = step;
+  return compare(claimed, options);
+}
+
+}  // namespace weft::testing

@@ -1,0 +1,21 @@
+// Which node a wrong gradient comes from. Private to testing/.
+#pragma once
+
+#include <weft/autodiff/check_gradients.h>
+#include <weft/graph/step.h>
+#include <weft/runtime/program.h>
+
+#include <set>
+#include <string>
+
+namespace weft::testing {
+
+/// Nodes from which `value` is made, itself among them.
+std::set<NodeId> made_from(const Graph& graph, const Value& value);
+
+/// Each kind of node of `scalar` (op, attributes, types), alone, at the numbers that it reads in a run of the f64 step:
+/// those whose backward disagrees with central differences, in build order, each with its line. Text for people.
+std::string wrong_backwards(const Step& step, const Value& scalar, std::span<const Feed> feeds, const Store& store,
+                            const GradientCheckOptions& options);
+
+}  // namespace weft::testing

@@ -1,0 +1,41 @@
+// What the checks behind the matchers say, and what they run on. Without Catch2: `CHECK(gradients_flow(step))`, or any
+// framework that prints `verdict.text`.
+#pragma once
+
+#include <weft/optim/random_feeds.h>
+#include <weft/runtime/store.h>
+
+#include <cstdint>
+#include <iosfwd>
+#include <map>
+#include <string>
+
+namespace weft::testing {
+
+struct Verdict {
+  bool passed = true;
+  std::string text = {};  ///< what was found, several lines; of a failure: where, expected, got
+  explicit operator bool() const { return passed; }
+};
+std::ostream& operator<<(std::ostream& out, const Verdict& verdict);
+
+/// What a step is run on. Nothing of it is changed by the run.
+struct RunOptions {
+  NamedTensors feeds = {};       ///< the inputs that are not among them are drawn (optim/random_feeds.h)
+  const Store* store = nullptr;  ///< the cells to start from; null: a new store of `seed`
+  std::uint64_t seed = 0;        ///< of parameters, dropout and feeds
+  std::map<std::string, std::int64_t> integers = {};  ///< RandomFeeds::integers: drawn from [0, bound)
+  std::map<std::string, double> padding = {};         ///< RandomFeeds::padding
+};
+
+/// A tensor for each input of the graph, in the input's type. UserError as of random_feeds(), or a feed that is no input.
+NamedTensors feeds_for(const Graph& graph, const RunOptions& options);
+/// A store for the step with the cells of options.store, in the step's types.
+Store store_for(const Step& step, const RunOptions& options);
+
+/// "f32[4, 8] in [-1.2, 3.4]", with the numbers of NaN and infinite elements.
+std::string range_str(const Tensor& tensor);
+/// "block/0/w : f32[4, 8] (model.cpp:12)"
+std::string place_str(const Value& value);
+
+}  // namespace weft::testing

@@ -1,0 +1,259 @@
+// Each matcher on what is right and on what is wrong, and what it says of the wrong.
+#include <weft/testing/matchers.h>
+
+#include <support/catch.h>
+
+#include <weft/ops/pointwise_kernels.h>
+#include <weft/weft.h>
+
+#include <limits>
+
+using namespace weft;
+
+namespace {
+
+// Two layers, and what is made of them by `loss_of`.
+struct Net {
+  Graph graph;
+  Value x, hidden, y;
+
+  explicit Net(DType dtype = f32) {
+    x = graph.input("x", dtype, {graph.dim("batch", 4), 3});
+    const Value w = graph.parameter("w", {dtype, {3, 5}}, init::normal(0, 1));
+    const Value v = graph.parameter("v", {dtype, {5, 2}}, init::normal(0, 1));
+    hidden = tanh(matmul(x, w));
+    y = matmul(hidden, v);
+  }
+  Loss loss() const { return weighted_mean(y * y); }
+};
+
+// y = x^2 with d_x = x d_y: half of what it is.
+const OpDef& half_square_op() {
+  static const OpDef op{.name = "half_square",
+                        .law = "y = x^2",
+                        .infer = same_as_float_input,
+                        .batch = same_axis,
+                        .backward = [](Backward& b) { b.input(0, b.in(0) * b.cotangent(0)); },
+                        .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[0]; },
+                        .traits = {.pointwise = true},
+                        .kernels = pointwise_kernels<float, double>([](auto x) { return x * x; }),
+                        .samples = {{{sample::normal({3, 5}).batched(0)}}}};
+  return op;
+}
+Value half_square(const Arg& x) { return build(half_square_op(), {x}); }
+
+// What a matcher says of a value that it does not match.
+template <class M, class T>
+std::string said(const M& matcher, const T& value) {
+  CHECK_FALSE(matcher.match(value));
+  return matcher.describe();
+}
+
+}  // namespace
+
+// --- GradientsMatch ---
+
+TEST_CASE("gradients of a step, a loss and a value match finite differences, in any type", "[testing][matchers]") {
+  const Net net;
+  const Step step = training_step(net.loss());
+  CHECK_THAT(step, GradientsMatch());
+  CHECK_THAT(net.loss(), GradientsMatch());
+  CHECK_THAT(net.y, GradientsMatch());
+  CHECK_THAT(Net(f64).y, GradientsMatch());
+  CHECK_THAT(step | mixed_precision(bf16), GradientsMatch());
+  CHECK_THAT(step | accumulate(2), GradientsMatch());
+  CHECK_THAT(step | scale_loss(static_scale(512)) | optimize(adamw({.rate = 1e-2})), GradientsMatch());
+  CHECK_THAT(training_step(weighted_mean(dropout(net.y, 0.5))), GradientsMatch());
+}
+
+TEST_CASE("a wrong backward is found, with the parameter, the op and the user's line", "[testing][matchers]") {
+  const Net net;
+  const Value squares = half_square(net.hidden);
+  const std::string text = said(GradientsMatch(), training_step(weighted_mean(squares)));
+  CHECK_THAT(text, ContainsSubstring("1 of 2 gradients do not match finite differences") &&
+                       ContainsSubstring("w : f64[3, 5] (matchers_test.cpp:") && ContainsSubstring("element [0, 0]: gradient") &&
+                       ContainsSubstring("by differences") &&
+                       ContainsSubstring("[half_square] at half_square (matchers_test.cpp:") &&
+                       !ContainsSubstring("[tanh] at"));
+  CHECK_THAT(said(GradientsMatch(), squares), ContainsSubstring("x : f64[batch=4, 3] (matchers_test.cpp:"));
+}
+
+TEST_CASE("a transform that spoils a gradient is found, and the ops are cleared", "[testing][matchers]") {
+  const Net net;
+  const Transform spoils{.name = "spoils", .needs = {"gradients"}, .apply = [](Step step) {
+                           for (Gradient& gradient : step.gradients) gradient.value = gradient.value * 1.01;
+                           return step;
+                         }};
+  const std::string text = said(GradientsMatch(), training_step(net.loss()) | spoils);
+  CHECK_THAT(text, ContainsSubstring("2 of 2 gradients") && ContainsSubstring("each op alone has the right gradient"));
+  CHECK_THAT(training_step(net.loss()) | spoils, !GradientsMatch({.parameters = "v"}));
+}
+
+TEST_CASE("GradientsMatch says what it cannot check", "[testing][matchers][errors]") {
+  const Net net;
+  CHECK_THROWS_WITH(GradientsMatch().match(fetching({net.y})),
+                    ContainsSubstring("the step has no gradients; hint: training_step(loss)"));
+  CHECK_THROWS_WITH(GradientsMatch({.parameters = "no/*"}).match(training_step(net.loss())),
+                    ContainsSubstring("no parameter matches 'no/*'"));
+  CHECK_THROWS_WITH(GradientsMatch().match(Value{}), ContainsSubstring("there is no value"));
+  Graph graph;
+  const Value tokens = graph.input("tokens", i32, {4});
+  const Value table = graph.parameter("table", {f32, {7, 2}}, init::normal(0, 1));
+  const Value rows = embedding(table, tokens);
+  CHECK_THROWS_WITH(GradientsMatch().match(tokens), ContainsSubstring("tokens : i32[4] (matchers_test.cpp:"));
+  CHECK_THROWS_WITH(GradientsMatch().match(rows), ContainsSubstring("'tokens'") && ContainsSubstring("has no bound"));
+  CHECK_THAT(rows, GradientsMatch({.integers = {{"tokens", 7}}}));
+  CHECK_THAT(rows, GradientsMatch({.feeds = {{"tokens", Tensor::of<std::int32_t>({4}, {0, 6, 6, 2})}}}));
+  CHECK_THROWS_WITH(GradientsMatch({.feeds = {{"token", Tensor(i32, {4})}}}).match(rows),
+                    ContainsSubstring("the feed 'token' is no input; there are: tokens"));
+}
+
+// --- GradientsFlow ---
+
+TEST_CASE("gradients flow to every parameter of a model", "[testing][matchers]") {
+  const Net net;
+  const Step step = training_step(net.loss());
+  CHECK_THAT(step, GradientsFlow());
+  CHECK_THAT(step | mixed_precision(bf16) | clip_global_norm(1.0) | optimize(adamw({.rate = 1e-2})), GradientsFlow(1e-8));
+  CHECK_THAT(step, !GradientsFlow(1e6));
+}
+
+TEST_CASE("a parameter behind a cut is named with the place of the cut", "[testing][matchers]") {
+  const Net net;
+  const Value cut = stop_gradient(net.hidden);
+  const Value v = net.graph.find_name("v");
+  const std::string text = said(GradientsFlow(), training_step(weighted_mean(square(matmul(cut, v)))));
+  CHECK_THAT(text, ContainsSubstring("1 of 2 trained parameters have no gradient above 1e-08:") &&
+                       ContainsSubstring("w : f32[3, 5] (matchers_test.cpp:") && ContainsSubstring("stop_gradient") &&
+                       ContainsSubstring("v: norm"));
+}
+
+TEST_CASE("where a gradient dies the node is named with what it reads", "[testing][matchers]") {
+  const Net net;
+  const Value dead = relu(net.hidden - 10.0);
+  const Value v = net.graph.find_name("v");
+  const std::string text = said(GradientsFlow(), training_step(weighted_mean(matmul(dead, v) + 1.0)));
+  CHECK_THAT(text, ContainsSubstring("w : f32[3, 5] (matchers_test.cpp:"));
+  CHECK_THAT(text, ContainsSubstring("lost in relu [relu] (matchers_test.cpp:") && ContainsSubstring("0 before") &&
+                       ContainsSubstring("in [-1"));
+}
+
+// --- AllFinite ---
+
+TEST_CASE("AllFinite names the first element that is not", "[testing][matchers]") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THAT(Tensor::of<float>({2}, {1, 2}), AllFinite());
+  CHECK_THAT(said(AllFinite(), Tensor::of<float>({2, 2}, {1, 2, nan, nan})),
+             ContainsSubstring("element [1, 0] is nan; all of it: f32[2, 2] in [1, 2], 2 NaN"));
+}
+
+TEST_CASE("AllFinite of a step names the first node that is not finite, with the ranges of what it reads",
+          "[testing][matchers]") {
+  const Net net;
+  CHECK_THAT(training_step(net.loss()) | optimize(adamw({.rate = 1e-2})), AllFinite());
+  const Value overflows = exp(net.y * 1e4);
+  const Value nan = overflows - overflows;
+  const std::string text = said(AllFinite(), training_step(weighted_mean(nan)));
+  CHECK_THAT(text, ContainsSubstring("the published loss") &&
+                       ContainsSubstring("first not finite: exp [exp] (matchers_test.cpp:") &&
+                       ContainsSubstring("first NaN: subtract [subtract] (matchers_test.cpp:") &&
+                       ContainsSubstring("reads multiply_1 (matchers_test.cpp:") && ContainsSubstring("infinite"));
+}
+
+TEST_CASE("an infinity that is meant, a mask before a softmax, is no failure, nor where one begins", "[testing][matchers]") {
+  const Net net;
+  const Value mask = where(greater(net.x, 100.0), 0.0, net.x);
+  const Value hides = where(less(mask, 0.0), -std::numeric_limits<double>::infinity(), mask + 1.0);
+  const Value weights = softmax(concatenate({hides, zeros_like(hides)}, -1));
+  CHECK_THAT(fetching({weights}), AllFinite());
+  const std::string text = said(AllFinite(), fetching({log(weights * 0.0 - 1.0)}));
+  CHECK_THAT(text, ContainsSubstring("first not finite: log [log]") && !ContainsSubstring("where ["));
+}
+
+// --- SameBits ---
+
+TEST_CASE("SameBits tells how far apart the first differing element is", "[testing][matchers]") {
+  const Tensor one = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
+  Tensor other = one.clone();
+  CHECK_THAT(other, SameBits(one));
+  other.data<float>()[2] = std::nextafter(std::nextafter(3.0F, 4.0F), 4.0F);
+  CHECK_THAT(said(SameBits(one), other),
+             ContainsSubstring("1 of 4 elements differ; the first, element [1, 0]: got 3.0000004768371582 (0x40400002), expected 3 "
+                               "(0x40400000), 2 ulps apart"));
+  CHECK_THAT(Tensor::of<double>({1}, {-0.0}), !SameBits(Tensor::of<double>({1}, {0.0})));
+  CHECK_THAT(said(SameBits(one), Tensor(f32, {4})), ContainsSubstring("it is f32[4], expected f32[2, 2]"));
+  CHECK_THAT(said(SameBits(Tensor::of<std::int32_t>({2}, {1, 2})), Tensor::of<std::int32_t>({2}, {1, 3})),
+             ContainsSubstring("element [1]: got 3 (0x00000003), expected 2 (0x00000002)") && !ContainsSubstring("ulps"));
+  const std::vector<Tensor> list{one, one};
+  CHECK_THAT((std::vector<Tensor>{one, one.clone()}), SameBits(list));
+  CHECK_THAT(said(SameBits(list), std::vector<Tensor>{one, other}), ContainsSubstring("tensor 1: 1 of 4 elements differ"));
+  CHECK_THAT(said(SameBits(list), std::vector<Tensor>{one}), ContainsSubstring("there are 1 tensors, expected 2"));
+}
+
+TEST_CASE("steps have the same bits, or the first node that differs is named", "[testing][matchers]") {
+  const Net net, again;
+  const Step step = training_step(net.loss()) | optimize(adamw({.rate = 1e-2}));
+  CHECK_THAT(training_step(again.loss()) | optimize(adamw({.rate = 1e-2})), SameBits(step));
+  CHECK_THAT(step, SameBits(step));
+  Net other;
+  const Value scaled = matmul(tanh(other.x * 1.0000001), other.graph.find_name("w")) * 1.0;
+  const Step different = training_step(weighted_mean(square(other.y + sum(scaled) * 1e-3)));
+  const std::string text = said(SameBits(training_step(net.loss())), different);
+  CHECK_THAT(text, ContainsSubstring("run 0:") && ContainsSubstring("published 'loss'") &&
+                       ContainsSubstring("the first node that differs: "));
+  CHECK_THROWS_WITH(SameBits(fetching({net.y})).match(fetching({net.hidden})), ContainsSubstring("publish nothing in common"));
+}
+
+// --- CloseTo ---
+
+TEST_CASE("CloseTo has the tolerances of torch.testing.assert_close", "[testing][matchers]") {
+  const Tensor one = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
+  Tensor other = one.clone();
+  other.data<float>()[3] = 4.00001F;  // within 1.3e-6 * 4 + 1e-5
+  CHECK_THAT(other, CloseTo(one));
+  other.data<float>()[3] = 4.0001F;
+  CHECK_THAT(said(CloseTo(one), other),
+             ContainsSubstring("mismatched elements: 1 / 4 (25.0%)") &&
+                 ContainsSubstring("greatest absolute difference: 0.000100136 at element [1, 1] (up to 1e-05 allowed)") &&
+                 ContainsSubstring("(up to 1.3e-06 allowed): got 4.00010014, expected 4"));
+  CHECK_THAT(other, CloseTo(one, 1e-4));
+  CHECK_THAT(other, CloseTo(one, 0, 1e-3));
+  CHECK_THAT(Tensor::of<double>({1}, {1 + 1e-6}), !CloseTo(Tensor::of<double>({1}, {1})));
+  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  CHECK_THAT(Tensor::of<float>({1}, {nan}), !CloseTo(Tensor::of<float>({1}, {nan})));
+  CHECK_THAT(Tensor::of<float>({1}, {inf}), CloseTo(Tensor::of<float>({1}, {inf})));
+  CHECK_THAT(Tensor::of<float>({1}, {1}), !CloseTo(Tensor::of<float>({1}, {inf}), 1));
+  CHECK_THAT(Tensor(f64, {1}), !CloseTo(Tensor(f32, {1})));
+  CHECK_THROWS_WITH(CloseTo(one, -1).match(one), ContainsSubstring("tolerances are at least 0, got rtol -1"));
+}
+
+// --- ShapeIs ---
+
+TEST_CASE("ShapeIs names the node, its line and what it was made from", "[testing][matchers]") {
+  const Net net;
+  CHECK_THAT(net.y, ShapeIs({4, 2}));
+  CHECK_THAT(net.y, ShapeIs({-1, 2}));
+  CHECK_THAT(Tensor(f32, {4, 2}), ShapeIs({4, -1}));
+  CHECK_THAT(said(ShapeIs({4, 3}), net.y),
+             ContainsSubstring("matmul") && ContainsSubstring("f32[batch=4, 2] (matchers_test.cpp:") &&
+                 ContainsSubstring("axis 1 is 2, expected 3 as in [4, 3]") && ContainsSubstring("made from v : f32[5, 2]"));
+  CHECK_THAT(said(ShapeIs({4}), net.y), ContainsSubstring("it has 2 axes, expected 1 as in [4]"));
+  CHECK_THAT(said(ShapeIs({4, -1, 2}), Tensor(f32, {4, 2})), ContainsSubstring("f32[4, 2]: it has 2 axes, expected 3 as in [4, any, 2]"));
+  const Value failed = matmul(net.x, net.x);
+  CHECK_THAT(said(ShapeIs({4, 3}), failed), ContainsSubstring("it failed to build") && ContainsSubstring("(matchers_test.cpp:"));
+  CHECK_THAT(said(ShapeIs({4, 3}), Value{}), ContainsSubstring("an absent value"));
+}
+
+// --- what Catch2 does with them ---
+
+TEST_CASE("a value, a step and a tensor print themselves in a failed assertion", "[testing][matchers]") {
+  const Net net;
+  const auto text = [](const auto& thing) { return Catch::StringMaker<std::decay_t<decltype(thing)>>::convert(thing); };
+  CHECK_THAT(text(net.x), StartsWith("x : f32[batch=4, 3] (matchers_test.cpp:"));
+  CHECK(text(Value{}) == "an absent value");
+  CHECK(text(training_step(net.loss()) | clip_global_norm(1.0)) == "training_step | clip_global_norm");
+  CHECK(text(Tensor(f32, {2})) == "f32[2]");
+  CHECK_THAT(text(net.loss()), StartsWith("loss of sum_2 : f32[] (matchers_test.cpp:"));
+  CHECK_THAT(net.y, ShapeIs({4, 2}));
+  CHECK_THAT(training_step(net.loss()), GradientsFlow() && EquivalentTo(training_step(net.loss())));
+}

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <iostream>
 #include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -138,7 +139,8 @@ double train(Program& program, const Text& text, std::int64_t steps, bool quiet 
 
 // A run that was saved and goes on has the bits of one that never stopped.
 bool resumes(const Step& step, const Store& halfway, double wanted, const Text& text) {
-  const std::filesystem::path file = std::filesystem::temp_directory_path() / "weft-090.safetensors";
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / fmt::format("weft-{:08x}.safetensors", std::random_device()());
   save_run(file, halfway);
   Store store(step);
   load_run(file, store);

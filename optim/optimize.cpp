@@ -1,4 +1,5 @@
 #include <weft/ops/arithmetic.h>
+#include <weft/optim/each_gradient.h>
 #include <weft/optim/freeze.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/settle.h>
@@ -136,7 +137,7 @@ Step add_updates(Step step, const OptimizerGroups& optimizers, std::source_locat
   settle_gradients(step);
   const auto phase = step.graph.phase(Phase::step);
   // States are named by the whole store, not by this transform.
-  const Value updates = step.graph.state("updates", {i64, {}}, init::zeros());
+  const Value updates = updates_of(step);
   const Value skipped = step.graph.state("skipped", {i64, {}}, init::zeros());
   const auto pass = step.graph.made_by("optimize", no_node);
   Rates rates(step, updates);

@@ -27,6 +27,7 @@ execute_process(COMMAND "${CMAKE_COMMAND}" -G Ninja -S "${CMAKE_CURRENT_LIST_DIR
                 COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND "${CMAKE_COMMAND}" --build "${work}/consumer" COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND "${work}/consumer/consumer" COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND "${work}/consumer/transform" COMMAND_ERROR_IS_FATAL ANY)
 if(EXISTS "${work}/consumer/matcher")
   execute_process(COMMAND "${work}/consumer/matcher" COMMAND_ERROR_IS_FATAL ANY)
 endif()

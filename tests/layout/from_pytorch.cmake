@@ -1,0 +1,45 @@
+# layout.from_pytorch: what docs/from-pytorch.md says weft has is there: each name that is called in the middle column of its
+# tables, or follows a '.', stands in a header.
+# Run as: cmake -DROOT=<source folder> -P from_pytorch.cmake
+cmake_minimum_required(VERSION 3.25)
+
+file(GLOB_RECURSE headers "${ROOT}/graph/*.h" "${ROOT}/runtime/*.h" "${ROOT}/ops/*.h" "${ROOT}/autodiff/*.h"
+     "${ROOT}/optim/*.h" "${ROOT}/nn/*.h" "${ROOT}/io/*.h")
+set(text "")
+foreach(header IN LISTS headers)
+  file(READ "${header}" content)
+  string(APPEND text "${content}")
+endforeach()
+
+set(faults "")
+set(count 0)
+file(READ "${ROOT}/docs/from-pytorch.md" document)
+string(REGEX REPLACE "[][;]" " " document "${document}")
+string(REPLACE "\n" ";" lines "${document}")
+foreach(line IN LISTS lines)
+  if(NOT line MATCHES "^\\| [^|]* \\| ([^|]*) \\|")
+    continue()
+  endif()
+  set(cell "${CMAKE_MATCH_1}")
+  string(REGEX MATCHALL "`[^`]+`" calls "${cell}")
+  foreach(call IN LISTS calls)
+    string(REGEX REPLACE "\"[^\"]*\"" "" call "${call}")  # no names in strings
+    string(REGEX MATCHALL "[A-Za-z_][A-Za-z_0-9]*[({<]|\\.[a-z_]+|::[A-Za-z_]+|`[A-Z][A-Za-z]+`" names "${call}")
+    foreach(name IN LISTS names)
+      string(REGEX REPLACE "[^A-Za-z_0-9]" "" name "${name}")
+      if(name STREQUAL "my_op")  # the user's
+        continue()
+      endif()
+      math(EXPR count "${count} + 1")
+      if(NOT text MATCHES "[^A-Za-z_0-9]${name}[^A-Za-z_0-9]")
+        string(APPEND faults "  ${name} in ${call}\n")
+      endif()
+    endforeach()
+  endforeach()
+endforeach()
+if(count LESS 100)
+  message(FATAL_ERROR "Only ${count} names were found in docs/from-pytorch.md: its tables have another form")
+endif()
+if(faults)
+  message(FATAL_ERROR "docs/from-pytorch.md names what no header has:\n${faults}")
+endif()

@@ -1,0 +1,45 @@
+# layout.transforms: each function of a header that gives a Transform has a row in the table of docs/transforms.md, and
+# each row is such a function.
+# Run as: cmake -DROOT=<source folder> -P transforms.cmake
+cmake_minimum_required(VERSION 3.25)
+
+set(functions "")
+file(GLOB_RECURSE headers RELATIVE "${ROOT}" "${ROOT}/graph/*.h" "${ROOT}/autodiff/*.h" "${ROOT}/optim/*.h"
+     "${ROOT}/nn/*.h" "${ROOT}/ops/*.h")
+foreach(header IN LISTS headers)
+  file(STRINGS "${ROOT}/${header}" lines REGEX "^(inline )?Transform [a-z_]+\\(")
+  foreach(line IN LISTS lines)
+    string(REGEX MATCH "Transform ([a-z_]+)\\(" found "${line}")
+    list(APPEND functions "${CMAKE_MATCH_1} ${header}")
+  endforeach()
+endforeach()
+list(REMOVE_DUPLICATES functions)
+
+file(STRINGS "${ROOT}/docs/transforms.md" rows REGEX "^\\| `(nn::)?[a-z_]+\\(.*\\.h\\)")
+set(listed "")
+foreach(row IN LISTS rows)
+  string(REGEX MATCH "^\\| `(nn::)?([a-z_]+)\\(" found "${row}")
+  set(name "${CMAKE_MATCH_2}")
+  string(REGEX MATCH "\\.\\./([a-z_/]+\\.h)" found "${row}")
+  list(APPEND listed "${name} ${CMAKE_MATCH_1}")
+endforeach()
+
+set(faults "")
+foreach(function IN LISTS functions)
+  if(NOT function IN_LIST listed)
+    string(APPEND faults "  no row: ${function}\n")
+  endif()
+endforeach()
+foreach(function IN LISTS listed)
+  if(NOT function IN_LIST functions)
+    string(APPEND faults "  a row, and no such function: ${function}\n")
+  endif()
+endforeach()
+list(LENGTH functions count)
+if(count LESS 15)
+  message(FATAL_ERROR "Only ${count} transforms were found: headers have another form")
+endif()
+if(faults)
+  message(FATAL_ERROR "The table of docs/transforms.md (| `name(...)` | [file.h](../folder/file.h) | ...) and the headers "
+                      "differ:\n${faults}")
+endif()

@@ -48,7 +48,7 @@ class Judge {
     if (computes_in_f16(step_))
       for (const auto& row : report_.parameters) of_f16(row);
     for (const auto& row : report_.parameters)
-      if (row.weight_norm > 0 && row.update_ratio > least_.update)
+      if (is_matrix(row.path) && row.weight_norm > 0 && row.update_ratio > least_.update)
         add(Kind::update_too_large, row.path, row.where, row.update_ratio, least_.update,
             fmt::format("the update is {:.3g} of the weight's norm; hint: a smaller rate, a warm-up, or clipping", row.update_ratio));
     std::ranges::stable_sort(verdicts_, {}, &Verdict::kind);
@@ -58,6 +58,12 @@ class Judge {
  private:
   void add(Kind kind, std::string path, std::string where, double value, double threshold, std::string message) {
     verdicts_.push_back({kind, std::move(path), std::move(where), value, threshold, std::move(message)});
+  }
+
+  // Biases start at 0: their first updates are as large as they are.
+  bool is_matrix(const std::string& path) const {
+    const Value parameter = step_.graph.find_name(path);
+    return parameter.valid() && parameter.rank() >= 2;
   }
 
   void of_norm(const GradientReport::Parameter& row) {

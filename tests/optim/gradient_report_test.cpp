@@ -92,7 +92,7 @@ struct Text {
 TEST_CASE("the report's numbers are those of the gradients, counted plainly in double", "[core][optim][gradient_report]") {
   const Chain model(3);
   const Tensor x = Chain::feed();
-  const Step step = training_step(model.loss) | fetch_gradients() | optimize(sgd({.rate = 0.01})) | report_gradients();
+  const Step step = training_step(model.loss) | fetch_gradients() | optimize(sgd({.rate = 0.1})) | report_gradients();
   Store before(step, {.seed = 1});
   const Run run(step, {{"x", x}});
   const GradientReport report = run.report();
@@ -154,7 +154,7 @@ TEST_CASE("gains are norms of the cotangents between blocks, as a gradient by ha
 
 TEST_CASE("scaling, micro-batches, low precision and their order leave the report as it is", "[core][optim][gradient_report]") {
   Graph graph;
-  const nn::Gpt model = gpt(graph);
+  const nn::Gpt model = gpt(graph, 0, 1);
   const Loss loss = loss_of(graph, model);
   const Text text;
   const GradientReport plain = Run(training_step(loss) | optimize(sgd()) | report_gradients(), text.feeds()).report();
@@ -164,7 +164,6 @@ TEST_CASE("scaling, micro-batches, low precision and their order leave the repor
     double epsilon;
   };
   const std::vector<Case> cases{
-      {"scaled", training_step(loss) | scale_loss(static_scale(1024)) | optimize(sgd()) | report_gradients(), 1e-4},
       {"scaled, before anybody settles", training_step(loss) | scale_loss(dynamic_scale()) | report_gradients() | optimize(sgd()), 1e-4},
       {"accumulated", training_step(loss) | accumulate(2) | optimize(sgd()) | report_gradients(), 1e-4},
       {"both", training_step(loss) | scale_loss(static_scale(4096)) | accumulate(4) | report_gradients() | optimize(sgd()), 1e-4},
@@ -181,6 +180,7 @@ TEST_CASE("scaling, micro-batches, low precision and their order leave the repor
       INFO(got.path);
       CHECK(got.path == expected.path);
       CHECK(got.norm == Approx(expected.norm).epsilon(each.epsilon).margin(each.epsilon * plain.norm));
+      if (!std::isnan(expected.arrives + got.arrives)) CHECK(got.arrives == Approx(expected.arrives).epsilon(each.epsilon));
       CHECK(got.largest == Approx(expected.largest).epsilon(10 * each.epsilon).margin(each.epsilon * plain.norm));
     }
     for (const auto& block : plain.blocks) {
@@ -194,7 +194,7 @@ TEST_CASE("scaling, micro-batches, low precision and their order leave the repor
 
 TEST_CASE("a report changes no bits, and remove_taps takes it out to the last byte", "[core][optim][gradient_report]") {
   Graph graph;
-  const nn::Gpt model = gpt(graph, 0.2);
+  const nn::Gpt model = gpt(graph, 0.2, 1);
   const Loss loss = loss_of(graph, model);
   const Text text;
   const Step plain = training_step(loss) | clip_global_norm(1.0) | optimize(adamw({.rate = 1e-2}));
@@ -326,6 +326,24 @@ TEST_CASE("rows of an embedding that were not picked are no dead units", "[core]
   CHECK(report.healthy());
 }
 
+TEST_CASE("a table that is picked from by index has no dead units", "[core][optim][gradient_report]") {
+  Graph graph;
+  const Value table = graph.parameter("table", {f32, {50}}, init::normal(0, 1)), at = graph.input("at", i32, {8});
+  const Tensor feed = Tensor::of<std::int32_t>({8}, {1, 1, 2, 3, 3, 3, 4, 5});
+  const Run run(training_step(Loss(sum(square(index_select(table, 0, at))))) | report_gradients(), {{"at", feed}});
+  CHECK(std::isnan(run.report().parameter("table").dead_rows));
+  CHECK(run.report().parameter("table").zeros == 0.9);
+  CHECK(run.report().healthy());
+}
+
+TEST_CASE("a report is proven to change nothing", "[optim][gradient_report]") {
+  const Chain model(2);
+  const Step step = training_step(model.loss) | scale_loss(static_scale(8)) | accumulate(2) | optimize(sgd());
+  const Equivalence result = verify_equivalent(step, step | report_gradients());
+  INFO(result.str());
+  CHECK(result.passed());
+}
+
 TEST_CASE("a bias of keys cancels to rounding, which is no fault, and other biases do not", "[core][optim][gradient_report]") {
   Graph graph;
   const nn::Gpt model = gpt(graph);
@@ -376,7 +394,7 @@ TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mi
 TEST_CASE("depth without normalisation vanishes or explodes, and a residual stream does neither", "[core][optim][gradient_report]") {
   const Tensor x = Chain::feed();
   auto of = [&](double deviation, const Chain::Block& block) {
-    return Run(training_step(Chain(48, deviation, block).loss) | report_gradients(), {{"x", x}}).report();
+    return Run(training_step(Chain(48, deviation, block).loss) | report_gradients({.units = false, .f16 = false}), {{"x", x}}).report();
   };
   const Chain::Block plain = [](const Value& h, const Value& w, const Value& b) { return linear(h, w, b); };
   const Chain::Block residual = [](const Value& h, const Value& w, const Value& b) { return h + tanh(linear(h, w, b)) * 0.1; };
@@ -476,7 +494,7 @@ TEST_CASE("a history draws a curve a block over its steps", "[core][optim][gradi
 TEST_CASE("mistakes around a report are said", "[core][optim][gradient_report][errors]") {
   const Chain model(2);
   const Step step = training_step(model.loss) | report_gradients();
-  CHECK_THROWS_WITH(step | report_gradients(), ContainsSubstring("publishes 'flow/gradient/layer/0/weight' already; hint: remove_taps()"));
+  CHECK_THROWS_WITH(step | report_gradients(), ContainsSubstring("publishes 'flow/factor' already; hint: remove_taps()"));
   CHECK_THROWS_WITH(report_gradients({.closed_below = 2}), ContainsSubstring("closed_below must be in [0, 1), got 2"));
   CHECK_THROWS_WITH(evaluation(model.loss) | report_gradients(), ContainsSubstring("report_gradients needs"));
   CHECK_THROWS_WITH(training_step(model.loss) | optimize(sgd()) | checkpoint(every_block()) | report_gradients(),

@@ -105,7 +105,7 @@ struct GradientReport {
   const Parameter& parameter(std::string_view path) const;
   const Block& block(std::string_view name) const;
 
-  /// A table of blocks, one of parameters, what is closed, the verdicts.
+  /// A table of blocks, one of parameters, what is closed, the verdicts (the first five of each kind).
   std::string str() const;
   /// JSON objects, one a line, each ending in a line break: {"kind": "step" | "block" | "parameter" | "units" | "rows" | "verdict",
   /// "step": STEP, ...}. Numbers that are not finite are null.

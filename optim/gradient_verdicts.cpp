@@ -69,9 +69,10 @@ class Judge {
   void of_norm(const GradientReport::Parameter& row) {
     if (row.not_finite > 0)
       add(Kind::not_finite, row.path, row.where, row.not_finite, 0,
-          fmt::format("{:.3g} % of the gradient is NaN or infinite; hint: first_nonfinite(step, store, feeds) names the node where "
+          fmt::format("{:.3g} % of the gradient is NaN or infinite; hint: {}first_nonfinite(step, store, feeds) names the node where "
                       "that begins",
-                      100 * row.not_finite));
+                      100 * row.not_finite,
+                      step_.loss_scale ? "a dynamic loss scale skips such a step and falls; " : ""));
     else if (!(row.norm > least_.flows_above) && !row.cancels)
       add(Kind::no_flow, row.path, row.where, row.norm, least_.flows_above,
           fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn; hint: audit(step) says where its ways "

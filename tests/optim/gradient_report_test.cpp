@@ -74,7 +74,7 @@ TEST_CASE("gains are norms of the cotangents between blocks, as a gradient by ha
   CHECK(report.block("layer/2").gain == Approx(report.block("layer/1").gives / report.block("layer/2").gives));
 }
 
-TEST_CASE("scaling, micro-batches, low precision and their order leave the report as it is", "[core][optim][gradient_report]") {
+TEST_CASE("scaling, micro-batches, low precision and their order leave the report as it is", "[optim][gradient_report]") {
   Graph graph;
   const nn::Gpt model = gpt(graph, 0, 1);
   const Loss loss = loss_of(graph, model);

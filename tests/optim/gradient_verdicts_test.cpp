@@ -122,7 +122,7 @@ TEST_CASE("a table that is picked from by index has no dead units", "[core][opti
   CHECK(run.report().healthy());
 }
 
-TEST_CASE("a bias of keys cancels to rounding, which is no fault, and other biases do not", "[core][optim][gradient_verdicts]") {
+TEST_CASE("a bias of keys cancels to rounding, which is no fault, and other biases do not", "[optim][gradient_verdicts]") {
   Graph graph;
   const nn::Gpt model = gpt(graph);
   const Loss loss = loss_of(graph, model);
@@ -169,7 +169,7 @@ TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mi
   }
 }
 
-TEST_CASE("depth without normalisation vanishes or explodes, and a residual stream does neither", "[core][optim][gradient_verdicts]") {
+TEST_CASE("depth without normalisation vanishes or explodes, and a residual stream does neither", "[optim][gradient_verdicts]") {
   const Tensor x = Chain::feed();
   auto of = [&](double deviation, const Chain::Block& block) {
     return Run(training_step(Chain(48, deviation, block).loss) | report_gradients({.units = false, .f16 = false}), {{"x", x}}).report();

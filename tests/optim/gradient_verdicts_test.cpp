@@ -100,6 +100,24 @@ TEST_CASE("dead units are found at the activation and at the bias, and live ones
   }
 }
 
+TEST_CASE("dead units inside a fused feed-forward are found at its bias", "[core][optim][gradient_verdicts]") {
+  for (const DType type : {f32, f64}) {
+    Graph graph;
+    const Value x = graph.input("x", type, {8, 6});
+    const nn::FeedForward layer(graph, "layer", {.width = 6, .hidden = 10, .activation = "relu", .dtype = type});
+    const Step step = training_step(Loss(sum(square(layer(x))))) | report_gradients();
+    Store store(step, {.seed = 1});
+    const Tensor cold = Tensor::of<double>({10}, {-50, -50, -50, -50, -50, -50, -50, 0, 0, 0});
+    store.set("layer/up/bias", cold.cast(type));
+    Program program(step, store);
+    const Tensor feed = Chain::feed().cast(type);
+    const GradientReport report = gradient_report(program.run({{"x", feed}}), step);
+    CHECK(report.parameter("layer/up/bias").dead_rows == Approx(0.7));
+    const std::vector<Verdict> verdicts = report.of(Verdict::Kind::dead_units);
+    CHECK(std::ranges::any_of(verdicts, [](const Verdict& verdict) { return verdict.path == "layer/up/bias"; }));
+  }
+}
+
 TEST_CASE("rows of an embedding that were not picked are no dead units", "[core][optim][gradient_verdicts]") {
   Graph graph;
   const nn::Gpt model = gpt(graph);

@@ -81,7 +81,8 @@ struct Audit {
   std::vector<Finding> of(Finding::Kind kind) const;
   /// UserError that lists near paths: no parameter of that path.
   const Row& row(std::string_view path) const;
-  /// Layers that are alike (blocks that differ in a number only) share their lines.
+  /// Layers that are alike (blocks that differ in a number only) share their lines, and so do findings of one kind that one line
+  /// of the user made.
   std::string str() const;
 };
 

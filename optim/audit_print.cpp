@@ -62,6 +62,21 @@ std::vector<Line> lines_of(const Audit& audit) {
   return lines;
 }
 
+// The worst first; of those of one kind that one line of the user made (in each layer) the first.
+std::string lines_of(const std::vector<Finding>& findings) {
+  std::map<std::pair<Finding::Kind, std::string>, std::size_t> count;
+  for (const Finding& finding : findings) ++count[{finding.kind, finding.where}];
+  std::string text;
+  for (const Finding::Severity severity : {Finding::Severity::error, Finding::Severity::warning, Finding::Severity::note})
+    for (const Finding& finding : findings) {
+      std::size_t& left = count[{finding.kind, finding.where}];
+      if (finding.severity != severity || left == 0) continue;
+      text += "  " + finding.str() + (left > 1 ? fmt::format(" (and {} more of this line)", left - 1) : "") + "\n";
+      left = 0;
+    }
+  return text;
+}
+
 std::string ways(double count) { return count < 1e6 ? fmt::format("{:.0f}", count) : fmt::format("{:.1e}", count); }
 
 }  // namespace
@@ -98,10 +113,7 @@ std::string Audit::str() const {
   text += "  op                      forward backward  other\n";
   for (const Use& use : ops)
     text += fmt::format("  {:<22} {:>8} {:>8} {:>6}\n", use.op, use.forward, use.backward, use.other);
-  for (const Finding::Severity severity : {Finding::Severity::error, Finding::Severity::warning, Finding::Severity::note})
-    for (const Finding& finding : findings)
-      if (finding.severity == severity) text += "  " + finding.str() + "\n";
-  return text;
+  return text + lines_of(findings);
 }
 
 std::ostream& operator<<(std::ostream& out, const Audit& audit) { return out << audit.str(); }

@@ -112,27 +112,41 @@ std::vector<Passage> row_passages(const Step& step, const ForwardValues& forward
   return passages;
 }
 
-bool rows_are_units(const Step& step, const Value& parameter) {
+namespace {
+
+// How the nodes of the forward pass read a parameter, through pointwise nodes of one operand.
+struct Reading {
+  bool picked = false;    ///< one with whole numbers
+  bool combined = false;  ///< one multiplies it with other floats
+  bool otherwise = false;
+};
+Reading reading_of(const Step& step, const Value& parameter) {
   const Graph& graph = step.graph;
   const std::vector<bool> leads = leads_to_loss(step);
+  Reading reading;
   std::vector<ValueRef> open{parameter.ref()};
-  bool combined = false;
   for (std::size_t i = 0; i < open.size(); ++i)
     for (const NodeId id : graph.users(open[i])) {
       if (!leads[id]) continue;
       const Node& node = graph.node(id);
-      std::size_t floats = 0;
-      for (const ValueRef& ref : node.operands) {
-        if (ref.node == no_node) continue;
-        const DType dtype = graph.type(ref).dtype;
-        if (!is_float(dtype)) return false;
-        ++floats;
-      }
-      if (floats >= 2 && !node.op->traits.pointwise) combined = true;
+      std::size_t floats = 0, others = 0;
+      for (const ValueRef& ref : node.operands)
+        if (ref.node != no_node) is_float(graph.type(ref).dtype) ? ++floats : ++others;
+      if (others > 0) reading.picked = true;
+      else if (floats >= 2 && !node.op->traits.pointwise) reading.combined = true;
       else if (floats == 1 && node.op->traits.pointwise) open.push_back({id, 0});
-      else return false;
+      else reading.otherwise = true;
     }
-  return combined;
+  return reading;
 }
+
+}  // namespace
+
+bool rows_are_units(const Step& step, const Value& parameter) {
+  const Reading reading = reading_of(step, parameter);
+  return reading.combined && !reading.picked && !reading.otherwise;
+}
+
+bool picked_by_index(const Step& step, const Value& parameter) { return reading_of(step, parameter).picked; }
 
 }  // namespace weft

@@ -49,5 +49,7 @@ std::vector<Passage> row_passages(const Step& step, const ForwardValues& forward
 /// Whether every node that reads the parameter (through casts and the like) multiplies it with another floating value (is not
 /// pointwise), and none reads whole numbers: then its rows are outputs.
 bool rows_are_units(const Step& step, const Value& parameter);
+/// Whether a node reads the parameter (through casts and the like) together with whole numbers, which pick from it.
+bool picked_by_index(const Step& step, const Value& parameter);
 
 }  // namespace weft

@@ -2,6 +2,7 @@
 
 #include <weft/graph/taps.h>
 #include <weft/optim/blocks.h>
+#include <weft/optim/forward_values.h>
 #include <weft/optim/gradient_verdicts.h>
 #include <weft/optim/report_gradients.h>
 
@@ -62,7 +63,8 @@ void read_f16(const std::vector<double>& counts, double zeros, const GradientThr
   row.f16_most = row.largest > 0 ? std::exp2(std::floor(std::log2(65504 / row.largest))) : infinity;
 }
 
-GradientReport::Parameter read_parameter(const Reader& reader, const Value& parameter, const GradientThresholds& thresholds) {
+GradientReport::Parameter read_parameter(const Reader& reader, const Step& step, const Value& parameter,
+                                         const GradientThresholds& thresholds) {
   const std::string& path = parameter.node().name;
   GradientReport::Parameter row{.path = path, .block = block_of(path), .where = str(parameter.node().where)};
   row.elements = parameter.type().count();
@@ -83,7 +85,7 @@ GradientReport::Parameter read_parameter(const Reader& reader, const Value& para
   if (reader.has("rows/" + path)) {
     const std::vector<double> rows = reader.numbers("rows/" + path);
     row.dead_rows = rows[0] / rows[1];
-  } else if (parameter.rank() == 1) {
+  } else if (parameter.rank() == 1 && !picked_by_index(step, parameter)) {
     row.dead_rows = row.zeros;
   }
   if (reader.has("update/" + path)) {
@@ -178,10 +180,10 @@ GradientReport gradient_report(const Result& result, const Step& step, const Gra
   for (const std::string& path : reader.paths("gradient")) {
     const Value parameter = step.graph.find_name(path);
     WEFT_INVARIANT(parameter.valid(), "'{}' is tapped and is no parameter", path);
-    report.parameters.push_back(read_parameter(reader, parameter, thresholds));
+    report.parameters.push_back(read_parameter(reader, step, parameter, thresholds));
     const GradientReport::Parameter& row = report.parameters.back();
     squares += row.norm * row.norm;
-    if (!(row.f16_scale <= report.f16_scale) && !std::isnan(row.f16_scale)) report.f16_scale = row.f16_scale;
+    if (!row.cancels && !std::isnan(row.f16_scale) && !(row.f16_scale <= report.f16_scale)) report.f16_scale = row.f16_scale;
   }
   report.norm = std::sqrt(squares);
   report.loss = result.has("loss") ? result.scalar("loss") : unknown;

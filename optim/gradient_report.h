@@ -33,8 +33,8 @@ struct GradientThresholds {
   double f16_weak = 0.1;
   /// Parameter::f16_scale: the least of f16_scales at which at most this share of the elements that are not 0 is lost.
   double f16_lost = 1e-3;
-  /// update_too_large: norm of the update over that of the weight. Not of weights that are 0.
-  double update = 0.1;
+  /// update_too_large: norm of the update over that of the weight, of parameters of at least two axes that are not all 0.
+  double update = 1;
 };
 
 /// What is wrong, where, by how much.
@@ -96,7 +96,7 @@ struct GradientReport {
   std::vector<Passage> units, rows;
   double norm = 0;                    ///< of all gradients together
   double loss = 0;                    ///< NaN where the step publishes none
-  double f16_scale = 0;               ///< the largest that a parameter asks for
+  double f16_scale = 0;               ///< the largest that a parameter asks for whose gradient does not cancel
   std::vector<Verdict> verdicts;      ///< in the order of Verdict::Kind
 
   bool healthy() const { return verdicts.empty(); }
@@ -105,7 +105,7 @@ struct GradientReport {
   const Parameter& parameter(std::string_view path) const;
   const Block& block(std::string_view name) const;
 
-  /// A table of blocks, one of parameters, what is closed, the verdicts.
+  /// A table of blocks, one of parameters, what is closed, the verdicts (the first five of each kind).
   std::string str() const;
   /// JSON objects, one a line, each ending in a line break: {"kind": "step" | "block" | "parameter" | "units" | "rows" | "verdict",
   /// "step": STEP, ...}. Numbers that are not finite are null.

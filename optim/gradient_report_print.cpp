@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <ostream>
 
 namespace weft {
@@ -100,7 +101,12 @@ std::string GradientReport::str() const {
     if (row.closed > 0)
       text += fmt::format("  {} [{}] ({}): {:.0f} of {:.0f} rows closed to operand {}\n", row.path, row.op, row.where, row.closed,
                           row.reached, row.operand);
-  for (const Verdict& verdict : verdicts) text += "  " + verdict.str() + "\n";
+  constexpr std::size_t most = 5;  // of a kind
+  std::map<Verdict::Kind, std::size_t> count;
+  for (const Verdict& verdict : verdicts)
+    if (++count[verdict.kind] <= most) text += "  " + verdict.str() + "\n";
+  for (const auto& [kind, all] : count)
+    if (all > most) text += fmt::format("  {}: {} more\n", name_of(kind), all - most);
   return text;
 }
 

@@ -48,7 +48,7 @@ class Judge {
     if (computes_in_f16(step_))
       for (const auto& row : report_.parameters) of_f16(row);
     for (const auto& row : report_.parameters)
-      if (row.weight_norm > 0 && row.update_ratio > least_.update)
+      if (is_matrix(row.path) && row.weight_norm > 0 && row.update_ratio > least_.update)
         add(Kind::update_too_large, row.path, row.where, row.update_ratio, least_.update,
             fmt::format("the update is {:.3g} of the weight's norm; hint: a smaller rate, a warm-up, or clipping", row.update_ratio));
     std::ranges::stable_sort(verdicts_, {}, &Verdict::kind);
@@ -60,12 +60,19 @@ class Judge {
     verdicts_.push_back({kind, std::move(path), std::move(where), value, threshold, std::move(message)});
   }
 
+  // Biases start at 0: their first updates are as large as they are.
+  bool is_matrix(const std::string& path) const {
+    const Value parameter = step_.graph.find_name(path);
+    return parameter.valid() && parameter.rank() >= 2;
+  }
+
   void of_norm(const GradientReport::Parameter& row) {
     if (row.not_finite > 0)
       add(Kind::not_finite, row.path, row.where, row.not_finite, 0,
-          fmt::format("{:.3g} % of the gradient is NaN or infinite; hint: first_nonfinite(step, store, feeds) names the node where "
+          fmt::format("{:.3g} % of the gradient is NaN or infinite; hint: {}first_nonfinite(step, store, feeds) names the node where "
                       "that begins",
-                      100 * row.not_finite));
+                      100 * row.not_finite,
+                      step_.loss_scale ? "a dynamic loss scale skips such a step and falls; " : ""));
     else if (!(row.norm > least_.flows_above) && !row.cancels)
       add(Kind::no_flow, row.path, row.where, row.norm, least_.flows_above,
           fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn; hint: audit(step) says where its ways "

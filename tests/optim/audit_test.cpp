@@ -281,6 +281,19 @@ TEST_CASE("layers that are alike share their lines, and 48 layers are audited qu
   CHECK(std::ranges::count(text, '\n') < 100);
 }
 
+TEST_CASE("findings that one line made in each layer are one line of the report", "[core][optim][audit]") {
+  Graph graph;
+  Value h = graph.input("x", f32, {4, 6});
+  for (int i = 0; i < 24; ++i) {
+    const auto scope = graph.scope(fmt::format("layer/{}", i));
+    h = stop_gradient(h) + tanh(linear(h, graph.parameter("weight", {f32, {6, 6}}, init::normal(0, 0.1)), Value{}));
+  }
+  const Audit result = audit(training_step(Loss(sum(h))));
+  CHECK(result.of(Kind::stop_gradient).size() == 23);  // the first detaches the input, which does not learn
+  CHECK_THAT(result.str(), ContainsSubstring("warning: layer/1/stop_gradient") && ContainsSubstring("(and 22 more of this line)"));
+  CHECK_THAT(result.str(), !ContainsSubstring("layer/2/stop_gradient"));
+}
+
 TEST_CASE("an op without any backward is a cut of its own kind", "[core][optim][audit]") {
   static const OpDef op{.name = "only_forward_of_audit_test", .infer = [](const OpView& v) { return std::vector{v.type(0)}; }};
   Graph graph;

@@ -71,7 +71,9 @@ Tolerance torch_tolerance(DType type) {
 Verdict all_finite(const Tensor& tensor) {
   for (std::int64_t i = 0; i < tensor.size(); ++i)
     if (!std::isfinite(tensor.at(i)))
-      return {false, fmt::format("{} is {}; all of it: {}", at_str(i, tensor), tensor.at(i), range_str(tensor))};
+      return {false, fmt::format("{} is {}; all of it: {}", at_str(i, tensor),
+                                 std::isnan(tensor.at(i)) ? "NaN" : tensor.at(i) > 0 ? "infinite" : "-infinite",
+                                 range_str(tensor))};
   return {true, range_str(tensor)};
 }
 

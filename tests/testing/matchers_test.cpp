@@ -144,7 +144,7 @@ TEST_CASE("AllFinite names the first element that is not", "[testing][matchers]"
   const float nan = std::numeric_limits<float>::quiet_NaN();
   CHECK_THAT(Tensor::of<float>({2}, {1, 2}), AllFinite());
   CHECK_THAT(said(AllFinite(), Tensor::of<float>({2, 2}, {1, 2, nan, nan})),
-             ContainsSubstring("element [1, 0] is nan; all of it: f32[2, 2] in [1, 2], 2 NaN"));
+             ContainsSubstring("element [1, 0] is NaN; all of it: f32[2, 2] in [1, 2], 2 NaN"));
 }
 
 TEST_CASE("AllFinite of a step names the first node that is not finite, with the ranges of what it reads",

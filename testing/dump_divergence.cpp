@@ -91,19 +91,6 @@ std::vector<std::string> paths_of(const Graph& graph) {
   return paths;
 }
 
-void expect_shapes(const Step& step, const Safetensors& dump, const Pairing& pairs) {
-  std::string faults;
-  for (const auto& [ref, name] : pairs.tensor_of) {
-    const Value value = step.graph.value(ref);
-    const Tensor& tensor = dump.tensors.at(name);
-    if (tensor.extents() == value.shape().extents()) continue;
-    faults += fmt::format("\n  '{}' of the dump is {}, {} ({}) is {}", name, tensor.type_str(), value.name(),
-                          str(value.node().where), value.type().str());
-  }
-  WEFT_CHECK(faults.empty(), "compare_with_dump: shapes differ{}\nhint: bring the tensors of the dump to the step's layout "
-             "where the dump is written, as in x.transpose(1, 2).contiguous()", faults);
-}
-
 }  // namespace
 
 DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, const Safetensors& dump,
@@ -120,19 +107,25 @@ DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, 
   WEFT_CHECK(!pairs.tensor_of.empty(), "compare_with_dump: no value of the step is in the dump; the dump has {}; the step has {}"
              "; hint: .names = {{{{\"h.*.ln_1\", \"decoder/*/norm_1\"}}}}",
              joined(all, 12), joined(paths_of(step.graph), 24));
-  expect_shapes(step, dump, pairs);
 
   WholeValues values(step, "compare_with_dump");
   values.step().fetches.clear();
   values.step().updates.clear();
   values.step().gradients.clear();
   const std::vector<NodeId> ids(step.graph.ids().begin(), step.graph.ids().end());
+  std::string faults;  // of shapes
   for (const auto& [ref, name] : pairs.tensor_of) {
-    const Value whole = values.of(ref);
+    const Value whole = values.of(ref), value = step.graph.value(ref);
     WEFT_CHECK(whole.valid(), "compare_with_dump: a step of micro-batches does not have {} of the whole batch; hint: compare "
-               "the step before accumulate()", step.graph.value(ref).name());
+               "the step before accumulate()", value.name());
+    const Tensor& tensor = dump.tensors.at(name);
+    if (tensor.extents() != whole.shape().extents())
+      faults += fmt::format("\n  '{}' of the dump is {}, {} ({}) is {}", name, tensor.type_str(), value.name(),
+                            str(value.node().where), whole.type().str());
     values.step().set_fetch(name, whole);
   }
+  WEFT_CHECK(faults.empty(), "compare_with_dump: shapes differ{}\nhint: bring the tensors of the dump to the step's layout "
+             "where the dump is written, as in x.transpose(1, 2).contiguous()", faults);
   Store store = options.store != nullptr ? options.store->clone() : Store(step, {.seed = options.seed});
   Program program(values.step(), store);
   const Result run = program.run(feeds);

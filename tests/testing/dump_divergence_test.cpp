@@ -158,3 +158,30 @@ TEST_CASE("a dump that names nothing of the step, and stars that do not fit, are
   CHECK_THROWS_WITH(compare_with_dump(model.step, model.feeds, other, {.names = {{"h.*.attn", "blocks/0/x"}}}),
                     ContainsSubstring("'h.*.attn' and 'blocks/0/x' have not the same number of stars"));
 }
+
+TEST_CASE("a dump's name stands for one value, and a value for one name", "[testing][divergence][errors]") {
+  const Blocks model;
+  const Safetensors dump = activations(model.file);
+  CHECK_THROWS_WITH(compare_with_dump(model.step, model.feeds, dump,
+                                      {.values = {{"blocks.0", model.out[0]}, {"blocks.1", model.out[0]}}}),
+                    ContainsSubstring("one value stands for 'blocks.0' and for 'blocks.1' of the dump"));
+  CHECK_THROWS_WITH(compare_with_dump(model.step, model.feeds, dump,
+                                      {.values = {{"blocks.0", model.out[0]}, {"blocks.0", model.out[1]}}}),
+                    ContainsSubstring("'blocks.0' of the dump is to be two values"));
+}
+
+TEST_CASE("a step of micro-batches is compared by the whole batch's values", "[testing][divergence]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {graph.dim("batch", 4), 3});
+  const Value table = tanh(graph.parameter("w", {f32, {3, 2}}, init::normal(0, 1)));  // the same in each micro-batch
+  const Value y = matmul(x, table);
+  const Step whole = training_step(weighted_mean(y * y)), parts = whole | accumulate(2);
+  const NamedTensors tensors = random_feeds(graph, 0);
+  Safetensors dump;
+  dump.tensors["y"] = evaluate(y, feeds_of(tensors)).clone();
+  CHECK(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"y", y}}, .relative = 1e-6}).passed());
+  dump.tensors["table"] = evaluate(table, feeds_of(tensors)).clone();
+  CHECK(compare_with_dump(whole, feeds_of(tensors), dump, {.values = {{"table", table}}}).passed());
+  CHECK_THROWS_WITH(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"table", table}}}),
+                    ContainsSubstring("a step of micro-batches does not have tanh") && ContainsSubstring("before accumulate()"));
+}

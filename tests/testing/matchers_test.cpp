@@ -257,3 +257,33 @@ TEST_CASE("a value, a step and a tensor print themselves in a failed assertion",
   CHECK_THAT(net.y, ShapeIs({4, 2}));
   CHECK_THAT(training_step(net.loss()), GradientsFlow() && EquivalentTo(training_step(net.loss())));
 }
+
+TEST_CASE("checks that cannot be made say why", "[testing][matchers][errors]") {
+  const Net net;
+  const Step step = training_step(net.loss()), nothing = fetching({net.y});
+  CHECK_THROWS_WITH(GradientsFlow().match(nothing), ContainsSubstring("GradientsFlow: the step has no gradients; hint: training_step(loss)"));
+  CHECK_THROWS_WITH(GradientsFlow(-1).match(step), ContainsSubstring("the threshold must be at least 0, got -1"));
+  CHECK_THROWS_WITH(AllFinite().match(fetching({greater(net.y, 0.0)})), ContainsSubstring("the step gives nothing of a floating type"));
+  CHECK_THROWS_WITH(SameBits(step, {.runs = 0}).match(step), ContainsSubstring("SameBits needs at least 1 run, got 0"));
+  CHECK_THROWS_WITH(GradientsMatch().match(step | accumulate_over_runs(2) | optimize(sgd({.rate = 0.1}))),
+                    ContainsSubstring("hint: match the step before accumulate_over_runs"));
+  CHECK_THROWS_WITH(AllFinite({.feeds = {{"z", Tensor(f32, {1})}}}).match(step), ContainsSubstring("the feed 'z' is no input; there are: x"));
+}
+
+TEST_CASE("matchers run on what they are given, and leave it as it is", "[testing][matchers]") {
+  const Net net;
+  const Step step = training_step(net.loss()) | optimize(adamw({.rate = 1e-2}));
+  Store store(step, {.seed = 4});
+  store.tensor("w").data<float>()[3] = std::numeric_limits<float>::infinity();
+  const Store before = store.clone();
+  CHECK_THAT(step, AllFinite());
+  CHECK_THAT(said(AllFinite({.store = &store}), training_step(weighted_mean(net.hidden * 0.0 + matmul(net.x, net.graph.find_name("w"))))),
+             ContainsSubstring("first not finite: w [parameter] (matchers_test.cpp:") && ContainsSubstring("1 infinite"));
+  Tensor zeros(f32, {4, 3});
+  CHECK_THAT(step, !GradientsFlow(1e-8, {.feeds = {{"x", zeros}}}));
+  CHECK_THAT(step, GradientsFlow());
+  store.set("w", Tensor(f32, {3, 5}));
+  CHECK_THAT(said(GradientsFlow(1e-8, {.store = &store}), step), ContainsSubstring("v : f32[5, 2] (matchers_test.cpp:"));
+  CHECK_THAT(step, GradientsMatch({.store = &store}));
+  CHECK(store.runs() == before.runs());
+}

@@ -45,7 +45,8 @@ struct DumpComparison {
   std::optional<Divergence> first;        ///< the first that differs; `origin` is its name in the dump
   std::vector<Row> rows;
   std::vector<std::string> only_in_dump;  ///< tensors that no value of the step stands for
-  std::vector<std::string> only_in_step;  ///< entries of `names` that match no value, or values that are not in the dump
+  std::vector<std::string> only_in_step;  ///< entries of `names` that match no value, values that are not in the dump, or
+                                          ///< of which a step of micro-batches has only the last part
 
   /// All that was compared agrees. What had no counterpart does not count: complete() says that there was none.
   bool passed() const { return !first.has_value(); }
@@ -56,7 +57,7 @@ std::ostream& operator<<(std::ostream& out, const DumpComparison& comparison);
 
 /// Runs the step once and compares every value that has a counterpart in the dump, both as numbers in double. UserError: as
 /// of Program::run(); nothing to compare (what there is on both sides is listed); values whose extents differ from the
-/// dump's (all of them); a value that several micro-batches do not have; stars that are not as many on both sides.
+/// dump's (all of them); stars that are not as many on both sides; a name that is to be two values, or a value two names.
 DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, const Safetensors& dump,
                                  const DumpOptions& options = {});
 

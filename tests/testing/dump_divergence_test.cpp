@@ -182,6 +182,5 @@ TEST_CASE("a step of micro-batches is compared by the whole batch's values", "[t
   CHECK(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"y", y}}, .relative = 1e-6}).passed());
   dump.tensors["table"] = evaluate(table, feeds_of(tensors)).clone();
   CHECK(compare_with_dump(whole, feeds_of(tensors), dump, {.values = {{"table", table}}}).passed());
-  CHECK_THROWS_WITH(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"table", table}}}),
-                    ContainsSubstring("a step of micro-batches does not have tanh") && ContainsSubstring("before accumulate()"));
+  CHECK(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"table", table}, {"y", y}}, .relative = 1e-6}).rows.size() == 2);
 }

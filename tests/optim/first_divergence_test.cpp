@@ -175,6 +175,15 @@ TEST_CASE("a step agrees with its float64 twin up to f32's rounding, and with it
   CHECK(coarse->path == "matmul");
 }
 
+TEST_CASE("steps of two types start from numbers that both can hold", "[optim][divergence]") {
+  const auto doubled = [](DType dtype) {
+    Graph graph;
+    return fetching({graph.parameter("w", {dtype, {64}}, init::normal(0, 1)) * 2.0});
+  };
+  CHECK_FALSE(first_divergence(doubled(f32), doubled(f64), {}).has_value());
+  CHECK_FALSE(first_divergence(doubled(f64), doubled(bf16), {}).has_value());
+}
+
 TEST_CASE("bounds add up: absolute, relative to the tensor's largest, and in units of the last place",
           "[optim][divergence]") {
   const Model model;

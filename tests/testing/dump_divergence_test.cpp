@@ -112,6 +112,17 @@ TEST_CASE("weights that are not the dump's show in the first node that reads the
   CHECK(result.first->differing == 10);
 }
 
+TEST_CASE("each star of a name stands for its own text", "[testing][divergence]") {
+  const Blocks model;
+  const Store weights = model.store();
+  const DumpComparison result =
+      compare_with_dump(model.step, model.feeds, activations(model.file),
+                        {.names = {{"blocks.*.norm_*", "blocks/*/norm_*/layer_norm"}}, .relative = 2e-6, .store = &weights});
+  CHECK(result.passed());
+  CHECK(result.rows.size() == 4);
+  CHECK(result.only_in_step.empty());
+}
+
 TEST_CASE("what has no counterpart is listed on both sides", "[testing][divergence]") {
   const Blocks model;
   const Store weights = model.store();

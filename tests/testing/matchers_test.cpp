@@ -181,6 +181,9 @@ TEST_CASE("SameBits tells how far apart the first differing element is", "[testi
              ContainsSubstring("1 of 4 elements differ; the first, element [1, 0]: got 3.0000004768371582 (0x40400002), expected 3 "
                                "(0x40400000), 2 ulps apart"));
   CHECK_THAT(Tensor::of<double>({1}, {-0.0}), !SameBits(Tensor::of<double>({1}, {0.0})));
+  const double least = std::numeric_limits<double>::denorm_min();
+  CHECK_THAT(said(SameBits(Tensor::of<double>({}, {-least})), Tensor::of<double>({}, {2 * least})),
+             ContainsSubstring("the first, the scalar: got") && ContainsSubstring(", 3 ulps apart"));
   CHECK_THAT(said(SameBits(one), Tensor(f32, {4})), ContainsSubstring("it is f32[4], expected f32[2, 2]"));
   CHECK_THAT(said(SameBits(Tensor::of<std::int32_t>({2}, {1, 2})), Tensor::of<std::int32_t>({2}, {1, 3})),
              ContainsSubstring("element [1]: got 3 (0x00000003), expected 2 (0x00000002)") && !ContainsSubstring("ulps"));

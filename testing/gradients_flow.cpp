@@ -145,7 +145,8 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
   }
   const std::size_t all = step.parameters.size();
   if (few == 0) return {true, fmt::format("the gradients of {} parameters are above {:g}:{}", all, threshold, good)};
-  std::string text = fmt::format("{} of {} trained parameters have no gradient above {:g}:{}", few, all, threshold, bad);
+  std::string text =
+      fmt::format("{} of {} trained parameters have no gradient above {:g}:{}", few, all, threshold, bad);
   if (!good.empty()) text += "\nthe others:" + good;
   return {false, text};
 }

@@ -139,7 +139,8 @@ TEST_CASE("steps that were built apart are compared by path, and an attribute th
   CHECK(found->op == "leaky_relu");
   CHECK(found->differing > 0);
   CHECK(found->compared == 8);
-  CHECK_THAT(found->str(), ContainsSubstring("layer/1/leaky_relu (first_divergence_test.cpp:") && ContainsSubstring("of 8 elements differ"));
+  CHECK_THAT(found->str(), ContainsSubstring("layer/1/leaky_relu (first_divergence_test.cpp:") &&
+                               ContainsSubstring("of 8 elements differ"));
 }
 
 TEST_CASE("a node of another shape is where steps that were built apart part", "[optim][divergence]") {
@@ -201,7 +202,8 @@ TEST_CASE("bounds add up: absolute, relative to the tensor's largest, and in uni
 
 // --- programs and threads ---
 
-TEST_CASE("two programs are compared as they run, from their own stores, which stay as they are", "[optim][divergence]") {
+TEST_CASE("two programs are compared as they run, from their own stores, which stay as they are",
+          "[optim][divergence]") {
   const std::vector<Feed> feeds{{"x", rows()}};
   const Step right = built(0.01), wrong = built(0.02);
   Store one(right, {.seed = 3}), other(wrong, {.seed = 3});
@@ -231,7 +233,10 @@ void thread_sum(KernelContext& k) {
 
 const OpDef& thread_sum_op() {
   static const OpDef op{.name = "thread_sum",
-                        .infer = [](const OpView& view) { return std::vector<TensorType>{{view.type(0).dtype, {}}}; },
+                        .infer =
+                            [](const OpView& view) {
+                              return std::vector<TensorType>{{view.type(0).dtype, {}}};
+                            },
                         .batch = same_axis,
                         .kernels = {{.dtype = f32, .run = thread_sum}},
                         .samples = {{{sample::normal({3})}}}};
@@ -249,9 +254,11 @@ TEST_CASE("a kernel whose bits depend on the number of threads is found, with th
   const auto found = first_divergence_of_threads(fetching({y}), feeds_of(random), {1, 3});
   REQUIRE(found.has_value());
   CHECK(found->path == "thread_sum");
-  CHECK_THAT(found->str(), ContainsSubstring("thread_sum (first_divergence_test.cpp:") && ContainsSubstring("3 threads against 1"));
+  CHECK_THAT(found->str(),
+             ContainsSubstring("thread_sum (first_divergence_test.cpp:") && ContainsSubstring("3 threads against 1"));
   CHECK(threads() == before);
   const std::vector<Feed> feeds{{"x", rows()}};
   CHECK_FALSE(first_divergence_of_threads(built(0.01), feeds).has_value());
-  CHECK_THROWS_WITH(first_divergence_of_threads(built(0.01), feeds, {2}), ContainsSubstring("at least two numbers of threads, got 1"));
+  CHECK_THROWS_WITH(first_divergence_of_threads(built(0.01), feeds, {2}),
+                    ContainsSubstring("at least two numbers of threads, got 1"));
 }

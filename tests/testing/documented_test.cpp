@@ -1,5 +1,5 @@
-// What docs/testing.md shows: its lines of use are cut from here, and the outputs that it shows are what the matchers say, up
-// to the numbers.
+// What docs/testing.md shows: its lines of use are cut from here, and the outputs that it shows are what the matchers
+// say, up to the numbers.
 #include <weft/testing/matchers.h>
 
 #include <support/catch.h>
@@ -28,7 +28,8 @@ void documented(const std::string& output) {
   std::ifstream file(std::filesystem::path(WEFT_TESTS_DIR).parent_path() / "docs" / "testing.md");
   const std::string document{std::istreambuf_iterator<char>(file), {}};
   INFO("docs/testing.md should show:\n```text\n" << output << "\n```");
-  const bool shown = without_numbers(document).find("```text\n" + without_numbers(output) + "\n```") != std::string::npos;
+  const bool shown =
+      without_numbers(document).find("```text\n" + without_numbers(output) + "\n```") != std::string::npos;
   CHECK(shown);
 }
 
@@ -53,16 +54,15 @@ struct Net {
 
 // y = x^2, whose backward lacks the 2.
 const OpDef& half_square_op() {
-  static const OpDef op{
-      .name = "half_square",
-      .law = "y = x^2",
-      .infer = same_as_float_input,
-      .batch = same_axis,
-      .backward = [](Backward& b) { b.input(0, b.in(0) * b.cotangent(0)); },
-      .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[0]; },
-      .traits = {.pointwise = true},
-      .kernels = pointwise_kernels<float, double>([](auto x) { return x * x; }),
-      .samples = {{{sample::normal({2}).batched(0)}}}};
+  static const OpDef op{.name = "half_square",
+                        .law = "y = x^2",
+                        .infer = same_as_float_input,
+                        .batch = same_axis,
+                        .backward = [](Backward& b) { b.input(0, b.in(0) * b.cotangent(0)); },
+                        .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[0]; },
+                        .traits = {.pointwise = true},
+                        .kernels = pointwise_kernels<float, double>([](auto x) { return x * x; }),
+                        .samples = {{{sample::normal({2}).batched(0)}}}};
   return op;
 }
 
@@ -135,9 +135,10 @@ TEST_CASE("docs/testing.md: first divergence", "[testing][docs]") {
   CHECK(found);
   CHECK_FALSE(first_divergence_of_threads(step, feeds, {1, 2, 4}));
 
-  const Safetensors dump{.tensors = {{"encoder.hidden", Tensor(f32, {8, 5})}, {"encoder.extra", Tensor(f32, {1})}}, .metadata = {}};
-  const DumpComparison result = compare_with_dump(step, feeds, dump,
-                                                  {.names = {{"encoder.hidden", "tanh"}, {"encoder.*.w", "*/w"}}, .relative = 1e-5});
+  const Safetensors dump{.tensors = {{"encoder.hidden", Tensor(f32, {8, 5})}, {"encoder.extra", Tensor(f32, {1})}},
+                         .metadata = {}};
+  const DumpComparison result = compare_with_dump(
+      step, feeds, dump, {.names = {{"encoder.hidden", "tanh"}, {"encoder.*.w", "*/w"}}, .relative = 1e-5});
   CHECK_FALSE(result.passed());
   documented(result.str());
 }

@@ -90,7 +90,8 @@ TEST_CASE("where PyTorch's second layer is another, the first node that differs 
           "[testing][divergence]") {
   const Blocks model;
   const Store weights = model.store();
-  const DumpComparison result = compare_with_dump(model.step, model.feeds, read("blocks_wrong.safetensors"), model.options(weights));
+  const DumpComparison result =
+      compare_with_dump(model.step, model.feeds, read("blocks_wrong.safetensors"), model.options(weights));
   REQUIRE(result.first.has_value());
   CHECK(result.first->origin == "blocks.1.attention");
   CHECK(result.first->path == model.attended[1].name());
@@ -115,9 +116,9 @@ TEST_CASE("weights that are not the dump's show in the first node that reads the
 TEST_CASE("each star of a name stands for its own text", "[testing][divergence]") {
   const Blocks model;
   const Store weights = model.store();
-  const DumpComparison result =
-      compare_with_dump(model.step, model.feeds, activations(model.file),
-                        {.names = {{"blocks.*.norm_*", "blocks/*/norm_*/layer_norm"}}, .relative = 2e-6, .store = &weights});
+  const DumpComparison result = compare_with_dump(
+      model.step, model.feeds, activations(model.file),
+      {.names = {{"blocks.*.norm_*", "blocks/*/norm_*/layer_norm"}}, .relative = 2e-6, .store = &weights});
   CHECK(result.passed());
   CHECK(result.rows.size() == 4);
   CHECK(result.only_in_step.empty());
@@ -193,5 +194,6 @@ TEST_CASE("a step of micro-batches is compared by the whole batch's values", "[t
   CHECK(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"y", y}}, .relative = 1e-6}).passed());
   dump.tensors["table"] = evaluate(table, feeds_of(tensors)).clone();
   CHECK(compare_with_dump(whole, feeds_of(tensors), dump, {.values = {{"table", table}}}).passed());
-  CHECK(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"table", table}, {"y", y}}, .relative = 1e-6}).rows.size() == 2);
+  CHECK(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"table", table}, {"y", y}}, .relative = 1e-6})
+            .rows.size() == 2);
 }

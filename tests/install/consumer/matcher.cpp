@@ -1,5 +1,5 @@
-// A user's tests with the installed matchers, each on what is right and on what is wrong: a transform that keeps the meaning, an
-// op of one's own, gradients, shapes, numbers.
+// A user's tests with the installed matchers, each on what is right and on what is wrong: a transform that keeps the
+// meaning, an op of one's own, gradients, shapes, numbers.
 #if !__has_include(<catch2/catch_all.hpp>)
 #define CATCH_CONFIG_RUNNER  // version 2 has its library in its header
 #endif
@@ -49,18 +49,17 @@ const OpDef& cube_op() {
 }
 
 const OpDef& centred_op() {
-  static const OpDef op{.name = "consumer_centred",
-                        .law = "y = x - mean_j x_j",
-                        .infer = same_as_float_input,
-                        .batch = rows_independent<1>,
-                        .plain = [](const Plain& p) -> Values {
-                          return p.in[0] - mean(p.in[0], {.axes = {-1}, .keep = true});
-                        },
-                        .kernels = xtensor_kernels<float, double>([](auto k) {
-                          const auto x = k.in(0);
-                          k.out(0) = x - k.hold(xt::mean(x, {k.last(0)}, xt::keep_dims));
-                        }),
-                        .samples = {{{sample::normal({3, 5}).batched(0)}}}};
+  static const OpDef op{
+      .name = "consumer_centred",
+      .law = "y = x - mean_j x_j",
+      .infer = same_as_float_input,
+      .batch = rows_independent<1>,
+      .plain = [](const Plain& p) -> Values { return p.in[0] - mean(p.in[0], {.axes = {-1}, .keep = true}); },
+      .kernels = xtensor_kernels<float, double>([](auto k) {
+        const auto x = k.in(0);
+        k.out(0) = x - k.hold(xt::mean(x, {k.last(0)}, xt::keep_dims));
+      }),
+      .samples = {{{sample::normal({3, 5}).batched(0)}}}};
   return op;
 }
 

@@ -53,7 +53,8 @@ std::string said(const M& matcher, const T& value) {
 
 // --- GradientsMatch ---
 
-TEST_CASE("gradients of a step, a loss and a value match finite differences, in any type", "[testing][matchers]") {
+TEST_CASE("gradients of a step, a loss and a value match finite differences, in any type",
+          "[core][testing][matchers]") {
   const Net net;
   const Step step = training_step(net.loss());
   CHECK_THAT(step, GradientsMatch());
@@ -66,7 +67,7 @@ TEST_CASE("gradients of a step, a loss and a value match finite differences, in 
   CHECK_THAT(training_step(weighted_mean(dropout(net.y, 0.5))), GradientsMatch());
 }
 
-TEST_CASE("a wrong backward is found, with the parameter, the op and the user's line", "[testing][matchers]") {
+TEST_CASE("a wrong backward is found, with the parameter, the op and the user's line", "[core][testing][matchers]") {
   const Net net;
   const Value squares = half_square(net.hidden);
   const std::string text = said(GradientsMatch(), training_step(weighted_mean(squares)));
@@ -78,7 +79,7 @@ TEST_CASE("a wrong backward is found, with the parameter, the op and the user's 
   CHECK_THAT(said(GradientsMatch(), squares), ContainsSubstring("x : f64[batch=4, 3] (matchers_test.cpp:"));
 }
 
-TEST_CASE("a transform that spoils a gradient is found, and the ops are cleared", "[testing][matchers]") {
+TEST_CASE("a transform that spoils a gradient is found, and the ops are cleared", "[core][testing][matchers]") {
   const Net net;
   const Transform spoils{.name = "spoils", .needs = {"gradients"}, .apply = [](Step step) {
                            for (Gradient& gradient : step.gradients) gradient.value = gradient.value * 1.01;
@@ -89,7 +90,7 @@ TEST_CASE("a transform that spoils a gradient is found, and the ops are cleared"
   CHECK_THAT(training_step(net.loss()) | spoils, !GradientsMatch({.parameters = "v"}));
 }
 
-TEST_CASE("GradientsMatch says what it cannot check", "[testing][matchers][errors]") {
+TEST_CASE("GradientsMatch says what it cannot check", "[core][testing][matchers][errors]") {
   const Net net;
   CHECK_THROWS_WITH(GradientsMatch().match(fetching({net.y})),
                     ContainsSubstring("the step has no gradients; hint: training_step(loss)"));
@@ -110,7 +111,7 @@ TEST_CASE("GradientsMatch says what it cannot check", "[testing][matchers][error
 
 // --- GradientsFlow ---
 
-TEST_CASE("gradients flow to every parameter of a model", "[testing][matchers]") {
+TEST_CASE("gradients flow to every parameter of a model", "[core][testing][matchers]") {
   const Net net;
   const Step step = training_step(net.loss());
   CHECK_THAT(step, GradientsFlow());
@@ -119,7 +120,7 @@ TEST_CASE("gradients flow to every parameter of a model", "[testing][matchers]")
   CHECK_THAT(step, !GradientsFlow(1e6));
 }
 
-TEST_CASE("a parameter behind a cut is named with the place of the cut", "[testing][matchers]") {
+TEST_CASE("a parameter behind a cut is named with the place of the cut", "[core][testing][matchers]") {
   const Net net;
   const Value cut = stop_gradient(net.hidden);
   const Value v = net.graph.find_name("v");
@@ -129,7 +130,7 @@ TEST_CASE("a parameter behind a cut is named with the place of the cut", "[testi
                        ContainsSubstring("v: norm"));
 }
 
-TEST_CASE("where a gradient dies the node is named with what it reads", "[testing][matchers]") {
+TEST_CASE("where a gradient dies the node is named with what it reads", "[core][testing][matchers]") {
   const Net net;
   const Value dead = relu(net.hidden - 10.0);
   const Value v = net.graph.find_name("v");
@@ -141,7 +142,7 @@ TEST_CASE("where a gradient dies the node is named with what it reads", "[testin
 
 // --- AllFinite ---
 
-TEST_CASE("AllFinite names the first element that is not", "[testing][matchers]") {
+TEST_CASE("AllFinite names the first element that is not", "[core][testing][matchers]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   CHECK_THAT(Tensor::of<float>({2}, {1, 2}), AllFinite());
   CHECK_THAT(said(AllFinite(), Tensor::of<float>({2, 2}, {1, 2, nan, nan})),
@@ -149,7 +150,7 @@ TEST_CASE("AllFinite names the first element that is not", "[testing][matchers]"
 }
 
 TEST_CASE("AllFinite of a step names the first node that is not finite, with the ranges of what it reads",
-          "[testing][matchers]") {
+          "[core][testing][matchers]") {
   const Net net;
   CHECK_THAT(training_step(net.loss()) | optimize(adamw({.rate = 1e-2})), AllFinite());
   const Value overflows = exp(net.y * 1e4);
@@ -162,7 +163,7 @@ TEST_CASE("AllFinite of a step names the first node that is not finite, with the
 }
 
 TEST_CASE("an infinity that is meant, a mask before a softmax, is no failure, nor where one begins",
-          "[testing][matchers]") {
+          "[core][testing][matchers]") {
   const Net net;
   const Value mask = where(greater(net.x, 100.0), 0.0, net.x);
   const Value hides = where(less(mask, 0.0), -std::numeric_limits<double>::infinity(), mask + 1.0);
@@ -174,7 +175,7 @@ TEST_CASE("an infinity that is meant, a mask before a softmax, is no failure, no
 
 // --- SameBits ---
 
-TEST_CASE("SameBits tells how far apart the first differing element is", "[testing][matchers]") {
+TEST_CASE("SameBits tells how far apart the first differing element is", "[core][testing][matchers]") {
   const Tensor one = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
   Tensor other = one.clone();
   CHECK_THAT(other, SameBits(one));
@@ -198,7 +199,7 @@ TEST_CASE("SameBits tells how far apart the first differing element is", "[testi
   CHECK_THAT(said(SameBits(list), std::vector<Tensor>{one}), ContainsSubstring("there are 1 tensors, expected 2"));
 }
 
-TEST_CASE("steps have the same bits, or the first node that differs is named", "[testing][matchers]") {
+TEST_CASE("steps have the same bits, or the first node that differs is named", "[core][testing][matchers]") {
   const Net net, again;
   const Step step = training_step(net.loss()) | optimize(adamw({.rate = 1e-2}));
   CHECK_THAT(training_step(again.loss()) | optimize(adamw({.rate = 1e-2})), SameBits(step));
@@ -215,7 +216,7 @@ TEST_CASE("steps have the same bits, or the first node that differs is named", "
 
 // --- CloseTo ---
 
-TEST_CASE("CloseTo has the tolerances of torch.testing.assert_close", "[testing][matchers]") {
+TEST_CASE("CloseTo has the tolerances of torch.testing.assert_close", "[core][testing][matchers]") {
   const Tensor one = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
   Tensor other = one.clone();
   other.data<float>()[3] = 4.00001F;  // within 1.3e-6 * 4 + 1e-5
@@ -239,7 +240,7 @@ TEST_CASE("CloseTo has the tolerances of torch.testing.assert_close", "[testing]
 
 // --- ShapeIs ---
 
-TEST_CASE("ShapeIs names the node, its line and what it was made from", "[testing][matchers]") {
+TEST_CASE("ShapeIs names the node, its line and what it was made from", "[core][testing][matchers]") {
   const Net net;
   CHECK_THAT(net.y, ShapeIs({4, 2}));
   CHECK_THAT(net.y, ShapeIs({-1, 2}));
@@ -259,7 +260,7 @@ TEST_CASE("ShapeIs names the node, its line and what it was made from", "[testin
 
 // --- what Catch2 does with them ---
 
-TEST_CASE("a value, a step and a tensor print themselves in a failed assertion", "[testing][matchers]") {
+TEST_CASE("a value, a step and a tensor print themselves in a failed assertion", "[core][testing][matchers]") {
   const Net net;
   const auto text = [](const auto& thing) { return Catch::StringMaker<std::decay_t<decltype(thing)>>::convert(thing); };
   CHECK_THAT(text(net.x), StartsWith("x : f32[batch=4, 3] (matchers_test.cpp:"));
@@ -271,7 +272,7 @@ TEST_CASE("a value, a step and a tensor print themselves in a failed assertion",
   CHECK_THAT(training_step(net.loss()), GradientsFlow() && EquivalentTo(training_step(net.loss())));
 }
 
-TEST_CASE("checks that cannot be made say why", "[testing][matchers][errors]") {
+TEST_CASE("checks that cannot be made say why", "[core][testing][matchers][errors]") {
   const Net net;
   const Step step = training_step(net.loss()), nothing = fetching({net.y});
   CHECK_THROWS_WITH(GradientsFlow().match(nothing),
@@ -286,7 +287,7 @@ TEST_CASE("checks that cannot be made say why", "[testing][matchers][errors]") {
                     ContainsSubstring("the feed 'z' is no input; there are: x"));
 }
 
-TEST_CASE("matchers run on what they are given, and leave it as it is", "[testing][matchers]") {
+TEST_CASE("matchers run on what they are given, and leave it as it is", "[core][testing][matchers]") {
   const Net net;
   const Step step = training_step(net.loss()) | optimize(adamw({.rate = 1e-2}));
   Store store(step, {.seed = 4});

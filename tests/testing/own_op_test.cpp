@@ -176,7 +176,7 @@ TEST_CASE("ops of one's own pass the checks of the library's ops, by name", "[te
     CHECK(std::ranges::any_of(check.lines, [&](const OpCheck::Line& l) { return l.check == line; }));
 }
 
-TEST_CASE("an op that is not registered is answered with near names", "[testing][own][errors]") {
+TEST_CASE("an op that is not registered is answered with near names", "[core][testing][own][errors]") {
   register_own();
   CHECK_THROWS_WITH(weft::testing::check_op("own_softsing"),
                     ContainsSubstring("no op is named 'own_softsing'; hint: the nearest are own_softsign") &&
@@ -184,7 +184,7 @@ TEST_CASE("an op that is not registered is answered with near names", "[testing]
   CHECK_THROWS_WITH(PassesOpChecks().match("laier_norm"), ContainsSubstring("layer_norm"));
 }
 
-TEST_CASE("check_op finds a wrong backward, by differences and against the plain definition", "[testing][own]") {
+TEST_CASE("check_op finds a wrong backward, by differences and against the plain definition", "[core][testing][own]") {
   const OpDef op = with_wrong_backward();
   const PassesOpChecks matcher;
   CHECK_FALSE(matcher.match(op));
@@ -193,7 +193,7 @@ TEST_CASE("check_op finds a wrong backward, by differences and against the plain
                                      ContainsSubstring("backward f32: the gradient of operand 0 is off by"));
 }
 
-TEST_CASE("check_op finds a wrong kernel and a wrong batch rule", "[testing][own]") {
+TEST_CASE("check_op finds a wrong kernel and a wrong batch rule", "[core][testing][own]") {
   OpDef op = softsign_op();
   op.kernels[0].run = [](KernelContext& k) {
     for (std::int64_t i = 0; i < k.out_type(0).count(); ++i)
@@ -206,7 +206,7 @@ TEST_CASE("check_op finds a wrong kernel and a wrong batch rule", "[testing][own
   CHECK(std::ranges::count(failed(check_op(mixed)), "batch") > 0);
 }
 
-TEST_CASE("a model with ops of one's own has right gradients that flow", "[testing][own]") {
+TEST_CASE("a model with ops of one's own has right gradients that flow", "[core][testing][own]") {
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 6), 5});
   const Value w = graph.parameter("w", {f32, {5, 4}}, init::normal(0, 1));
@@ -220,7 +220,8 @@ TEST_CASE("a model with ops of one's own has right gradients that flow", "[testi
              EquivalentTo(step | optimize(adamw({.rate = 1e-2}))));
 }
 
-TEST_CASE("a chain with pointwise ops of one's own is one node when it runs, with the same bits", "[testing][own]") {
+TEST_CASE("a chain with pointwise ops of one's own is one node when it runs, with the same bits",
+          "[core][testing][own]") {
   Graph graph;
   const Value x = graph.input("x", f32, {64, 96});
   const Value y = tanh(fma(softsign(x), leak(x, 0.1), x));
@@ -241,7 +242,7 @@ TEST_CASE("a chain with pointwise ops of one's own is one node when it runs, wit
 }
 
 TEST_CASE("an op with neither backward nor plain definition runs, and says what to write when differentiated",
-          "[testing][own][errors]") {
+          "[core][testing][own][errors]") {
   Graph graph;
   const Value x = graph.parameter("x", {f32, {4}}, init::normal(0, 1));
   Value y;
@@ -259,7 +260,7 @@ TEST_CASE("an op with neither backward nor plain definition runs, and says what 
   CHECK(std::ranges::count(failed(check_op(bare_op())), "gradient") == 2);
 }
 
-TEST_CASE("registering says what a definition lacks, and how to write it", "[testing][own][errors]") {
+TEST_CASE("registering says what a definition lacks, and how to write it", "[core][testing][own][errors]") {
   register_own();
   OpDef other = softsign_op();
   other.law = "y = x";
@@ -291,7 +292,7 @@ TEST_CASE("registering says what a definition lacks, and how to write it", "[tes
 }
 
 TEST_CASE("a dtype without a kernel is an error of the plan, with the place and the kernels there are",
-          "[testing][own][errors]") {
+          "[core][testing][own][errors]") {
   Graph graph;
   const Value y = softsign(graph.input("x", bf16, {4}));
   CHECK_THROWS_WITH(
@@ -300,7 +301,7 @@ TEST_CASE("a dtype without a kernel is an error of the plan, with the place and 
           ContainsSubstring("[own_softsign] has no kernel for bf16; it has: f32, f64; hint: cast(x, f32)"));
 }
 
-TEST_CASE("kernels that do not fit their op say so", "[testing][own][errors]") {
+TEST_CASE("kernels that do not fit their op say so", "[core][testing][own][errors]") {
   Graph graph;
   const Value x = graph.input("x", f32, {3, 4});
   OpDef sums = rms_op();

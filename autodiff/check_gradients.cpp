@@ -94,8 +94,8 @@ class Probe {
   double scale_ = 0;
 };
 
-void compare_elements(const GradientProbe& probe, std::size_t i, const std::string& name, const GradientCheckOptions& options,
-                      GradientCheck& check) {
+void compare_elements(const GradientProbe& probe, std::size_t i, const std::string& name,
+                      const GradientCheckOptions& options, GradientCheck& check) {
   double* x = probe.points[i]->data<double>();
   const std::int64_t n = probe.points[i]->size();
   const std::int64_t stride = std::max<std::int64_t>(1, (n + options.most_elements - 1) / options.most_elements);
@@ -131,7 +131,8 @@ void compare_slope(const GradientProbe& probe, std::size_t i, const std::string&
   double analytic = 0, magnitude = probe.scale;
   for (std::int64_t k = 0; k < n; ++k) {
     analytic += probe.analytic[i].data<double>()[k] * along[k];
-    magnitude += std::abs(probe.analytic[i].data<double>()[k] * along[k]) + std::abs(probe.analytic[i].data<double>()[k] * x0[k]);
+    magnitude += std::abs(probe.analytic[i].data<double>()[k] * along[k]) +
+                 std::abs(probe.analytic[i].data<double>()[k] * x0[k]);
   }
   auto value_at = [&](double h) {
     for (std::int64_t k = 0; k < n; ++k) x[k] = x0[k] + h * along[k];

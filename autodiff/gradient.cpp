@@ -88,10 +88,11 @@ class ReverseWalk {
       if (node.op->backward) node.op->backward(backward);
       else if (node.op->plain) through_plain(backward, node);
       else
-        WEFT_FAIL("this op has no backward; hint: give its OpDef a .backward that builds the gradient, as in .backward = "
-                  "[](Backward& b) {{ b.input(0, 2 * b.in(0) * b.cotangent(0)); }} for y = x^2, or a .plain definition in "
-                  "other ops to differentiate, as in .plain = [](const Plain& p) -> Values {{ return p.in[0] * p.in[0]; }}, "
-                  "or cut here on purpose with stop_gradient(x)");
+        WEFT_FAIL(
+            "this op has no backward; hint: give its OpDef a .backward that builds the gradient, as in .backward = "
+            "[](Backward& b) {{ b.input(0, 2 * b.in(0) * b.cotangent(0)); }} for y = x^2, or a .plain definition in "
+            "other ops to differentiate, as in .plain = [](const Plain& p) -> Values {{ return p.in[0] * p.in[0]; }}, "
+            "or cut here on purpose with stop_gradient(x)");
       for (std::size_t i = 0; i < node.operands.size(); ++i)
         if (backward.wants_[i]) add(node.operands[i], backward.gradients_[i]);
     } catch (const UserError& error) {

@@ -16,7 +16,7 @@ struct GradientProbe {
   std::vector<Tensor*> points;     ///< moved in place, and put back
   std::vector<Tensor> analytic;    ///< the gradient at the points, one tensor each
   std::function<double()> run;
-  double scale = 0;                ///< |scalar| at the points
+  double scale = 0;  ///< |scalar| at the points
 };
 
 GradientCheck compare_with_differences(const GradientProbe& probe, const GradientCheckOptions& options);

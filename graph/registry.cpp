@@ -29,12 +29,15 @@ void Registry::add(const OpDef& op) {
   WEFT_CHECK(op.infer, "the op '{}' needs a shape rule (.infer)", op.name);
   if (!op.traits.source) {
     WEFT_CHECK(op.batch, "the op '{}' needs a batch rule (.batch), such as same_axis", op.name);
-    WEFT_CHECK(!op.kernels.empty(),
-               "the op '{}' needs a kernel (.kernels); hint: .kernels = {{{{.dtype = f32, .run = my_kernel<float>}}}}, or "
-               "pointwise_kernels<float, double>(f) of <weft/ops/pointwise_kernels.h>", op.name);
+    WEFT_CHECK(
+        !op.kernels.empty(),
+        "the op '{}' needs a kernel (.kernels); hint: .kernels = {{{{.dtype = f32, .run = my_kernel<float>}}}}, or "
+        "pointwise_kernels<float, double>(f) of <weft/ops/pointwise_kernels.h>",
+        op.name);
     WEFT_CHECK(!op.samples.empty(),
                "the op '{}' needs samples (.samples): they are its tests; hint: .samples = "
-               "{{{{{{sample::normal({{3, 5}}).batched(0)}}}}}}", op.name);
+               "{{{{{{sample::normal({{3, 5}}).batched(0)}}}}}}",
+               op.name);
   }
   for (std::size_t i = 0; i < op.kernels.size(); ++i) {
     const Kernel& kernel = op.kernels[i];
@@ -42,21 +45,23 @@ void Registry::add(const OpDef& op) {
                "the op '{}' has a kernel for {} with nothing to run: it needs .run or .bind", op.name,
                name_of(kernel.dtype));
     for (std::size_t k = 0; k < i; ++k)
-      WEFT_CHECK(op.kernels[k].dtype != kernel.dtype, "the op '{}' has two kernels for {}", op.name, name_of(kernel.dtype));
+      WEFT_CHECK(op.kernels[k].dtype != kernel.dtype, "the op '{}' has two kernels for {}", op.name,
+                 name_of(kernel.dtype));
   }
   for (std::size_t i = 0; i < op.samples.size(); ++i) {
     const int given = static_cast<int>(op.samples[i].inputs.size());
     WEFT_CHECK(given >= op.least_inputs && (op.most_inputs < 0 || given <= op.most_inputs),
-               "sample {} of the op '{}' has {} inputs, the op takes {} (.least_inputs) to {} (.most_inputs)", i, op.name,
-               given, op.least_inputs, op.most_inputs < 0 ? "any number" : fmt::format("{}", op.most_inputs));
+               "sample {} of the op '{}' has {} inputs, the op takes {} (.least_inputs) to {} (.most_inputs)", i,
+               op.name, given, op.least_inputs, op.most_inputs < 0 ? "any number" : fmt::format("{}", op.most_inputs));
   }
   const auto at = std::lower_bound(ops_.begin(), ops_.end(), op.name,
                                    [](const OpDef* a, const std::string& name) { return a->name < name; });
   if (at != ops_.end() && (*at)->name == op.name) {
-    WEFT_CHECK(*at == &op,
-               "an op named '{}' is registered already ({}); hint: give yours a name of its own, such as 'my_{}', and keep "
-               "one static OpDef for it",
-               op.name, (*at)->law.empty() ? "without a law" : (*at)->law, op.name);
+    WEFT_CHECK(
+        *at == &op,
+        "an op named '{}' is registered already ({}); hint: give yours a name of its own, such as 'my_{}', and keep "
+        "one static OpDef for it",
+        op.name, (*at)->law.empty() ? "without a law" : (*at)->law, op.name);
     return;
   }
   ops_.insert(at, &op);

@@ -3,9 +3,9 @@
 //   .traits = {.pointwise = true},
 //   .kernels = pointwise_kernels<float, double, bfloat16>([](auto x) { return x / (1 + std::abs(x)); }),
 //
-// The function takes as many numbers as the op has operands (one to three), which broadcast, and gives a number or a bool.
-// With Traits::pointwise the op joins regions with its neighbours (runtime/row_region.h): a chain of them is one node that
-// runs while its block lies in cache. bf16 and f16 are computed in f32 and rounded once.
+// The function takes as many numbers as the op has operands (one to three), which broadcast, and gives a number or a
+// bool. With Traits::pointwise the op joins regions with its neighbours (runtime/row_region.h): a chain of them is one
+// node that runs while its block lies in cache. bf16 and f16 are computed in f32 and rounded once.
 #pragma once
 
 #include <weft/ops/pointwise.h>
@@ -21,16 +21,20 @@ namespace detail {
 template <class F, class T>
 constexpr int operands_of() {
   using C = Compute<T>;
-  if constexpr (std::is_invocable_v<F, C>) return 1;
-  else if constexpr (std::is_invocable_v<F, C, C>) return 2;
-  else if constexpr (std::is_invocable_v<F, C, C, C>) return 3;
-  else return 0;
+  if constexpr (std::is_invocable_v<F, C>)
+    return 1;
+  else if constexpr (std::is_invocable_v<F, C, C>)
+    return 2;
+  else if constexpr (std::is_invocable_v<F, C, C, C>)
+    return 3;
+  else
+    return 0;
 }
 
 // f over a row, operands that step or stand still.
 template <class T, class U, std::size_t... I, class F>
-void pointwise_row(const F& f, const std::array<const T*, sizeof...(I)>& in, const std::array<bool, sizeof...(I)>& steps,
-                   U* y, std::int64_t n, std::index_sequence<I...>) {
+void pointwise_row(const F& f, const std::array<const T*, sizeof...(I)>& in,
+                   const std::array<bool, sizeof...(I)>& steps, U* y, std::int64_t n, std::index_sequence<I...>) {
   const std::array<std::int64_t, sizeof...(I)> stride{(steps[I] ? 1 : 0)...};
   if ((steps[I] && ...)) {
 #pragma GCC ivdep
@@ -63,7 +67,8 @@ template <class F, class Make, class T, std::size_t... I>
 BoundKernel bind_pointwise(const OpView& view, std::index_sequence<I...> all) {
   constexpr std::size_t operands = sizeof...(I);
   WEFT_CHECK(view.inputs() == static_cast<int>(operands) && (view.has(static_cast<int>(I)) && ...),
-             "[{}] the kernel's function takes {} numbers, the node has {} operands", view.op.name, operands, view.inputs());
+             "[{}] the kernel's function takes {} numbers, the node has {} operands", view.op.name, operands,
+             view.inputs());
   const auto f = Make::template function<F>(view.attributes);
   using Result = decltype(f((static_cast<void>(I), Compute<T>{})...));
   using U = std::conditional_t<std::is_same_v<Result, bool>, bool, T>;
@@ -75,8 +80,10 @@ BoundKernel bind_pointwise(const OpView& view, std::index_sequence<I...> all) {
     const std::array<bool, operands> steps{walk.steps(static_cast<int>(I))...};
     walk.run([&](const BroadcastWalk::Offsets& at, std::int64_t out, std::int64_t n) {
       const std::array<const T*, operands> row{(in[I] + at[I])...};
-      if constexpr (is_half<T>) pointwise_half_row(f, row, steps, y + out, n, all);
-      else pointwise_row(f, row, steps, y + out, n, all);
+      if constexpr (is_half<T>)
+        pointwise_half_row(f, row, steps, y + out, n, all);
+      else
+        pointwise_row(f, row, steps, y + out, n, all);
     });
   };
 }

@@ -6,9 +6,9 @@
 //     k.out(0) = x / xt::sqrt(square + 1e-6);
 //   }),
 //
-// The expression is evaluated straight into the output's bytes. What hold() and xtensor allocate on the way is their own
-// affair: a kernel that must not allocate is a loop over k.in(0).data(). 2-byte types have no arithmetic in xtensor: such an
-// op runs in f32 under mixed_precision.
+// The expression is evaluated straight into the output's bytes. What hold() and xtensor allocate on the way is their
+// own affair: a kernel that must not allocate is a loop over k.in(0).data(). 2-byte types have no arithmetic in
+// xtensor: such an op runs in f32 under mixed_precision.
 #pragma once
 
 #include <weft/runtime/kernel.h>
@@ -29,8 +29,8 @@ namespace weft {
 
 namespace detail {
 
-// xtensor 0.24 reads a reduction that is broadcast in a larger expression at wrong places, and says nothing; evaluated on
-// its own, or with numbers and functions of it, it is right.
+// xtensor 0.24 reads a reduction that is broadcast in a larger expression at wrong places, and says nothing; evaluated
+// on its own, or with numbers and functions of it, it is right.
 template <class E>
 struct IsReduction : std::false_type {};
 template <class F, class E, class X, class O>
@@ -43,9 +43,9 @@ struct IsReduction<xt::xfunction<F, E...>>
 template <class E>
 struct HoldsReduction : std::false_type {};
 template <class F, class... E>
-struct HoldsReduction<xt::xfunction<F, E...>>
-    : std::bool_constant<(HoldsReduction<std::decay_t<E>>::value || ...) ||
-                         ((IsReduction<std::decay_t<E>>::value || ...) && !IsReduction<xt::xfunction<F, E...>>::value)> {};
+struct HoldsReduction<xt::xfunction<F, E...>> : std::bool_constant<(HoldsReduction<std::decay_t<E>>::value || ...) ||
+                                                                   ((IsReduction<std::decay_t<E>>::value || ...) &&
+                                                                    !IsReduction<xt::xfunction<F, E...>>::value)> {};
 
 }  // namespace detail
 
@@ -60,8 +60,9 @@ class XtensorOutput {
     if constexpr (std::is_arithmetic_v<Expression>) {
       std::fill(data_, data_ + type_.count(), static_cast<T>(expression));
     } else {
-      static_assert(!detail::HoldsReduction<Expression>::value,
-                    "a reduction inside an expression: evaluate it first, k.hold(xt::sum(x, {k.last(0)}, xt::keep_dims))");
+      static_assert(
+          !detail::HoldsReduction<Expression>::value,
+          "a reduction inside an expression: evaluate it first, k.hold(xt::sum(x, {k.last(0)}, xt::keep_dims))");
       const auto& shape = expression.shape();
       const std::vector<std::int64_t> got(shape.begin(), shape.end());
       WEFT_CHECK(got == type_.shape.extents(), "[{}] the kernel's expression has extents {}, its output is {}", op_,
@@ -92,7 +93,8 @@ class XtensorContext {
   auto in(int i) const {
     const TensorType& type = kernel_.type(i);
     check_type<U>(type, "operand", i);
-    return xt::adapt(kernel_.in<U>(i), static_cast<std::size_t>(type.count()), xt::no_ownership(), type.shape.extents());
+    return xt::adapt(kernel_.in<U>(i), static_cast<std::size_t>(type.count()), xt::no_ownership(),
+                     type.shape.extents());
   }
   template <class U = T>
   XtensorOutput<U> out(int i) const {
@@ -115,8 +117,8 @@ class XtensorContext {
  private:
   template <class U>
   void check_type(const TensorType& type, const char* what, int i) const {
-    WEFT_CHECK(type.dtype == dtype_of<U>, "[{}] the kernel reads {} {} as {}, it is {}", kernel_.view().op.name, what, i,
-               name_of(dtype_of<U>), type.str());
+    WEFT_CHECK(type.dtype == dtype_of<U>, "[{}] the kernel reads {} {} as {}, it is {}", kernel_.view().op.name, what,
+               i, name_of(dtype_of<U>), type.str());
   }
   KernelContext& kernel_;
 };

@@ -26,9 +26,9 @@ double largest(const Tensor& tensor);
 /// "[1, 2]" for a row-major element; "" for a scalar.
 std::string index_str(std::int64_t element, const std::vector<std::int64_t>& extents);
 
-/// `found` against `factor * expected`, tensors of the same extents: the element that differs most of those that differ by
-/// more than is allowed; none: all agree. `floor` is added to the largest value that `relative` multiplies. Two numbers
-/// that are both not finite are equal, unless bits are compared.
+/// `found` against `factor * expected`, tensors of the same extents: the element that differs most of those that differ
+/// by more than is allowed; none: all agree. `floor` is added to the largest value that `relative` multiplies. Two
+/// numbers that are both not finite are equal, unless bits are compared.
 std::optional<Divergence> divergence_of(const Tensor& expected, const Tensor& found, const Allowance& allowance,
                                         double factor = 1, double floor = 0);
 

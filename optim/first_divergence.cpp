@@ -229,10 +229,11 @@ std::optional<Divergence> diverge(const Step& expected, const Step& found, std::
                                   const DivergenceOptions& options, bool as_lowered) {
   const std::map<NodeId, NodeId> aligned = align(expected, found);
   const bool apart = !related(expected.graph, found.graph);
-  WEFT_CHECK(!apart || std::ranges::any_of(aligned, [&](const auto& pair) {
-    return !found.graph.node(pair.first).op->traits.source;
-  }), "first_divergence: of two graphs that were built apart no node has the same path and op; hint: give modules the same "
-      "scopes in both, graph.scope(\"block\")");
+  WEFT_CHECK(!apart || std::ranges::any_of(
+                           aligned, [&](const auto& pair) { return !found.graph.node(pair.first).op->traits.source; }),
+             "first_divergence: of two graphs that were built apart no node has the same path and op; hint: give "
+             "modules the same "
+             "scopes in both, graph.scope(\"block\")");
   Side one(expected, options.expected_store, options.seed, as_lowered, options.expected_threads);
   Side other(found, options.found_store, options.seed, as_lowered, options.found_threads);
   const std::vector<Pair> pairs = fetch_pairs(one.values, other.values, aligned, options.updates, apart);
@@ -312,8 +313,9 @@ std::string Divergence::str() const {
     text += fmt::format(", stands for {}{}", origin, origin_where.empty() ? "" : fmt::format(" ({})", origin_where));
   if (!sides.empty()) text += fmt::format(", {}", sides);
   if (!mismatch.empty()) return text + ": " + mismatch;
-  text += fmt::format(": element {}{} is {:.9g}, expected {:.9g}; the difference {:.3g} is over the bound {:.3g}", element,
-                      extents.size() > 1 ? " " + index_str(element, extents) : "", found, expected, error, bound);
+  text +=
+      fmt::format(": element {}{} is {:.9g}, expected {:.9g}; the difference {:.3g} is over the bound {:.3g}", element,
+                  extents.size() > 1 ? " " + index_str(element, extents) : "", found, expected, error, bound);
   if (direction) text += " (up to one factor)";
   text += fmt::format("; {} of {} elements differ", differing, compared);
   if (!inserted.empty()) text += fmt::format("; its operands go through {}", inserted);

@@ -116,12 +116,13 @@ class Planner {
       std::string known;
       for (const Kernel& kernel : node.op->kernels)
         known += fmt::format("{}{}", known.empty() ? "" : ", ", name_of(kernel.dtype));
-      graph().add_problem({node.name, node.where,
-                           fmt::format("[{}] has no kernel for {}; it has: {}; hint: cast(x, {}) before it, or a Kernel with "
-                                       ".dtype = {} in its OpDef's .kernels",
-                                       node.op->name, wanted, known.empty() ? "none" : known,
-                                       node.op->kernels.empty() ? "f32" : name_of(node.op->kernels.front().dtype), wanted),
-                           ""});
+      graph().add_problem(
+          {node.name, node.where,
+           fmt::format("[{}] has no kernel for {}; it has: {}; hint: cast(x, {}) before it, or a Kernel with "
+                       ".dtype = {} in its OpDef's .kernels",
+                       node.op->name, wanted, known.empty() ? "none" : known,
+                       node.op->kernels.empty() ? "f32" : name_of(node.op->kernels.front().dtype), wanted),
+           ""});
     }
     graph().check();
   }

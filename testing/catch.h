@@ -4,7 +4,7 @@
 
 #if __has_include(<catch2/matchers/catch_matchers.hpp>)
 #include <catch2/catch_tostring.hpp>
-#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_templated.hpp>
 #else
 #include <catch2/catch.hpp>
 #endif

@@ -7,8 +7,9 @@
 
 namespace weft::testing {
 
-/// Checks the registered op of that name: shape rule, every kernel against the plain definition or reference, gradients by
-/// finite differences, second order, batch rule, numbers of threads, recomputation, NaN, other shapes, bad samples.
+/// Checks the registered op of that name: shape rule, every kernel against the plain definition or reference, gradients
+/// by finite differences, second order, batch rule, numbers of threads, recomputation, NaN, other shapes, bad samples.
+/// An op with neither has nothing that says what it should give: its types are then compared with its f64 kernel alone.
 /// UserError: no op has this name (the nearest names are listed).
 OpCheck check_op(std::string_view name);
 

@@ -15,9 +15,12 @@ namespace {
 std::regex pattern_of(const std::string& glob) {
   std::string text;
   for (const char letter : glob) {
-    if (letter == '*') text += "([^./]*)";
-    else if (std::string_view("\\^$.|?+()[]{}").find(letter) != std::string_view::npos) text += std::string("\\") + letter;
-    else text += letter;
+    if (letter == '*')
+      text += "([^./]*)";
+    else if (std::string_view("\\^$.|?+()[]{}").find(letter) != std::string_view::npos)
+      text += std::string("\\") + letter;
+    else
+      text += letter;
   }
   return std::regex(text);
 }
@@ -27,8 +30,10 @@ std::string filled(const std::string& glob, const std::smatch& stars) {
   std::string text;
   std::size_t next = 1;
   for (const char letter : glob) {
-    if (letter == '*') text += stars[next++].str();
-    else text += letter;
+    if (letter == '*')
+      text += stars[next++].str();
+    else
+      text += letter;
   }
   return text;
 }
@@ -56,8 +61,10 @@ struct Pairing {
 Pairing pair_up(const Step& step, const Safetensors& dump, const DumpOptions& options) {
   Pairing pairs;
   for (const auto& [name, value] : options.values) {
-    if (dump.tensors.contains(name)) pairs.add(step.find(value).ref(), name);
-    else pairs.only_in_step.push_back(fmt::format("{} (for '{}')", step.find(value).name(), name));
+    if (dump.tensors.contains(name))
+      pairs.add(step.find(value).ref(), name);
+    else
+      pairs.only_in_step.push_back(fmt::format("{} (for '{}')", step.find(value).name(), name));
   }
   for (const auto& [name, path] : options.names) {
     WEFT_CHECK(std::ranges::count(name, '*') == std::ranges::count(path, '*'),
@@ -71,8 +78,10 @@ Pairing pair_up(const Step& step, const Safetensors& dump, const DumpOptions& op
         if (!std::regex_match(mine, stars, pattern)) continue;
         any = true;
         const std::string wanted = filled(name, stars);
-        if (dump.tensors.contains(wanted)) pairs.add({id, k}, wanted);
-        else pairs.only_in_step.push_back(fmt::format("{} (for '{}')", mine, wanted));
+        if (dump.tensors.contains(wanted))
+          pairs.add({id, k}, wanted);
+        else
+          pairs.only_in_step.push_back(fmt::format("{} (for '{}')", mine, wanted));
       }
     if (!any) pairs.only_in_step.push_back(fmt::format("'{}' (for '{}') matches no value", path, name));
   }
@@ -91,19 +100,6 @@ std::vector<std::string> paths_of(const Graph& graph) {
   return paths;
 }
 
-void expect_shapes(const Step& step, const Safetensors& dump, const Pairing& pairs) {
-  std::string faults;
-  for (const auto& [ref, name] : pairs.tensor_of) {
-    const Value value = step.graph.value(ref);
-    const Tensor& tensor = dump.tensors.at(name);
-    if (tensor.extents() == value.shape().extents()) continue;
-    faults += fmt::format("\n  '{}' of the dump is {}, {} ({}) is {}", name, tensor.type_str(), value.name(),
-                          str(value.node().where), value.type().str());
-  }
-  WEFT_CHECK(faults.empty(), "compare_with_dump: shapes differ{}\nhint: bring the tensors of the dump to the step's layout "
-             "where the dump is written, as in x.transpose(1, 2).contiguous()", faults);
-}
-
 }  // namespace
 
 DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, const Safetensors& dump,
@@ -117,22 +113,34 @@ DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, 
     all.push_back(name);
     if (!pairs.taken.contains(name)) result.only_in_dump.push_back(name);
   }
-  WEFT_CHECK(!pairs.tensor_of.empty(), "compare_with_dump: no value of the step is in the dump; the dump has {}; the step has {}"
+  WEFT_CHECK(!pairs.tensor_of.empty(),
+             "compare_with_dump: no value of the step is in the dump; the dump has {}; the step has {}"
              "; hint: .names = {{{{\"h.*.ln_1\", \"decoder/*/norm_1\"}}}}",
              joined(all, 12), joined(paths_of(step.graph), 24));
-  expect_shapes(step, dump, pairs);
 
   WholeValues values(step, "compare_with_dump");
   values.step().fetches.clear();
   values.step().updates.clear();
   values.step().gradients.clear();
   const std::vector<NodeId> ids(step.graph.ids().begin(), step.graph.ids().end());
+  std::string faults;  // of shapes
   for (const auto& [ref, name] : pairs.tensor_of) {
-    const Value whole = values.of(ref);
-    WEFT_CHECK(whole.valid(), "compare_with_dump: a step of micro-batches does not have {} of the whole batch; hint: compare "
-               "the step before accumulate()", step.graph.value(ref).name());
+    const Value whole = values.of(ref), value = step.graph.value(ref);
+    if (!whole.valid()) {
+      result.only_in_step.push_back(
+          fmt::format("{} (for '{}': a run has its last micro-batch's alone)", value.name(), name));
+      continue;
+    }
+    const Tensor& tensor = dump.tensors.at(name);
+    if (tensor.extents() != whole.shape().extents())
+      faults += fmt::format("\n  '{}' of the dump is {}, {} ({}) is {}", name, tensor.type_str(), value.name(),
+                            str(value.node().where), whole.type().str());
     values.step().set_fetch(name, whole);
   }
+  WEFT_CHECK(faults.empty(),
+             "compare_with_dump: shapes differ{}\nhint: bring the tensors of the dump to the step's layout "
+             "where the dump is written, as in x.transpose(1, 2).contiguous()",
+             faults);
   Store store = options.store != nullptr ? options.store->clone() : Store(step, {.seed = options.seed});
   Program program(values.step(), store);
   const Result run = program.run(feeds);
@@ -141,7 +149,7 @@ DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, 
   for (const NodeId id : ids)
     for (std::uint32_t k = 0; k < step.graph.node(id).types.size(); ++k) {
       const auto at = pairs.tensor_of.find({id, k});
-      if (at == pairs.tensor_of.end()) continue;
+      if (at == pairs.tensor_of.end() || !values.step().has_fetch(at->second)) continue;
       const Tensor& expected = dump.tensors.at(at->second);
       const Tensor found = run.tensor(at->second);
       const Node& node = step.graph.node(id);
@@ -168,13 +176,13 @@ DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, 
 std::string DumpComparison::str() const {
   const auto failed = std::ranges::count_if(rows, [](const Row& row) { return !row.passed; });
   std::string text = failed == 0 ? fmt::format("{} values agree with the dump", rows.size())
-                                 : fmt::format("{} of {} values differ from the dump; the first: {}", failed, rows.size(),
-                                               first->str());
+                                 : fmt::format("{} of {} values differ from the dump; the first: {}", failed,
+                                               rows.size(), first->str());
   std::size_t width = 4;
   for (const Row& row : rows) width = std::max(width, row.path.size());
   for (const Row& row : rows)
-    text += fmt::format("\n  {} {:<{}}  {:<9.3g} allowed {:<9.3g} '{}'", row.passed ? "  " : "NO", row.path, width, row.error,
-                        row.bound, row.name);
+    text += fmt::format("\n  {} {:<{}}  {:<9.3g} allowed {:<9.3g} '{}'", row.passed ? "  " : "NO", row.path, width,
+                        row.error, row.bound, row.name);
   if (!only_in_dump.empty()) text += "\n  only in the dump: " + joined(only_in_dump, 24);
   if (!only_in_step.empty()) text += "\n  only in the step: " + joined(only_in_step, 24);
   return text;

@@ -21,9 +21,9 @@
 namespace weft {
 
 struct DumpOptions {
-  /// Names of the dump beside paths of values (Value::name(): "block/0/norm", "block/0/norm.1" for output 1). A * stands for
-  /// the same text on both sides, without '.' and '/', each in its turn. A tensor of the dump that stands here nowhere is
-  /// looked for under its own name.
+  /// Names of the dump beside paths of values (Value::name(): "block/0/norm", "block/0/norm.1" for output 1). A *
+  /// stands for the same text on both sides, without '.' and '/', each in its turn. A tensor of the dump that stands
+  /// here nowhere is looked for under its own name.
   std::vector<std::pair<std::string, std::string>> names = {};
   /// Names of the dump beside values of the user's graph.
   std::vector<std::pair<std::string, Value>> values = {};
@@ -42,10 +42,11 @@ struct DumpComparison {
     double bound = 0;        ///< of that element; 0 and error 0 where the bits or numbers are the same
     bool passed = true;
   };
-  std::optional<Divergence> first;        ///< the first that differs; `origin` is its name in the dump
+  std::optional<Divergence> first;  ///< the first that differs; `origin` is its name in the dump
   std::vector<Row> rows;
   std::vector<std::string> only_in_dump;  ///< tensors that no value of the step stands for
-  std::vector<std::string> only_in_step;  ///< entries of `names` that match no value, or values that are not in the dump
+  std::vector<std::string> only_in_step;  ///< entries of `names` that match no value, values that are not in the dump,
+                                          ///< or of which a step of micro-batches has only the last part
 
   /// All that was compared agrees. What had no counterpart does not count: complete() says that there was none.
   bool passed() const { return !first.has_value(); }
@@ -54,9 +55,10 @@ struct DumpComparison {
 };
 std::ostream& operator<<(std::ostream& out, const DumpComparison& comparison);
 
-/// Runs the step once and compares every value that has a counterpart in the dump, both as numbers in double. UserError: as
-/// of Program::run(); nothing to compare (what there is on both sides is listed); values whose extents differ from the
-/// dump's (all of them); a value that several micro-batches do not have; stars that are not as many on both sides.
+/// Runs the step once and compares every value that has a counterpart in the dump, both as numbers in double.
+/// UserError: as of Program::run(); nothing to compare (what there is on both sides is listed); values whose extents
+/// differ from the dump's (all of them); stars that are not as many on both sides; a name that is to be two values, or
+/// a value two names.
 DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, const Safetensors& dump,
                                  const DumpOptions& options = {});
 

@@ -129,11 +129,12 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
       continue;
     }
     ++few;
-    bad += fmt::format("\n  {}: norm {:.3g}", place_str(parameter), norm);
+    bad += "\n  " + place_str(parameter);
     if (!std::isfinite(norm)) {
-      bad += "; AllFinite() says where that begins";
+      bad += ": the norm is not finite; AllFinite() says where that begins";
       continue;
     }
+    bad += fmt::format(": norm {:.3g}", norm);
     if (step.micro_batches > 1 || !why_not.empty()) continue;
     try {
       if (!way) way.emplace(step, feeds, start);
@@ -144,7 +145,8 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
   }
   const std::size_t all = step.parameters.size();
   if (few == 0) return {true, fmt::format("the gradients of {} parameters are above {:g}:{}", all, threshold, good)};
-  std::string text = fmt::format("{} of {} trained parameters have no gradient above {:g}:{}", few, all, threshold, bad);
+  std::string text =
+      fmt::format("{} of {} trained parameters have no gradient above {:g}:{}", few, all, threshold, bad);
   if (!good.empty()) text += "\nthe others:" + good;
   return {false, text};
 }

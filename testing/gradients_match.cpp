@@ -13,7 +13,8 @@
 #include <weft/testing/local_gradients.h>
 
 #include <algorithm>
-#include <deque>
+#include <cmath>
+#include <map>
 
 namespace weft::testing {
 namespace {
@@ -137,9 +138,10 @@ bool depends(const Graph& graph, const Value& value, const Value& on) {
 Verdict gradients_match(const Step& step, const GradientsMatchOptions& options) {
   step.graph.check();
   WEFT_CHECK(!step.gradients.empty(), "GradientsMatch: the step has no gradients; hint: training_step(loss)");
-  WEFT_CHECK(!step.due.valid(),
-             "GradientsMatch: one run of a step that accumulates over runs does not have the gradient of its loss; hint: "
-             "match the step before accumulate_over_runs");
+  WEFT_CHECK(
+      !step.due.valid(),
+      "GradientsMatch: one run of a step that accumulates over runs does not have the gradient of its loss; hint: "
+      "match the step before accumulate_over_runs");
   const Step seen = observed(step);
   Claimed claimed{.step = has_narrow_types(seen) ? widen(seen) : seen, .scalar = {}, .by = {}, .gradients = {}};
   claimed.scalar = claimed.step.has_fetch("loss") ? claimed.step.fetch("loss") : claimed.step.loss_value;

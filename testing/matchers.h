@@ -1,4 +1,5 @@
-// Matchers of Catch2 (version 2 or 3) for tests of models, steps and tensors; docs/testing.md shows each with its output.
+// Matchers of Catch2 (version 2 or 3) for tests of models, steps and tensors; docs/testing.md shows each with its
+// output.
 //
 //   CHECK_THAT(step, GradientsMatch());                 finite differences, slope test
 //   CHECK_THAT(step, GradientsFlow(1e-8));              every trained parameter has a gradient
@@ -9,8 +10,9 @@
 //   CHECK_THAT(value, ShapeIs({2, -1, 8}));             also of a Tensor
 //   CHECK_THAT("my_op", PassesOpChecks());              an op of one's own
 //
-// Not part of <weft/weft.h>: weft itself does not need Catch2. The checks are compiled into the library and give a Verdict
-// (testing/verdict.h), for other frameworks. They throw UserError where they cannot be made, as their functions say.
+// Not part of <weft/weft.h>: weft itself does not need Catch2. The checks are compiled into the library and give a
+// Verdict (testing/verdict.h), for other frameworks. They throw UserError where they cannot be made, as their functions
+// say.
 #pragma once
 
 #include <weft/testing/catch.h>
@@ -79,8 +81,10 @@ class SameBits : public testing::Matcher<T> {
   explicit SameBits(T expected, testing::SameBitsOptions options = {})
       : expected_(std::move(expected)), options_(std::move(options)) {}
   bool match(const T& found) const override {
-    if constexpr (std::is_same_v<T, Step>) verdict_ = testing::bits_agree(found, expected_, options_);
-    else verdict_ = testing::bits_agree(found, expected_);
+    if constexpr (std::is_same_v<T, Step>)
+      verdict_ = testing::bits_agree(found, expected_, options_);
+    else
+      verdict_ = testing::bits_agree(found, expected_);
     return verdict_.passed;
   }
   std::string describe() const override { return "should have the same bits:\n" + verdict_.text; }
@@ -94,7 +98,8 @@ class SameBits : public testing::Matcher<T> {
 /// As testing::close_to(): of a Tensor; tolerances as of torch.testing.assert_close.
 class CloseTo : public testing::Matcher<Tensor> {
  public:
-  explicit CloseTo(Tensor expected, std::optional<double> rtol = std::nullopt, std::optional<double> atol = std::nullopt)
+  explicit CloseTo(Tensor expected, std::optional<double> rtol = std::nullopt,
+                   std::optional<double> atol = std::nullopt)
       : expected_(std::move(expected)), rtol_(rtol), atol_(atol) {}
   bool match(const Tensor& found) const override {
     return (verdict_ = testing::close_to(found, expected_, rtol_, atol_)).passed;

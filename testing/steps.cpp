@@ -73,7 +73,8 @@ std::string where_it_begins(const Step& step, const Value& result, const NamedTe
       const Node& node = step.graph.node(id);
       bool here = false;
       for (std::uint32_t k = 0; k < node.types.size(); ++k) here |= bad({id, k}, what);
-      if (here && std::ranges::none_of(node.operands, [&](ValueRef ref) { return ref.node != no_node && bad(ref, what); }))
+      if (here &&
+          std::ranges::none_of(node.operands, [&](ValueRef ref) { return ref.node != no_node && bad(ref, what); }))
         return id;
     }
     return no_node;
@@ -138,13 +139,14 @@ struct Differing {
   std::string what, text;
 };
 
-void compare(const char* kind, const std::map<std::string, Tensor>& found, const std::map<std::string, Tensor>& expected,
-             std::int64_t& compared, std::vector<Differing>& differing) {
+void compare(const char* kind, const std::map<std::string, Tensor>& found,
+             const std::map<std::string, Tensor>& expected, std::int64_t& compared, std::vector<Differing>& differing) {
   for (const auto& [name, tensor] : expected) {
     const auto at = found.find(name);
     if (at == found.end()) continue;
     ++compared;
-    if (const Verdict one = bits_agree(at->second, tensor); !one) differing.push_back({fmt::format("{} '{}'", kind, name), one.text});
+    if (const Verdict one = bits_agree(at->second, tensor); !one)
+      differing.push_back({fmt::format("{} '{}'", kind, name), one.text});
   }
 }
 
@@ -171,7 +173,8 @@ Verdict bits_agree(const Step& found, const Step& expected, const SameBitsOption
       for (const Fetch& fetch : step.fetches) {
         if (fetch.name.starts_with(gradient_fetch("")))
           clean[side][fetch.name.substr(gradient_fetch("").size())] = result.tensor(fetch.name);
-        else published[side][fetch.name] = result.tensor(fetch.name);
+        else
+          published[side][fetch.name] = result.tensor(fetch.name);
       }
       for (const Update& update : step.updates) cells[side][update.state.name()] = store.tensor(update.state.name());
     };
@@ -186,9 +189,10 @@ Verdict bits_agree(const Step& found, const Step& expected, const SameBitsOption
     std::string text = fmt::format("run {}: {} of {} results differ", at, differing.size(), compared);
     for (std::size_t i = 0; i < std::min<std::size_t>(differing.size(), 3); ++i)
       text += fmt::format("\n  {}: {}", differing[i].what, differing[i].text);
-    const auto where = first_divergence(one, other, feeds_of(feeds),
-                                        {.expected_store = &expected_start, .found_store = &found_start});
-    text += "\n  the first node that differs: " + (where ? where->str() : "none; it is made by nodes that one step has alone");
+    const auto where =
+        first_divergence(one, other, feeds_of(feeds), {.expected_store = &expected_start, .found_store = &found_start});
+    text += "\n  the first node that differs: " +
+            (where ? where->str() : "none; it is made by nodes that one step has alone");
     return {false, text};
   }
   return {true, fmt::format("{} results of {} runs have the same bits", compared, options.runs)};

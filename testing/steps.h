@@ -6,10 +6,10 @@
 
 namespace weft::testing {
 
-/// One run: no NaN and no infinity in what the step publishes, in its clean gradients and in the cells that it updates. On
-/// failure the first node of all that is not finite though what it reads is, with the ranges of its operands and the
-/// user's line, and how it went on from there to the result. An infinity that nothing carries on (a mask of -inf before a
-/// softmax) is no failure.
+/// One run: no NaN and no infinity in what the step publishes, in its clean gradients and in the cells that it updates.
+/// On failure the first node of all that is not finite though what it reads is, with the ranges of its operands and the
+/// user's line, and how it went on from there to the result. An infinity that nothing carries on (a mask of -inf before
+/// a softmax) is no failure.
 Verdict all_finite(const Step& step, const RunOptions& options = {});
 
 struct SameBitsOptions {
@@ -21,9 +21,10 @@ struct SameBitsOptions {
   int runs = 2;
 };
 
-/// Whether two steps give the same bits: what both publish, the clean gradients that both have, the cells that both update,
-/// run after run. The steps may be forms of one step or of graphs built apart with the same paths. On failure the first
-/// quantity that differs and, of its run, the first node (optim/first_divergence.h). UserError: nothing to compare.
+/// Whether two steps give the same bits: what both publish, the clean gradients that both have, the cells that both
+/// update, run after run. The steps may be forms of one step or of graphs built apart with the same paths. On failure
+/// the first quantity that differs and, of its run, the first node (optim/first_divergence.h). UserError: nothing to
+/// compare.
 Verdict bits_agree(const Step& found, const Step& expected, const SameBitsOptions& options = {});
 
 }  // namespace weft::testing

@@ -58,11 +58,16 @@ struct Tolerance {
 };
 Tolerance torch_tolerance(DType type) {
   switch (type) {
-    case DType::f16: return {1e-3, 1e-5};
-    case DType::bf16: return {1.6e-2, 1e-5};
-    case DType::f32: return {1.3e-6, 1e-5};
-    case DType::f64: return {1e-7, 1e-7};
-    default: return {};
+    case DType::f16:
+      return {1e-3, 1e-5};
+    case DType::bf16:
+      return {1.6e-2, 1e-5};
+    case DType::f32:
+      return {1.3e-6, 1e-5};
+    case DType::f64:
+      return {1e-7, 1e-7};
+    default:
+      return {};
   }
 }
 
@@ -71,7 +76,11 @@ Tolerance torch_tolerance(DType type) {
 Verdict all_finite(const Tensor& tensor) {
   for (std::int64_t i = 0; i < tensor.size(); ++i)
     if (!std::isfinite(tensor.at(i)))
-      return {false, fmt::format("{} is {}; all of it: {}", at_str(i, tensor), tensor.at(i), range_str(tensor))};
+      return {false, fmt::format("{} is {}; all of it: {}", at_str(i, tensor),
+                                 std::isnan(tensor.at(i)) ? "NaN"
+                                 : tensor.at(i) > 0       ? "infinite"
+                                                          : "-infinite",
+                                 range_str(tensor))};
   return {true, range_str(tensor)};
 }
 
@@ -88,12 +97,13 @@ Verdict bits_agree(const Tensor& found, const Tensor& expected) {
       most_ulps = std::max(most_ulps, std::abs(ordinal(a, width) - ordinal(b, width)));
   }
   if (differing == 0) return {true, fmt::format("the same {} elements", found.size())};
-  std::string text = fmt::format("{} of {} elements differ; the first, {}: got {}, expected {}", differing, found.size(),
-                                 at_str(first, found), number_str(found, first), number_str(expected, first));
+  std::string text =
+      fmt::format("{} of {} elements differ; the first, {}: got {}, expected {}", differing, found.size(),
+                  at_str(first, found), number_str(found, first), number_str(expected, first));
   if (is_float(found.dtype())) {
     if (std::isfinite(found.at(first)) && std::isfinite(expected.at(first)))
-      text += fmt::format(", {} ulps apart", std::abs(ordinal(bits_of(found, first), width) -
-                                                      ordinal(bits_of(expected, first), width)));
+      text += fmt::format(", {} ulps apart",
+                          std::abs(ordinal(bits_of(found, first), width) - ordinal(bits_of(expected, first), width)));
     text += fmt::format("; at most {} ulps", most_ulps);
   }
   return {false, text};
@@ -120,7 +130,8 @@ Verdict close_to(const Tensor& found, const Tensor& expected, std::optional<doub
   for (std::int64_t i = 0; i < found.size(); ++i) {
     const double a = expected.at(i), b = found.at(i);
     if (a == b) continue;
-    const double error = std::isfinite(a) && std::isfinite(b) ? std::abs(a - b) : std::numeric_limits<double>::infinity();
+    const double error =
+        std::isfinite(a) && std::isfinite(b) ? std::abs(a - b) : std::numeric_limits<double>::infinity();
     if (std::isfinite(error) && error <= absolute + relative * std::abs(a)) continue;
     ++off;
     if (error > most_absolute) most_absolute = error, at_absolute = i;

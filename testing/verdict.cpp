@@ -46,8 +46,10 @@ std::string range_str(const Tensor& tensor) {
   std::int64_t finite = 0, nan = 0, infinite = 0;
   for (std::int64_t i = 0; i < tensor.size(); ++i) {
     const double x = tensor.at(i);
-    if (std::isnan(x)) ++nan;
-    else if (std::isinf(x)) ++infinite;
+    if (std::isnan(x))
+      ++nan;
+    else if (std::isinf(x))
+      ++infinite;
     else {
       least = finite == 0 ? x : std::min(least, x);
       most = finite == 0 ? x : std::max(most, x);

@@ -28,7 +28,8 @@ struct RunOptions {
   std::map<std::string, double> padding = {};         ///< RandomFeeds::padding
 };
 
-/// A tensor for each input of the graph, in the input's type. UserError as of random_feeds(), or a feed that is no input.
+/// A tensor for each input of the graph, in the input's type. UserError as of random_feeds(), or a feed that is no
+/// input.
 NamedTensors feeds_for(const Graph& graph, const RunOptions& options);
 /// A store for the step with the cells of options.store, in the step's types.
 Store store_for(const Step& step, const RunOptions& options);

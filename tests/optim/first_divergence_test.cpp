@@ -130,7 +130,7 @@ const Tensor& rows() {
 }  // namespace
 
 TEST_CASE("steps that were built apart are compared by path, and an attribute that differs in the middle is found",
-          "[optim][divergence]") {
+          "[core][optim][divergence]") {
   const std::vector<Feed> feeds{{"x", rows()}};
   CHECK_FALSE(first_divergence(built(0.01), built(0.01), feeds).has_value());
   const auto found = first_divergence(built(0.01), built(0.02), feeds);
@@ -139,10 +139,11 @@ TEST_CASE("steps that were built apart are compared by path, and an attribute th
   CHECK(found->op == "leaky_relu");
   CHECK(found->differing > 0);
   CHECK(found->compared == 8);
-  CHECK_THAT(found->str(), ContainsSubstring("layer/1/leaky_relu (first_divergence_test.cpp:") && ContainsSubstring("of 8 elements differ"));
+  CHECK_THAT(found->str(), ContainsSubstring("layer/1/leaky_relu (first_divergence_test.cpp:") &&
+                               ContainsSubstring("of 8 elements differ"));
 }
 
-TEST_CASE("a node of another shape is where steps that were built apart part", "[optim][divergence]") {
+TEST_CASE("a node of another shape is where steps that were built apart part", "[core][optim][divergence]") {
   const std::vector<Feed> feeds{{"x", rows()}};
   const auto found = first_divergence(built(0.01, 2), built(0.01, 6), feeds);
   REQUIRE(found.has_value());
@@ -150,7 +151,7 @@ TEST_CASE("a node of another shape is where steps that were built apart part", "
                                ContainsSubstring(": is f32[batch=4, 6], expected f32[batch=4, 2]"));
 }
 
-TEST_CASE("graphs without a path in common cannot be compared", "[optim][divergence][errors]") {
+TEST_CASE("graphs without a path in common cannot be compared", "[core][optim][divergence][errors]") {
   Graph graph;
   const Value y = exp(graph.input("x", f32, {4, 3}));
   const std::vector<Feed> feeds{{"x", rows()}};
@@ -161,7 +162,7 @@ TEST_CASE("graphs without a path in common cannot be compared", "[optim][diverge
 // --- dtypes ---
 
 TEST_CASE("a step agrees with its float64 twin up to f32's rounding, and with its bf16 form up to bf16's",
-          "[optim][divergence]") {
+          "[core][optim][divergence]") {
   const std::vector<Feed> feeds{{"x", rows()}};
   const Step step = training_step(Model().loss), apart = built(0.01);
   CHECK_FALSE(first_divergence(step, widen(step), feeds, {.relative = 1e-6}).has_value());
@@ -175,8 +176,17 @@ TEST_CASE("a step agrees with its float64 twin up to f32's rounding, and with it
   CHECK(coarse->path == "matmul");
 }
 
+TEST_CASE("steps of two types start from numbers that both can hold", "[core][optim][divergence]") {
+  const auto doubled = [](DType dtype) {
+    Graph graph;
+    return fetching({graph.parameter("w", {dtype, {64}}, init::normal(0, 1)) * 2.0});
+  };
+  CHECK_FALSE(first_divergence(doubled(f32), doubled(f64), {}).has_value());
+  CHECK_FALSE(first_divergence(doubled(f64), doubled(bf16), {}).has_value());
+}
+
 TEST_CASE("bounds add up: absolute, relative to the tensor's largest, and in units of the last place",
-          "[optim][divergence]") {
+          "[core][optim][divergence]") {
   const Model model;
   const std::vector<Feed> feeds{{"x", model.x}};
   const Step step = fetching({model.out});
@@ -192,7 +202,8 @@ TEST_CASE("bounds add up: absolute, relative to the tensor's largest, and in uni
 
 // --- programs and threads ---
 
-TEST_CASE("two programs are compared as they run, from their own stores, which stay as they are", "[optim][divergence]") {
+TEST_CASE("two programs are compared as they run, from their own stores, which stay as they are",
+          "[core][optim][divergence]") {
   const std::vector<Feed> feeds{{"x", rows()}};
   const Step right = built(0.01), wrong = built(0.02);
   Store one(right, {.seed = 3}), other(wrong, {.seed = 3});
@@ -222,7 +233,10 @@ void thread_sum(KernelContext& k) {
 
 const OpDef& thread_sum_op() {
   static const OpDef op{.name = "thread_sum",
-                        .infer = [](const OpView& view) { return std::vector<TensorType>{{view.type(0).dtype, {}}}; },
+                        .infer =
+                            [](const OpView& view) {
+                              return std::vector<TensorType>{{view.type(0).dtype, {}}};
+                            },
                         .batch = same_axis,
                         .kernels = {{.dtype = f32, .run = thread_sum}},
                         .samples = {{{sample::normal({3})}}}};
@@ -231,7 +245,8 @@ const OpDef& thread_sum_op() {
 
 }  // namespace
 
-TEST_CASE("a kernel whose bits depend on the number of threads is found, with the numbers", "[optim][divergence]") {
+TEST_CASE("a kernel whose bits depend on the number of threads is found, with the numbers",
+          "[core][optim][divergence]") {
   Graph graph;
   const Value x = graph.input("x", f32, {999});
   const Value y = exp(build(thread_sum_op(), {tanh(x)}));
@@ -240,9 +255,11 @@ TEST_CASE("a kernel whose bits depend on the number of threads is found, with th
   const auto found = first_divergence_of_threads(fetching({y}), feeds_of(random), {1, 3});
   REQUIRE(found.has_value());
   CHECK(found->path == "thread_sum");
-  CHECK_THAT(found->str(), ContainsSubstring("thread_sum (first_divergence_test.cpp:") && ContainsSubstring("3 threads against 1"));
+  CHECK_THAT(found->str(),
+             ContainsSubstring("thread_sum (first_divergence_test.cpp:") && ContainsSubstring("3 threads against 1"));
   CHECK(threads() == before);
   const std::vector<Feed> feeds{{"x", rows()}};
   CHECK_FALSE(first_divergence_of_threads(built(0.01), feeds).has_value());
-  CHECK_THROWS_WITH(first_divergence_of_threads(built(0.01), feeds, {2}), ContainsSubstring("at least two numbers of threads, got 1"));
+  CHECK_THROWS_WITH(first_divergence_of_threads(built(0.01), feeds, {2}),
+                    ContainsSubstring("at least two numbers of threads, got 1"));
 }

@@ -73,7 +73,7 @@ struct Blocks {
 
 }  // namespace
 
-TEST_CASE("two blocks agree with the activations that PyTorch dumped, each value", "[testing][divergence]") {
+TEST_CASE("two blocks agree with the activations that PyTorch dumped, each value", "[core][testing][divergence]") {
   const Blocks model;
   const Store weights = model.store();
   const DumpComparison result =
@@ -87,10 +87,11 @@ TEST_CASE("two blocks agree with the activations that PyTorch dumped, each value
 }
 
 TEST_CASE("where PyTorch's second layer is another, the first node that differs is that layer's attention",
-          "[testing][divergence]") {
+          "[core][testing][divergence]") {
   const Blocks model;
   const Store weights = model.store();
-  const DumpComparison result = compare_with_dump(model.step, model.feeds, read("blocks_wrong.safetensors"), model.options(weights));
+  const DumpComparison result =
+      compare_with_dump(model.step, model.feeds, read("blocks_wrong.safetensors"), model.options(weights));
   REQUIRE(result.first.has_value());
   CHECK(result.first->origin == "blocks.1.attention");
   CHECK(result.first->path == model.attended[1].name());
@@ -99,7 +100,7 @@ TEST_CASE("where PyTorch's second layer is another, the first node that differs 
                                ContainsSubstring("stands for blocks.1.attention, of the dump: element"));
 }
 
-TEST_CASE("weights that are not the dump's show in the first node that reads them", "[testing][divergence]") {
+TEST_CASE("weights that are not the dump's show in the first node that reads them", "[core][testing][divergence]") {
   const Blocks model;
   Store weights = model.store();
   weights.tensor("blocks/0/norm_2/weight").data<float>()[3] += 0.5F;
@@ -112,7 +113,18 @@ TEST_CASE("weights that are not the dump's show in the first node that reads the
   CHECK(result.first->differing == 10);
 }
 
-TEST_CASE("what has no counterpart is listed on both sides", "[testing][divergence]") {
+TEST_CASE("each star of a name stands for its own text", "[core][testing][divergence]") {
+  const Blocks model;
+  const Store weights = model.store();
+  const DumpComparison result = compare_with_dump(
+      model.step, model.feeds, activations(model.file),
+      {.names = {{"blocks.*.norm_*", "blocks/*/norm_*/layer_norm"}}, .relative = 2e-6, .store = &weights});
+  CHECK(result.passed());
+  CHECK(result.rows.size() == 4);
+  CHECK(result.only_in_step.empty());
+}
+
+TEST_CASE("what has no counterpart is listed on both sides", "[core][testing][divergence]") {
   const Blocks model;
   const Store weights = model.store();
   const Safetensors dump = activations(model.file);
@@ -130,7 +142,7 @@ TEST_CASE("what has no counterpart is listed on both sides", "[testing][divergen
                                ContainsSubstring("'no/such' (for 'x') matches no value"));
 }
 
-TEST_CASE("a dump of another layout is refused, all of it at once", "[testing][divergence][errors]") {
+TEST_CASE("a dump of another layout is refused, all of it at once", "[core][testing][divergence][errors]") {
   const Blocks model;
   const Store weights = model.store();
   Safetensors dump = activations(model.file);
@@ -147,7 +159,7 @@ TEST_CASE("a dump of another layout is refused, all of it at once", "[testing][d
 }
 
 TEST_CASE("a dump that names nothing of the step, and stars that do not fit, are errors",
-          "[testing][divergence][errors]") {
+          "[core][testing][divergence][errors]") {
   const Blocks model;
   Safetensors other;
   other.tensors["h.0.attn"] = Tensor(f32, {2});
@@ -157,4 +169,31 @@ TEST_CASE("a dump that names nothing of the step, and stars that do not fit, are
                         ContainsSubstring("hint: .names"));
   CHECK_THROWS_WITH(compare_with_dump(model.step, model.feeds, other, {.names = {{"h.*.attn", "blocks/0/x"}}}),
                     ContainsSubstring("'h.*.attn' and 'blocks/0/x' have not the same number of stars"));
+}
+
+TEST_CASE("a dump's name stands for one value, and a value for one name", "[core][testing][divergence][errors]") {
+  const Blocks model;
+  const Safetensors dump = activations(model.file);
+  CHECK_THROWS_WITH(compare_with_dump(model.step, model.feeds, dump,
+                                      {.values = {{"blocks.0", model.out[0]}, {"blocks.1", model.out[0]}}}),
+                    ContainsSubstring("one value stands for 'blocks.0' and for 'blocks.1' of the dump"));
+  CHECK_THROWS_WITH(compare_with_dump(model.step, model.feeds, dump,
+                                      {.values = {{"blocks.0", model.out[0]}, {"blocks.0", model.out[1]}}}),
+                    ContainsSubstring("'blocks.0' of the dump is to be two values"));
+}
+
+TEST_CASE("a step of micro-batches is compared by the whole batch's values", "[core][testing][divergence]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {graph.dim("batch", 4), 3});
+  const Value table = tanh(graph.parameter("w", {f32, {3, 2}}, init::normal(0, 1)));  // the same in each micro-batch
+  const Value y = matmul(x, table);
+  const Step whole = training_step(weighted_mean(y * y)), parts = whole | accumulate(2);
+  const NamedTensors tensors = random_feeds(graph, 0);
+  Safetensors dump;
+  dump.tensors["y"] = evaluate(y, feeds_of(tensors)).clone();
+  CHECK(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"y", y}}, .relative = 1e-6}).passed());
+  dump.tensors["table"] = evaluate(table, feeds_of(tensors)).clone();
+  CHECK(compare_with_dump(whole, feeds_of(tensors), dump, {.values = {{"table", table}}}).passed());
+  CHECK(compare_with_dump(parts, feeds_of(tensors), dump, {.values = {{"table", table}, {"y", y}}, .relative = 1e-6})
+            .rows.size() == 2);
 }

@@ -53,7 +53,8 @@ std::string said(const M& matcher, const T& value) {
 
 // --- GradientsMatch ---
 
-TEST_CASE("gradients of a step, a loss and a value match finite differences, in any type", "[testing][matchers]") {
+TEST_CASE("gradients of a step, a loss and a value match finite differences, in any type",
+          "[core][testing][matchers]") {
   const Net net;
   const Step step = training_step(net.loss());
   CHECK_THAT(step, GradientsMatch());
@@ -66,19 +67,19 @@ TEST_CASE("gradients of a step, a loss and a value match finite differences, in 
   CHECK_THAT(training_step(weighted_mean(dropout(net.y, 0.5))), GradientsMatch());
 }
 
-TEST_CASE("a wrong backward is found, with the parameter, the op and the user's line", "[testing][matchers]") {
+TEST_CASE("a wrong backward is found, with the parameter, the op and the user's line", "[core][testing][matchers]") {
   const Net net;
   const Value squares = half_square(net.hidden);
   const std::string text = said(GradientsMatch(), training_step(weighted_mean(squares)));
   CHECK_THAT(text, ContainsSubstring("1 of 2 gradients do not match finite differences") &&
-                       ContainsSubstring("w : f64[3, 5] (matchers_test.cpp:") && ContainsSubstring("element [0, 0]: gradient") &&
-                       ContainsSubstring("by differences") &&
+                       ContainsSubstring("w : f64[3, 5] (matchers_test.cpp:") &&
+                       ContainsSubstring("element [0, 0]: gradient") && ContainsSubstring("by differences") &&
                        ContainsSubstring("[half_square] at half_square (matchers_test.cpp:") &&
                        !ContainsSubstring("[tanh] at"));
   CHECK_THAT(said(GradientsMatch(), squares), ContainsSubstring("x : f64[batch=4, 3] (matchers_test.cpp:"));
 }
 
-TEST_CASE("a transform that spoils a gradient is found, and the ops are cleared", "[testing][matchers]") {
+TEST_CASE("a transform that spoils a gradient is found, and the ops are cleared", "[core][testing][matchers]") {
   const Net net;
   const Transform spoils{.name = "spoils", .needs = {"gradients"}, .apply = [](Step step) {
                            for (Gradient& gradient : step.gradients) gradient.value = gradient.value * 1.01;
@@ -89,7 +90,7 @@ TEST_CASE("a transform that spoils a gradient is found, and the ops are cleared"
   CHECK_THAT(training_step(net.loss()) | spoils, !GradientsMatch({.parameters = "v"}));
 }
 
-TEST_CASE("GradientsMatch says what it cannot check", "[testing][matchers][errors]") {
+TEST_CASE("GradientsMatch says what it cannot check", "[core][testing][matchers][errors]") {
   const Net net;
   CHECK_THROWS_WITH(GradientsMatch().match(fetching({net.y})),
                     ContainsSubstring("the step has no gradients; hint: training_step(loss)"));
@@ -110,15 +111,16 @@ TEST_CASE("GradientsMatch says what it cannot check", "[testing][matchers][error
 
 // --- GradientsFlow ---
 
-TEST_CASE("gradients flow to every parameter of a model", "[testing][matchers]") {
+TEST_CASE("gradients flow to every parameter of a model", "[core][testing][matchers]") {
   const Net net;
   const Step step = training_step(net.loss());
   CHECK_THAT(step, GradientsFlow());
-  CHECK_THAT(step | mixed_precision(bf16) | clip_global_norm(1.0) | optimize(adamw({.rate = 1e-2})), GradientsFlow(1e-8));
+  CHECK_THAT(step | mixed_precision(bf16) | clip_global_norm(1.0) | optimize(adamw({.rate = 1e-2})),
+             GradientsFlow(1e-8));
   CHECK_THAT(step, !GradientsFlow(1e6));
 }
 
-TEST_CASE("a parameter behind a cut is named with the place of the cut", "[testing][matchers]") {
+TEST_CASE("a parameter behind a cut is named with the place of the cut", "[core][testing][matchers]") {
   const Net net;
   const Value cut = stop_gradient(net.hidden);
   const Value v = net.graph.find_name("v");
@@ -128,7 +130,7 @@ TEST_CASE("a parameter behind a cut is named with the place of the cut", "[testi
                        ContainsSubstring("v: norm"));
 }
 
-TEST_CASE("where a gradient dies the node is named with what it reads", "[testing][matchers]") {
+TEST_CASE("where a gradient dies the node is named with what it reads", "[core][testing][matchers]") {
   const Net net;
   const Value dead = relu(net.hidden - 10.0);
   const Value v = net.graph.find_name("v");
@@ -140,15 +142,15 @@ TEST_CASE("where a gradient dies the node is named with what it reads", "[testin
 
 // --- AllFinite ---
 
-TEST_CASE("AllFinite names the first element that is not", "[testing][matchers]") {
+TEST_CASE("AllFinite names the first element that is not", "[core][testing][matchers]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   CHECK_THAT(Tensor::of<float>({2}, {1, 2}), AllFinite());
   CHECK_THAT(said(AllFinite(), Tensor::of<float>({2, 2}, {1, 2, nan, nan})),
-             ContainsSubstring("element [1, 0] is nan; all of it: f32[2, 2] in [1, 2], 2 NaN"));
+             ContainsSubstring("element [1, 0] is NaN; all of it: f32[2, 2] in [1, 2], 2 NaN"));
 }
 
 TEST_CASE("AllFinite of a step names the first node that is not finite, with the ranges of what it reads",
-          "[testing][matchers]") {
+          "[core][testing][matchers]") {
   const Net net;
   CHECK_THAT(training_step(net.loss()) | optimize(adamw({.rate = 1e-2})), AllFinite());
   const Value overflows = exp(net.y * 1e4);
@@ -160,7 +162,8 @@ TEST_CASE("AllFinite of a step names the first node that is not finite, with the
                        ContainsSubstring("reads multiply_1 (matchers_test.cpp:") && ContainsSubstring("infinite"));
 }
 
-TEST_CASE("an infinity that is meant, a mask before a softmax, is no failure, nor where one begins", "[testing][matchers]") {
+TEST_CASE("an infinity that is meant, a mask before a softmax, is no failure, nor where one begins",
+          "[core][testing][matchers]") {
   const Net net;
   const Value mask = where(greater(net.x, 100.0), 0.0, net.x);
   const Value hides = where(less(mask, 0.0), -std::numeric_limits<double>::infinity(), mask + 1.0);
@@ -172,25 +175,31 @@ TEST_CASE("an infinity that is meant, a mask before a softmax, is no failure, no
 
 // --- SameBits ---
 
-TEST_CASE("SameBits tells how far apart the first differing element is", "[testing][matchers]") {
+TEST_CASE("SameBits tells how far apart the first differing element is", "[core][testing][matchers]") {
   const Tensor one = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
   Tensor other = one.clone();
   CHECK_THAT(other, SameBits(one));
   other.data<float>()[2] = std::nextafter(std::nextafter(3.0F, 4.0F), 4.0F);
   CHECK_THAT(said(SameBits(one), other),
-             ContainsSubstring("1 of 4 elements differ; the first, element [1, 0]: got 3.0000004768371582 (0x40400002), expected 3 "
-                               "(0x40400000), 2 ulps apart"));
+             ContainsSubstring(
+                 "1 of 4 elements differ; the first, element [1, 0]: got 3.0000004768371582 (0x40400002), expected 3 "
+                 "(0x40400000), 2 ulps apart"));
   CHECK_THAT(Tensor::of<double>({1}, {-0.0}), !SameBits(Tensor::of<double>({1}, {0.0})));
+  const double least = std::numeric_limits<double>::denorm_min();
+  CHECK_THAT(said(SameBits(Tensor::of<double>({}, {-least})), Tensor::of<double>({}, {2 * least})),
+             ContainsSubstring("the first, the scalar: got") && ContainsSubstring(", 3 ulps apart"));
   CHECK_THAT(said(SameBits(one), Tensor(f32, {4})), ContainsSubstring("it is f32[4], expected f32[2, 2]"));
-  CHECK_THAT(said(SameBits(Tensor::of<std::int32_t>({2}, {1, 2})), Tensor::of<std::int32_t>({2}, {1, 3})),
-             ContainsSubstring("element [1]: got 3 (0x00000003), expected 2 (0x00000002)") && !ContainsSubstring("ulps"));
+  CHECK_THAT(
+      said(SameBits(Tensor::of<std::int32_t>({2}, {1, 2})), Tensor::of<std::int32_t>({2}, {1, 3})),
+      ContainsSubstring("element [1]: got 3 (0x00000003), expected 2 (0x00000002)") && !ContainsSubstring("ulps"));
   const std::vector<Tensor> list{one, one};
   CHECK_THAT((std::vector<Tensor>{one, one.clone()}), SameBits(list));
-  CHECK_THAT(said(SameBits(list), std::vector<Tensor>{one, other}), ContainsSubstring("tensor 1: 1 of 4 elements differ"));
+  CHECK_THAT(said(SameBits(list), std::vector<Tensor>{one, other}),
+             ContainsSubstring("tensor 1: 1 of 4 elements differ"));
   CHECK_THAT(said(SameBits(list), std::vector<Tensor>{one}), ContainsSubstring("there are 1 tensors, expected 2"));
 }
 
-TEST_CASE("steps have the same bits, or the first node that differs is named", "[testing][matchers]") {
+TEST_CASE("steps have the same bits, or the first node that differs is named", "[core][testing][matchers]") {
   const Net net, again;
   const Step step = training_step(net.loss()) | optimize(adamw({.rate = 1e-2}));
   CHECK_THAT(training_step(again.loss()) | optimize(adamw({.rate = 1e-2})), SameBits(step));
@@ -201,21 +210,23 @@ TEST_CASE("steps have the same bits, or the first node that differs is named", "
   const std::string text = said(SameBits(training_step(net.loss())), different);
   CHECK_THAT(text, ContainsSubstring("run 0:") && ContainsSubstring("published 'loss'") &&
                        ContainsSubstring("the first node that differs: "));
-  CHECK_THROWS_WITH(SameBits(fetching({net.y})).match(fetching({net.hidden})), ContainsSubstring("publish nothing in common"));
+  CHECK_THROWS_WITH(SameBits(fetching({net.y})).match(fetching({net.hidden})),
+                    ContainsSubstring("publish nothing in common"));
 }
 
 // --- CloseTo ---
 
-TEST_CASE("CloseTo has the tolerances of torch.testing.assert_close", "[testing][matchers]") {
+TEST_CASE("CloseTo has the tolerances of torch.testing.assert_close", "[core][testing][matchers]") {
   const Tensor one = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
   Tensor other = one.clone();
   other.data<float>()[3] = 4.00001F;  // within 1.3e-6 * 4 + 1e-5
   CHECK_THAT(other, CloseTo(one));
   other.data<float>()[3] = 4.0001F;
-  CHECK_THAT(said(CloseTo(one), other),
-             ContainsSubstring("mismatched elements: 1 / 4 (25.0%)") &&
-                 ContainsSubstring("greatest absolute difference: 0.000100136 at element [1, 1] (up to 1e-05 allowed)") &&
-                 ContainsSubstring("(up to 1.3e-06 allowed): got 4.00010014, expected 4"));
+  CHECK_THAT(
+      said(CloseTo(one), other),
+      ContainsSubstring("mismatched elements: 1 / 4 (25.0%)") &&
+          ContainsSubstring("greatest absolute difference: 0.000100136 at element [1, 1] (up to 1e-05 allowed)") &&
+          ContainsSubstring("(up to 1.3e-06 allowed): got 4.00010014, expected 4"));
   CHECK_THAT(other, CloseTo(one, 1e-4));
   CHECK_THAT(other, CloseTo(one, 0, 1e-3));
   CHECK_THAT(Tensor::of<double>({1}, {1 + 1e-6}), !CloseTo(Tensor::of<double>({1}, {1})));
@@ -229,24 +240,27 @@ TEST_CASE("CloseTo has the tolerances of torch.testing.assert_close", "[testing]
 
 // --- ShapeIs ---
 
-TEST_CASE("ShapeIs names the node, its line and what it was made from", "[testing][matchers]") {
+TEST_CASE("ShapeIs names the node, its line and what it was made from", "[core][testing][matchers]") {
   const Net net;
   CHECK_THAT(net.y, ShapeIs({4, 2}));
   CHECK_THAT(net.y, ShapeIs({-1, 2}));
   CHECK_THAT(Tensor(f32, {4, 2}), ShapeIs({4, -1}));
-  CHECK_THAT(said(ShapeIs({4, 3}), net.y),
-             ContainsSubstring("matmul") && ContainsSubstring("f32[batch=4, 2] (matchers_test.cpp:") &&
-                 ContainsSubstring("axis 1 is 2, expected 3 as in [4, 3]") && ContainsSubstring("made from v : f32[5, 2]"));
+  CHECK_THAT(said(ShapeIs({4, 3}), net.y), ContainsSubstring("matmul") &&
+                                               ContainsSubstring("f32[batch=4, 2] (matchers_test.cpp:") &&
+                                               ContainsSubstring("axis 1 is 2, expected 3 as in [4, 3]") &&
+                                               ContainsSubstring("made from v : f32[5, 2]"));
   CHECK_THAT(said(ShapeIs({4}), net.y), ContainsSubstring("it has 2 axes, expected 1 as in [4]"));
-  CHECK_THAT(said(ShapeIs({4, -1, 2}), Tensor(f32, {4, 2})), ContainsSubstring("f32[4, 2]: it has 2 axes, expected 3 as in [4, any, 2]"));
+  CHECK_THAT(said(ShapeIs({4, -1, 2}), Tensor(f32, {4, 2})),
+             ContainsSubstring("f32[4, 2]: it has 2 axes, expected 3 as in [4, any, 2]"));
   const Value failed = matmul(net.x, net.x);
-  CHECK_THAT(said(ShapeIs({4, 3}), failed), ContainsSubstring("it failed to build") && ContainsSubstring("(matchers_test.cpp:"));
+  CHECK_THAT(said(ShapeIs({4, 3}), failed),
+             ContainsSubstring("it failed to build") && ContainsSubstring("(matchers_test.cpp:"));
   CHECK_THAT(said(ShapeIs({4, 3}), Value{}), ContainsSubstring("an absent value"));
 }
 
 // --- what Catch2 does with them ---
 
-TEST_CASE("a value, a step and a tensor print themselves in a failed assertion", "[testing][matchers]") {
+TEST_CASE("a value, a step and a tensor print themselves in a failed assertion", "[core][testing][matchers]") {
   const Net net;
   const auto text = [](const auto& thing) { return Catch::StringMaker<std::decay_t<decltype(thing)>>::convert(thing); };
   CHECK_THAT(text(net.x), StartsWith("x : f32[batch=4, 3] (matchers_test.cpp:"));
@@ -256,4 +270,40 @@ TEST_CASE("a value, a step and a tensor print themselves in a failed assertion",
   CHECK_THAT(text(net.loss()), StartsWith("loss of sum_2 : f32[] (matchers_test.cpp:"));
   CHECK_THAT(net.y, ShapeIs({4, 2}));
   CHECK_THAT(training_step(net.loss()), GradientsFlow() && EquivalentTo(training_step(net.loss())));
+}
+
+TEST_CASE("checks that cannot be made say why", "[core][testing][matchers][errors]") {
+  const Net net;
+  const Step step = training_step(net.loss()), nothing = fetching({net.y});
+  CHECK_THROWS_WITH(GradientsFlow().match(nothing),
+                    ContainsSubstring("GradientsFlow: the step has no gradients; hint: training_step(loss)"));
+  CHECK_THROWS_WITH(GradientsFlow(-1).match(step), ContainsSubstring("the threshold must be at least 0, got -1"));
+  CHECK_THROWS_WITH(AllFinite().match(fetching({greater(net.y, 0.0)})),
+                    ContainsSubstring("the step gives nothing of a floating type"));
+  CHECK_THROWS_WITH(SameBits(step, {.runs = 0}).match(step), ContainsSubstring("SameBits needs at least 1 run, got 0"));
+  CHECK_THROWS_WITH(GradientsMatch().match(step | accumulate_over_runs(2) | optimize(sgd({.rate = 0.1}))),
+                    ContainsSubstring("hint: match the step before accumulate_over_runs"));
+  CHECK_THROWS_WITH(AllFinite({.feeds = {{"z", Tensor(f32, {1})}}}).match(step),
+                    ContainsSubstring("the feed 'z' is no input; there are: x"));
+}
+
+TEST_CASE("matchers run on what they are given, and leave it as it is", "[core][testing][matchers]") {
+  const Net net;
+  const Step step = training_step(net.loss()) | optimize(adamw({.rate = 1e-2}));
+  Store store(step, {.seed = 4});
+  store.tensor("w").data<float>()[3] = std::numeric_limits<float>::infinity();
+  const Store before = store.clone();
+  CHECK_THAT(step, AllFinite());
+  CHECK_THAT(
+      said(AllFinite({.store = &store}),
+           training_step(weighted_mean(net.hidden * 0.0 + matmul(net.x, net.graph.find_name("w"))))),
+      ContainsSubstring("first not finite: w [parameter] (matchers_test.cpp:") && ContainsSubstring("1 infinite"));
+  Tensor zeros(f32, {4, 3});
+  CHECK_THAT(step, !GradientsFlow(1e-8, {.feeds = {{"x", zeros}}}));
+  CHECK_THAT(step, GradientsFlow());
+  store.set("w", Tensor(f32, {3, 5}));
+  CHECK_THAT(said(GradientsFlow(1e-8, {.store = &store}), step),
+             ContainsSubstring("v : f32[5, 2] (matchers_test.cpp:"));
+  CHECK_THAT(step, GradientsMatch({.store = &store}));
+  CHECK(store.runs() == before.runs());
 }

@@ -1,5 +1,5 @@
-// Ops of a user's own, each in one definition: raw loops, a function of numbers, xtensor expressions; with a backward, with
-// a plain definition alone, with neither; wrong ones, which their checks find.
+// Ops of a user's own, each in one definition: raw loops, a function of numbers, xtensor expressions; with a backward,
+// with a plain definition alone, with neither; wrong ones, which their checks find.
 #include <weft/testing/matchers.h>
 
 #include <support/catch.h>
@@ -41,7 +41,8 @@ const OpDef& softsign_op() {
 }
 Value softsign(const Arg& x) { return build(softsign_op(), {x}); }
 
-// --- a function of three numbers that broadcast, without a backward: y = a b + c is differentiated through its plain form ---
+// --- a function of three numbers that broadcast, without a backward: y = a b + c is differentiated through its plain
+// form ---
 
 const OpDef& fma_op() {
   static const OpDef op{
@@ -54,7 +55,8 @@ const OpDef& fma_op() {
       .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[1] + p.in[2]; },
       .traits = {.pointwise = true},
       .kernels = pointwise_kernels<float, double, bfloat16, float16>([](auto a, auto b, auto c) { return a * b + c; }),
-      .samples = {{{sample::normal({3, 5}).batched(0), sample::normal({3, 5}).batched(0), sample::normal({3, 5}).batched(0)}},
+      .samples = {{{sample::normal({3, 5}).batched(0), sample::normal({3, 5}).batched(0),
+                    sample::normal({3, 5}).batched(0)}},
                   {{sample::normal({4, 1, 700}).batched(0), sample::normal({6, 1}), sample::normal({700})}}},
       .bad_samples = {{.inputs = {{f32, {3}}, {f32, {4}}, {f32, {3}}}, .message = "broadcast"}}};
   return op;
@@ -103,22 +105,23 @@ const OpDef& near_op() {
 
 // --- xtensor expressions with a reduction: y = x / sqrt(mean_j x_j^2 + 1) along the last axis ---
 
+constexpr auto rms_kernel = [](auto k) {
+  const auto x = k.in(0);
+  const auto squares = k.hold(xt::mean(x * x, {k.last(0)}, xt::keep_dims));
+  k.out(0) = x / xt::sqrt(squares + 1);
+};
+
 const OpDef& rms_op() {
-  static const OpDef op{
-      .name = "own_rms",
-      .law = "y = x / sqrt(mean_j x_j^2 + 1)",
-      .infer = same_as_float_input,
-      .batch = rows_independent<1>,
-      .plain = [](const Plain& p) -> Values {
-        return p.in[0] * rsqrt(mean(square(p.in[0]), {.axes = {-1}, .keep = true}) + 1.0);
-      },
-      .kernels = xtensor_kernels<float, double>([](auto k) {
-        const auto x = k.in(0);
-        const auto squares = k.hold(xt::mean(x * x, {k.last(0)}, xt::keep_dims));
-        k.out(0) = x / xt::sqrt(squares + 1);
-      }),
-      .samples = {{{sample::normal({3, 5}).batched(0)}}, {{sample::normal({2, 4, 3}).batched(1)}}},
-      .bad_samples = {{.inputs = {{i64, {3}}}, .message = "floating type"}}};
+  static const OpDef op{.name = "own_rms",
+                        .law = "y = x / sqrt(mean_j x_j^2 + 1)",
+                        .infer = same_as_float_input,
+                        .batch = rows_independent<1>,
+                        .plain = [](const Plain& p) -> Values {
+                          return p.in[0] * rsqrt(mean(square(p.in[0]), {.axes = {-1}, .keep = true}) + 1.0);
+                        },
+                        .kernels = xtensor_kernels<float, double>(rms_kernel),
+                        .samples = {{{sample::normal({3, 5}).batched(0)}}, {{sample::normal({2, 4, 3}).batched(1)}}},
+                        .bad_samples = {{.inputs = {{i64, {3}}}, .message = "floating type"}}};
   return op;
 }
 Value rms(const Arg& x) { return build(rms_op(), {x}); }
@@ -173,7 +176,7 @@ TEST_CASE("ops of one's own pass the checks of the library's ops, by name", "[te
     CHECK(std::ranges::any_of(check.lines, [&](const OpCheck::Line& l) { return l.check == line; }));
 }
 
-TEST_CASE("an op that is not registered is answered with near names", "[testing][own][errors]") {
+TEST_CASE("an op that is not registered is answered with near names", "[core][testing][own][errors]") {
   register_own();
   CHECK_THROWS_WITH(weft::testing::check_op("own_softsing"),
                     ContainsSubstring("no op is named 'own_softsing'; hint: the nearest are own_softsign") &&
@@ -181,7 +184,7 @@ TEST_CASE("an op that is not registered is answered with near names", "[testing]
   CHECK_THROWS_WITH(PassesOpChecks().match("laier_norm"), ContainsSubstring("layer_norm"));
 }
 
-TEST_CASE("check_op finds a wrong backward, by differences and against the plain definition", "[testing][own]") {
+TEST_CASE("check_op finds a wrong backward, by differences and against the plain definition", "[core][testing][own]") {
   const OpDef op = with_wrong_backward();
   const PassesOpChecks matcher;
   CHECK_FALSE(matcher.match(op));
@@ -190,10 +193,11 @@ TEST_CASE("check_op finds a wrong backward, by differences and against the plain
                                      ContainsSubstring("backward f32: the gradient of operand 0 is off by"));
 }
 
-TEST_CASE("check_op finds a wrong kernel and a wrong batch rule", "[testing][own]") {
+TEST_CASE("check_op finds a wrong kernel and a wrong batch rule", "[core][testing][own]") {
   OpDef op = softsign_op();
   op.kernels[0].run = [](KernelContext& k) {
-    for (std::int64_t i = 0; i < k.out_type(0).count(); ++i) k.out<float>(0)[i] = k.in<float>(0)[i] / (2 + std::abs(k.in<float>(0)[i]));
+    for (std::int64_t i = 0; i < k.out_type(0).count(); ++i)
+      k.out<float>(0)[i] = k.in<float>(0)[i] / (2 + std::abs(k.in<float>(0)[i]));
   };
   CHECK(std::ranges::count(failed(check_op(op)), "forward f32") > 0);
   OpDef mixed = rms_op();
@@ -202,7 +206,7 @@ TEST_CASE("check_op finds a wrong kernel and a wrong batch rule", "[testing][own
   CHECK(std::ranges::count(failed(check_op(mixed)), "batch") > 0);
 }
 
-TEST_CASE("a model with ops of one's own has right gradients that flow", "[testing][own]") {
+TEST_CASE("a model with ops of one's own has right gradients that flow", "[core][testing][own]") {
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 6), 5});
   const Value w = graph.parameter("w", {f32, {5, 4}}, init::normal(0, 1));
@@ -212,10 +216,12 @@ TEST_CASE("a model with ops of one's own has right gradients that flow", "[testi
   const Step step = training_step(weighted_mean(square(y)));
   CHECK_THAT(step, GradientsMatch());
   CHECK_THAT(step, GradientsFlow());
-  CHECK_THAT(step | mixed_precision(bf16) | accumulate(2) | optimize(adamw({.rate = 1e-2})), EquivalentTo(step | optimize(adamw({.rate = 1e-2}))));
+  CHECK_THAT(step | mixed_precision(bf16) | accumulate(2) | optimize(adamw({.rate = 1e-2})),
+             EquivalentTo(step | optimize(adamw({.rate = 1e-2}))));
 }
 
-TEST_CASE("a chain with pointwise ops of one's own is one node when it runs, with the same bits", "[testing][own]") {
+TEST_CASE("a chain with pointwise ops of one's own is one node when it runs, with the same bits",
+          "[core][testing][own]") {
   Graph graph;
   const Value x = graph.input("x", f32, {64, 96});
   const Value y = tanh(fma(softsign(x), leak(x, 0.1), x));
@@ -236,7 +242,7 @@ TEST_CASE("a chain with pointwise ops of one's own is one node when it runs, wit
 }
 
 TEST_CASE("an op with neither backward nor plain definition runs, and says what to write when differentiated",
-          "[testing][own][errors]") {
+          "[core][testing][own][errors]") {
   Graph graph;
   const Value x = graph.parameter("x", {f32, {4}}, init::normal(0, 1));
   Value y;
@@ -245,31 +251,40 @@ TEST_CASE("an op with neither backward nor plain definition runs, and says what 
     y = build(bare_op(), {x});
   }
   CHECK_THAT(evaluate(y), AllFinite());
-  CHECK_THROWS_WITH(training_step(sum(y)),
-                    ContainsSubstring("block/own_bare (own_op_test.cpp:") && ContainsSubstring("[own_bare] this op has no backward") &&
-                        ContainsSubstring(".backward = [](Backward& b) { b.input(0, 2 * b.in(0) * b.cotangent(0)); }") &&
-                        ContainsSubstring(".plain = [](const Plain& p) -> Values {") && ContainsSubstring("stop_gradient(x)"));
+  CHECK_THROWS_WITH(
+      training_step(sum(y)),
+      ContainsSubstring("block/own_bare (own_op_test.cpp:") &&
+          ContainsSubstring("[own_bare] this op has no backward") &&
+          ContainsSubstring(".backward = [](Backward& b) { b.input(0, 2 * b.in(0) * b.cotangent(0)); }") &&
+          ContainsSubstring(".plain = [](const Plain& p) -> Values {") && ContainsSubstring("stop_gradient(x)"));
   CHECK(std::ranges::count(failed(check_op(bare_op())), "gradient") == 2);
 }
 
-TEST_CASE("registering says what a definition lacks, and how to write it", "[testing][own][errors]") {
+TEST_CASE("registering says what a definition lacks, and how to write it", "[core][testing][own][errors]") {
   register_own();
   OpDef other = softsign_op();
   other.law = "y = x";
-  CHECK_THROWS_WITH(registry().add(other),
-                    ContainsSubstring("an op named 'own_softsign' is registered already (y = x / (1 + |x|)); hint: give yours a name"));
+  CHECK_THROWS_WITH(
+      registry().add(other),
+      ContainsSubstring(
+          "an op named 'own_softsign' is registered already (y = x / (1 + |x|)); hint: give yours a name"));
   CHECK_NOTHROW(registry().add(softsign_op()));
 
   Registry ops;
   OpDef op = softsign_op();
   op.samples.clear();
-  CHECK_THROWS_WITH(ops.add(op), ContainsSubstring("(.samples): they are its tests; hint: .samples = {{{sample::normal({3, 5})"));
+  CHECK_THROWS_WITH(ops.add(op),
+                    ContainsSubstring("(.samples): they are its tests; hint: .samples = {{{sample::normal({3, 5})"));
   op = softsign_op();
   op.samples.push_back({{sample::normal({2}), sample::normal({2})}});
-  CHECK_THROWS_WITH(ops.add(op), ContainsSubstring("sample 2 of the op 'own_softsign' has 2 inputs, the op takes 1 (.least_inputs) to 1"));
+  CHECK_THROWS_WITH(
+      ops.add(op),
+      ContainsSubstring("sample 2 of the op 'own_softsign' has 2 inputs, the op takes 1 (.least_inputs) to 1"));
   op = softsign_op();
   op.kernels.clear();
-  CHECK_THROWS_WITH(ops.add(op), ContainsSubstring("needs a kernel (.kernels); hint: .kernels = {{.dtype = f32, .run = my_kernel<float>}}"));
+  CHECK_THROWS_WITH(
+      ops.add(op),
+      ContainsSubstring("needs a kernel (.kernels); hint: .kernels = {{.dtype = f32, .run = my_kernel<float>}}"));
   op.kernels = {{.dtype = f32}};
   CHECK_THROWS_WITH(ops.add(op), ContainsSubstring("has a kernel for f32 with nothing to run: it needs .run or .bind"));
   op.kernels = {{.dtype = f32, .run = softsign_kernel<float>}, {.dtype = f32, .run = softsign_kernel<float>}};
@@ -277,15 +292,16 @@ TEST_CASE("registering says what a definition lacks, and how to write it", "[tes
 }
 
 TEST_CASE("a dtype without a kernel is an error of the plan, with the place and the kernels there are",
-          "[testing][own][errors]") {
+          "[core][testing][own][errors]") {
   Graph graph;
   const Value y = softsign(graph.input("x", bf16, {4}));
-  CHECK_THROWS_WITH(plan(fetching({y})),
-                    ContainsSubstring("own_softsign (own_op_test.cpp:") &&
-                        ContainsSubstring("[own_softsign] has no kernel for bf16; it has: f32, f64; hint: cast(x, f32)"));
+  CHECK_THROWS_WITH(
+      plan(fetching({y})),
+      ContainsSubstring("own_softsign (own_op_test.cpp:") &&
+          ContainsSubstring("[own_softsign] has no kernel for bf16; it has: f32, f64; hint: cast(x, f32)"));
 }
 
-TEST_CASE("kernels that do not fit their op say so", "[testing][own][errors]") {
+TEST_CASE("kernels that do not fit their op say so", "[core][testing][own][errors]") {
   Graph graph;
   const Value x = graph.input("x", f32, {3, 4});
   OpDef sums = rms_op();

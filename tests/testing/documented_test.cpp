@@ -1,0 +1,144 @@
+// What docs/testing.md shows: its lines of use are cut from here, and the outputs that it shows are what the matchers
+// say, up to the numbers.
+#include <weft/testing/matchers.h>
+
+#include <support/catch.h>
+
+#include <weft/ops/pointwise_kernels.h>
+#include <weft/testing/dump_divergence.h>
+#include <weft/weft.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <regex>
+
+using namespace weft;
+
+namespace {
+
+// Numbers depend on the processor in their last digits, lines on edits of this file.
+std::string without_numbers(const std::string& text) {
+  return std::regex_replace(text, std::regex("-?[0-9][0-9a-fx.]*(e[+-]?[0-9]+)?"), "#");
+}
+
+// The document must hold this output, in a block of its own.
+void documented(const std::string& output) {
+  std::ifstream file(std::filesystem::path(WEFT_TESTS_DIR).parent_path() / "docs" / "testing.md");
+  const std::string document{std::istreambuf_iterator<char>(file), {}};
+  INFO("docs/testing.md should show:\n```text\n" << output << "\n```");
+  const bool shown =
+      without_numbers(document).find("```text\n" + without_numbers(output) + "\n```") != std::string::npos;
+  CHECK(shown);
+}
+
+template <class T, class M>
+void fails(const T& value, const M& matcher) {
+  CHECK_FALSE(matcher.match(value));
+  documented(matcher.describe());
+}
+
+// A layer of tanh and a head of 4.
+struct Net {
+  Graph graph;
+  Value x, hidden, y;
+
+  Net() {
+    x = graph.input("x", f32, {graph.dim("batch", 8), 3});
+    const Value w = graph.parameter("layer/w", {f32, {3, 5}}, init::normal(0, 1));
+    hidden = tanh(matmul(x, w));
+    y = matmul(hidden, graph.parameter("head/w", {f32, {5, 4}}, init::normal(0, 1)));
+  }
+};
+
+// y = x^2, whose backward lacks the 2.
+const OpDef& half_square_op() {
+  static const OpDef op{.name = "half_square",
+                        .law = "y = x^2",
+                        .infer = same_as_float_input,
+                        .batch = same_axis,
+                        .backward = [](Backward& b) { b.input(0, b.in(0) * b.cotangent(0)); },
+                        .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[0]; },
+                        .traits = {.pointwise = true},
+                        .kernels = pointwise_kernels<float, double>([](auto x) { return x * x; }),
+                        .samples = {{{sample::normal({2}).batched(0)}}}};
+  return op;
+}
+
+Transform halve_gradients() {
+  return {.name = "halve_gradients", .claim = Claim::rounding, .needs = {"gradients"}, .apply = [](Step step) {
+            for (Gradient& gradient : step.gradients) gradient.value = gradient.value * 0.5;
+            return step;
+          }};
+}
+
+}  // namespace
+
+TEST_CASE("docs/testing.md: gradients", "[testing][docs]") {
+  const Net net;
+  const Step step = training_step(weighted_mean(square(net.y)));
+  CHECK_THAT(step, GradientsMatch());
+  CHECK_THAT(step, GradientsFlow(1e-8));
+  fails(training_step(weighted_mean(build(half_square_op(), {net.y}))), GradientsMatch());
+
+  const Value head = net.graph.find_name("head/w");
+  const Value dead = relu(net.hidden - 10.0);
+  fails(training_step(weighted_mean(matmul(dead, head) + 1.0)), GradientsFlow(1e-8));
+  fails(training_step(weighted_mean(square(matmul(stop_gradient(net.hidden), head)))), GradientsFlow(1e-8));
+}
+
+TEST_CASE("docs/testing.md: transforms", "[testing][docs]") {
+  const Net net;
+  const Step step = training_step(weighted_mean(square(net.y)));
+  CHECK_THAT(step | accumulate(2), EquivalentTo(step));
+  CHECK_FALSE(EquivalentTo(step).match(step | halve_gradients()));
+  const Step again = training_step(weighted_mean(square(Net().y)));
+  CHECK_THAT(again, SameBits(step));
+  fails(step | halve_gradients(), SameBits(step));
+}
+
+TEST_CASE("docs/testing.md: values", "[testing][docs]") {
+  const Net net;
+  const Step step = training_step(weighted_mean(square(net.y)));
+  CHECK_THAT(step, AllFinite());
+  fails(training_step(weighted_mean(log(net.y))), AllFinite());
+
+  CHECK_THAT(net.y, ShapeIs({-1, 4}));
+  fails(net.y, ShapeIs({8, 5}));
+
+  const Tensor expected = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
+  Tensor found = expected.clone();
+  CHECK_THAT(found, SameBits(expected));
+  CHECK_THAT(found, CloseTo(expected));
+  CHECK_THAT(found, AllFinite());
+  found.data<float>()[3] = 4.0001F;
+  fails(found, SameBits(expected));
+  fails(found, CloseTo(expected));
+}
+
+TEST_CASE("docs/testing.md: ops", "[testing][docs]") {
+  register_all();
+  CHECK_THAT("softmax", PassesOpChecks());
+  const OpCheck check = weft::testing::check_op("softmax");
+  if (!check.passed()) std::cout << check.str();
+  fails(half_square_op(), PassesOpChecks());
+}
+
+TEST_CASE("docs/testing.md: first divergence", "[testing][docs]") {
+  const Net net;
+  const Step step = training_step(weighted_mean(square(net.y)));
+  const NamedTensors tensors = random_feeds(step.graph, 0);
+  const std::vector<Feed> feeds = feeds_of(tensors);
+  const auto found = first_divergence(step, step | mixed_precision(bf16), feeds, {.relative = 1e-3});
+  if (found) documented(found->str());
+  CHECK(found);
+  CHECK_FALSE(first_divergence_of_threads(step, feeds, {1, 2, 4}));
+
+  const Safetensors dump{.tensors = {{"encoder.hidden", Tensor(f32, {8, 5})}, {"encoder.extra", Tensor(f32, {1})}},
+                         .metadata = {}};
+  const DumpComparison result = compare_with_dump(
+      step, feeds, dump, {.names = {{"encoder.hidden", "tanh"}, {"encoder.*.w", "*/w"}}, .relative = 1e-5});
+  CHECK_FALSE(result.passed());
+  documented(result.str());
+}

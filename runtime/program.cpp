@@ -293,7 +293,7 @@ double Result::scalar(const Value& value) const { return tensor(value).item(); }
 bool Result::has(std::string_view name) const { return program_->plan().step.has_fetch(name); }
 
 Step fetching(const std::vector<Value>& values) {
-  WEFT_CHECK(!values.empty(), "nothing to fetch");
+  WEFT_CHECK(!values.empty(), "there is nothing to fetch: expected values, got none; hint: evaluate(value, feeds)");
   for (const Value& value : values)
     if (!value.absent()) value.graph().check();
   Step step;

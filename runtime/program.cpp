@@ -157,8 +157,8 @@ void Program::Impl::check_feeds(std::span<const Feed> feeds) {
     found->tensor = feed.tensor;
   }
   for (const FedInput& input : inputs)
-    WEFT_CHECK(input.tensor != nullptr, "the input '{}' ({}) of {} was not fed", input.node->name,
-               str(input.node->where), input.node->types.front().str());
+    WEFT_CHECK(input.tensor != nullptr, "the input '{}' ({}) of {} was not fed; hint: run({{{{\"{}\", tensor}}, ...}})",
+               input.node->name, str(input.node->where), input.node->types.front().str(), input.node->name);
 }
 
 void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {

@@ -103,8 +103,8 @@ void Store::add(const Graph& graph) {
     }
     const Tensor& here = found->second.tensor;
     WEFT_CHECK(here.dtype() == node.types.front().dtype && here.extents() == node.types.front().shape.extents(),
-               "'{}' is {} in the graph ({}) and {} in the store", node.name, node.types.front().str(),
-               str(node.where), here.type_str());
+               "'{}' is {} in the graph ({}) and {} in the store; hint: a store of its own, or another name", node.name,
+               node.types.front().str(), str(node.where), here.type_str());
   }
 }
 

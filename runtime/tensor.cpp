@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 namespace weft {
 namespace {
@@ -68,6 +69,15 @@ std::string Tensor::type_str() const {
   std::string text;
   for (std::int64_t extent : extents_) text += (text.empty() ? "" : ", ") + fmt::format("{}", extent);
   return fmt::format("{}[{}]", name_of(type_), text);
+}
+
+void Tensor::wrong_type(DType type) const {
+  WEFT_FAIL("a tensor of {} was read as {}; hint: at(i) and item() read any type, cast({}) converts", name_of(type_),
+            name_of(type), name_of(type));
+}
+
+void Tensor::expect_count(std::size_t values) const {
+  WEFT_CHECK(std::cmp_equal(values, size_), "a tensor of {} elements was given {} values", size_, values);
 }
 
 double Tensor::item() const {

@@ -23,6 +23,7 @@ EXCUSED = [
     ("io/run_state.cpp", "'{}' changed while it was read"),  # by another process
     ("ops/attention.cpp", "expected {} captured values"),  # no function of weft builds such a node
     ("ops/creation.cpp", "expected one axis"),  # the same
+    ("ops/score_function.cpp", "'{}' ({}): {} has a shape"),  # broadcasting with the scores is refused first
     ("runtime/program.cpp", "{} ({}): [{}] {}{}"),  # another message, with its node around it
     ("runtime/row_region_kernel.cpp", "'{}' ({}): [{}] {}"),  # the same
     # Lines of a report of check_op, which catches them: tests/ops read the reports.

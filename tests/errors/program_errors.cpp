@@ -24,7 +24,7 @@ Group program_errors() {
              evaluate(tokens + 1, {{"tokens", Tensor(f32, {3})}});
            }},
           {"An input that is not fed",
-           {"the input 'y' (program_errors.cpp:", "of f32[3] was not fed"},
+           {"the input 'y' (program_errors.cpp:", "of f32[3] was not fed; hint: run({{\"y\", tensor}, ...})"},
            [] {
              Graph graph;
              const Value x = graph.input("x", f32, {3}), y = graph.input("y", f32, {3});

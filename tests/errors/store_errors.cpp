@@ -26,7 +26,7 @@ Group store_errors() {
              store.set("w", Tensor(f32, {4}));
            }},
           {"A store of another model",
-           {"'w' is f32[5] in the graph (store_errors.cpp:", "and f32[3] in the store"},
+           {"'w' is f32[5] in the graph (store_errors.cpp:", "and f32[3] in the store; hint: a store of its own, or another name"},
            [] {
              Graph small, large;
              small.parameter("w", {f32, {3}}, init::ones());
@@ -51,7 +51,7 @@ Group store_errors() {
              with_average(store);
            }},
           {"A tensor is read as another type",
-           {"a tensor of f32 was read as i32"},
+           {"a tensor of f32 was read as i32; hint: at(i)"},
            [] { Tensor(f32, {3}).data<std::int32_t>(); }},
           {"More values than elements",
            {"a tensor of 3 elements was given 2 values"},

@@ -6,7 +6,7 @@ cmake_minimum_required(VERSION 3.25)
 # Not in <weft/weft.h>: what only weft's own sources use, or what costs a user's compile time.
 set(opt_in
     "^graph/(graph_bgl|graph_data|nearest)\\.h$"
-    "^runtime/(simd/.*|simd_streams|gemm_tiles|onednn|packing|placement|placers|schedule|schedulers|segments|copy|liveness|svg|row_.*)\\.h$"
+    "^runtime/(simd/.*|simd_streams|gemm_tiles|onednn|packing|placement|placers|schedule|schedulers|segments|tensor_xt|copy|liveness|svg|row_.*)\\.h$"
     "^ops/(activation_.*|feed_forward_parts|glu_rows|reduce_kernel|strided|rows|product|attention_[a-oq-z].*|attention_plain|pair_blocks|score_(function|program)|ids|index_rules|unpack|pointwise|softmax_.*|cross_entropy_rows|deep_product|linear_add|linear_cross_entropy|chunk_projection_loss|reference|matmul_accumulate|fus(e|ion).*)\\.h$"
     "^autodiff/(attention_cost|sample_run|op_checker|remat_.*|min_cut|knapsack)\\.h$"
     "^optim/(settle|gather|loss_groups|micro_levels|gradient_norm|precision_plan|rederive|equivalence_(claims|compare|trial))\\.h$"

@@ -40,7 +40,6 @@
 #include <weft/runtime/simd.h>
 #include <weft/runtime/store.h>
 #include <weft/runtime/tensor.h>
-#include <weft/runtime/tensor_xt.h>
 #include <weft/ops/activation.h>
 #include <weft/ops/adamw.h>
 #include <weft/ops/all.h>

@@ -29,7 +29,8 @@ class Probe {
     Value scalar;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const Value output = graph.find(outputs[i]);
-      WEFT_CHECK(output.dtype() == f64, "check_gradients needs f64 outputs, {} is {}", output.name(), output.type().str());
+      WEFT_CHECK(output.dtype() == f64, "check_gradients needs f64 outputs, {} ({}) is {}; hint: build the model in f64",
+                 output.name(), str(output.node().where), output.type().str());
       const Value cotangent = graph.constant(draw(output.type(), fmt::format("cotangent {}", i), options.seed));
       const Value term = sum(output * cotangent);
       scalar = scalar.valid() ? scalar + term : term;
@@ -73,11 +74,13 @@ class Probe {
  private:
   Tensor* point(const Value& value) {
     const Node& node = value.node();
-    WEFT_CHECK(value.dtype() == f64, "check_gradients needs f64 values, {} is {}", value.name(), value.type().str());
+    WEFT_CHECK(value.dtype() == f64, "check_gradients needs f64 values, {} ({}) is {}", value.name(),
+               str(value.node().where), value.type().str());
     if (node.op == &parameter_op() || node.op == &state_op()) return &store_.tensor(node.name);
     for (std::size_t i = 0; i < names_.size(); ++i)
       if (names_[i] == node.name && node.op == &input_op()) return &fed_[i];
-    WEFT_FAIL("check_gradients differentiates by parameters and fed inputs, {} is neither", value.name());
+    WEFT_FAIL("check_gradients differentiates by parameters and fed inputs, {} ({}) is neither", value.name(),
+              str(value.node().where));
   }
   std::vector<Feed> all_feeds() const {
     std::vector<Feed> feeds;

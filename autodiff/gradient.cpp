@@ -148,11 +148,13 @@ std::vector<Value> vector_jacobian(const std::vector<Value>& outputs, const std:
   Graph graph = outputs.front().graph();
   graph.check();
   for (const Value& value : values)
-    WEFT_CHECK(value.valid() && value.graph() == graph, "a value to differentiate by is not in the loss's graph; "
-               "hint: step.find(value) gives the value in a step's graph");
+    WEFT_CHECK(value.valid() && value.graph() == graph, "{} to differentiate by is not in the loss's graph; "
+               "hint: step.find(value) gives the value in a step's graph",
+               value.valid() ? fmt::format("the value '{}' ({})", value.name(), str(value.node().where)) : "a value");
   for (std::size_t i = 0; i < outputs.size(); ++i)
-    WEFT_CHECK(cotangents[i].type() == outputs[i].type(), "the cotangent of {} must be {}, got {}", outputs[i].name(),
-               outputs[i].type().str(), cotangents[i].type().str());
+    WEFT_CHECK(cotangents[i].type() == outputs[i].type(), "the cotangent of {} ({}) must be {}, got {} from {} ({})",
+               outputs[i].name(), str(outputs[i].node().where), outputs[i].type().str(), cotangents[i].type().str(),
+               cotangents[i].name(), str(cotangents[i].node().where));
   return ReverseWalk(graph, values).run(outputs, cotangents, values);
 }
 

@@ -82,4 +82,9 @@ bool operator==(const Attributes& a, const Attributes& b) {
   });
 }
 
+void Attributes::no_such(std::string_view name) {
+  detail::throw_internal_error("get", __FILE__, __LINE__,
+                               fmt::format("attribute '{}' is missing or of another type", name));
+}
+
 }  // namespace weft

@@ -57,8 +57,7 @@ class Attributes {
   template <class T>
   const T& get(std::string_view name) const {
     const Attribute* found = find(name);
-    WEFT_INVARIANT(found != nullptr && std::holds_alternative<T>(*found),
-                   "attribute '{}' is missing or of another type", name);
+    if (found == nullptr || !std::holds_alternative<T>(*found)) no_such(name);
     return std::get<T>(*found);
   }
   template <class T>
@@ -85,6 +84,8 @@ class Attributes {
   friend bool operator==(const Attributes& a, const Attributes& b);
 
  private:
+  [[noreturn]] static void no_such(std::string_view name);
+
   std::vector<Entry> entries_;
 };
 

@@ -4,7 +4,7 @@
 //   WEFT_INVARIANT(cond, "...", ...)                   -> InternalError: a fault of weft itself
 //
 // A message reads `what is wrong: expected, got`, then `hint: ...` when there is a cure. The graph adds
-// the node's path and the user's line. Every UserError has a test in tests/errors/.
+// the node's path and the user's line. A test reads every message: tests/errors/, docs/errors.md, ./weft check errors.
 #pragma once
 
 #include <fmt/core.h>

@@ -76,7 +76,7 @@ Value add_source(const std::shared_ptr<GraphData>& data, const OpDef& op, std::s
   Graph graph(data);
   const std::string path = data->scope_path.empty() ? std::string(name) : data->scope_path + "/" + std::string(name);
   auto reject = [&](std::string message) {
-    graph.add_problem({path, where, std::move(message), ""});
+    graph.add_problem({name.empty() ? op.name : path, where, std::move(message), ""});
     return Value(data, {});
   };
   if (name.empty()) return reject(fmt::format("{} needs a name", op.name));
@@ -324,7 +324,7 @@ std::optional<ValueRef> locate(const GraphData& data, const Value& value) {
 bool Graph::contains(const Value& value) const { return locate(*data_, value).has_value(); }
 
 Value Graph::find(const Value& value) const {
-  WEFT_CHECK(!value.absent(), "a value that was never built is in no graph");
+  WEFT_CHECK(!value.absent(), "a value that was never built is in no graph: it is the default of Value, or an operand left out");
   WEFT_CHECK(value.valid(), "this value failed to build; graph.check() says why");
   if (const auto found = locate(*data_, value)) return {data_, *found};
   const auto removed = data_->removed_by.find(follow(*data_, value.ref()).node);

@@ -1,6 +1,12 @@
 #include <weft/graph/op_def.h>
 
 namespace weft {
+
+void OpView::no_operand(int i) const {
+  detail::throw_internal_error("has(i)", __FILE__, __LINE__,
+                               fmt::format("{} operands, operand {} is absent", inputs(), i));
+}
+
 namespace sample {
 
 SampleInput absent() { return {.fill = SampleInput::Fill::absent, .extents = {}}; }

@@ -36,11 +36,12 @@ struct OpView {
   int inputs() const { return static_cast<int>(in.size()); }
   bool has(int i) const { return i < inputs() && in[static_cast<std::size_t>(i)] != nullptr; }
   const TensorType& type(int i) const {
-    WEFT_INVARIANT(has(i), "{} operands, operand {} is absent", inputs(), i);
+    if (!has(i)) no_operand(i);
     return *in[static_cast<std::size_t>(i)];
   }
   const Shape& shape(int i) const { return type(i).shape; }
   const TensorType& out_type(int i) const { return out[static_cast<std::size_t>(i)]; }
+  [[noreturn]] void no_operand(int i) const;
 };
 
 /// Types of the outputs from types of the operands; throws UserError on a misfit.

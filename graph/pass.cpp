@@ -1,6 +1,8 @@
 #include <weft/graph/pass.h>
 #include <weft/graph/verify.h>
 
+#include <chrono>
+
 namespace weft {
 
 std::string PassReport::str() const {

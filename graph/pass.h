@@ -3,7 +3,6 @@
 
 #include <weft/graph/step.h>
 
-#include <chrono>
 #include <functional>
 #include <set>
 #include <string>

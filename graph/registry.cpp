@@ -1,28 +1,10 @@
 #include <weft/graph/registry.h>
+#include <weft/graph/nearest.h>
 #include <weft/graph/sources.h>
 
 #include <algorithm>
 
 namespace weft {
-namespace {
-
-// Levenshtein distance, for "did you mean".
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-      diagonal = row[j];
-      row[j] = next;
-    }
-  }
-  return row[b.size()];
-}
-
-}  // namespace
 
 void Registry::add(const OpDef& op) {
   WEFT_CHECK(!op.name.empty(), "an op needs a name");
@@ -75,15 +57,10 @@ const OpDef* Registry::find(std::string_view name) const {
 
 const OpDef& Registry::at(std::string_view name) const {
   if (const OpDef* found = find(name)) return *found;
-  std::vector<const OpDef*> nearest = ops_;
-  std::stable_sort(nearest.begin(), nearest.end(), [&](const OpDef* a, const OpDef* b) {
-    return distance(name, a->name) < distance(name, b->name);
-  });
-  std::string hint;
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, nearest.size()); ++i)
-    hint += (i == 0 ? "" : ", ") + nearest[i]->name;
+  std::vector<std::string> names;
+  for (const OpDef* op : ops_) names.push_back(op->name);
   WEFT_FAIL("no op is named '{}'; hint: the nearest are {}; an op of one's own is known after registry().add(my_op())",
-            name, hint);
+            name, nearest(name, names));
 }
 
 std::vector<const OpDef*> Registry::all() const { return ops_; }

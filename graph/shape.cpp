@@ -81,7 +81,8 @@ Dim operator*(const Dim& a, const Dim& b) {
 }
 
 Dim operator/(const Dim& a, const Dim& b) {
-  WEFT_CHECK(b.value_ != 0 && a.value_ % b.value_ == 0, "{} is not divisible by {}", a.str(), b.str());
+  WEFT_CHECK(b.value_ != 0 && a.value_ % b.value_ == 0, "the extent {} is not divisible by {}: {} is no multiple of {}", a.str(),
+             b.str(), a.value_, b.value_);
   Dim result = a;
   Dim rest = b;
   for (int i = 0; i < rest.count_;) {
@@ -161,7 +162,8 @@ bool broadcasts_to(const Shape& from, const Shape& to) {
 }
 
 int normalize_axis(std::int64_t axis, int rank) {
-  WEFT_CHECK(axis >= -rank && axis < rank, "axis {} is outside a tensor of rank {}", axis, rank);
+  WEFT_CHECK(axis >= -rank && axis < rank, "axis {} is outside a tensor of rank {}: expected {} to {}", axis, rank, -rank,
+             rank - 1);
   return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 

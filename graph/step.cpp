@@ -7,6 +7,13 @@
 
 namespace weft {
 
+Step::Step() = default;
+Step::Step(const Step&) = default;
+Step::Step(Step&&) noexcept = default;
+Step& Step::operator=(const Step&) = default;
+Step& Step::operator=(Step&&) noexcept = default;
+Step::~Step() = default;
+
 bool Step::has_fetch(std::string_view name) const {
   return std::ranges::any_of(fetches, [&](const Fetch& fetch) { return fetch.name == name; });
 }

@@ -97,6 +97,14 @@ struct Applied {
 };
 
 struct Step {
+  // Compiled once, in step.cpp: the copies and ends of so many members would be a part of every user's file.
+  Step();
+  Step(const Step&);
+  Step(Step&&) noexcept;
+  Step& operator=(const Step&);
+  Step& operator=(Step&&) noexcept;
+  ~Step();
+
   Graph graph;
   Loss loss;
   Value loss_value;                  ///< the scalar whose gradient is taken

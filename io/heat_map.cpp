@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <ostream>
 #include <span>
 
@@ -145,13 +146,13 @@ double HeatMap::share(double value) const {
   return std::clamp((value - low) / (high - low), 0.0, 1.0);
 }
 
-void expect_heat_map_file(const std::filesystem::path& path) {
-  WEFT_CHECK(is_picture(path) || path.extension() == ".txt", "a heat map is written as .svg or .txt, got '{}'",
-             path.string());
+void expect_heat_map_file(const std::string& path) {
+  WEFT_CHECK(is_picture(path) || std::filesystem::path(path).extension() == ".txt", "a heat map is written as .svg or .txt, got '{}'",
+             path);
   expect_writable(path);
 }
 
-void write_heat_map(const std::filesystem::path& path, const HeatMap& map, const HeatMapText& text) {
+void write_heat_map(const std::string& path, const HeatMap& map, const HeatMapText& text) {
   expect_heat_map_file(path);
   const std::string document = is_picture(path) ? map.svg() : map.str(text);
   write_atomically(path, [&](WriteBytes write) { write(std::as_bytes(std::span(document))); });

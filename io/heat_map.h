@@ -8,7 +8,6 @@
 #include <weft/runtime/tensor.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -88,9 +87,9 @@ struct HeatMap {
 HeatMap heat_map(const std::vector<HeatMapLayer>& layers, const HeatMapOptions& options = {});
 /// The file is whole or as it was before (io/atomic_file.h). UserError: the name ends neither in .svg nor in .txt, or
 /// the file cannot be written.
-void write_heat_map(const std::filesystem::path& path, const HeatMap& map, const HeatMapText& text = {});
+void write_heat_map(const std::string& path, const HeatMap& map, const HeatMapText& text = {});
 /// The UserError that write_heat_map would throw, before hours of work.
-void expect_heat_map_file(const std::filesystem::path& path);
+void expect_heat_map_file(const std::string& path);
 std::ostream& operator<<(std::ostream& out, const HeatMap& map);
 
 }  // namespace weft

@@ -19,8 +19,8 @@ std::string json_line(std::initializer_list<LogField> fields) {
   return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-JsonLines::JsonLines(const std::filesystem::path& path, bool append)
-    : name_(path.string()), file_(std::fopen(path.c_str(), append ? "a" : "w"), &std::fclose) {
+JsonLines::JsonLines(const std::string& path, bool append)
+    : name_(path), file_(std::fopen(path.c_str(), append ? "a" : "w"), &std::fclose) {
   WEFT_CHECK(file_ != nullptr, "the log '{}' cannot be opened: {}", name_, std::strerror(errno));
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <filesystem>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -23,7 +22,7 @@ std::string json_line(std::initializer_list<LogField> fields);
 class JsonLines {
  public:
   /// Appends, or begins anew. UserError: the file cannot be opened.
-  JsonLines(const std::filesystem::path& path, bool append);
+  JsonLines(const std::string& path, bool append);
   /// UserError: it cannot be written (disk full).
   void write(std::string_view line);
 

@@ -20,25 +20,25 @@ std::string show(DType type, const Tensor::Extents& extents) {
 }
 
 template <class T>
-T number(const std::filesystem::path& path, const Metadata& metadata, const char* key) {
+T number(const std::string& path, const Metadata& metadata, const char* key) {
   const auto text = metadata.find(key);
-  WEFT_CHECK(text != metadata.end(), "'{}' is not a saved run: it has no '{}'", path.string(), key);
+  WEFT_CHECK(text != metadata.end(), "'{}' is not a saved run: it has no '{}'", path, key);
   T value{};
   const char* end = text->second.data() + text->second.size();
   const auto [at, error] = std::from_chars(text->second.data(), end, value);
-  WEFT_CHECK(error == std::errc() && at == end, "'{}' is not a sound saved run: its '{}' is '{}'", path.string(), key,
+  WEFT_CHECK(error == std::errc() && at == end, "'{}' is not a sound saved run: its '{}' is '{}'", path, key,
              text->second);
   return value;
 }
 
-void expect_version(const std::filesystem::path& path, const Metadata& metadata) {
+void expect_version(const std::string& path, const Metadata& metadata) {
   const auto found = metadata.find(version_key);
-  WEFT_CHECK(found != metadata.end(), "'{}' is not a saved run: it has no '{}'", path.string(), version_key);
-  WEFT_CHECK(found->second == version, "'{}' is a saved run of version {}, this program reads version {}", path.string(),
+  WEFT_CHECK(found != metadata.end(), "'{}' is not a saved run: it has no '{}'", path, version_key);
+  WEFT_CHECK(found->second == version, "'{}' is a saved run of version {}, this program reads version {}", path,
              found->second, version);
 }
 
-void expect_same_cells(const std::filesystem::path& path, const SafetensorsHeader& file, const Store& store,
+void expect_same_cells(const std::string& path, const SafetensorsHeader& file, const Store& store,
                        LoadRunOptions options) {
   std::vector<std::string> differences;
   for (const auto& [name, cell] : store.cells()) {
@@ -57,7 +57,7 @@ void expect_same_cells(const std::filesystem::path& path, const SafetensorsHeade
   std::string text;
   for (std::size_t i = 0; i < std::min(differences.size(), most_named); ++i) text += "\n  " + differences[i];
   if (differences.size() > most_named) text += fmt::format("\n  and {} more", differences.size() - most_named);
-  WEFT_FAIL("'{}' was saved by another model:{}", path.string(), text);
+  WEFT_FAIL("'{}' was saved by another model:{}", path, text);
 }
 
 Metadata notes_of(Metadata metadata) {
@@ -67,7 +67,7 @@ Metadata notes_of(Metadata metadata) {
 
 }  // namespace
 
-void save_run(const std::filesystem::path& path, const Store& store, const Metadata& notes) {
+void save_run(const std::string& path, const Store& store, const Metadata& notes) {
   Safetensors contents;
   for (const auto& [key, note] : notes)
     WEFT_CHECK(!key.starts_with(prefix), "a note of a saved run cannot be named '{}': 'weft.' is taken", key);
@@ -79,19 +79,19 @@ void save_run(const std::filesystem::path& path, const Store& store, const Metad
   write_safetensors(path, contents);
 }
 
-Metadata load_run(const std::filesystem::path& path, Store& store, LoadRunOptions options) {
+Metadata load_run(const std::string& path, Store& store, LoadRunOptions options) {
   const SafetensorsHeader header = read_safetensors_header(path);
   expect_version(path, header.metadata);
   const auto seed = number<std::uint64_t>(path, header.metadata, seed_key);
   const auto runs = number<std::int64_t>(path, header.metadata, runs_key);
-  WEFT_CHECK(runs >= 0, "'{}' is not a sound saved run: its '{}' is {}", path.string(), runs_key, runs);
+  WEFT_CHECK(runs >= 0, "'{}' is not a sound saved run: its '{}' is {}", path, runs_key, runs);
   expect_same_cells(path, header, store, options);
   const Safetensors contents = read_safetensors(path);
   for (const auto& [name, cell] : store.cells()) {
     const auto found = contents.tensors.find(name);
     WEFT_CHECK(found != contents.tensors.end() && found->second.dtype() == cell.tensor.dtype() &&
                    found->second.extents() == cell.tensor.extents(),
-               "'{}' changed while it was read", path.string());
+               "'{}' changed while it was read", path);
   }
   for (const auto& [name, tensor] : contents.tensors)
     if (store.has(name)) store.set(name, tensor);
@@ -100,7 +100,7 @@ Metadata load_run(const std::filesystem::path& path, Store& store, LoadRunOption
   return notes_of(contents.metadata);
 }
 
-Metadata read_run_notes(const std::filesystem::path& path) {
+Metadata read_run_notes(const std::string& path) {
   const SafetensorsHeader header = read_safetensors_header(path);
   expect_version(path, header.metadata);
   return notes_of(header.metadata);

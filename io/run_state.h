@@ -7,13 +7,12 @@
 #include <weft/io/safetensors.h>
 #include <weft/runtime/store.h>
 
-#include <filesystem>
 #include <string>
 
 namespace weft {
 
 /// Keys beginning with "weft." are taken: "weft.run" (version), "weft.seed", "weft.runs".
-void save_run(const std::filesystem::path& path, const Store& store, const Metadata& notes = {});
+void save_run(const std::string& path, const Store& store, const Metadata& notes = {});
 
 struct LoadRunOptions {
   /// Cells that only the file has are passed over (an optimizer's state, to generate text). A cell that the file lacks is
@@ -22,9 +21,9 @@ struct LoadRunOptions {
 };
 /// Fills the store and returns the notes. UserError, and the store stays as it was: the file is no sound save; names, dtypes or
 /// shapes differ from the store's (every difference is named, up to eight).
-Metadata load_run(const std::filesystem::path& path, Store& store, LoadRunOptions options = {});
+Metadata load_run(const std::string& path, Store& store, LoadRunOptions options = {});
 
 /// The notes alone, to build the model before its parameters are read.
-Metadata read_run_notes(const std::filesystem::path& path);
+Metadata read_run_notes(const std::string& path);
 
 }  // namespace weft

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -175,13 +176,13 @@ Safetensors read_all(const Reader& reader) {
 }
 
 template <class Read>
-auto read_file(const std::filesystem::path& path, Read read) {
+auto read_file(const std::string& path, Read read) {
   std::error_code error;
-  WEFT_CHECK(std::filesystem::is_regular_file(path, error), "there is no file '{}'", path.string());
+  WEFT_CHECK(std::filesystem::is_regular_file(path, error), "there is no file '{}'", path);
   const std::uint64_t size = std::filesystem::file_size(path);
   std::ifstream in(path, std::ios::binary);
-  WEFT_CHECK(in.is_open(), "'{}' cannot be opened: {}", path.string(), std::strerror(errno));
-  return read(Reader{in, size, path.string()});
+  WEFT_CHECK(in.is_open(), "'{}' cannot be opened: {}", path, std::strerror(errno));
+  return read(Reader{in, size, path});
 }
 
 std::string_view name_in_file(DType type) {
@@ -192,16 +193,16 @@ std::string_view name_in_file(DType type) {
 
 }  // namespace
 
-Safetensors read_safetensors(const std::filesystem::path& path) { return read_file(path, read_all); }
+Safetensors read_safetensors(const std::string& path) { return read_file(path, read_all); }
 
-SafetensorsHeader read_safetensors_header(const std::filesystem::path& path) { return read_file(path, read_header); }
+SafetensorsHeader read_safetensors_header(const std::string& path) { return read_file(path, read_header); }
 
 Safetensors parse_safetensors(std::string_view bytes, const std::string& name) {
   std::istringstream in{std::string(bytes)};
   return read_all({in, bytes.size(), name});
 }
 
-void write_safetensors(const std::filesystem::path& path, const Safetensors& contents) {
+void write_safetensors(const std::string& path, const Safetensors& contents) {
   std::vector<std::pair<std::string, const Tensor*>> tensors;
   for (const auto& [name, tensor] : contents.tensors) tensors.emplace_back(name, &tensor);
   std::ranges::stable_sort(tensors, std::greater{}, [](const auto& tensor) { return size_of(tensor.second->dtype()); });
@@ -219,7 +220,7 @@ void write_safetensors(const std::filesystem::path& path, const Safetensors& con
   try {
     text = header.dump();
   } catch (const Json::exception& error) {
-    WEFT_FAIL("cannot write '{}': a name or a note is not UTF-8 ({})", path.string(), error.what());
+    WEFT_FAIL("cannot write '{}': a name or a note is not UTF-8 ({})", path, error.what());
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t length = text.size();

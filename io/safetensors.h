@@ -13,7 +13,6 @@
 #include <weft/runtime/tensor.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <iosfwd>
 #include <map>
 #include <string>
@@ -42,13 +41,13 @@ struct SafetensorsHeader {
 
 /// UserError: no such file, or one that is not exactly in the format (too short, header not JSON, a name twice, an unknown
 /// dtype, a shape that does not fit its bytes, offsets that overlap, leave a hole or end outside the file).
-Safetensors read_safetensors(const std::filesystem::path& path);
-SafetensorsHeader read_safetensors_header(const std::filesystem::path& path);
+Safetensors read_safetensors(const std::string& path);
+SafetensorsHeader read_safetensors_header(const std::string& path);
 /// The same from memory; `name` stands in messages.
 Safetensors parse_safetensors(std::string_view bytes, const std::string& name = "memory");
 
 /// Whole or not at all (io/atomic_file.h). Widest dtypes first, then by name, so that every tensor is aligned in the file.
 /// UserError: the file cannot be written; a name is "__metadata__" or not UTF-8.
-void write_safetensors(const std::filesystem::path& path, const Safetensors& contents);
+void write_safetensors(const std::string& path, const Safetensors& contents);
 
 }  // namespace weft

@@ -4,20 +4,21 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 namespace weft {
 
-std::string read_text(const std::filesystem::path& path) {
+std::string read_text(const std::string& path) {
   std::error_code error;
-  WEFT_CHECK(std::filesystem::exists(path, error), "there is no text file '{}'", path.string());
-  WEFT_CHECK(std::filesystem::is_regular_file(path, error), "'{}' is not a file", path.string());
+  WEFT_CHECK(std::filesystem::exists(path, error), "there is no text file '{}'", path);
+  WEFT_CHECK(std::filesystem::is_regular_file(path, error), "'{}' is not a file", path);
   std::ifstream in(path, std::ios::binary);
-  WEFT_CHECK(in.is_open(), "'{}' cannot be opened: {}", path.string(), std::strerror(errno));
+  WEFT_CHECK(in.is_open(), "'{}' cannot be opened: {}", path, std::strerror(errno));
   std::string text(std::filesystem::file_size(path), '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  WEFT_CHECK(in.gcount() == static_cast<std::streamsize>(text.size()), "'{}' cannot be read to its end", path.string());
-  WEFT_CHECK(!text.empty(), "the text file '{}' is empty", path.string());
+  WEFT_CHECK(in.gcount() == static_cast<std::streamsize>(text.size()), "'{}' cannot be read to its end", path);
+  WEFT_CHECK(!text.empty(), "the text file '{}' is empty", path);
   return text;
 }
 

@@ -4,7 +4,6 @@
 #include <weft/runtime/tensor.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,7 +12,7 @@
 namespace weft {
 
 /// The bytes of a file. UserError: it is not there, is no regular file, cannot be read, or is empty.
-std::string read_text(const std::filesystem::path& path);
+std::string read_text(const std::string& path);
 
 /// A code point and the bytes that it takes.
 struct Utf8Character {

@@ -25,19 +25,10 @@ struct Embedding {
 
   Embedding() = default;
   Embedding(Graph graph, std::string path, const EmbeddingConfig& config,
-            std::source_location where = std::source_location::current())
-      : name(std::move(path)), padding_index(config.padding_index) {
-    WEFT_CHECK(config.count > 0 && config.width > 0, "Embedding '{}' ({}) needs positive sizes, got count {} and width {}",
-               name, str(where), config.count, config.width);
-    const auto scope = graph.scope(name, where);
-    weight = graph.parameter("weight", {config.dtype, {config.count, config.width}}, config.init);
-  }
+            std::source_location where = std::source_location::current());
 
   /// ids [..] -> [.., width]
-  Value operator()(const Arg& ids) const {
-    const auto scope = weight.graph().scope(name, ids.where());
-    return embedding(weight, ids, {.padding_index = padding_index});
-  }
+  Value operator()(const Arg& ids) const;
 };
 
 }  // namespace weft::nn

@@ -5,6 +5,12 @@
 
 namespace weft::nn {
 
+Gpt::Gpt(const Gpt&) = default;
+Gpt::Gpt(Gpt&&) noexcept = default;
+Gpt& Gpt::operator=(const Gpt&) = default;
+Gpt& Gpt::operator=(Gpt&&) noexcept = default;
+Gpt::~Gpt() = default;
+
 Gpt::Gpt(Graph graph, const GptConfig& options, std::source_location where) : config(options), dropout{options.dropout} {
   WEFT_CHECK(config.vocab > 0 && config.layers > 0 && config.heads > 0 && config.width > 0 && config.context > 0,
              "Gpt ({}) needs positive sizes, got vocab {}, layers {}, heads {}, width {}, context {}", str(where),

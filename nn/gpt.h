@@ -39,6 +39,11 @@ struct Gpt {
   Value head;  ///< [vocab, width]
 
   Gpt(Graph graph, const GptConfig& options, std::source_location where = std::source_location::current());
+  Gpt(const Gpt&);  // these five are compiled once, in gpt.cpp
+  Gpt(Gpt&&) noexcept;
+  Gpt& operator=(const Gpt&);
+  Gpt& operator=(Gpt&&) noexcept;
+  ~Gpt();
 
   /// ids [batch, time] of i32 or i64, time <= context -> logits [batch, time, vocab].
   Value operator()(const Arg& ids) const;

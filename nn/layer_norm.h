@@ -24,18 +24,9 @@ struct LayerNorm {
 
   LayerNorm() = default;
   LayerNorm(Graph graph, std::string path, const LayerNormConfig& config,
-            std::source_location where = std::source_location::current())
-      : name(std::move(path)), eps(config.eps) {
-    WEFT_CHECK(config.width > 0, "LayerNorm '{}' ({}) needs a positive width, got {}", name, str(where), config.width);
-    const auto scope = graph.scope(name, where);
-    weight = graph.parameter("weight", {config.dtype, {config.width}}, init::ones());
-    if (config.bias) bias = graph.parameter("bias", {config.dtype, {config.width}}, init::zeros());
-  }
+            std::source_location where = std::source_location::current());
 
-  Value operator()(const Arg& x) const {
-    const auto scope = weight.graph().scope(name, x.where());
-    return layer_norm(x, weight, bias, {.eps = eps});
-  }
+  Value operator()(const Arg& x) const;
 };
 
 }  // namespace weft::nn

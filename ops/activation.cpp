@@ -112,7 +112,7 @@ const OpDef& silu_grad_op() {
 Value relu(const Arg& x) { return build(relu_op(), {x}); }
 Value gelu(const Arg& x, const GeluOptions& options) {
   WEFT_CHECK(options.approximate == "none" || options.approximate == "tanh",
-             "gelu's approximate must be 'none' or 'tanh', got '{}'", options.approximate);
+             "gelu's approximate must be 'none' or 'tanh', got '{}' ({})", options.approximate, str(x.where()));
   return build(options.approximate == "tanh" ? gelu_tanh_op() : gelu_op(), {x});
 }
 Value gelu_tanh(const Arg& x) { return build(gelu_tanh_op(), {x}); }

@@ -48,12 +48,13 @@ void gated_backward_kernel(KernelContext& k) {
 Value halves(const Arg& x, std::int64_t axis, const std::string& activation) {
   const auto line = called_at({x});
   const Value& value = x.value();
-  WEFT_CHECK(!x.is_number(), "a gated unit splits a tensor: expected a Value, got the number {}", x.number());
+  WEFT_CHECK(!x.is_number(), "a gated unit splits a tensor: expected a Value, got the number {} ({})", x.number(),
+             str(x.where()));
   if (!value.valid()) return value;
   const int at = normalize_axis(axis, value.rank());
   const std::int64_t extent = value.dim(at).value();
-  WEFT_CHECK(extent % 2 == 0, "a gated unit splits axis {} in halves: expected an even extent, got {}", axis,
-             value.type().str());
+  WEFT_CHECK(extent % 2 == 0, "a gated unit splits axis {} in halves: expected an even extent, got {} ({})", axis,
+             value.type().str(), str(x.where()));
   return gated({slice(x, {.axis = at, .stop = extent / 2}), x.where()},
                {slice(x, {.axis = at, .start = extent / 2}), x.where()}, activation);
 }

@@ -27,13 +27,14 @@ Value failure(std::initializer_list<Arg> args) {
 }
 
 void expect_tensor(const Arg& input, std::string_view loss) {
-  WEFT_CHECK(!input.is_number(), "{}: the input must be a Value, got the number {}", loss, input.number());
+  WEFT_CHECK(!input.is_number(), "{}: the input must be a Value, got the number {} ({})", loss, input.number(),
+             str(input.where()));
 }
 
 void expect_one_shape(const Arg& input, const Arg& other, std::string_view loss, std::string_view what) {
   if (other.is_number()) return;
-  WEFT_CHECK(other.value().shape() == input.value().shape(), "{}: {} must be of the input's shape {}, got {}; hint: broadcast_to",
-             loss, what, input.value().shape().str(), other.value().shape().str());
+  WEFT_CHECK(other.value().shape() == input.value().shape(), "{}: {} must be of the input's shape {}, got {} ({}); hint: broadcast_to",
+             loss, what, input.value().shape().str(), other.value().shape().str(), str(input.where()));
 }
 
 Arg widened(const Arg& x) {
@@ -100,7 +101,7 @@ Loss l1_loss(const Arg& input, const Arg& target, const ErrorLossOptions& option
 // With c = clamp(d, -delta, delta): c (d - c / 2), which is d^2 / 2 inside and delta (|d| - delta / 2) outside.
 Value huber_losses(const Arg& input, const Arg& target, double delta) {
   const auto line = called_at({input});
-  WEFT_CHECK(delta > 0, "huber_loss: delta must be above 0, got {}", delta);
+  WEFT_CHECK(delta > 0, "huber_loss: delta must be above 0, got {} ({})", delta, str(input.where()));
   const Value d = difference(input, target, "huber_loss");
   const Value c = clamp(d, {.min = -delta, .max = delta});
   return c * (d - c * 0.5);
@@ -112,7 +113,7 @@ Loss huber_loss(const Arg& input, const Arg& target, const HuberOptions& options
 
 Value smooth_l1_losses(const Arg& input, const Arg& target, double beta) {
   const auto line = called_at({input});
-  WEFT_CHECK(beta >= 0, "smooth_l1_loss: beta must be at least 0, got {}", beta);
+  WEFT_CHECK(beta >= 0, "smooth_l1_loss: beta must be at least 0, got {} ({})", beta, str(input.where()));
   if (beta == 0) return l1_losses(input, target);
   return huber_losses(input, target, beta) / beta;
 }

@@ -276,12 +276,12 @@ const OpDef& concatenate_op() {
 }
 
 Value concatenate(const std::vector<Value>& values, std::int64_t axis, std::source_location where) {
-  WEFT_CHECK(!values.empty(), "concatenate needs at least one tensor");
+  WEFT_CHECK(!values.empty(), "concatenate ({}) needs at least one tensor, got none", str(where));
   return values.front().graph().apply(concatenate_op(), {values.begin(), values.end()}, {{"axis", axis}}, where).front();
 }
 
 Value stack(const std::vector<Value>& values, std::int64_t axis, std::source_location where) {
-  WEFT_CHECK(!values.empty(), "stack needs at least one tensor");
+  WEFT_CHECK(!values.empty(), "stack ({}) needs at least one tensor, got none", str(where));
   std::vector<Value> expanded;
   for (const Value& value : values) expanded.push_back(unsqueeze(Arg(value, where), axis));
   return concatenate(expanded, axis, where);

@@ -19,8 +19,8 @@ Step add_averages(Step step, const AverageOptions& options, std::source_location
         matches(options.pattern, update.state.node().name))
       weights.push_back(update);
   WEFT_CHECK(!weights.empty(),
-             "average_weights: the pattern '{}' matches no updated parameter; hint: the first of {} is {}",
-             options.pattern, step.parameters.size(), step.parameters.front().node().name);
+             "average_weights: the pattern '{}' matches no updated parameter; hint: the first of {} is {} ({})",
+             options.pattern, step.parameters.size(), step.parameters.front().node().name, str(where));
   const Value taken = step.graph.state(counter, {i64, {}}, init::zeros());
   std::vector<Value> averages;
   for (const Update& weight : weights) {
@@ -48,8 +48,9 @@ Step add_averages(Step step, const AverageOptions& options, std::source_location
 }  // namespace
 
 Transform average_weights(const AverageOptions& options, std::source_location where) {
-  WEFT_CHECK(options.decay >= 0 && options.decay < 1, "average_weights needs a decay in [0, 1), got {}", options.decay);
-  WEFT_CHECK(options.start >= 0, "average_weights needs a start of at least 0, got {}", options.start);
+  WEFT_CHECK(options.decay >= 0 && options.decay < 1, "average_weights needs a decay in [0, 1), got {} ({})",
+             options.decay, str(where));
+  WEFT_CHECK(options.start >= 0, "average_weights needs a start of at least 0, got {} ({})", options.start, str(where));
   return {.name = "average_weights",
           .claim = Claim::same_bits,
           .needs = {"optimized"},

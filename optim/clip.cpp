@@ -87,9 +87,9 @@ Transform clip(std::string name, std::string change, GradientLaw law, std::sourc
   return transform;
 }
 
-void expect_norm(const std::string& name, double max_norm, double p) {
-  WEFT_CHECK(max_norm > 0, "{} needs a positive norm, got {}", name, max_norm);
-  WEFT_CHECK(p >= 1, "{} needs a norm_type of at least 1, or infinity, got {}", name, p);
+void expect_norm(const std::string& name, double max_norm, double p, const std::source_location& where) {
+  WEFT_CHECK(max_norm > 0, "{} needs a positive norm, got {} ({})", name, max_norm, str(where));
+  WEFT_CHECK(p >= 1, "{} needs a norm_type of at least 1, or infinity, got {} ({})", name, p, str(where));
 }
 
 }  // namespace
@@ -97,7 +97,7 @@ void expect_norm(const std::string& name, double max_norm, double p) {
 Transform clip_global_norm(double max_norm, const ClipOptions& options, std::source_location where) {
   const std::string name = "clip_global_norm";
   const double p = options.norm_type;
-  expect_norm(name, max_norm, p);
+  expect_norm(name, max_norm, p, where);
   auto law = [max_norm, p](GradientTable gradients) {
     std::vector<double> norms;
     for (const auto& [path, values] : gradients) norms.push_back(norm_of(values, p));
@@ -124,7 +124,7 @@ Transform clip_global_norm(double max_norm, const ClipOptions& options, std::sou
 Transform clip_norm(double max_norm, const ClipOptions& options, std::source_location where) {
   const std::string name = "clip_norm";
   const double p = options.norm_type;
-  expect_norm(name, max_norm, p);
+  expect_norm(name, max_norm, p, where);
   auto law = [max_norm, p](GradientTable gradients) {
     for (auto& [path, values] : gradients) {
       const double factor = factor_for(max_norm, norm_of(values, p));
@@ -150,7 +150,7 @@ Transform clip_norm(double max_norm, const ClipOptions& options, std::source_loc
 
 Transform clip_value(double limit, NonFinite non_finite, std::source_location where) {
   const std::string name = "clip_value";
-  WEFT_CHECK(limit > 0, "{} needs a positive limit, got {}", name, limit);
+  WEFT_CHECK(limit > 0, "{} needs a positive limit, got {} ({})", name, limit, str(where));
   auto law = [limit](GradientTable gradients) {
     for (auto& [path, values] : gradients)
       for (double& value : values)

@@ -59,7 +59,7 @@ Step without_gradients(const Step& step, const std::vector<Value>& parameters, c
 }
 
 Transform freeze(std::vector<std::string> patterns, std::source_location where) {
-  WEFT_CHECK(!patterns.empty(), "freeze needs a pattern, got none; hint: freeze({{\"embedding/**\"}})");
+  WEFT_CHECK(!patterns.empty(), "freeze needs a pattern, got none ({}); hint: freeze({{\"embedding/**\"}})", str(where));
   return {.name = "freeze",
           .claim = Claim::changes_meaning,
           .needs = {"gradients"},

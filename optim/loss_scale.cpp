@@ -86,7 +86,7 @@ LossScaling dynamic_scale(const ScaleRule& rule) {
 }
 
 Transform scale_loss(const LossScaling& scaling, std::source_location where) {
-  WEFT_CHECK(is_scale(scaling.start), "scale_loss needs a positive, finite scale, got {}", scaling.start);
+  WEFT_CHECK(is_scale(scaling.start), "scale_loss needs a positive, finite scale, got {} ({})", scaling.start, str(where));
   return {.name = pass,
           .claim = Claim::rounding,
           .needs = {"gradients"},

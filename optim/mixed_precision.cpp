@@ -132,7 +132,8 @@ Step merge_casts(const Step& step, const std::map<NodeId, NodeId>& same, const s
 }  // namespace
 
 Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_location where) {
-  WEFT_CHECK(low == bf16 || low == f16, "mixed_precision needs a type of two bytes, bf16 or f16, got {}", name_of(low));
+  WEFT_CHECK(low == bf16 || low == f16, "mixed_precision needs a type of two bytes, bf16 or f16, got {} ({})", name_of(low),
+             str(where));
   const std::string name = fmt::format("mixed_precision({})", name_of(low));
   return {.name = name,
           .claim = Claim::rounding,

@@ -181,7 +181,7 @@ Transform optimize(Optimizer optimizer, std::source_location where) {
 }
 
 Transform optimize(std::vector<OptimizerGroup> optimizers, std::source_location where) {
-  WEFT_CHECK(!optimizers.empty(), "optimize needs an optimizer, got none; hint: optimize(adamw())");
+  WEFT_CHECK(!optimizers.empty(), "optimize needs an optimizer, got none; hint: optimize(adamw()) ({})", str(where));
   std::string names;
   for (const OptimizerGroup& each : optimizers) names += (names.empty() ? "" : ", ") + each.optimizer.name;
   return {.name = "optimize(" + names + ")",

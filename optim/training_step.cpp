@@ -143,7 +143,7 @@ Step evaluation(const Loss& loss, const std::vector<Value>& fetches, std::source
 }
 
 Step inference(const std::vector<Value>& fetches) {
-  WEFT_CHECK(!fetches.empty(), "nothing to fetch");
+  WEFT_CHECK(!fetches.empty(), "there is nothing to fetch: expected values, got none; hint: inference({{logits}})");
   const Graph source = fetches.front().graph();
   source.check();
   Step step;

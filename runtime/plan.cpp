@@ -13,6 +13,14 @@
 #include <unordered_set>
 
 namespace weft {
+
+Plan::Plan() = default;
+Plan::Plan(const Plan&) = default;
+Plan::Plan(Plan&&) noexcept = default;
+Plan& Plan::operator=(const Plan&) = default;
+Plan& Plan::operator=(Plan&&) noexcept = default;
+Plan::~Plan() = default;
+
 namespace {
 
 // The value whose bytes `ref` shows: through views.

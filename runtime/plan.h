@@ -44,6 +44,13 @@ struct Storage {
 };
 
 struct Plan {
+  Plan();  // these six are compiled once, in plan.cpp
+  Plan(const Plan&);
+  Plan(Plan&&) noexcept;
+  Plan& operator=(const Plan&);
+  Plan& operator=(Plan&&) noexcept;
+  ~Plan();
+
   Step step;                     ///< lowered
   std::vector<NodeId> schedule;  ///< nodes that compute, in order
   /// The positions [begin, end) of the schedule that run once for each micro-batch, step.micro_batches times; what lies

@@ -157,8 +157,8 @@ void Program::Impl::check_feeds(std::span<const Feed> feeds) {
     found->tensor = feed.tensor;
   }
   for (const FedInput& input : inputs)
-    WEFT_CHECK(input.tensor != nullptr, "the input '{}' ({}) of {} was not fed", input.node->name,
-               str(input.node->where), input.node->types.front().str());
+    WEFT_CHECK(input.tensor != nullptr, "the input '{}' ({}) of {} was not fed; hint: run({{{{\"{}\", tensor}}, ...}})",
+               input.node->name, str(input.node->where), input.node->types.front().str(), input.node->name);
 }
 
 void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {
@@ -293,7 +293,7 @@ double Result::scalar(const Value& value) const { return tensor(value).item(); }
 bool Result::has(std::string_view name) const { return program_->plan().step.has_fetch(name); }
 
 Step fetching(const std::vector<Value>& values) {
-  WEFT_CHECK(!values.empty(), "nothing to fetch");
+  WEFT_CHECK(!values.empty(), "there is nothing to fetch: expected values, got none; hint: evaluate(value, feeds)");
   for (const Value& value : values)
     if (!value.absent()) value.graph().check();
   Step step;

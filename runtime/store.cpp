@@ -1,3 +1,4 @@
+#include <weft/graph/nearest.h>
 #include <weft/graph/sources.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/random.h>
@@ -102,8 +103,8 @@ void Store::add(const Graph& graph) {
     }
     const Tensor& here = found->second.tensor;
     WEFT_CHECK(here.dtype() == node.types.front().dtype && here.extents() == node.types.front().shape.extents(),
-               "'{}' is {} in the graph ({}) and {} in the store", node.name, node.types.front().str(),
-               str(node.where), here.type_str());
+               "'{}' is {} in the graph ({}) and {} in the store; hint: a store of its own, or another name", node.name,
+               node.types.front().str(), str(node.where), here.type_str());
   }
 }
 
@@ -116,13 +117,10 @@ Tensor& Store::tensor(std::string_view path) {
 const Tensor& Store::tensor(std::string_view path) const {
   const auto found = cells_.find(path);
   if (found == cells_.end()) {
-    std::string near;
-    const auto last = path.substr(path.find_last_of('/') + 1);
-    int listed = 0;
-    for (const auto& [name, cell] : cells_)
-      if (name.ends_with(last) && listed++ < 4) near += (near.empty() ? "" : ", ") + name;
-    WEFT_FAIL("the store has no '{}'; {}", path,
-              near.empty() ? fmt::format("it has {} cells", cells_.size()) : "hint: it has " + near);
+    std::vector<std::string> names;
+    for (const auto& [name, cell] : cells_) names.push_back(name);
+    WEFT_CHECK(!names.empty(), "the store has no '{}': it is empty; hint: Store(graph)", path);
+    WEFT_FAIL("the store has no '{}'; hint: the nearest of its {} cells are {}", path, names.size(), nearest(path, names));
   }
   return found->second.tensor;
 }

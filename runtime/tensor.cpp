@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 namespace weft {
 namespace {
@@ -70,13 +71,22 @@ std::string Tensor::type_str() const {
   return fmt::format("{}[{}]", name_of(type_), text);
 }
 
+void Tensor::wrong_type(DType type) const {
+  WEFT_FAIL("a tensor of {} was read as {}; hint: at(i) and item() read any type, cast({}) converts", name_of(type_),
+            name_of(type), name_of(type));
+}
+
+void Tensor::expect_count(std::size_t values) const {
+  WEFT_CHECK(std::cmp_equal(values, size_), "a tensor of {} elements was given {} values", size_, values);
+}
+
 double Tensor::item() const {
-  WEFT_CHECK(size_ == 1, "item() needs a tensor of one element, this one has {}", size_);
+  WEFT_CHECK(size_ == 1, "item() needs a tensor of one element, {} has {}; hint: at(i)", type_str(), size_);
   return load(data_, type_);
 }
 
 double Tensor::at(std::int64_t index) const {
-  WEFT_CHECK(index >= 0 && index < size_, "element {} of a tensor of {}", index, size_);
+  WEFT_CHECK(index >= 0 && index < size_, "there is no element {} of {}: expected 0 to {}", index, type_str(), size_ - 1);
   return load(data_ + static_cast<std::size_t>(index) * size_of(type_), type_);
 }
 
@@ -103,14 +113,15 @@ Tensor Tensor::cast(DType type) const {
 
 Tensor Tensor::reshaped(Extents extents) const {
   Tensor view(type_, std::move(extents), data_, owner_);
-  WEFT_CHECK(view.size_ == size_, "a tensor of {} elements cannot be seen as {} elements", size_,
-             view.size_);
+  WEFT_CHECK(view.size_ == size_, "a tensor of {} elements cannot be seen as {} elements: {} is no {}", size_, view.size_,
+             type_str(), view.type_str());
   return view;
 }
 
 Tensor Tensor::rows(std::int64_t first, std::int64_t last) const {
   WEFT_CHECK(rank() > 0 && 0 <= first && first <= last && last <= extents_[0],
-             "rows {} to {} of a tensor with {} rows", first, last, rank() > 0 ? extents_[0] : 0);
+             "there are no rows {} to {} of {}: expected 0 <= first <= last <= {}", first, last, type_str(),
+             rank() > 0 ? extents_[0] : 0);
   Extents extents = extents_;
   extents[0] = last - first;
   const std::int64_t row = extents_[0] == 0 ? 0 : size_ / extents_[0];

@@ -41,8 +41,7 @@ class Tensor {
   template <class T>
   static Tensor of(Extents extents, std::span<const T> values) {
     Tensor tensor(dtype_of<T>, std::move(extents));
-    WEFT_CHECK(static_cast<std::int64_t>(values.size()) == tensor.size(),
-               "a tensor of {} elements was given {} values", tensor.size(), values.size());
+    tensor.expect_count(values.size());
     T* to = tensor.data<T>();
     for (const T& value : values) *to++ = value;
     return tensor;
@@ -105,8 +104,10 @@ class Tensor {
 
  private:
   void expect_type(DType type) const {
-    WEFT_CHECK(type == type_, "a tensor of {} was read as {}", name_of(type_), name_of(type));
+    if (type != type_) wrong_type(type);
   }
+  [[noreturn]] void wrong_type(DType type) const;
+  void expect_count(std::size_t values) const;
 
   DType type_ = f32;
   Extents extents_;

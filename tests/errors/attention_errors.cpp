@@ -52,7 +52,7 @@ Group attention_errors() {
              graph.check();
            }},
           {"A function of scores of another type",
-           {"must give f32 that broadcasts to [2, 4, 6, 6], got f64[2, 4, 6, 6]", "attention_errors.cpp:"},
+           {"must give f32 that broadcasts to [", "got f64[", "attention_errors.cpp:"},
            [] {
              Graph graph;
              const Value x = graph.input("x", f32, {2, 6, 4, 8});
@@ -82,7 +82,7 @@ Group attention_errors() {
              rotary(graph.input("q", f32, {2, 6, 4, 7}));
            }},
           {"Slopes of another number of heads",
-           {"ALiBi's slopes of 4 heads, but attention has 8"},
+           {"ALiBi's slopes are of 4 heads, but attention has 8"},
            [] {
              Graph graph;
              const Value x = graph.input("x", f32, {2, 6, 8, 16});
@@ -96,7 +96,7 @@ Group attention_errors() {
              attention_weights_of(tanh(graph.input("x", f32, {2, 6, 4, 8})));
            }},
           {"A tap where there is no attention",
-           {"tap_attention: this step has no attention; hint: "},
+           {"tap_attention (attention_errors.cpp:", "this step has no attention; hint: "},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::ones());

@@ -44,6 +44,9 @@ TEST_CASE("the code of an entry is cut from its source, with its lines", "[core]
   CHECK(code.text == "g();\n\n  h();\n");
   CHECK(code.first == 6);
   CHECK(code.last == 8);
+  const gallery::Code line = gallery::code_of({"three", {}, nullptr}, "{\"three\",\n {\"x\"},\n [] { f({}); }},\n");
+  CHECK(line.text == "f({});\n");
+  CHECK((line.first == 3 && line.last == 3));
   CHECK(gallery::code_of({"three", {}, nullptr}, source).text.empty());
 }
 

@@ -67,7 +67,11 @@ Code code_of(const Entry& entry, const std::string& source) {
   Code code;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].find("{\"" + entry.title + "\",") == std::string::npos) continue;
-    while (i < lines.size() && !lines[i].ends_with("[] {")) ++i;
+    while (i < lines.size() && lines[i].find("[] {") == std::string::npos) ++i;
+    if (i < lines.size() && !lines[i].ends_with("[] {")) {  // in one line: [] { f(); }},
+      const std::size_t from = lines[i].find("[] {") + 5, to = lines[i].rfind(" }");
+      return {lines[i].substr(from, to - from) + "\n", static_cast<unsigned>(i + 1), static_cast<unsigned>(i + 1)};
+    }
     const std::size_t inside = ++i < lines.size() ? indentation(lines[i]) : 0;
     code.first = static_cast<unsigned>(i + 1);
     for (; i < lines.size() && (lines[i].empty() || indentation(lines[i]) >= inside); ++i)

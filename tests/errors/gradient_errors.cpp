@@ -35,14 +35,14 @@ Group gradient_errors() {
              gradient(sum(a * stop_gradient(b)), {b});
            }},
           {"The gradient by a value of another graph",
-           {"a value to differentiate by is not in the loss's graph; hint: step.find(value)"},
+           {"the value 'b' (gradient_errors.cpp:", "to differentiate by is not in the loss's graph; hint: step.find(value)"},
            [] {
              Graph one, two;
              const Value a = one.parameter("a", {f32, {3}}, init::ones());
              gradient(sum(a), {two.parameter("b", {f32, {3}}, init::ones())});
            }},
           {"A cotangent of another type",
-           {"the cotangent of multiply must be f32[3], got f32[2]"},
+           {"the cotangent of multiply (gradient_errors.cpp:", "must be f32[3], got f32[2] from v (gradient_errors.cpp:"},
            [] {
              Graph graph;
              const Value a = graph.parameter("a", {f32, {3}}, init::ones());
@@ -56,14 +56,14 @@ Group gradient_errors() {
              vector_jacobian({a * 2.0, a * 3.0}, {graph.input("v", f32, {3})}, {a});
            }},
           {"Finite differences in too narrow a type",
-           {"check_gradients needs f64 outputs, sum is f32[]"},
+           {"check_gradients needs f64 outputs, sum (gradient_errors.cpp:", "is f32[]; hint: build the model in f64"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::ones());
              check_gradients(sum(w * w), {w});
            }},
           {"Finite differences by what cannot be moved",
-           {"check_gradients differentiates by parameters and fed inputs, multiply is neither"},
+           {"check_gradients differentiates by parameters and fed inputs, multiply (gradient_errors.cpp:"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f64, {3}}, init::ones());

@@ -50,7 +50,7 @@ Group graph_errors() {
              graph.dim("time", 0);
            }},
           {"Heads that do not divide the width",
-           {"10 is not divisible by 4"},
+           {"the extent 10 is not divisible by 4: 10 is no multiple of 4"},
            [] {
              const Dim width = 10;
              width / 4;

@@ -40,7 +40,7 @@ Group model_errors() {
              nn::Gpt(graph, {.vocab = 65, .layers = 2, .heads = 4, .width = 64});
            }},
           {"More tokens than a GPT has positions",
-           {"embedding/positions", "end at 8, and positions 0 to", "model_errors.cpp:"},
+           {"embedding (model_errors.cpp:", "Gpt needs tokens [batch, time] with time at most its context of 8, got i32[2, 16]"},
            [] {
              Graph graph;
              const nn::Gpt model(graph, {.vocab = 65, .layers = 1, .heads = 2, .width = 8, .context = 8});

@@ -108,7 +108,7 @@ Group order_errors() {
              training_step(sum(w * w)) | freeze("embeding/**");
            }},
           {"Small updates to narrow parameters",
-           {"optimize(sgd): the parameter 'w' (order_errors.cpp:", "is bf16[3], in which small updates round to nothing; hint: keep it f32 and "
+           {"sgd: the parameter 'w' (order_errors.cpp:", "is bf16[3], in which small updates round to nothing; hint: keep it f32 and "
             "compute in bf16 by mixed_precision(bf16)"},
            [] {
              Graph graph;
@@ -123,7 +123,7 @@ Group order_errors() {
              training_step(sum(bias * bias)) | optimize(muon({}));
            }},
           {"Mixed precision in a wide type",
-           {"mixed_precision needs a type of two bytes, bf16 or f16, got f64"},
+           {"mixed_precision needs a type of two bytes, bf16 or f16, got f64 (order_errors.cpp:"},
            [] { mixed_precision(f64); }},
           {"An override of precision that matches nothing",
            {"the override 'head/**' matches no node; hint: the first of"},
@@ -147,7 +147,7 @@ Group order_errors() {
              training_step(sum(w * w)) | remove_taps();
            }},
           {"Steps over different graphs are compared",
-           {"steps over different graphs cannot be compared: the parameter 'b' (order_errors.cpp:", "hint: build both from one loss"},
+           {"steps over different graphs cannot be compared: the parameter 'a' (order_errors.cpp:", "is not in the second; hint: build both from one loss"},
            [] {
              Graph one, two;
              const Value a = one.parameter("a", {f32, {3}}, init::ones());

@@ -24,7 +24,7 @@ Group program_errors() {
              evaluate(tokens + 1, {{"tokens", Tensor(f32, {3})}});
            }},
           {"An input that is not fed",
-           {"the input 'y' (program_errors.cpp:", "of f32[3] was not fed"},
+           {"the input 'y' (program_errors.cpp:", "of f32[3] was not fed; hint: run({{\"y\", tensor}, ...})"},
            [] {
              Graph graph;
              const Value x = graph.input("x", f32, {3}), y = graph.input("y", f32, {3});
@@ -62,7 +62,7 @@ Group program_errors() {
              evaluation(sum(w * w)).fetch("accuracy");
            }},
           {"Nothing to fetch",
-           {"nothing to fetch"},
+           {"there is nothing to fetch: expected values, got none; hint: inference({logits})"},
            [] { inference({}); }},
           {"A token that the table has not",
            {"embedding (program_errors.cpp:", "7 at [1] is no row of the table: expected 0 to 4, one of 5"},
@@ -90,7 +90,7 @@ Group program_errors() {
              evaluate(floor_divide(a, b), {{"a", six}, {"b", zero}});
            }},
           {"Gradients that are not finite, where that must not be",
-           {"the norm of the gradients is inf; not finite in 1 of 1: w; hint: NonFinite::skip passes over such a step"},
+           {"the norm of the gradients is inf; not finite in 1 of 1: 'w' (inf); hint: NonFinite::skip passes over such a step"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::zeros());

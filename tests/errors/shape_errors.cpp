@@ -54,7 +54,7 @@ Group shape_errors() {
              graph.check();
            }},
           {"A choice by what is no bool",
-           {"[where] operand 0 must be bool, got f32[3]; hint: not_equal(x, 0)"},
+           {"[where] operand 0 must be bool, got f32[3]; hint: cast(x, bool)"},
            [] {
              Graph graph;
              const Value x = graph.input("x", f32, {3});
@@ -69,14 +69,14 @@ Group shape_errors() {
              graph.check();
            }},
           {"An axis that the tensor has not",
-           {"[softmax] axis 2 is outside a tensor of rank 2"},
+           {"[softmax] axis 2 is outside a tensor of rank 2: expected -2 to 1"},
            [] {
              Graph graph;
              softmax(graph.input("x", f32, {2, 3}), 2);
              graph.check();
            }},
           {"A permutation that names an axis twice",
-           {"[transpose] the permutation must name each of the 3 axes of [2, 3, 4] once, got [0, 0, 2]"},
+           {"[transpose] the permutation must name each of the 3 axes of [2, 3, 4] once, got (0, 0, 2)"},
            [] {
              Graph graph;
              transpose(graph.input("x", f32, {2, 3, 4}), {0, 0, 2});
@@ -118,7 +118,7 @@ Group shape_errors() {
              graph.check();
            }},
           {"A target of another shape than the prediction",
-           {"mse_loss: ", "must be of the input's shape [8, 1], got [8]; hint: broadcast_to"},
+           {"mse_loss: ", "must be of the input's shape [8, 1], got [8] (shape_errors.cpp:", "hint: broadcast_to"},
            [] {
              Graph graph;
              const Value predicted = graph.input("predicted", f32, {8, 1});

@@ -10,9 +10,10 @@ Group store_errors() {
       "store_errors.cpp",
       {
           {"A cell that the store has not",
-           {"the store has no 'layer/wieght'; hint: it has", "layer/weight"},
+           {"the store has no 'layer/wieght'; hint: the nearest of its 2 cells are layer/weight, layer/bias"},
            [] {
              Graph graph;
+             graph.parameter("layer/bias", {f32, {3}}, init::ones());
              graph.parameter("layer/weight", {f32, {3}}, init::ones());
              Store(graph).tensor("layer/wieght");
            }},
@@ -25,7 +26,7 @@ Group store_errors() {
              store.set("w", Tensor(f32, {4}));
            }},
           {"A store of another model",
-           {"'w' is f32[5] in the graph (store_errors.cpp:", "and f32[3] in the store"},
+           {"'w' is f32[5] in the graph (store_errors.cpp:", "and f32[3] in the store; hint: a store of its own, or another name"},
            [] {
              Graph small, large;
              small.parameter("w", {f32, {3}}, init::ones());
@@ -50,19 +51,19 @@ Group store_errors() {
              with_average(store);
            }},
           {"A tensor is read as another type",
-           {"a tensor of f32 was read as i32"},
+           {"a tensor of f32 was read as i32; hint: at(i)"},
            [] { Tensor(f32, {3}).data<std::int32_t>(); }},
           {"More values than elements",
            {"a tensor of 3 elements was given 2 values"},
            [] { Tensor::of<float>({3}, {1, 2}); }},
           {"One number of a tensor of several",
-           {"item() needs a tensor of one element, this one has 3"},
+           {"item() needs a tensor of one element, f32[3] has 3; hint: at(i)"},
            [] { Tensor(f32, {3}).item(); }},
           {"An element outside",
-           {"element 5 of a tensor of 3"},
+           {"there is no element 5 of f32[3]: expected 0 to 2"},
            [] { Tensor(f32, {3}).at(5); }},
           {"Rows outside",
-           {"rows 1 to 9 of a tensor with 4 rows"},
+           {"there are no rows 1 to 9 of f32[4, 2]: expected 0 <= first <= last <= 4"},
            [] { Tensor(f32, {4, 2}).rows(1, 9); }},
           {"A negative extent",
            {"an extent of a tensor is negative: -2"},

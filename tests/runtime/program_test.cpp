@@ -1,5 +1,6 @@
 #include <support/catch.h>
 
+#include <weft/runtime/tensor_xt.h>
 #include <weft/weft.h>
 
 #include <cmath>

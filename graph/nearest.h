@@ -1,0 +1,13 @@
+// "Did you mean": the names nearest to one that there is not.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft {
+
+/// Up to `count` of `names`, nearest to `name` first (Levenshtein's distance), as "a, b, c".
+std::string nearest(std::string_view name, std::vector<std::string> names, std::size_t count = 3);
+
+}  // namespace weft

@@ -88,11 +88,15 @@
 #include <weft/optim/accumulate.h>
 #include <weft/optim/accumulate_over_runs.h>
 #include <weft/optim/clip.h>
+#include <weft/optim/each_gradient.h>
 #include <weft/optim/fetch.h>
 #include <weft/optim/fetch_gradients.h>
 #include <weft/optim/loss_scale.h>
 #include <weft/optim/mixed_precision.h>
 #include <weft/optim/first_divergence.h>
+#include <weft/optim/first_nonfinite.h>
+#include <weft/optim/gradient_history.h>
+#include <weft/optim/gradient_report.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/random_feeds.h>
 #include <weft/optim/adafactor.h>
@@ -105,6 +109,7 @@
 #include <weft/optim/lion.h>
 #include <weft/optim/muon.h>
 #include <weft/optim/optimizer.h>
+#include <weft/optim/report_gradients.h>
 #include <weft/optim/rmsprop.h>
 #include <weft/optim/schedule.h>
 #include <weft/optim/schedule_cycle.h>

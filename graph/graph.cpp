@@ -74,6 +74,7 @@ namespace {
 Value add_source(const std::shared_ptr<GraphData>& data, const OpDef& op, std::string_view name, TensorType type,
                  Attributes attributes, std::source_location where) {
   Graph graph(data);
+  where = data->scope_where.value_or(where);  // a module's parameters are of the line that makes the module
   const std::string path = data->scope_path.empty() ? std::string(name) : data->scope_path + "/" + std::string(name);
   auto reject = [&](std::string message) {
     graph.add_problem({name.empty() ? op.name : path, where, std::move(message), ""});
@@ -89,7 +90,7 @@ Value add_source(const std::shared_ptr<GraphData>& data, const OpDef& op, std::s
   attributes.set("dtype", type.dtype);
   attributes.set("shape", type.shape);
   Node node{.id = data->next_id, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {type},
-            .name = path, .where = data->scope_where.value_or(where), .provenance = data->made_by,
+            .name = path, .where = where, .provenance = data->made_by,
             .phase = Phase::step};
   const NodeId id = node.id;
   data->insert(std::move(node));

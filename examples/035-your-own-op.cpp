@@ -1,12 +1,11 @@
 // Ops of your own, in one file: squared ReLU in raw loops, a distance in xtensor expressions. Both are registered like
 // the library's, tested by what their definitions say, differentiated, and run together with others.
+#include <weft/ops/xtensor_kernel.h>
+#include <weft/testing/check_op.h>
 #include <weft/weft.h>
 
 #include <fmt/format.h>
-#include <xtensor/xview.hpp>
 
-#include <array>
-#include <cmath>
 #include <iostream>
 
 using namespace weft;
@@ -47,21 +46,6 @@ Value squared_relu(const Arg& x) { return build(squared_relu_op(), {x}); }
 //
 // y[.., i] = exp(-gamma sum_c (x[.., i, c] - centre[c])^2), a radial basis function; x [.., C], centre [C] -> [..]
 
-template <class T>
-void radial_kernel(KernelContext& k) {
-  const Shape& shape = k.type(0).shape;
-  const auto width = static_cast<std::size_t>(shape.extent(-1)), rows = static_cast<std::size_t>(k.out_type(0).count());
-  const auto x = xt::adapt(k.in<T>(0), rows * width, xt::no_ownership(), std::array{rows, width});
-  const auto centre = xt::adapt(k.in<T>(1), width, xt::no_ownership(), std::array{width});
-  const T gamma = static_cast<T>(k.attributes().number("gamma"));
-  for (std::size_t row = 0; row < rows; ++row) {
-    const auto away = xt::row(x, static_cast<std::ptrdiff_t>(row)) - centre;  // an expression: nothing is stored
-    T squared = 0;
-    for (const T d : away) squared += d * d;
-    k.out<T>(0)[row] = std::exp(-gamma * squared);
-  }
-}
-
 const OpDef& radial_op() {
   static const OpDef op{
       .name = "radial",
@@ -87,7 +71,11 @@ const OpDef& radial_op() {
       .plain = [](const Plain& p) -> Values {
         return exp(sum(square(p.in[0] - p.in[1]), {.axes = {-1}}) * -p.attributes.number("gamma"));
       },
-      .kernels = {{.dtype = f32, .run = radial_kernel<float>}, {.dtype = f64, .run = radial_kernel<double>}},
+      .kernels = xtensor_kernels<float, double>([](auto k) {
+        const auto x = k.in(0), centre = k.in(1);
+        const auto squared = k.hold(xt::sum(xt::square(x - centre), {k.last(0)}));  // a reduction, evaluated
+        k.out(0) = xt::exp(squared * -k.attributes().number("gamma"));
+      }),
       .samples = {{{sample::normal({3, 5}).batched(0), sample::normal({5})}, {{"gamma", 0.1}}},
                   {{sample::normal({2, 3, 4}).batched(0), sample::normal({4})}, {{"gamma", 0.5}}}},
       .bad_samples = {{{{f32, {3, 5}}, {f32, {4}}}, {{"gamma", 0.1}}, "the centre"}}};
@@ -102,7 +90,7 @@ Value radial(const Arg& x, const Arg& centre, double gamma) {
 
 bool check(const OpDef& op) {
   registry().add(op);
-  const OpCheck result = check_op(op);
+  const OpCheck result = weft::testing::check_op(op.name);
   std::cout << fmt::format("{}: {} checks, {}\n", result.op, result.lines.size(), result.passed() ? "passed" : "FAILED")
             << result.str();
   return result.passed();

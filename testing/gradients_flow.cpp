@@ -4,6 +4,8 @@
 #include <weft/ops/creation.h>
 #include <weft/optim/audit.h>
 #include <weft/optim/equivalence_trial.h>
+#include <weft/optim/gradient_report.h>
+#include <weft/optim/report_gradients.h>
 #include <weft/testing/local_gradients.h>
 
 #include <algorithm>
@@ -97,6 +99,18 @@ std::string cut_of(const Audit& audited, const std::string& path) {
   return "no gradient reaches it";
 }
 
+// Parameters whose gradient is a sum of cotangents that cancel (GradientThresholds::cancels), by path.
+std::set<std::string> cancelling(const Step& step, const NamedTensors& feeds, const Store& start) {
+  std::set<std::string> paths;
+  if (step.facts.contains("checkpointed") || step.facts.contains("tap gradients")) return paths;
+  const Step watched = step | report_gradients({.blocks = false, .units = false, .f16 = false});
+  Store store = start.clone();
+  Program program(watched, store);
+  for (const auto& parameter : gradient_report(program.run(feeds_of(feeds)), watched).parameters)
+    if (parameter.cancels) paths.insert(parameter.path);
+  return paths;
+}
+
 }  // namespace
 
 Verdict gradients_flow(const Step& step, double threshold, const RunOptions& options) {
@@ -114,6 +128,7 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
 
   const Audit audited = audit(step);
   std::optional<Way> way;
+  std::optional<std::set<std::string>> cancel;
   std::string bad, good, why_not;
   std::size_t few = 0;
   for (const Value& parameter : step.parameters) {
@@ -127,6 +142,13 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
     if (std::isfinite(norm) && norm > threshold) {
       good += fmt::format("\n  {}: norm {:.3g}", path, norm);
       continue;
+    }
+    if (std::isfinite(norm) && norm > 0) {
+      if (!cancel) cancel = cancelling(step, feeds, start);
+      if (cancel->contains(path)) {
+        good += fmt::format("\n  {}: norm {:.3g}: what arrives cancels, the loss does not depend on it", path, norm);
+        continue;
+      }
     }
     ++few;
     bad += "\n  " + place_str(parameter);

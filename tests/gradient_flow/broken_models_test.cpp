@@ -23,7 +23,7 @@ testing::RunOptions run_options() {
     Tensor tensor(f32, {test::batch_size, test::time_size, test::width_size});
     for (std::int64_t i = 0; i < tensor.size(); ++i)
       tensor.data<float>()[i] = static_cast<float>(std::sin(0.7 * static_cast<double>(i * i) + (*name == 'x' ? 0 : 1)));
-    options.feeds.emplace(name, tensor);
+    options.feeds.emplace_back(name, tensor);
   }
   return options;
 }

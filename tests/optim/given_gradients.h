@@ -3,6 +3,7 @@
 
 #include <weft/weft.h>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>

@@ -120,6 +120,20 @@ TEST_CASE("gradients flow to every parameter of a model", "[core][testing][match
   CHECK_THAT(step, !GradientsFlow(1e6));
 }
 
+TEST_CASE("GradientsFlow passes a GPT, whose keys' biases softmax takes out again", "[core][testing]") {
+  Graph graph;
+  const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 8);
+  const Value tokens = graph.input("tokens", i32, {batch, time}), targets = graph.input("targets", i32, {batch, time});
+  const nn::Gpt model(graph, {.vocab = 17, .layers = 2, .heads = 2, .width = 16, .context = 8});
+  const Step step = training_step(cross_entropy(model(tokens), targets)) | optimize(adamw({.rate = 1e-3}));
+  const testing::Verdict verdict =
+      testing::gradients_flow(step, 1e-8, {.seed = 2, .integers = {{"tokens", 17}, {"targets", 17}}});
+  INFO(verdict.text);
+  CHECK(verdict.passed);
+  CHECK_THAT(verdict.text, ContainsSubstring("decoder/0/attention/key/bias: norm ") &&
+                               ContainsSubstring("what arrives cancels, the loss does not depend on it"));
+}
+
 TEST_CASE("a parameter behind a cut is named with the place of the cut", "[core][testing][matchers]") {
   const Net net;
   const Value cut = stop_gradient(net.hidden);

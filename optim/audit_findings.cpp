@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <map>
 
+#include <fmt/format.h>
+
 namespace weft {
 namespace {
 
@@ -140,25 +142,37 @@ void find_mixed_batch(const Step& step, Audit& audit) {
   for (const NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
     if (!leads[id] || node.op->traits.source || !is_float(node.types.front().dtype)) continue;
-    bool before = false, split = false;
+    bool before = false, split = false, against_itself = false;
     std::string from;
+    std::vector<std::string> types;
+    int axis = 0;  // of the batch, from the end, in the first operand that has it
     for (const ValueRef& ref : node.operands) {
       if (ref.node == no_node) continue;
       const BatchState& state = states[ref.node][ref.output];
+      types.push_back(graph.type(ref).str());
       before |= state.kind == State::mixed;
-      if (state.kind == State::split && from.empty()) from = graph.type(ref).str();
-      split |= state.kind == State::split;
+      if (state.kind != State::split) continue;
+      const int here = state.axis - graph.type(ref).shape.rank();
+      if (from.empty()) from = graph.type(ref).str();
+      against_itself |= split && node.op->traits.pointwise && here != axis;
+      if (!split) axis = here;
+      split = true;
     }
     if (before || !split) continue;
     for (std::size_t k = 0; k < node.types.size(); ++k) {
       if (states[id][k].kind != State::mixed || node.types[k].count() <= 1) continue;  // a mean of examples is a loss
       const bool moved = node.op->traits.view;
+      const Severity severity = moved ? Severity::error : against_itself ? Severity::warning : Severity::note;
       audit.findings.push_back(
-          {Kind::batch_mixed, moved ? Severity::error : Severity::note, node.name, str(node.where), {},
+          {Kind::batch_mixed, severity, node.name, str(node.where), {},
            moved ? fmt::format("[{}] {} -> {} mixes the batch with another axis, so an example's elements are spread over "
                                "others; hint: transpose the axes, then reshape",
                                node.op->name, from, node.types[k].str())
-                 : fmt::format("[{}] examples meet here: {} of the whole batch; accumulate() cannot split it; hint: keep the "
+           : against_itself
+               ? fmt::format("[{}] broadcasts the batch against itself, every example with every other: {} gives {}; hint: "
+                             "reshape one to the other's extents, such as a target [batch] beside [batch, 1]",
+                             node.op->name, fmt::join(types, " beside "), node.types[k].str())
+               : fmt::format("[{}] examples meet here: {} of the whole batch; accumulate() cannot split it; hint: keep the "
                                "examples apart unless it is meant",
                                node.op->name, node.types[k].str())});
       break;

@@ -32,7 +32,13 @@ class Judge {
     of_depth();
     for (const auto& row : report_.parameters) of_units(row);
     for (const auto& unit : report_.units) {
-      if (unit.share() > least_.dead)
+      if (!(unit.share() > least_.dead)) continue;
+      if (rounds_to_f16(unit.path))
+        add(Kind::f16_underflow, unit.path, unit.where, unit.share(), least_.dead,
+            fmt::format("[{}] rounds the gradient of {:.0f} of the {:.0f} units that it reaches to 0, since it flows in f16 from here; "
+                        "hint: scale_loss(dynamic_scale()), or bf16",
+                        unit.op, unit.closed, unit.reached));
+      else
         add(Kind::dead_units, unit.path, unit.where, unit.share(), least_.dead,
             fmt::format("[{}] lets nothing through to {:.0f} of the {:.0f} units that the gradient reaches, for no example of this "
                         "batch; hint: a smaller rate or bias, a normalisation before it, or an activation without a flat side",
@@ -58,6 +64,15 @@ class Judge {
  private:
   void add(Kind kind, std::string path, std::string where, double value, double threshold, std::string message) {
     verdicts_.push_back({kind, std::move(path), std::move(where), value, threshold, std::move(message)});
+  }
+
+  // Whether the gradient arrives at the node in a wider type and goes on in f16.
+  bool rounds_to_f16(const std::string& path) const {
+    const Value node = step_.graph.find_name(path);
+    if (!node.valid() || node.dtype() == f16) return false;
+    const std::vector<ValueRef>& operands = node.node().operands;
+    return std::ranges::any_of(
+        operands, [&](ValueRef ref) { return ref.node != no_node && step_.graph.type(ref).dtype == f16; });
   }
 
   // Biases start at 0: their first updates are as large as they are.

@@ -3,9 +3,13 @@
 #include <weft/graph/verify.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
+#include <weft/optim/audit.h>
 #include <weft/optim/training_step.h>
 
 #include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
 
 namespace weft {
 namespace {
@@ -69,6 +73,14 @@ void publish(Step& step) {
     if (!term.weight.absent() && !step.has_fetch("tokens")) step.set_fetch("tokens", term.weight);
 }
 
+// Where the ways from the parameters end: "; cut at floor (model.cpp:12)".
+std::string cuts_of(const Step& step) {
+  std::set<std::string> cuts;
+  for (const Audit::Row& row : audit(step).parameters) cuts.insert(row.cut);
+  cuts.erase("");
+  return cuts.empty() ? "" : fmt::format("; {}", fmt::join(cuts, "; "));
+}
+
 }  // namespace
 
 Step training_step(const Loss& loss, std::source_location where) {
@@ -91,8 +103,10 @@ Step training_step(const Loss& loss, std::source_location where) {
   const std::vector<Value> gradients = vector_jacobian(sums, step.seeds, step.parameters);
   for (std::size_t i = 0; i < gradients.size(); ++i)
     if (gradients[i].valid()) step.gradients.push_back({step.parameters[i], gradients[i], {}});
-  WEFT_CHECK(!step.gradients.empty(), "the loss {} ({}) reaches no parameter, so there is nothing to train; the graph has {} parameters",
-             step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size());
+  WEFT_CHECK(!step.gradients.empty(),
+             "the loss {} ({}) reaches no parameter, so there is nothing to train; the graph has {} parameters{}",
+             step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size(),
+             cuts_of(step));
   for (const auto& [state, value] : step.graph.updates())
     step.updates.push_back({step.graph.value(state), step.graph.value(value)});
   step.applied = {{.name = "training_step", .promises = {"gradients"}}};

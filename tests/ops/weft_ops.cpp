@@ -9,8 +9,11 @@
 #include <weft/ops/all.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <map>
+#include <regex>
 
 using namespace weft;
 
@@ -46,6 +49,30 @@ std::string gradient(const OpDef& op) {
   return op.backward ? "own" : op.plain ? "of its plain definition" : "none";
 }
 
+// The header that declares `const OpDef& NAME_op()`, as a link from docs/.
+const std::map<std::string, std::string>& declarations() {
+  static const std::map<std::string, std::string> found = [] {
+    std::map<std::string, std::string> headers;
+    const std::regex declaration("const OpDef& (\\w+)_op\\(");
+    for (const char* folder : {"ops", "runtime"})
+      for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(WEFT_ROOT_DIR) / folder)) {
+        if (entry.path().extension() != ".h") continue;
+        std::ifstream file(entry.path());
+        const std::string name = entry.path().filename().string();
+        for (std::string line; std::getline(file, line);)
+          if (std::smatch match; std::regex_search(line, match, declaration))
+            headers[match[1]] = fmt::format("[{0}](../{1}/{0})", name, folder);
+      }
+    return headers;
+  }();
+  return found;
+}
+
+std::string declared(const OpDef& op) {
+  const auto at = declarations().find(op.name);
+  return at == declarations().end() ? "-" : at->second;
+}
+
 std::string cell(std::string text) {
   for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
   return text;
@@ -53,8 +80,9 @@ std::string cell(std::string text) {
 
 // Without the accuracy.
 std::string row(const OpDef& op) {
-  return fmt::format("| `{}` | {} | {} | {} | {} | {} | {} |", op.name, cell(op.law), cell(shapes(op)),
-                     cell(list(op.outputs)), dtypes(op), gradient(op), cell(op.source.empty() ? "-" : op.source));
+  return fmt::format("| `{}` | {} | {} | {} | {} | {} | {} | {} |", op.name, cell(op.law), cell(shapes(op)),
+                     cell(list(op.outputs)), dtypes(op), gradient(op), declared(op),
+                     cell(op.source.empty() ? "-" : op.source));
 }
 
 std::string row(const MadeFunction& function) {
@@ -135,8 +163,8 @@ int main(int count, char** arguments) {
                "to the largest element, of\nthe f64 and the f32 kernel against the plain definition in f64; a basic op, which has "
                "none, is compared with its law on\nplain numbers (the generator with Random123, tests/runtime/random_test.cpp)."
                "\n\n"
-               "| op | law | shapes | outputs | dtypes | gradient | source | f64 error | f32 error | checks |\n"
-               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+               "| op | law | shapes | outputs | dtypes | gradient | header | paper | f64 error | f32 error | checks |\n"
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             << rows
             << "\n## Functions made of these ops\n\nChecked against PyTorch's values and gradients by tests/ops/ and the golden "
                "cases.\n\n| function | law | ops of an example |\n| --- | --- | --- |\n";

@@ -38,8 +38,8 @@ Group own_op_errors() {
              registry().add(op);
            }},
           {"An op without a backward in a loss",
-           {"this op has no backward; hint: give its OpDef a .backward that builds the gradient, or a .plain definition to "
-            "differentiate", "my_square (own_op_errors.cpp:"},
+           {"this op has no backward; hint: give its OpDef a .backward that builds the gradient", "a .plain definition",
+            "my_square (own_op_errors.cpp:"},
            [] {
              static const OpDef op{.name = "my_square", .infer = same_as_float_input, .batch = same_axis};
              Graph graph;

@@ -7,6 +7,7 @@ cmake_minimum_required(VERSION 3.25)
 
 set(faults "")
 file(GLOB_RECURSE documents RELATIVE "${ROOT}" "${ROOT}/docs/*.md")
+list(REMOVE_ITEM documents docs/errors.md)  # generated: layout.errors
 foreach(document IN ITEMS README.md CONTRIBUTING.md LISTS documents)
   file(READ "${ROOT}/${document}" rest)
   while(TRUE)

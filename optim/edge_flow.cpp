@@ -46,6 +46,9 @@ Attributes resized(const Attributes& attributes, const Resize& resize) {
   return result;
 }
 
+// The node cannot be tried over small extents.
+struct NoTrial {};
+
 // One node alone, over states of its own, and what its backward rule makes of cotangents that are states too.
 class Trial {
  public:
@@ -65,7 +68,7 @@ class Trial {
     std::vector<Value> from_values, cotangents;
     for (std::size_t k = 0; k < node.types.size(); ++k) {
       const TensorType& type = results[k].type();
-      WEFT_CHECK(type.shape == resized(node.types[k].shape, resize), "the small extents do not fit");
+      if (type.shape != resized(node.types[k].shape, resize)) throw NoTrial{};
       if (!outputs[k] || !is_float(type.dtype)) continue;
       from_values.push_back(results[k]);
       cotangents.push_back(graph_.state(fmt::format("cotangent/{}", k), type, init::zeros()));
@@ -110,7 +113,7 @@ class Trial {
       if (node.op != &constant_op()) return graph_.apply(*node.op, {}, resized(node.attributes, resize_)).at(ref.output);
       const Constant& given = *node.attributes.get<std::shared_ptr<const Constant>>("value");
       if (shape == type.shape) return graph_.constant(given);
-      WEFT_CHECK(given.type.count() > 0 && all_equal(given), "this constant has no smaller one");
+      if (given.type.count() == 0 || !all_equal(given)) throw NoTrial{};  // it has no smaller one
       Constant constant{{type.dtype, shape}, {}};
       const auto size = static_cast<std::ptrdiff_t>(size_of(type.dtype));
       for (std::int64_t i = 0; i < shape.count(); ++i)
@@ -232,9 +235,9 @@ const std::vector<EdgeFlow>& EdgeFlows::of(const Node& node, const std::vector<b
       const std::vector<bool> zero = small.zero(gradients);
       for (std::size_t i = 0; i < operands.size(); ++i)
         if (zero[i]) flows[operands[i]] = EdgeFlow::zero;
+    } catch (const NoTrial&) {  // what the reverse walk found stands
     } catch (const UserError&) {
-      // It cannot be tried alone: what the reverse walk found stands.
-    } catch (const InternalError&) {
+    } catch (const InternalError&) {  // rules may count on extents that checks elsewhere ask for
     }
   }
   return flows;

@@ -109,6 +109,16 @@ TEST_CASE("GradientsMatch says what it cannot check", "[core][testing][matchers]
                     ContainsSubstring("the feed 'token' is no input; there are: tokens"));
 }
 
+TEST_CASE("GradientsMatch says which value has nothing to differentiate", "[core][testing][matchers][errors]") {
+  Graph graph;
+  const Value ids = graph.input("ids", i32, {graph.dim("batch", 4)});
+  CHECK_THROWS_WITH(GradientsMatch().match(ids + 1),
+                    ContainsSubstring("GradientsMatch differentiates floating values, add : i32[batch=4] (matchers_test.cpp:"));
+  CHECK_THROWS_WITH(GradientsMatch({.parameters = "w*"}).match(cast(ids, f32)),
+                    ContainsSubstring("GradientsMatch: cast : f32[batch=4] (matchers_test.cpp:") &&
+                        ContainsSubstring("depends on no parameter of 'w*' and no floating input"));
+}
+
 // --- GradientsFlow ---
 
 TEST_CASE("gradients flow to every parameter of a model", "[core][testing][matchers]") {

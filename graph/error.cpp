@@ -1,8 +1,27 @@
 #include <weft/graph/error.h>
 
+#include <weft/graph/graph.h>
+#include <weft/graph/user_line.h>
+
+#include <vector>
+
+namespace weft {
+namespace {
+
+thread_local std::vector<std::source_location> lines;
+
+}  // namespace
+
+UserLine::UserLine(std::source_location where) { lines.push_back(where); }
+UserLine::~UserLine() { lines.pop_back(); }
+
+}  // namespace weft
+
 namespace weft::detail {
 
-void throw_user_error(std::string message) { throw UserError(std::move(message)); }
+void throw_user_error(std::string message) {
+  throw UserError(lines.empty() ? std::move(message) : fmt::format("{}: {}", str(lines.front()), message));
+}
 
 void throw_internal_error(const char* condition, const char* file, int line,
                           const std::string& message) {

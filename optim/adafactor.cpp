@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/reduce.h>
@@ -23,7 +24,8 @@ TensorType with_one(TensorType type, int axis) {
 
 }  // namespace
 
-Optimizer adafactor(const AdafactorConfig& config) {
+Optimizer adafactor(const AdafactorConfig& config, std::source_location line) {
+  const UserLine told(line);
   WEFT_CHECK(config.beta2_decay <= 0, "adafactor needs a beta2_decay of at most 0, got {}", config.beta2_decay);
   WEFT_CHECK(config.d >= 1 && std::isfinite(config.d), "adafactor needs a threshold d of at least 1, got {}", config.d);
   if (config.eps1) expect_not_negative("adafactor", "eps1", *config.eps1);

@@ -3,6 +3,8 @@
 
 #include <weft/optim/optimizer.h>
 
+#include <source_location>
+
 namespace weft {
 
 struct AdafactorConfig {
@@ -24,6 +26,6 @@ struct AdafactorConfig {
 ///   u = g / sqrt(max(v, eps1^2));  p <- p - a u / max(1, rms(u) / d)
 /// State: row_var [.., R, 1] and col_var [.., 1, C], or variance. UserError: beta2_decay positive, d below 1, another
 /// setting negative.
-Optimizer adafactor(const AdafactorConfig& config = {});
+Optimizer adafactor(const AdafactorConfig& config = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

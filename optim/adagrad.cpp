@@ -1,10 +1,12 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/unary.h>
 #include <weft/optim/adagrad.h>
 
 namespace weft {
 
-Optimizer adagrad(const AdagradConfig& config) {
+Optimizer adagrad(const AdagradConfig& config, std::source_location line) {
+  const UserLine told(line);
   expect_not_negative("adagrad", "lr_decay", config.lr_decay);
   expect_not_negative("adagrad", "weight_decay", config.weight_decay);
   expect_not_negative("adagrad", "initial_accumulator_value", config.initial_accumulator_value);

@@ -3,6 +3,8 @@
 
 #include <weft/optim/optimizer.h>
 
+#include <source_location>
+
 namespace weft {
 
 struct AdagradConfig {
@@ -19,6 +21,6 @@ struct AdagradConfig {
 /// torch.optim.Adagrad (Duchi et al. 2011):
 ///   g <- g + decay p;  s <- s + g^2;  p <- p - rate / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
 /// State: sum, which starts at initial_accumulator_value. UserError: a setting that is negative.
-Optimizer adagrad(const AdagradConfig& config = {});
+Optimizer adagrad(const AdagradConfig& config = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

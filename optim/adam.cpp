@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/adamw.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/unary.h>
@@ -52,7 +53,8 @@ void add_update(const UpdateContext& c, bool with_amsgrad, bool maximize, double
 
 }  // namespace
 
-Optimizer adam(const AdamConfig& config) {
+Optimizer adam(const AdamConfig& config, std::source_location line) {
+  const UserLine told(line);
   expect_sound("adam", config.beta1, config.beta2, config.eps, config.weight_decay);
   auto rule = [config](const UpdateContext& c) {
     add_update(c, config.amsgrad, config.maximize, c.weight_decay(config.weight_decay, config.decay_rank),
@@ -61,7 +63,8 @@ Optimizer adam(const AdamConfig& config) {
   return {"adam", config.rate, config.groups, rule};
 }
 
-Optimizer adamw(const AdamwConfig& config) {
+Optimizer adamw(const AdamwConfig& config, std::source_location line) {
+  const UserLine told(line);
   expect_sound("adamw", config.beta1, config.beta2, config.eps, config.weight_decay);
   auto rule = [config](const UpdateContext& c) {
     add_update(c, config.amsgrad, config.maximize, 0.0,

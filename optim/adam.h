@@ -3,6 +3,8 @@
 
 #include <weft/optim/optimizer.h>
 
+#include <source_location>
+
 namespace weft {
 
 struct AdamConfig {
@@ -22,7 +24,7 @@ struct AdamConfig {
 ///   amsgrad: u <- max(u, v), else u = v;  p <- p - rate / (1 - beta1^t) m / (sqrt(u / (1 - beta2^t)) + eps)
 /// t counts the updates of the whole store. State: exp_avg, exp_avg_sq, max_exp_avg_sq (amsgrad). UserError: betas
 /// outside [0, 1), eps or decay negative.
-Optimizer adam(const AdamConfig& config = {});
+Optimizer adam(const AdamConfig& config = {}, std::source_location where = std::source_location::current());
 
 struct AdamwConfig {
   Schedule rate = 1e-3;
@@ -40,6 +42,6 @@ struct AdamwConfig {
 
 /// torch.optim.AdamW (Loshchilov & Hutter 2019, algorithm 2): as adam(), with p <- p (1 - rate decay) instead of a
 /// penalty in the gradient. One op a tensor (ops/adamw.h), unless amsgrad. State and errors as adam().
-Optimizer adamw(const AdamwConfig& config = {});
+Optimizer adamw(const AdamwConfig& config = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

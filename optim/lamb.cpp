@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/reduce.h>
 #include <weft/ops/unary.h>
@@ -12,7 +13,8 @@ Value norm(const Value& x) { return sqrt(cast(sum_squares(x), f64)); }
 
 }  // namespace
 
-Optimizer lamb(const LambConfig& config) {
+Optimizer lamb(const LambConfig& config, std::source_location line) {
+  const UserLine told(line);
   expect_fraction("lamb", "beta1", config.beta1);
   expect_fraction("lamb", "beta2", config.beta2);
   expect_not_negative("lamb", "eps", config.eps);

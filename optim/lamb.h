@@ -4,6 +4,7 @@
 #include <weft/optim/optimizer.h>
 
 #include <limits>
+#include <source_location>
 
 namespace weft {
 
@@ -25,6 +26,6 @@ struct LambConfig {
 ///   u = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + decay p;  p <- p - rate phi(||p||) / ||u|| u
 /// Where phi(||p||) or ||u|| is 0 their quotient counts as 1, as in the authors' code. State: exp_avg, exp_avg_sq.
 /// UserError: betas outside [0, 1), another setting negative, least_norm above greatest_norm.
-Optimizer lamb(const LambConfig& config = {});
+Optimizer lamb(const LambConfig& config = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,9 +1,11 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/optim/lion.h>
 
 namespace weft {
 
-Optimizer lion(const LionConfig& config) {
+Optimizer lion(const LionConfig& config, std::source_location line) {
+  const UserLine told(line);
   expect_fraction("lion", "beta1", config.beta1);
   expect_fraction("lion", "beta2", config.beta2);
   expect_not_negative("lion", "weight_decay", config.weight_decay);

@@ -3,6 +3,8 @@
 
 #include <weft/optim/optimizer.h>
 
+#include <source_location>
+
 namespace weft {
 
 struct LionConfig {
@@ -18,6 +20,6 @@ struct LionConfig {
 /// Chen et al. 2023, algorithm 2:
 ///   p <- p - rate (sign(beta1 m + (1 - beta1) g) + decay p);  m <- beta2 m + (1 - beta2) g
 /// State: exp_avg. UserError: betas outside [0, 1), decay negative.
-Optimizer lion(const LionConfig& config = {});
+Optimizer lion(const LionConfig& config = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/optim/loss_scale.h>
@@ -64,12 +65,14 @@ void expect_free(const Graph& graph, const std::string& path) {
 
 }  // namespace
 
-LossScaling static_scale(double scale) {
+LossScaling static_scale(double scale, std::source_location line) {
+  const UserLine told(line);
   WEFT_CHECK(is_scale(scale), "static_scale needs a positive, finite number, got {}", scale);
   return {as_float(scale), std::nullopt};
 }
 
-LossScaling dynamic_scale(const ScaleRule& rule) {
+LossScaling dynamic_scale(const ScaleRule& rule, std::source_location line) {
+  const UserLine told(line);
   WEFT_CHECK(is_scale(rule.start), "dynamic_scale needs a positive, finite start, got {}", rule.start);
   WEFT_CHECK(is_scale(rule.least), "dynamic_scale needs a positive, finite least scale, got {}", rule.least);
   WEFT_CHECK(rule.greatest >= rule.least, "dynamic_scale needs least <= greatest, got least {} and greatest {}",

@@ -15,7 +15,7 @@ struct LossScaling {
 };
 
 /// Always `scale`. UserError unless it is positive and finite (as a float).
-LossScaling static_scale(double scale);
+LossScaling static_scale(double scale, std::source_location where = std::source_location::current());
 
 /// Micikevicius et al. 2018, section 3.2, with the rule of torch.amp.GradScaler (_amp_update_scale_), and bounds:
 ///   a gradient is not finite:  scale := max(scale * backoff, least), tracker := 0
@@ -24,7 +24,7 @@ LossScaling static_scale(double scale);
 /// The scale is rounded to a float whenever it changes, as PyTorch's is; it is the same in f32 and f64. UserError:
 /// start, least or greatest not positive and finite (greatest may be infinite); growth <= 1; backoff outside (0, 1);
 /// window < 1; start outside [least, greatest].
-LossScaling dynamic_scale(const ScaleRule& rule = {});
+LossScaling dynamic_scale(const ScaleRule& rule = {}, std::source_location where = std::source_location::current());
 
 /// Multiplies the cotangents with which the backward pass starts (Step::seeds) by the scale, and tags the gradients:
 /// the first transform that reads them (a clip, optimize, fetch_gradients) divides them by it once, checks them, and

@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/matmul.h>
 #include <weft/ops/movement.h>
@@ -40,7 +41,8 @@ Value orthogonalized(const Value& x, const MuonConfig& config) {
   return cast(standing ? transpose(y, 0, 1) : y, x.dtype());
 }
 
-Optimizer muon(const MuonConfig& config) {
+Optimizer muon(const MuonConfig& config, std::source_location line) {
+  const UserLine told(line);
   expect_fraction("muon", "momentum", config.momentum);
   expect_not_negative("muon", "weight_decay", config.weight_decay);
   expect_not_negative("muon", "eps", config.eps);

@@ -4,6 +4,7 @@
 #include <weft/optim/optimizer.h>
 
 #include <array>
+#include <source_location>
 
 namespace weft {
 
@@ -34,7 +35,7 @@ struct MuonConfig {
 /// with (a, b, c) = ns_coefficients, and adjusted() as MuonRate says.
 /// State: momentum_buffer. UserError: a parameter that is no matrix (give those, and embeddings, to adamw); ns_steps
 /// outside [1, 100), momentum outside [0, 1), another setting negative.
-Optimizer muon(const MuonConfig& config = {});
+Optimizer muon(const MuonConfig& config = {}, std::source_location where = std::source_location::current());
 
 /// The Newton-Schulz iteration alone, for a matrix x [A, B]: nearly U V^T of x's singular value decomposition.
 Value orthogonalized(const Value& x, const MuonConfig& config = {});

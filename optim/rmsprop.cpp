@@ -1,10 +1,12 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/unary.h>
 #include <weft/optim/rmsprop.h>
 
 namespace weft {
 
-Optimizer rmsprop(const RmspropConfig& config) {
+Optimizer rmsprop(const RmspropConfig& config, std::source_location line) {
+  const UserLine told(line);
   expect_fraction("rmsprop", "alpha", config.alpha);
   expect_not_negative("rmsprop", "eps", config.eps);
   expect_not_negative("rmsprop", "weight_decay", config.weight_decay);

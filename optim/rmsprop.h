@@ -3,6 +3,8 @@
 
 #include <weft/optim/optimizer.h>
 
+#include <source_location>
+
 namespace weft {
 
 struct RmspropConfig {
@@ -23,6 +25,6 @@ struct RmspropConfig {
 ///   b <- momentum b + g / d;  p <- p - rate b
 /// State: square_avg, grad_avg (centered), momentum_buffer (momentum > 0). UserError: alpha outside [0, 1), another
 /// setting negative.
-Optimizer rmsprop(const RmspropConfig& config = {});
+Optimizer rmsprop(const RmspropConfig& config = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

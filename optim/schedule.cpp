@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/unary.h>
@@ -8,9 +9,10 @@
 
 namespace weft {
 
-Schedule::Schedule(double rate)
+Schedule::Schedule(double rate, std::source_location line)
     : name_(fmt::format("constant({})", rate)),
       rule_([rate](const Value& updates) { return full(updates.graph(), {}, f64, rate); }) {
+  const UserLine told(line);
   WEFT_CHECK(std::isfinite(rate) && rate >= 0, "a learning rate must be finite and not negative, got {}", rate);
 }
 
@@ -21,7 +23,8 @@ Schedule operator*(const Schedule& schedule, double factor) {
           [=](const Value& updates) { return multiply(schedule(updates), factor); }};
 }
 
-Schedule warmup_cosine(double peak, std::int64_t warmup, std::int64_t total, double least) {
+Schedule warmup_cosine(double peak, std::int64_t warmup, std::int64_t total, double least, std::source_location line) {
+  const UserLine told(line);
   WEFT_CHECK(0 <= warmup && warmup < total, "warmup_cosine needs 0 <= warmup < total, got warmup {} and total {}",
              warmup, total);
   WEFT_CHECK(0 <= least && least <= peak && std::isfinite(peak),

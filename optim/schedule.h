@@ -5,6 +5,7 @@
 #include <weft/graph/graph.h>
 
 #include <functional>
+#include <source_location>
 #include <string>
 
 namespace weft {
@@ -13,7 +14,7 @@ namespace weft {
 class Schedule {
  public:
   using Rule = std::function<Value(const Value& updates)>;
-  Schedule(double rate);  // NOLINT: implicit
+  Schedule(double rate, std::source_location where = std::source_location::current());  // NOLINT: implicit
   /// One of your own: builds its nodes from `updates`, and may add an input to feed the rate by hand.
   Schedule(std::string name, Rule rule) : name_(std::move(name)), rule_(std::move(rule)) {}
   Value operator()(const Value& updates) const { return rule_(updates); }
@@ -31,6 +32,7 @@ inline Schedule operator*(double factor, const Schedule& schedule) { return sche
 /// t updates taken: peak (t + 1) / (warmup + 1) for t < warmup, then
 /// least + (peak - least) (1 + cos(pi min(1, (t - warmup) / (total - warmup)))) / 2 (Loshchilov & Hutter 2017, eq. 5).
 /// UserError unless 0 <= warmup < total and 0 <= least <= peak.
-Schedule warmup_cosine(double peak, std::int64_t warmup, std::int64_t total, double least = 0);
+Schedule warmup_cosine(double peak, std::int64_t warmup, std::int64_t total, double least = 0,
+                       std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/unary.h>
@@ -27,7 +28,9 @@ Value anneal(Anneal strategy, double start, double end, const Value& part) {
 
 }  // namespace
 
-Schedule cosine_annealing_warm_restarts(double rate, const CosineAnnealingWarmRestartsOptions& options) {
+Schedule cosine_annealing_warm_restarts(double rate, const CosineAnnealingWarmRestartsOptions& options,
+                                        std::source_location line) {
+  const UserLine told(line);
   expect_rate("cosine_annealing_warm_restarts", rate);
   expect_rate("cosine_annealing_warm_restarts (eta_min)", options.eta_min);
   expect_count("cosine_annealing_warm_restarts", "t_0", options.t_0);
@@ -50,7 +53,8 @@ Schedule cosine_annealing_warm_restarts(double rate, const CosineAnnealingWarmRe
       }};
 }
 
-Schedule one_cycle_lr(double max_rate, const OneCycleLrOptions& options) {
+Schedule one_cycle_lr(double max_rate, const OneCycleLrOptions& options, std::source_location line) {
+  const UserLine told(line);
   expect_rate("one_cycle_lr", max_rate);
   expect_count("one_cycle_lr", "total_steps", options.total_steps);
   const double most = options.three_phase ? 0.5 : 1.0;
@@ -84,7 +88,8 @@ Schedule one_cycle_lr(double max_rate, const OneCycleLrOptions& options) {
           }};
 }
 
-Schedule cyclic_lr(double base_rate, double max_rate, const CyclicLrOptions& options) {
+Schedule cyclic_lr(double base_rate, double max_rate, const CyclicLrOptions& options, std::source_location line) {
+  const UserLine told(line);
   expect_rate("cyclic_lr", base_rate);
   expect_rate("cyclic_lr", max_rate);
   WEFT_CHECK(base_rate <= max_rate, "cyclic_lr needs base_rate <= max_rate, got {} and {}", base_rate, max_rate);

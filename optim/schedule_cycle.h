@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <source_location>
 
 namespace weft {
 
@@ -16,7 +17,8 @@ struct CosineAnnealingWarmRestartsOptions {
 };
 /// eta_min + (rate - eta_min) (1 + cos(pi c / T)) / 2, c updates since the last restart, T = t_0 t_mult^restarts
 /// (Loshchilov & Hutter 2017, eq. 5). UserError: t_0 or t_mult below 1, eta_min negative.
-Schedule cosine_annealing_warm_restarts(double rate, const CosineAnnealingWarmRestartsOptions& options);
+Schedule cosine_annealing_warm_restarts(double rate, const CosineAnnealingWarmRestartsOptions& options,
+                                        std::source_location where = std::source_location::current());
 
 enum class Anneal { cos, linear };
 struct OneCycleLrOptions {
@@ -30,7 +32,8 @@ struct OneCycleLrOptions {
 /// One rise to max_rate and one fall to nearly nothing (Smith & Topin 2018). It ends at t = total_steps - 1 and stays
 /// there (PyTorch throws). UserError: total_steps below 1, pct_start outside [0, 1] (three_phase: [0, 0.5]), div
 /// factors not positive.
-Schedule one_cycle_lr(double max_rate, const OneCycleLrOptions& options);
+Schedule one_cycle_lr(double max_rate, const OneCycleLrOptions& options,
+                      std::source_location where = std::source_location::current());
 
 enum class CyclicMode {
   triangular,   ///< every top is max_rate
@@ -45,6 +48,7 @@ struct CyclicLrOptions {
 };
 /// Up from base_rate and down again in straight lines, for ever (Smith 2017). UserError: sizes below 1, gamma negative,
 /// base_rate > max_rate.
-Schedule cyclic_lr(double base_rate, double max_rate, const CyclicLrOptions& options = {});
+Schedule cyclic_lr(double base_rate, double max_rate, const CyclicLrOptions& options = {},
+                   std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/unary.h>
@@ -34,7 +35,8 @@ Value progress(const Value& updates, std::int64_t total) {
 
 }  // namespace
 
-Schedule constant_lr(double rate, const ConstantLrOptions& options) {
+Schedule constant_lr(double rate, const ConstantLrOptions& options, std::source_location line) {
+  const UserLine told(line);
   expect_rate("constant_lr", rate);
   expect_factor("constant_lr", "factor", options.factor);
   expect_at_least("constant_lr", "total_iters", options.total_iters, 0);
@@ -45,7 +47,8 @@ Schedule constant_lr(double rate, const ConstantLrOptions& options) {
           }};
 }
 
-Schedule linear_lr(double rate, const LinearLrOptions& options) {
+Schedule linear_lr(double rate, const LinearLrOptions& options, std::source_location line) {
+  const UserLine told(line);
   expect_rate("linear_lr", rate);
   expect_factor("linear_lr", "start_factor", options.start_factor);
   expect_factor("linear_lr", "end_factor", options.end_factor);
@@ -57,7 +60,8 @@ Schedule linear_lr(double rate, const LinearLrOptions& options) {
           }};
 }
 
-Schedule step_lr(double rate, const StepLrOptions& options) {
+Schedule step_lr(double rate, const StepLrOptions& options, std::source_location line) {
+  const UserLine told(line);
   expect_rate("step_lr", rate);
   expect_at_least("step_lr", "step_size", options.step_size, 1);
   expect_gamma("step_lr", options.gamma);
@@ -66,7 +70,9 @@ Schedule step_lr(double rate, const StepLrOptions& options) {
           }};
 }
 
-Schedule multi_step_lr(double rate, const std::vector<std::int64_t>& milestones, double gamma) {
+Schedule multi_step_lr(double rate, const std::vector<std::int64_t>& milestones, double gamma,
+                       std::source_location line) {
+  const UserLine told(line);
   expect_rate("multi_step_lr", rate);
   expect_gamma("multi_step_lr", gamma);
   WEFT_CHECK(!milestones.empty(), "multi_step_lr needs milestones, got none");
@@ -82,14 +88,16 @@ Schedule multi_step_lr(double rate, const std::vector<std::int64_t>& milestones,
           }};
 }
 
-Schedule exponential_lr(double rate, double gamma) {
+Schedule exponential_lr(double rate, double gamma, std::source_location line) {
+  const UserLine told(line);
   expect_rate("exponential_lr", rate);
   expect_gamma("exponential_lr", gamma);
   return {fmt::format("exponential_lr({}, {})", rate, gamma),
           [=](const Value& updates) { return pow(gamma, cast(updates, f64)) * rate; }};
 }
 
-Schedule polynomial_lr(double rate, const PolynomialLrOptions& options) {
+Schedule polynomial_lr(double rate, const PolynomialLrOptions& options, std::source_location line) {
+  const UserLine told(line);
   expect_rate("polynomial_lr", rate);
   expect_at_least("polynomial_lr", "total_iters", options.total_iters, 1);
   WEFT_CHECK(std::isfinite(options.power) && options.power > 0, "polynomial_lr needs a positive power, got {}",
@@ -99,7 +107,8 @@ Schedule polynomial_lr(double rate, const PolynomialLrOptions& options) {
       [=](const Value& updates) { return pow(1.0 - progress(updates, options.total_iters), options.power) * rate; }};
 }
 
-Schedule cosine_annealing_lr(double rate, const CosineAnnealingLrOptions& options) {
+Schedule cosine_annealing_lr(double rate, const CosineAnnealingLrOptions& options, std::source_location line) {
+  const UserLine told(line);
   expect_rate("cosine_annealing_lr", rate);
   expect_rate("cosine_annealing_lr (eta_min)", options.eta_min);
   expect_at_least("cosine_annealing_lr", "t_max", options.t_max, 1);
@@ -110,7 +119,8 @@ Schedule cosine_annealing_lr(double rate, const CosineAnnealingLrOptions& option
           }};
 }
 
-Schedule inverse_sqrt_lr(double rate, std::int64_t warmup) {
+Schedule inverse_sqrt_lr(double rate, std::int64_t warmup, std::source_location line) {
+  const UserLine told(line);
   expect_rate("inverse_sqrt_lr", rate);
   expect_at_least("inverse_sqrt_lr", "warmup", warmup, 1);
   return {fmt::format("inverse_sqrt_lr({}, {})", rate, warmup), [=](const Value& updates) {

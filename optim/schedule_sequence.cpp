@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/optim/schedule_sequence.h>
@@ -10,7 +11,9 @@ Value since(const Value& updates, std::int64_t start) { return maximum(updates -
 
 }  // namespace
 
-Schedule sequential_lr(const std::vector<Schedule>& schedules, const std::vector<std::int64_t>& milestones) {
+Schedule sequential_lr(const std::vector<Schedule>& schedules, const std::vector<std::int64_t>& milestones,
+                       std::source_location line) {
+  const UserLine told(line);
   WEFT_CHECK(!schedules.empty(), "sequential_lr needs schedules, got none");
   WEFT_CHECK(milestones.size() + 1 == schedules.size(),
              "sequential_lr needs one milestone fewer than its {} schedules, got {}", schedules.size(),
@@ -31,7 +34,9 @@ Schedule sequential_lr(const std::vector<Schedule>& schedules, const std::vector
           }};
 }
 
-Schedule warmup(const Schedule& schedule, std::int64_t steps, const WarmupOptions& options) {
+Schedule warmup(const Schedule& schedule, std::int64_t steps, const WarmupOptions& options,
+                std::source_location line) {
+  const UserLine told(line);
   WEFT_CHECK(steps >= 0, "warmup needs steps of at least 0, got {}", steps);
   const double start = options.start_factor.value_or(1.0 / (static_cast<double>(steps) + 1.0));
   WEFT_CHECK(start >= 0 && start <= 1, "warmup needs a start_factor in [0, 1], got {}", start);

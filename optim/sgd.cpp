@@ -1,9 +1,11 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/optim/sgd.h>
 
 namespace weft {
 
-Optimizer sgd(const SgdConfig& config) {
+Optimizer sgd(const SgdConfig& config, std::source_location line) {
+  const UserLine told(line);
   expect_not_negative("sgd", "momentum", config.momentum);
   expect_not_negative("sgd", "weight_decay", config.weight_decay);
   WEFT_CHECK(!config.nesterov || (config.momentum > 0 && config.dampening == 0),

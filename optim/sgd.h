@@ -3,6 +3,8 @@
 
 #include <weft/optim/optimizer.h>
 
+#include <source_location>
+
 namespace weft {
 
 struct SgdConfig {
@@ -21,6 +23,6 @@ struct SgdConfig {
 ///   p <- p - rate (nesterov ? g + momentum b : b), or rate g without momentum
 /// State: momentum_buffer, if momentum > 0. UserError: a setting that is negative; nesterov without momentum or with
 /// dampening.
-Optimizer sgd(const SgdConfig& config = {});
+Optimizer sgd(const SgdConfig& config = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

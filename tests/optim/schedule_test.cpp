@@ -171,3 +171,15 @@ TEST_CASE("bad settings of schedules are refused", "[core][optim][schedule][erro
   CHECK_THROWS_WITH(warmup(0.1, 5, {.start_factor = 1.5}), ContainsSubstring("warmup needs a start_factor in [0, 1], got 1.5"));
   CHECK_THROWS_WITH(Schedule(0.1) * -1.0, ContainsSubstring("the factor of a learning rate must be finite and not negative, got -1"));
 }
+
+TEST_CASE("what an optimizer, a schedule or a loss scale refuses begins with the user's line", "[core][optim][errors]") {
+  const auto at = [](int line, const char* message) {
+    return ContainsSubstring(fmt::format("schedule_test.cpp:{}: {}", line, message));
+  };
+  CHECK_THROWS_WITH(adamw({.beta1 = 2}), at(__LINE__, "adamw needs betas in [0, 1), got 2 and 0.999"));
+  CHECK_THROWS_WITH(adamw({.rate = -1}), at(__LINE__, "a learning rate must be finite and not negative, got -1"));
+  CHECK_THROWS_WITH(muon({.ns_steps = 0}), at(__LINE__, "muon needs ns_steps in [1, 100), got 0"));
+  CHECK_THROWS_WITH(warmup_cosine(1, 5, 2), at(__LINE__, "warmup_cosine needs 0 <= warmup < total"));
+  CHECK_THROWS_WITH(warmup(1e-3, -1), at(__LINE__, "warmup needs steps of at least 0, got -1"));
+  CHECK_THROWS_WITH(dynamic_scale({.growth = 0.5}), at(__LINE__, "dynamic_scale needs a growth above 1, got 0.5"));
+}

@@ -301,7 +301,7 @@ def compile_time(options):
     bare = OUT / "include_weft.cpp"
     bare.parent.mkdir(parents=True, exist_ok=True)
     bare.write_text("#include <weft/weft.h>\nint main() {}\n")
-    commands = {"#include <weft/weft.h>": [str(bare) if w == found["file"] else w for w in command],
+    commands = {"`#include <weft/weft.h>`": [str(bare) if w == found["file"] else w for w in command],
                 "examples/010-first-step.cpp": command}
     times = {name: [] for name in commands}
     for _ in range(2 if options.quick else 5):

@@ -24,6 +24,12 @@ if(WEFT_SANITIZE)
   endif()
 endif()
 
+# ccache serves what includes a precompiled header where CCACHE_SLOPPINESS holds pch_defines and time_macros, as in the presets.
+function(weft_precompile target header)
+  target_precompile_headers(${target} PRIVATE ${header})
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+endfunction()
+
 if(WEFT_COVERAGE)
   target_compile_options(weft_flags INTERFACE --coverage -fprofile-update=atomic)
   target_link_options(weft_flags INTERFACE --coverage)

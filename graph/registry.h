@@ -14,6 +14,8 @@ class Registry {
   /// Checks that the definition is whole (name, shape rule, batch rule, samples; a kernel or a plain definition).
   /// The same definition twice is fine; another one under a name that is taken is a UserError.
   void add(const OpDef& op);
+  /// A definition must outlive the registry, which only refers to it.
+  void add(OpDef&&) = delete;
   /// Null if there is none.
   const OpDef* find(std::string_view name) const;
   /// UserError that lists the nearest names.

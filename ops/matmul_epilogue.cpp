@@ -65,15 +65,17 @@ std::vector<BatchState> batch(const OpView& view, std::span<const BatchState> in
   return {product.in_shape() ? product.as_mixed() : BatchState::mixed()};
 }
 
-Gemm gemm_of(const OpView& view) {
-  const Shape& b = view.shape(1);
-  const bool turn_a = view.attributes.flag("transpose_a"), turn_b = view.attributes.flag("transpose_b");
+Gemm gemm_of(bool turn_a, bool turn_b, const Shape& b, const TensorType& y) {
   const std::int64_t n = b.extent(turn_b ? 0 : 1);
   return {.trans_a = turn_a,
           .trans_b = turn_b,
-          .m = view.out_type(0).count() / std::max<std::int64_t>(1, n),
+          .m = y.count() / std::max<std::int64_t>(1, n),
           .n = n,
           .k = b.extent(turn_b ? 1 : 0)};
+}
+
+Gemm gemm_of(const OpView& view) {
+  return gemm_of(view.attributes.flag("transpose_a"), view.attributes.flag("transpose_b"), view.shape(1), view.out_type(0));
 }
 
 std::size_t workspace(const OpView& view, int threads) {
@@ -226,12 +228,7 @@ std::optional<Chain> chain_of(const Graph& graph, const Readers& readers, const 
 bool is_cut(const Graph& graph, NodeId product) {
   const Node& node = graph.node(product);
   const bool turn_b = node.op == &linear_op() || node.attributes.flag("transpose_b");
-  const Shape& b = graph.type(node.operands[1]).shape;
-  const Gemm g{.trans_a = node.attributes.flag("transpose_a"),
-               .trans_b = turn_b,
-               .m = node.types.front().count() / std::max<std::int64_t>(1, b.extent(turn_b ? 0 : 1)),
-               .n = b.extent(turn_b ? 0 : 1),
-               .k = b.extent(turn_b ? 1 : 0)};
+  const Gemm g = gemm_of(node.attributes.flag("transpose_a"), turn_b, graph.type(node.operands[1]).shape, node.types.front());
   const GemmCut cut = gemm_cut(g);
   return 4 * cut.rows * cut.columns <= g.m * g.n;
 }

@@ -44,4 +44,13 @@ Transform fetch(std::string name, Value value) {
           }};
 }
 
+Step without_results(Step step) {
+  step.lowered = false;
+  step.updates.clear();
+  step.gradients.clear();
+  step.fetches.clear();
+  step.finite = step.due = Value{};
+  return step;
+}
+
 }  // namespace weft

@@ -13,4 +13,8 @@ namespace weft {
 /// of micro-batches does not have it.
 Transform fetch(std::string name, Value value);
 
+/// The step with nothing left to give: no updates, gradients, fetches or verdict on their finiteness. A Program of it runs what
+/// set_fetch() then names, and no more.
+Step without_results(Step step);
+
 }  // namespace weft

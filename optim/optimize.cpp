@@ -1,3 +1,4 @@
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/optim/each_gradient.h>
 #include <weft/optim/freeze.h>
@@ -189,8 +190,11 @@ Transform optimize(std::vector<OptimizerGroup> optimizers, std::source_location 
           .needs = {"gradients"},
           .forbids = {"optimized"},
           .promises = {"settled", "optimized"},
-          .apply = [optimizers = std::move(optimizers),
-                    where](Step step) { return add_updates(std::move(step), optimizers, where); },
+          .apply =
+              [optimizers = std::move(optimizers), where](Step step) {
+                const UserLine told(where);
+                return add_updates(std::move(step), optimizers, where);
+              },
           .change = "adds the update of the parameters"};
 }
 

@@ -4,6 +4,7 @@
 #include <weft/ops/creation.h>
 #include <weft/optim/audit.h>
 #include <weft/optim/equivalence_trial.h>
+#include <weft/optim/fetch.h>
 #include <weft/optim/gradient_report.h>
 #include <weft/optim/report_gradients.h>
 #include <weft/testing/local_gradients.h>
@@ -40,12 +41,7 @@ class Way {
         if (is_float(node.types[k].dtype)) values.push_back(step_.graph.value(id, k));
     }
     const std::vector<Value> gradients = vector_jacobian(sums, cotangents, values);
-    Step run = step_;
-    run.lowered = false;
-    run.updates.clear();
-    run.gradients.clear();
-    run.fetches.clear();
-    run.finite = run.due = Value{};
+    Step run = without_results(step_);
     for (std::size_t i = 0; i < values.size(); ++i) {
       run.set_fetch(value_name(values[i].ref()), values[i]);
       if (gradients[i].valid()) run.set_fetch("gradient " + value_name(values[i].ref()), gradients[i]);

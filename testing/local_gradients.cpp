@@ -1,6 +1,7 @@
 #include <weft/testing/local_gradients.h>
 
 #include <weft/optim/divergence_compare.h>
+#include <weft/optim/fetch.h>
 #include <weft/testing/verdict.h>
 
 #include <algorithm>
@@ -84,12 +85,7 @@ std::string wrong_backwards(const Step& step, const Value& scalar, std::span<con
                             const GradientCheckOptions& options) {
   if (step.micro_batches > 1) return "hint: the step without accumulate() says which op's backward is wrong";
   const std::vector<NodeId> nodes = kinds(step.graph, made_from(step.graph, scalar));
-  Step run = step;
-  run.lowered = false;
-  run.updates.clear();
-  run.gradients.clear();
-  run.fetches.clear();
-  run.finite = run.due = Value{};
+  Step run = without_results(step);
   for (const NodeId id : nodes)
     for (const ValueRef ref : step.graph.node(id).operands)
       if (ref.node != no_node) run.set_fetch(fmt::format("{}.{}", ref.node, ref.output), step.graph.value(ref));

@@ -1,6 +1,7 @@
 #include <weft/testing/steps.h>
 
 #include <weft/optim/equivalence_trial.h>
+#include <weft/optim/fetch.h>
 #include <weft/optim/first_divergence.h>
 #include <weft/optim/whole_values.h>
 #include <weft/testing/local_gradients.h>
@@ -106,10 +107,7 @@ Verdict all_finite(const Step& step, const RunOptions& options) {
   const NamedTensors feeds = feeds_for(step.graph, options);
   const Step seen = step.gradients.empty() ? step : observed(step);
   const std::vector<Fetch> results = looked_at(seen);
-  Step run = seen;
-  run.lowered = false;
-  run.fetches.clear();
-  run.updates.clear();
+  Step run = without_results(seen);
   for (std::size_t i = 0; i < results.size(); ++i)
     if (is_float(results[i].value.dtype())) run.set_fetch(fmt::format("{}", i), results[i].value);
   WEFT_CHECK(!run.fetches.empty(), "AllFinite: the step gives nothing of a floating type");

@@ -148,6 +148,22 @@ TEST_CASE("healthy ops are not taken for cuts", "[core][optim][audit]") {
   }
 }
 
+TEST_CASE("a derivative that is one number is not zero because it is negative", "[core][optim][audit]") {
+  using Use = std::function<Value(const Value&, const Value&)>;
+  const std::vector<Use> uses{
+      [](const Value& x, const Value& s) { return x * s; },       [](const Value& x, const Value& s) { return x / (s + 3.0); },
+      [](const Value& x, const Value& s) { return x - s; },       [](const Value& x, const Value& s) { return x + -s; },
+      [](const Value& x, const Value& s) { return x * exp(s); },  [](const Value& x, const Value& s) { return x * exp(-s); },
+      [](const Value& x, const Value& s) { return x * tanh(s); }, [](const Value& x, const Value& s) { return x * (1.0 - s); },
+      [](const Value& x, const Value& s) { return x * sin(s); },  [](const Value& x, const Value& s) { return x * sigmoid(s); }};
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    INFO("use " << i);
+    Model model;
+    const Value s = model.graph.parameter("s", {f32, {}}, init::ones());
+    CHECK(model.audited([&](const Value& h) { return uses[i](h, s); }).of(Kind::zero_jacobian).empty());
+  }
+}
+
 TEST_CASE("a detached residual is found although other ways go on", "[core][optim][audit]") {
   Model model;
   const Audit result = model.audited([](const Value& h) { return stop_gradient(h) + tanh(h); });

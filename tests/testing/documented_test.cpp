@@ -3,8 +3,8 @@
 #include <weft/testing/matchers.h>
 
 #include <support/catch.h>
+#include <testing/half_square.h>
 
-#include <weft/ops/pointwise_kernels.h>
 #include <weft/testing/dump_divergence.h>
 #include <weft/weft.h>
 
@@ -51,20 +51,6 @@ struct Net {
     y = matmul(hidden, graph.parameter("head/w", {f32, {5, 4}}, init::normal(0, 1)));
   }
 };
-
-// y = x^2, whose backward lacks the 2.
-const OpDef& half_square_op() {
-  static const OpDef op{.name = "half_square",
-                        .law = "y = x^2",
-                        .infer = same_as_float_input,
-                        .batch = same_axis,
-                        .backward = [](Backward& b) { b.input(0, b.in(0) * b.cotangent(0)); },
-                        .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[0]; },
-                        .traits = {.pointwise = true},
-                        .kernels = pointwise_kernels<float, double>([](auto x) { return x * x; }),
-                        .samples = {{{sample::normal({2}).batched(0)}}}};
-  return op;
-}
 
 Transform halve_gradients() {
   return {.name = "halve_gradients", .claim = Claim::rounding, .needs = {"gradients"}, .apply = [](Step step) {

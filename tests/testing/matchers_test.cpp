@@ -2,8 +2,8 @@
 #include <weft/testing/matchers.h>
 
 #include <support/catch.h>
+#include <testing/half_square.h>
 
-#include <weft/ops/pointwise_kernels.h>
 #include <weft/weft.h>
 
 #include <limits>
@@ -26,21 +26,6 @@ struct Net {
   }
   Loss loss() const { return weighted_mean(y * y); }
 };
-
-// y = x^2 with d_x = x d_y: half of what it is.
-const OpDef& half_square_op() {
-  static const OpDef op{.name = "half_square",
-                        .law = "y = x^2",
-                        .infer = same_as_float_input,
-                        .batch = same_axis,
-                        .backward = [](Backward& b) { b.input(0, b.in(0) * b.cotangent(0)); },
-                        .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[0]; },
-                        .traits = {.pointwise = true},
-                        .kernels = pointwise_kernels<float, double>([](auto x) { return x * x; }),
-                        .samples = {{{sample::normal({3, 5}).batched(0)}}}};
-  return op;
-}
-Value half_square(const Arg& x) { return build(half_square_op(), {x}); }
 
 // What a matcher says of a value that it does not match.
 template <class M, class T>

@@ -262,6 +262,21 @@ TEST_CASE("a norm over the batch is a note, a mean loss is nothing", "[core][opt
   CHECK(audit(training_step(Loss(mean(linear(plain.x, plain.a, Value{}))))).of(Kind::batch_mixed).empty());
 }
 
+TEST_CASE("each example beside all others is a note as a product, and a warning as a broadcast that nobody wrote", "[core][optim][audit]") {
+  for (const bool product : {true, false}) {
+    Model model;
+    const Audit result = model.audited([&](const Value& h) {
+      const Value pairs = product ? matmul(h, transpose(h, 0, 1))
+                                  : slice(h, {.axis = 1, .stop = 1}) - reshape(slice(h, {.axis = 1, .stop = 1}), {-1});
+      return matmul(pairs, h);  // [batch, batch] -> [batch, 6]
+    });
+    INFO(result.str());
+    CHECK(result.healthy());
+    REQUIRE_FALSE(result.of(Kind::batch_mixed).empty());
+    CHECK(result.of(Kind::batch_mixed).front().severity == (product ? Severity::note : Severity::warning));
+  }
+}
+
 TEST_CASE("a model by the book has no finding, at any place of a chain", "[core][optim][audit]") {
   Graph graph;
   const nn::Gpt model = gpt(graph, 2, 0.1);

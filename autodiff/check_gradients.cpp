@@ -114,7 +114,11 @@ void compare_elements(const GradientProbe& probe, std::size_t i, const std::stri
     const double error = std::abs(analytic - numeric) / (options.atol + options.rtol * std::abs(numeric));
     ++check.compared;
     check.worst = std::max(check.worst, std::isnan(error) ? std::numeric_limits<double>::infinity() : error);
-    if (!(error <= 1)) check.failures.push_back({name, k, analytic, numeric, "differs from central differences"});
+    if (!(error <= 1))
+      check.failures.push_back({name, k, analytic, numeric,
+                                std::isfinite(analytic) && std::isfinite(numeric)
+                                    ? "differs from central differences"
+                                    : "is not finite; first_nonfinite(step, store, feeds) names the node where that begins"});
   }
 }
 

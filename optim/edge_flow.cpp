@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <random>
+#include <set>
 
 namespace weft {
 namespace {
@@ -49,6 +50,10 @@ Attributes resized(const Attributes& attributes, const Resize& resize) {
 // The node cannot be tried over small extents.
 struct NoTrial {};
 
+// What operands are drawn as: near 0, of any magnitude, or between the node's own numbers (the bounds of a clamp), which the
+// others may never meet.
+enum class Draw : std::uint8_t { normal, wide, between };
+
 // One node alone, over states of its own, and what its backward rule makes of cotangents that are states too.
 class Trial {
  public:
@@ -63,6 +68,8 @@ class Trial {
       if (!value.valid()) value = operand(ref);
       operands_.push_back(value);
     }
+    for (const Attributes::Entry& entry : node.attributes)
+      if (const double* number = std::get_if<double>(&entry.value); number != nullptr && std::isfinite(*number)) own_.insert(*number);
     const Values results = graph_.apply(*node.op, operands_, resized(node.attributes, resize));
     graph_.check();
     std::vector<Value> from_values, cotangents;
@@ -92,9 +99,10 @@ class Trial {
     const Step step = fetching(values);
     Store store(step);
     Program program(step, store);
-    for (const bool wide : {false, true}) {
-      std::mt19937 random(wide ? 2U : 1U);
-      for (const Value& operand : step.graph.states()) store.set(operand.name(), numbers(operand.type(), random, wide));
+    for (const Draw draw : {Draw::normal, Draw::wide, Draw::between}) {
+      if (draw == Draw::between && own_.empty()) continue;
+      std::mt19937 random(static_cast<unsigned>(draw) + 1);
+      for (const Value& operand : step.graph.states()) store.set(operand.name(), numbers(operand.type(), random, draw));
       const Result result = program.run();
       for (std::size_t i = 0; i < values.size(); ++i) {
         const Tensor gradient = result.tensor(values[i].name());
@@ -123,21 +131,30 @@ class Trial {
     return graph_.state(fmt::format("operand/{}", operands_.size()), {type.dtype, shape}, init::zeros());
   }
 
-  static Tensor numbers(const TensorType& type, std::mt19937& random, bool wide) {
+  Tensor numbers(const TensorType& type, std::mt19937& random, Draw draw) const {
     Tensor tensor(f64, type.shape.extents());
     std::normal_distribution<double> normal;
     std::uniform_real_distribution<double> power(-3, 4), share(0, 1);
     for (double* at = tensor.data<double>(); at != tensor.data<double>() + tensor.size(); ++at) {
       if (type.dtype == boolean) *at = share(random) < 0.75 ? 1 : 0;
-      else if (wide) *at = (share(random) < 0.5 ? -1 : 1) * std::pow(10.0, power(random));
+      else if (draw == Draw::wide) *at = (share(random) < 0.5 ? -1 : 1) * std::pow(10.0, power(random));
+      else if (draw == Draw::between) *at = between(share(random), share(random));
       else *at = normal(random);
     }
     return tensor.cast(type.dtype);
   }
 
+  // Between two neighbours of the node's numbers; of one number, about it.
+  double between(double which, double share) const {
+    if (own_.size() == 1) return *own_.begin() * (0.5 + share);
+    const auto low = std::next(own_.begin(), static_cast<std::ptrdiff_t>(which * static_cast<double>(own_.size() - 1)));
+    return *low + share * (*std::next(low) - *low);
+  }
+
   const Graph& from_;
   Resize resize_;
   Graph graph_;
+  std::set<double> own_;
   Values operands_;
   std::map<ValueRef, Value> gradients_;
 };

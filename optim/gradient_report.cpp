@@ -79,7 +79,7 @@ GradientReport::Parameter read_parameter(const Reader& reader, const Step& step,
   row.dead_rows = row.weight_norm = row.update_ratio = row.arrives = unknown;
   if (reader.has("arrives/" + path)) {
     row.arrives = reader.factor() * reader.numbers("arrives/" + path).front();
-    row.cancels = row.norm > 0 && row.norm <= thresholds.cancels * row.arrives;
+    row.cancels = std::isfinite(row.arrives) && row.norm > 0 && row.norm <= thresholds.cancels * row.arrives;
   }
   if (reader.has("f16/" + path)) read_f16(reader.numbers("f16/" + path), sums[3], thresholds, row);
   if (reader.has("rows/" + path)) {

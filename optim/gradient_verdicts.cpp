@@ -28,6 +28,7 @@ class Judge {
       : report_(report), step_(step), least_(thresholds) {}
 
   std::vector<Verdict> run() {
+    of_loss();
     for (const auto& row : report_.parameters) of_norm(row);
     of_depth();
     for (const auto& row : report_.parameters) of_units(row);
@@ -79,6 +80,15 @@ class Judge {
   bool is_matrix(const std::string& path) const {
     const Value parameter = step_.graph.find_name(path);
     return parameter.valid() && parameter.rank() >= 2;
+  }
+
+  // A loss can be infinite and its gradient not.
+  void of_loss() {
+    if (!step_.has_fetch("loss") || std::isfinite(report_.loss)) return;
+    const bool known = step_.loss_value.valid();
+    add(Kind::not_finite, known ? step_.loss_value.name() : "loss", known ? weft::str(step_.loss_value.node().where) : "", report_.loss, 0,
+        fmt::format("the loss is {}; hint: first_nonfinite(step, store, feeds) names the node where that begins",
+                    std::isnan(report_.loss) ? "NaN" : "infinite"));
   }
 
   void of_norm(const GradientReport::Parameter& row) {

@@ -126,6 +126,9 @@ TEST_CASE("healthy ops are not taken for cuts", "[core][optim][audit]") {
   const std::vector<std::function<Value(const Value&)>> healthy{
       [](const Value& h) { return relu(h); },
       [](const Value& h) { return clamp(h, {.min = 1.0, .max = 2.0}); },
+      [](const Value& h) { return clamp(exp(h), {.min = 0.8, .max = 1.2}); },  // the ratio of PPO
+      [](const Value& h) { return clamp(h, {.min = 99.0, .max = 100.0}); },
+      [](const Value& h) { return clamp(h, {.min = 1e-7, .max = 1e-6}); },
       [](const Value& h) { return softmax(h, 1); },
       [](const Value& h) { return h * 1e-6; },
       [](const Value& h) { return h - h * 0.5; },

@@ -6,6 +6,7 @@
 #include <support/catch.h>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 using namespace weft;
@@ -173,6 +174,28 @@ TEST_CASE("NaN in a gradient is a verdict, and its numbers are null in JSON", "[
   }
   CHECK(count == 1 + report.blocks.size() + report.parameters.size() + report.units.size() + report.rows.size() + report.verdicts.size());
   CHECK(nulls == 1);
+}
+
+TEST_CASE("a loss that is not finite is a verdict although its gradients are, and no infinity cancels", "[core][optim][gradient_report]") {
+  Graph graph;
+  const Value w = graph.parameter("w", {f32, {3}}, init::ones());
+  const Value x = graph.input("x", f32, {3}), scale = graph.input("scale", f32, {});
+  const Step step = training_step(Loss(sum(w * x) + exp(scale))) | report_gradients();
+  Store store(step);
+  Program program(step, store);
+  Tensor ones(f32, {3}), number(f32, {});
+  std::fill_n(ones.data<float>(), 3, 1.0F);
+  *number.data<float>() = 1000;  // exp is infinite
+  const GradientReport report = gradient_report(program.run({{"x", ones}, {"scale", number}}), step);
+  REQUIRE(report.verdicts.size() == 1);
+  CHECK(report.verdicts.front().kind == Verdict::Kind::not_finite);
+  CHECK_THAT(report.verdicts.front().str(), ContainsSubstring("(gradient_report_test.cpp:") && ContainsSubstring("the loss is infinite; hint: first_nonfinite("));
+
+  ones.data<float>()[1] = std::numeric_limits<float>::infinity();
+  *number.data<float>() = 0;
+  const GradientReport infinite = gradient_report(program.run({{"x", ones}, {"scale", number}}), step);
+  CHECK_FALSE(infinite.parameter("w").cancels);
+  CHECK(std::ranges::count(infinite.verdicts, Verdict::Kind::not_finite, &Verdict::kind) == 2);  // the loss, and w
 }
 
 TEST_CASE("the JSON lines hold what the table holds", "[core][optim][gradient_report]") {

@@ -1,9 +1,12 @@
 #include <weft/autodiff/gradient.h>
+
+#include <weft/autodiff/plain_outputs.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/reduce.h>
 
 #include <algorithm>
+#include <stdexcept>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -97,6 +100,12 @@ class ReverseWalk {
         if (backward.wants_[i]) add(node.operands[i], backward.gradients_[i]);
     } catch (const UserError& error) {
       graph_.add_problem({node.name, node.where, fmt::format("[{}] {}", node.op->name, error.what()), ""});
+    } catch (const std::out_of_range&) {  // of the user's own rule
+      graph_.add_problem({node.name, node.where,
+                          fmt::format("[{}] its backward asks for an operand, an output or a cotangent that the node does not have: it has {} "
+                                      "operands and {} outputs, counted from 0",
+                                      node.op->name, node.operands.size(), node.types.size()),
+                          ""});
     }
   }
 
@@ -120,7 +129,7 @@ class ReverseWalk {
   void through_plain(Backward& backward, const Node& node) {
     const std::vector<TensorType> types = node.types;
     const std::size_t first = graph_.size();  // operands may depend on one another: only the plain nodes are walked
-    const Values outputs = node.op->plain({backward.in_, node.attributes, types});
+    const Values outputs = plain_outputs(*node.op, {backward.in_, node.attributes, types});
     std::vector<Value> flowing, cotangents, wanted;
     for (std::size_t k = 0; k < outputs.size(); ++k)
       if (backward.has_cotangent(static_cast<int>(k)) && outputs[k].valid()) {

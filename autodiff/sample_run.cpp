@@ -1,5 +1,7 @@
 #include <weft/autodiff/gradient.h>
 #include <weft/autodiff/sample_run.h>
+
+#include <weft/autodiff/plain_outputs.h>
 #include <weft/graph/at_batch.h>
 #include <weft/graph/sources.h>
 #include <weft/runtime/parallel.h>
@@ -72,7 +74,7 @@ SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by
   const Values node = graph_.apply(op, operands_, sample.attributes);  // for the output types
   if (!graph_.problems().empty()) return;
   const std::vector<TensorType> types = node.front().node().types;
-  outputs_ = op.plain({operands_, sample.attributes, types});
+  outputs_ = plain_outputs(op, {operands_, sample.attributes, types});
 }
 
 bool SampleRun::supported() const {

@@ -83,8 +83,9 @@ bool operator==(const Attributes& a, const Attributes& b) {
 }
 
 void Attributes::no_such(std::string_view name) {
-  detail::throw_internal_error("get", __FILE__, __LINE__,
-                               fmt::format("attribute '{}' is missing or of another type", name));
+  WEFT_FAIL("there is no attribute '{0}' of the type that is read; hint: {{\"{0}\", 2.0}} sets a number, {{\"{0}\", 2}} an integer, and "
+            "attributes.get_or reads what may be missing",
+            name);
 }
 
 }  // namespace weft

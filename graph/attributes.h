@@ -53,7 +53,7 @@ class Attributes {
   void set(std::string_view name, Attribute value);
   Attributes with(std::string_view name, Attribute value) const;
 
-  /// The attribute `name` of type T; InternalError if it is missing or of another type.
+  /// The attribute `name` of type T; UserError if it is missing or of another type.
   template <class T>
   const T& get(std::string_view name) const {
     const Attribute* found = find(name);

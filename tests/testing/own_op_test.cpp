@@ -206,6 +206,31 @@ TEST_CASE("check_op finds a wrong kernel and a wrong batch rule", "[core][testin
   CHECK(std::ranges::count(failed(check_op(mixed)), "batch") > 0);
 }
 
+TEST_CASE("rules that give too little, or read what there is not, say so", "[core][testing][own][errors]") {
+  const auto says = [](const OpDef& op, const std::string& what) {
+    INFO(check_op(op).str());
+    CHECK_THAT(check_op(op).str(), ContainsSubstring(what));
+  };
+  OpDef op = rms_op();
+  op.backward = nullptr;
+  op.plain = [](const Plain&) -> Values { return {}; };
+  says(op, "the plain definition of 'own_rms' gives 0 values, the shape rule 1");
+  op.plain = [](const Plain& p) -> Values { return sum(p.in[0]); };
+  says(op, "the plain definition of 'own_rms' gives f64[] as output 0, the shape rule f64[");
+  op.plain = [](const Plain& p) -> Values { return p.in.at(1) * 2.0; };
+  says(op, "the plain definition of 'own_rms' reads an operand that the node does not have: it has 1");
+  op = softsign_op();
+  op.backward = [](Backward& b) { b.input(0, b.in(7) * b.cotangent(0)); };
+  says(op, "[own_softsign] its backward asks for an operand, an output or a cotangent that the node does not have: it has 1 operands and 1 "
+           "outputs");
+  op = softsign_op();
+  op.plain = [](const Plain& p) -> Values { return p.in[0] * p.attributes.number("slope"); };
+  op.backward = nullptr;
+  says(op, "there is no attribute 'slope' of the type that is read; hint: {\"slope\", 2.0} sets a number");
+  for (Sample& sample : op.samples) sample.attributes.set("slope", std::int64_t{2});
+  says(op, "there is no attribute 'slope' of the type that is read");
+}
+
 TEST_CASE("a model with ops of one's own has right gradients that flow", "[core][testing][own]") {
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 6), 5});

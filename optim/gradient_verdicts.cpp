@@ -100,9 +100,11 @@ class Judge {
                       step_.loss_scale ? "a dynamic loss scale skips such a step and falls; " : ""));
     else if (!(row.norm > least_.flows_above) && !row.cancels)
       add(Kind::no_flow, row.path, row.where, row.norm, least_.flows_above,
-          fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn; hint: audit(step) says where its ways "
+          fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn{}; hint: audit(step) says where its ways "
                       "to the loss end",
-                      row.norm, least_.flows_above));
+                      row.norm, least_.flows_above,
+                      row.norm > 0 && std::isnan(row.arrives) && !is_matrix(row.path) ? ", unless it cancels (as a bias of keys does), which this step does not measure"
+                                                              : ""));
   }
 
   // From the block nearest to the loss: the norm of what arrives at each.

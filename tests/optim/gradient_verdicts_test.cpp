@@ -154,6 +154,13 @@ TEST_CASE("a bias of keys cancels to rounding, which is no fault, and other bias
     }
     CHECK(report.healthy());
   }
+  // Where cotangents are not seen, the verdict leaves it open.
+  const GradientReport unseen = Run(training_step(loss) | accumulate_over_runs(2) | optimize(sgd()) | report_gradients(), text.feeds()).report();
+  for (const Verdict& verdict : unseen.of(Verdict::Kind::no_flow)) {
+    CHECK(verdict.path.ends_with("key/bias"));
+    CHECK_THAT(verdict.message, ContainsSubstring("it does not learn, unless it cancels (as a bias of keys does), which this step does not measure"));
+  }
+  CHECK_FALSE(unseen.of(Verdict::Kind::no_flow).empty());
 }
 
 TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mild one is not", "[core][optim][gradient_verdicts]") {

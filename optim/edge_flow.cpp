@@ -1,12 +1,14 @@
 #include <weft/optim/edge_flow.h>
 
 #include <weft/autodiff/gradient.h>
+#include <weft/autodiff/plain_outputs.h>
 #include <weft/graph/sources.h>
 #include <weft/runtime/program.h>
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <random>
 #include <set>
@@ -54,10 +56,14 @@ struct NoTrial {};
 // others may never meet.
 enum class Draw : std::uint8_t { normal, wide, between };
 
+// The node's own rules, or those of its plain definition.
+enum class Rules : std::uint8_t { own, plain };
+
 // One node alone, over states of its own, and what its backward rule makes of cotangents that are states too.
 class Trial {
  public:
-  Trial(const Graph& from, const Node& node, const std::vector<bool>& outputs, const Resize& resize) : from_(from), resize_(resize) {
+  Trial(const Graph& from, const Node& node, const std::vector<bool>& outputs, const Resize& resize, Rules rules = Rules::own)
+      : from_(from), resize_(resize) {
     std::map<ValueRef, Value> made;  // an operand twice is one value
     for (const ValueRef& ref : node.operands) {
       if (ref.node == no_node) {
@@ -70,12 +76,17 @@ class Trial {
     }
     for (const Attributes::Entry& entry : node.attributes)
       if (const double* number = std::get_if<double>(&entry.value); number != nullptr && std::isfinite(*number)) own_.insert(*number);
-    const Values results = graph_.apply(*node.op, operands_, resized(node.attributes, resize));
+    const Attributes attributes = resized(node.attributes, resize);
+    std::vector<TensorType> types = node.types;
+    for (TensorType& type : types) type.shape = resized(type.shape, resize);
+    const Values results = rules == Rules::own ? graph_.apply(*node.op, operands_, attributes)
+                                               : plain_outputs(*node.op, {operands_, attributes, types});
     graph_.check();
     std::vector<Value> from_values, cotangents;
     for (std::size_t k = 0; k < node.types.size(); ++k) {
+      if (!outputs[k] && !results[k].valid()) continue;
       const TensorType& type = results[k].type();
-      if (type.shape != resized(node.types[k].shape, resize)) throw NoTrial{};
+      if (type.shape != types[k].shape) throw NoTrial{};
       if (!outputs[k] || !is_float(type.dtype)) continue;
       from_values.push_back(results[k]);
       cotangents.push_back(graph_.state(fmt::format("cotangent/{}", k), type, init::zeros()));
@@ -93,9 +104,12 @@ class Trial {
     return at == gradients_.end() ? Value{} : at->second;
   }
 
-  /// Whether each of these is 0, whatever the operands.
-  std::vector<bool> zero(const std::vector<Value>& values) const {
-    std::vector<bool> zero(values.size(), true);
+  /// The largest magnitude of each: of all draws, 0 where it is 0 whatever the operands; and of operands near 0.
+  struct Largest {
+    double of_all = 0, of_normal = 0;
+  };
+  std::vector<Largest> largest(const std::vector<Value>& values) const {
+    std::vector<Largest> largest(values.size());
     const Step step = fetching(values);
     Store store(step);
     Program program(step, store);
@@ -106,10 +120,16 @@ class Trial {
       const Result result = program.run();
       for (std::size_t i = 0; i < values.size(); ++i) {
         const Tensor gradient = result.tensor(values[i].name());
-        for (std::int64_t j = 0; j < gradient.size(); ++j) zero[i] = zero[i] && gradient.at(j) == 0;
+        double size = 0;
+        for (std::int64_t j = 0; j < gradient.size(); ++j) {
+          const double one = std::abs(gradient.at(j));
+          size = std::isnan(one) ? std::numeric_limits<double>::infinity() : std::max(size, one);
+        }
+        largest[i].of_all = std::max(largest[i].of_all, size);
+        if (draw == Draw::normal) largest[i].of_normal = size;
       }
     }
-    return zero;
+    return largest;
   }
 
  private:
@@ -175,6 +195,23 @@ Resize smaller(const Graph& graph, const Node& node) {
     const auto at = sizes.find(extent);
     return at == sizes.end() ? extent : at->second;
   };
+}
+
+// What a rule may leave of a 0, of numbers near 1.
+double rounding(DType dtype) {
+  switch (size_of(dtype)) {
+    case 8: return 16 * std::numeric_limits<double>::epsilon();
+    case 4: return 16 * static_cast<double>(std::numeric_limits<float>::epsilon());
+    default: return 16 * std::ldexp(1.0, dtype == bf16 ? -7 : -10);
+  }
+}
+
+// A fused rule rounds where the plain definition gives exactly 0: attention to a single key.
+bool zero_by_plain(const Graph& graph, const Node& node, const std::vector<bool>& outputs, const Resize& resize, std::size_t operand) {
+  if (!node.op->plain || !node.op->backward) return false;
+  const Trial plain(graph, node, outputs, resize, Rules::plain);
+  const Value gradient = plain.gradient(operand);
+  return gradient.valid() && plain.largest({gradient}).front().of_all == 0;
 }
 
 bool may_try(const Graph& graph, const Node& node) {
@@ -249,9 +286,11 @@ const std::vector<EdgeFlow>& EdgeFlows::of(const Node& node, const std::vector<b
           operands.push_back(i);
         }
       if (gradients.empty()) return flows;
-      const std::vector<bool> zero = small.zero(gradients);
+      const std::vector<Trial::Largest> largest = small.largest(gradients);
       for (std::size_t i = 0; i < operands.size(); ++i)
-        if (zero[i]) flows[operands[i]] = EdgeFlow::zero;
+        if (largest[i].of_all == 0 || (largest[i].of_normal <= rounding(gradients[i].dtype()) &&
+                                       zero_by_plain(graph_, node, outputs, resize, operands[i])))
+          flows[operands[i]] = EdgeFlow::zero;
     } catch (const NoTrial&) {  // what the reverse walk found stands
     } catch (const UserError&) {
     } catch (const InternalError&) {  // rules may count on extents that checks elsewhere ask for

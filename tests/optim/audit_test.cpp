@@ -280,6 +280,23 @@ TEST_CASE("each example beside all others is a note as a product, and a warning 
   }
 }
 
+TEST_CASE("attention to a single key is cut at queries and keys, to two it is not", "[core][optim][audit]") {
+  for (const std::int64_t keys : {1, 2}) {
+    Graph graph;
+    const Dim n = graph.dim("batch", 4);
+    const Value x = graph.input("x", f32, {n, 5, 2, 4}), memory = graph.input("memory", f32, {n, keys, 2, 4});
+    const auto scaled = [&](const char* name, const Value& value) { return value * graph.parameter(name, {f32, {4}}, init::ones()); };
+    const Audit result =
+        audit(training_step(Loss(sum(square(attention(scaled("q", x), scaled("k", memory), scaled("v", memory)))))));
+    INFO(result.str());
+    CHECK(result.healthy() == (keys == 2));
+    CHECK((result.row("q").paths > 0) == (keys == 2));
+    CHECK((result.row("k").paths > 0) == (keys == 2));
+    CHECK(result.row("v").paths > 0);
+    CHECK(result.of(Kind::zero_jacobian).empty() == (keys == 2));
+  }
+}
+
 TEST_CASE("a model by the book has no finding, at any place of a chain", "[core][optim][audit]") {
   Graph graph;
   const nn::Gpt model = gpt(graph, 2, 0.1);

@@ -75,7 +75,7 @@ class Trial {
       operands_.push_back(value);
     }
     for (const Attributes::Entry& entry : node.attributes)
-      if (const double* number = std::get_if<double>(&entry.value); number != nullptr && std::isfinite(*number)) own_.insert(*number);
+      own(entry);
     const Attributes attributes = resized(node.attributes, resize);
     std::vector<TensorType> types = node.types;
     for (TensorType& type : types) type.shape = resized(type.shape, resize);
@@ -110,35 +110,53 @@ class Trial {
   };
   std::vector<Largest> largest(const std::vector<Value>& values) const {
     std::vector<Largest> largest(values.size());
+    std::int64_t fewest = enough;
+    for (const Value& value : values) fewest = std::min(fewest, std::max<std::int64_t>(1, value.type().count()));
+    const int draws = static_cast<int>(enough / fewest);  // a single number may be on the flat side of a hinge
     const Step step = fetching(values);
     Store store(step);
     Program program(step, store);
     for (const Draw draw : {Draw::normal, Draw::wide, Draw::between}) {
       if (draw == Draw::between && own_.empty()) continue;
       std::mt19937 random(static_cast<unsigned>(draw) + 1);
-      for (const Value& operand : step.graph.states()) store.set(operand.name(), numbers(operand.type(), random, draw));
-      const Result result = program.run();
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        const Tensor gradient = result.tensor(values[i].name());
-        double size = 0;
-        for (std::int64_t j = 0; j < gradient.size(); ++j) {
-          const double one = std::abs(gradient.at(j));
-          size = std::isnan(one) ? std::numeric_limits<double>::infinity() : std::max(size, one);
+      for (int time = 0; time < draws; ++time) {
+        for (const Value& operand : step.graph.states()) store.set(operand.name(), numbers(operand.type(), random, draw));
+        const Result result = program.run();
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          const double size = largest_of(result.tensor(values[i].name()));
+          largest[i].of_all = std::max(largest[i].of_all, size);
+          if (draw == Draw::normal) largest[i].of_normal = std::max(largest[i].of_normal, size);
         }
-        largest[i].of_all = std::max(largest[i].of_all, size);
-        if (draw == Draw::normal) largest[i].of_normal = size;
       }
     }
     return largest;
   }
 
  private:
+  static constexpr std::int64_t enough = 12;  // numbers of each draw
+
+  static double largest_of(const Tensor& tensor) {
+    double largest = 0;
+    for (std::int64_t i = 0; i < tensor.size(); ++i) {
+      const double size = std::abs(tensor.at(i));
+      largest = std::isnan(size) ? std::numeric_limits<double>::infinity() : std::max(largest, size);
+    }
+    return largest;
+  }
+
+  void own(const Attributes::Entry& entry) {
+    if (const double* number = std::get_if<double>(&entry.value); number != nullptr && std::isfinite(*number)) own_.insert(*number);
+  }
+
   Value operand(ValueRef ref) {
     const Node& node = from_.node(ref.node);
     const TensorType& type = from_.type(ref);
     const Shape shape = resized(type.shape, resize_);
     if (is_number(node)) {
-      if (node.op != &constant_op()) return graph_.apply(*node.op, {}, resized(node.attributes, resize_)).at(ref.output);
+      if (node.op != &constant_op()) {
+        for (const Attributes::Entry& entry : node.attributes) own(entry);  // the bound of a maximum
+        return graph_.apply(*node.op, {}, resized(node.attributes, resize_)).at(ref.output);
+      }
       const Constant& given = *node.attributes.get<std::shared_ptr<const Constant>>("value");
       if (shape == type.shape) return graph_.constant(given);
       if (given.type.count() == 0 || !all_equal(given)) throw NoTrial{};  // it has no smaller one

@@ -137,6 +137,10 @@ TEST_CASE("healthy ops are not taken for cuts", "[core][optim][audit]") {
       [](const Value& h) { return concatenate({slice(h, {.axis = 1, .start = 5}), slice(h, {.axis = 1, .stop = 5})}, 1); },
       [](const Value& h) { return log(exp(h)); },
       [](const Value& h) { return maximum(h, 3.0); },
+      [](const Value& h) { return maximum(h, 1e6); },
+      [](const Value& h) { return h * relu(1.0 - mean(h)); },  // a hinge of one number
+      [](const Value& h) { return h * clamp(mean(h), {.min = 0.1}); },
+      [](const Value& h) { return h * maximum(mean(h), 0.3); },
       [](const Value& h) { return dropout(h, 0.5); },
       [](const Value& h) { return cast(cast(h, f16), f32); },
   };

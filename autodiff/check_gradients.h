@@ -26,6 +26,9 @@ struct GradientCheck {
     std::int64_t element = -1;  ///< -1: along a direction
     double analytic = 0, numeric = 0;
     std::string why;
+    /// Differences do not tell: the point is on a kink and the gradient lies between the slopes on either side, or the value is so large
+    /// that its rounding hides them.
+    bool undecided = false;
   };
   std::int64_t compared = 0;      ///< elements
   double worst = 0;               ///< largest |analytic - numeric| / (atol + rtol |numeric|)

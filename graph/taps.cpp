@@ -52,8 +52,9 @@ TapScope::TapScope(Graph graph, std::string_view path, std::string_view pass, No
     : path_(graph.scope(std::string(folder) + std::string(path))), origin_(graph.made_by(pass, origin)) {}
 
 void add_tap(Step& step, const std::string& name, const Value& value) {
-  WEFT_CHECK(!step.has_fetch(name), "this step publishes '{}' already; hint: remove_taps() takes out what was tapped before",
-             name);
+  const bool tapped = step.facts.contains(std::string(fact) + name);
+  WEFT_CHECK(!step.has_fetch(name), "this step publishes '{}' already; hint: {}", name,
+             tapped ? "it is tapped: take that out first, step | remove_taps()" : "a fetch of yours has that name, which a tap needs: give it another");
   step.set_fetch(name, value);
   step.facts.insert(std::string(fact) + name);
 }

@@ -40,10 +40,11 @@ void count_ops(const Step& step, Audit& audit) {
 
 Audit audit(const Step& step) {
   Audit result;
+  result.differentiated = step.facts.contains("gradients");
   for (const Value& parameter : step.graph.parameters()) {
     Audit::Row row{.path = parameter.node().name, .type = parameter.type(), .cut = {}};
     const bool trained = std::ranges::find(step.parameters, parameter) != step.parameters.end();
-    row.frozen = step.facts.contains("gradients") && !trained;
+    row.frozen = result.differentiated && !trained;
     row.reached = step.gradient_of(parameter) != nullptr;
     row.updated = std::ranges::any_of(step.updates, [&](const Update& update) { return update.state == parameter; });
     result.total += parameter.type().count();

@@ -66,6 +66,7 @@ struct Audit {
   };
   static constexpr double most_paths = 1e300;
 
+  bool differentiated = true;          ///< the step has a backward pass; without one no row is reached or updated
   std::vector<Row> parameters;
   std::vector<Use> ops;                ///< most frequent first
   std::vector<std::string> history;    ///< transforms

@@ -89,10 +89,12 @@ std::string_view name_of(Finding::Severity severity) {
 std::string Finding::str() const { return fmt::format("{}: {} ({}): {}", name_of(severity), path, where, message); }
 
 std::string Audit::str() const {
-  std::string text = fmt::format("step: {}\n  {} nodes; {} of {} parameters learn ({} of {} elements)\n  publishes {}\n",
-                                 joined(history, " | "), nodes,
-                                 std::ranges::count_if(parameters, [](const Row& row) { return row.reached; }),
-                                 parameters.size(), trained, total, joined(published, ", "));
+  std::string text = fmt::format("step: {}\n  {} nodes; {}\n  publishes {}\n", joined(history, " | "), nodes,
+                                 differentiated ? fmt::format("{} of {} parameters learn ({} of {} elements)",
+                                                              std::ranges::count_if(parameters, [](const Row& row) { return row.reached; }),
+                                                              parameters.size(), trained, total)
+                                                : fmt::format("{} parameters ({} elements), no backward pass", parameters.size(), total),
+                                 joined(published, ", "));
   const std::vector<Line> lines = lines_of(*this);
   std::size_t width = 9, type = 4;
   for (const Line& line : lines) {
@@ -105,10 +107,13 @@ std::string Audit::str() const {
     const std::string count = line.count == 1 || line.least == line.most ? ways(line.most)
                                                                          : ways(line.most) + " .. " + ways(line.least);
     text += fmt::format("  {:<{}}  {:<{}}  {:<8}  {:<6}  {:<16}  {}{}\n", line.path, width, row.type.str(), type,
-                        row.frozen    ? "frozen"
-                        : row.reached ? "yes"
-                                      : "NO",
-                        row.updated ? "yes" : "no", count, joined_blocks(row.blocks), row.cut.empty() ? "" : "  <- " + row.cut);
+                        !differentiated ? "-"
+                        : row.frozen    ? "frozen"
+                        : row.reached   ? "yes"
+                                        : "NO",
+                        !differentiated ? "-"
+                        : row.updated   ? "yes"
+                                        : "no", count, joined_blocks(row.blocks), row.cut.empty() || !differentiated ? "" : "  <- " + row.cut);
   }
   text += "  op                      forward backward  other\n";
   for (const Use& use : ops)

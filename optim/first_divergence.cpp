@@ -313,9 +313,10 @@ std::string Divergence::str() const {
     text += fmt::format(", stands for {}{}", origin, origin_where.empty() ? "" : fmt::format(" ({})", origin_where));
   if (!sides.empty()) text += fmt::format(", {}", sides);
   if (!mismatch.empty()) return text + ": " + mismatch;
-  text +=
-      fmt::format(": element {}{} is {:.9g}, expected {:.9g}; the difference {:.3g} is over the bound {:.3g}", element,
-                  extents.size() > 1 ? " " + index_str(element, extents) : "", found, expected, error, bound);
+  const auto number = [](double x) { return std::isnan(x) ? std::string("NaN") : fmt::format("{:.9g}", x); };
+  text += fmt::format(": element {}{} is {}, expected {}", element, extents.size() > 1 ? " " + index_str(element, extents) : "",
+                      number(found), number(expected));
+  if (std::isfinite(error)) text += fmt::format("; the difference {:.3g} is over the bound {:.3g}", error, bound);
   if (direction) text += " (up to one factor)";
   text += fmt::format("; {} of {} elements differ", differing, compared);
   if (!inserted.empty()) text += fmt::format("; its operands go through {}", inserted);

@@ -153,6 +153,13 @@ std::string NonFiniteNode::str() const {
                                  pass.empty() ? "" : ", made by " + pass, reached, output.str());
   for (const ValueRange& input : inputs) text += fmt::format("  reads {}\n", input.str());
   const bool too_large = std::ranges::any_of(inputs, [](const ValueRange& input) { return input.infinite > 0; });
+  if (inputs.empty()) {  // nothing computes it
+    const bool cell = op == "parameter" || op == "state";
+    return text + (op == "input" ? "  hint: it is fed so: look at the data, or at what prepares it\n"
+                   : cell        ? "  hint: the store holds it so: an earlier update wrote it (scale_loss(dynamic_scale()) skips such an update), or it "
+                            "was loaded so\n"
+                                 : "  hint: the constant itself is not finite: keep it out of what reaches the result\n");
+  }
   text += too_large ? "  hint: an operand is infinite: bound what makes it (a scale, a maximum, log_softmax instead of log of softmax)\n"
                     : "  hint: keep its operands where it is finite (an epsilon under a root or a division, a clamp before log or exp)\n";
   return text;

@@ -16,6 +16,15 @@ bool lasts_differ_only(const Shape& a, const Shape& b) {
   return true;
 }
 
+// A scalar, or a condition on x and scalars: x > 0.
+bool decided_by(const Graph& graph, ValueRef ref, ValueRef x) {
+  if (ref.node == no_node || graph.type(ref).shape.count() == 1) return true;
+  const Node& node = graph.node(ref.node);
+  return node.op->traits.pointwise && graph.type(ref).dtype == boolean && std::ranges::all_of(node.operands, [&](ValueRef operand) {
+    return operand == x || operand.node == no_node || graph.type(operand).shape.count() == 1;
+  });
+}
+
 }  // namespace
 
 ForwardValues::ForwardValues(const Step& step)
@@ -87,6 +96,8 @@ std::vector<Passage> unit_passages(const Step& step, const ForwardValues& forwar
     const auto at = std::ranges::find_if(node.operands, [&](ValueRef ref) { return forward.learns(ref); });
     const Shape& shape = graph.type(*at).shape;
     if (shape.rank() < 2 || shape != node.types.front().shape || !forward.fed(at->node)) continue;
+    // What the data or a constant masks is no dead unit.
+    if (!std::ranges::all_of(node.operands, [&](ValueRef ref) { return ref == *at || decided_by(graph, ref, *at); })) continue;
     passages.push_back({id, static_cast<std::size_t>(at - node.operands.begin())});
   }
   return passages;
@@ -111,42 +122,5 @@ std::vector<Passage> row_passages(const Step& step, const ForwardValues& forward
   }
   return passages;
 }
-
-namespace {
-
-// How the nodes of the forward pass read a parameter, through pointwise nodes of one operand.
-struct Reading {
-  bool picked = false;    ///< one with whole numbers
-  bool combined = false;  ///< one multiplies it with other floats
-  bool otherwise = false;
-};
-Reading reading_of(const Step& step, const Value& parameter) {
-  const Graph& graph = step.graph;
-  const std::vector<bool> leads = leads_to_loss(step);
-  Reading reading;
-  std::vector<ValueRef> open{parameter.ref()};
-  for (std::size_t i = 0; i < open.size(); ++i)
-    for (const NodeId id : graph.users(open[i])) {
-      if (!leads[id]) continue;
-      const Node& node = graph.node(id);
-      std::size_t floats = 0, others = 0;
-      for (const ValueRef& ref : node.operands)
-        if (ref.node != no_node) is_float(graph.type(ref).dtype) ? ++floats : ++others;
-      if (others > 0) reading.picked = true;
-      else if (floats >= 2 && !node.op->traits.pointwise) reading.combined = true;
-      else if (floats == 1 && node.op->traits.pointwise) open.push_back({id, 0});
-      else reading.otherwise = true;
-    }
-  return reading;
-}
-
-}  // namespace
-
-bool rows_are_units(const Step& step, const Value& parameter) {
-  const Reading reading = reading_of(step, parameter);
-  return reading.combined && !reading.picked && !reading.otherwise;
-}
-
-bool picked_by_index(const Step& step, const Value& parameter) { return reading_of(step, parameter).picked; }
 
 }  // namespace weft

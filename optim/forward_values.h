@@ -40,16 +40,10 @@ struct Passage {
   NodeId node = no_node;
   std::size_t operand = 0;
 };
-/// Pointwise nodes with one operand that learns, of the output's shape.
+/// Pointwise nodes with one operand that learns, of the output's shape, whose other operands are scalars or conditions on it: activations.
 std::vector<Passage> unit_passages(const Step& step, const ForwardValues& forward);
 /// Operands that learn and are fed, of nodes that are not pointwise and hold no matrix of weights, whose extents are the output's
 /// but for the last: softmax, attention, norms.
 std::vector<Passage> row_passages(const Step& step, const ForwardValues& forward);
-
-/// Whether every node that reads the parameter (through casts and the like) multiplies it with another floating value (is not
-/// pointwise), and none reads whole numbers: then its rows are outputs.
-bool rows_are_units(const Step& step, const Value& parameter);
-/// Whether a node reads the parameter (through casts and the like) together with whole numbers, which pick from it.
-bool picked_by_index(const Step& step, const Value& parameter);
 
 }  // namespace weft

@@ -1,10 +1,13 @@
 #include <weft/optim/gradient_report.h>
 
 #include <weft/graph/taps.h>
+#include <weft/graph/user_line.h>
 #include <weft/optim/blocks.h>
 #include <weft/optim/forward_values.h>
 #include <weft/optim/gradient_verdicts.h>
+#include <weft/optim/parameter_use.h>
 #include <weft/optim/report_gradients.h>
+#include <weft/optim/zero_start.h>
 
 #include <algorithm>
 #include <cmath>
@@ -63,7 +66,7 @@ void read_f16(const std::vector<double>& counts, double zeros, const GradientThr
   row.f16_most = row.largest > 0 ? std::exp2(std::floor(std::log2(65504 / row.largest))) : infinity;
 }
 
-GradientReport::Parameter read_parameter(const Reader& reader, const Step& step, const Value& parameter,
+GradientReport::Parameter read_parameter(const Reader& reader, const Value& parameter, const ParameterUse& use,
                                          const GradientThresholds& thresholds) {
   const std::string& path = parameter.node().name;
   GradientReport::Parameter row{.path = path, .block = block_of(path), .where = str(parameter.node().where)};
@@ -78,16 +81,18 @@ GradientReport::Parameter read_parameter(const Reader& reader, const Step& step,
   row.f16_lost = row.f16_lost_in_use = row.f16_weak_in_use = row.f16_scale = row.f16_most = unknown;
   row.dead_rows = row.weight_norm = row.update_ratio = row.arrives = unknown;
   if (reader.has("arrives/" + path)) {
-    row.arrives = reader.factor() * reader.numbers("arrives/" + path).front();
-    row.cancels = std::isfinite(row.arrives) && row.norm > 0 && row.norm <= thresholds.cancels * row.arrives;
+    const std::vector<double> arrives = reader.numbers("arrives/" + path);
+    row.arrives = arrives[0];
+    row.cancels = std::isfinite(row.arrives) && row.norm > 0 && row.norm <= std::max(thresholds.cancels, arrives[1]) * row.arrives;
   }
   if (reader.has("f16/" + path)) read_f16(reader.numbers("f16/" + path), sums[3], thresholds, row);
   if (reader.has("rows/" + path)) {
     const std::vector<double> rows = reader.numbers("rows/" + path);
     row.dead_rows = rows[0] / rows[1];
-  } else if (parameter.rank() == 1 && !picked_by_index(step, parameter)) {
+  } else if (parameter.rank() == 1 && use.unit_axis) {
     row.dead_rows = row.zeros;
   }
+  row.examples = use.examples;
   if (reader.has("update/" + path)) {
     const std::vector<double> update = reader.numbers("update/" + path);
     row.weight_norm = std::sqrt(update[0]);
@@ -154,6 +159,7 @@ std::vector<GradientReport::Passage> read_passages(const Reader& reader, const S
     if (node.valid()) {
       passage.op = node.node().op->name;
       passage.where = str(node.node().where);
+      passage.examples = examples_in(step, node.ref());
     }
     const std::vector<double> counts = reader.numbers(fmt::format("{}/{}", kind, name));
     passage.closed = counts[0];
@@ -171,22 +177,32 @@ std::string first_of(const auto& rows, auto name) {
 
 }  // namespace
 
-GradientReport gradient_report(const Result& result, const Step& step, const GradientThresholds& thresholds) {
+GradientReport gradient_report(const Result& result, const Step& step, const GradientThresholds& thresholds, std::source_location where) {
+  const UserLine line(where);
   const Reader reader(result, step);
   WEFT_CHECK(reader.any(), "gradient_report: the gradients of this step are not tapped; hint: step | report_gradients()");
   GradientReport report;
+  const ForwardValues forward(step);
   double squares = 0;
   report.f16_scale = unknown;
   for (const std::string& path : reader.paths("gradient")) {
     const Value parameter = step.graph.find_name(path);
     WEFT_INVARIANT(parameter.valid(), "'{}' is tapped and is no parameter", path);
-    report.parameters.push_back(read_parameter(reader, step, parameter, thresholds));
+    report.parameters.push_back(read_parameter(reader, parameter, use_of(step, forward, parameter), thresholds));
     const GradientReport::Parameter& row = report.parameters.back();
     squares += row.norm * row.norm;
     if (!row.cancels && !std::isnan(row.f16_scale) && !(row.f16_scale <= report.f16_scale)) report.f16_scale = row.f16_scale;
   }
   report.norm = std::sqrt(squares);
   report.loss = result.has("loss") ? result.scalar("loss") : unknown;
+  const double least = no_flow_below(report, thresholds);
+  for (GradientReport::Parameter& row : report.parameters) {
+    if (row.norm != 0) continue;
+    for (const Value& factor : behind_zeros(step, step.graph.find_name(row.path))) {
+      const auto at = std::ranges::find(report.parameters, factor.node().name, &GradientReport::Parameter::path);
+      if (at != report.parameters.end() && at->norm > least) row.waits_for = at->path;
+    }
+  }
   read_blocks(reader, report);
   report.units = read_passages(reader, step, "units");
   report.rows = read_passages(reader, step, "closed");

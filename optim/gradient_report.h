@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,17 +16,22 @@ namespace weft {
 /// Where a verdict begins. The numbers are weft's own choice, wide enough that a model by the book passes at every step of its
 /// training; the papers say what each looks for.
 struct GradientThresholds {
-  /// no_flow: the norm of a parameter's gradient is not above it.
-  double flows_above = 1e-8;
-  /// A gradient that is a sum of cotangents and at most this share of their magnitudes has cancelled to rounding: the loss does not
+  /// no_flow: the norm of a parameter's gradient is not above it, times |loss| where the step publishes one below 1. Not of a gradient
+  /// that waits for a factor which starts at 0 (Parameter::waits_for), nor where the loss is in [0, learned].
+  double flows_above = 1e-8, learned = 1e-12;
+  /// A gradient that is a sum of cotangents and at most this share of their magnitudes (of bf16 and f16: at most the unit roundoff,
+  /// which is more) has cancelled to rounding: the loss does not
   /// depend on the parameter, and it is no no_flow. So are biases of keys, which softmax ignores, and those before a normalisation.
   double cancels = 1e-6;
-  /// vanishing, exploding: from the block nearest to the loss to another one the norm of the cotangents at what they give falls
-  /// below, or rises above, this factor. Both are geometric in depth (Pascanu, Mikolov and Bengio 2013, "On the difficulty of
+  /// vanishing, exploding: from a block nearest to a loss to one that gets its gradient through it, the norm of the cotangents at what
+  /// they give falls below, or rises above, this factor; vanishing also at every block behind that one, so no side branch is. Both are geometric in depth (Pascanu, Mikolov and Bengio 2013, "On the difficulty of
   /// training recurrent neural networks", section 2).
   double vanishing = 1e-3, exploding = 1e3;
   /// dead_units: more than this share of units gets nothing (Lu et al. 2019, "Dying ReLU and Initialization").
   double dead = 0.5;
+  /// dead_units: asked where the batch has at least so many examples (rows of the value): of one example every other unit of a relu
+  /// is at rest.
+  std::int64_t dead_examples = 8;
   /// saturated: more than this share of the rows of a softmax or an attention is closed (optim/report_gradients.h).
   double saturated = 0.5;
   /// f16_underflow, of steps that compute in f16: of a gradient's elements that are not 0, more than this share is lost or
@@ -33,7 +39,7 @@ struct GradientThresholds {
   double f16_weak = 0.1;
   /// Parameter::f16_scale: the least of f16_scales at which at most this share of the elements that are not 0 is lost.
   double f16_lost = 1e-3;
-  /// update_too_large: norm of the update over that of the weight, of parameters of at least two axes that are not all 0.
+  /// update_too_large: norm of the update over that of the weight, of parameters of at least two axes that do not start at 0.
   double update = 1;
 };
 
@@ -70,7 +76,12 @@ struct GradientReport {
     double f16_lost = 0, f16_lost_in_use = 0, f16_weak_in_use = 0;
     double f16_scale = 0;     ///< the least of f16_scales that keeps it (GradientThresholds::f16_lost); infinity: none does
     double f16_most = 0;      ///< the greatest power of two at which the largest |g| is still finite in f16; infinity of zeros
-    double dead_rows = 0;     ///< share of rows (of a vector: elements) whose gradient is all 0; NaN of what is picked by rows
+    /// Share of units (rows of [out, in] weights, columns of [in, out] ones, elements of a vector) whose gradient is all 0; NaN of
+    /// what is picked by rows, and of weights on the features of the data.
+    double dead_rows = 0;
+    std::int64_t examples = 0;  ///< rows of the batch that its gradient sums over
+    /// A parameter that starts at 0 and is a factor of all that this one does: until it moves the gradient is exactly 0. "": none.
+    std::string waits_for = {};
     double weight_norm = 0, update_ratio = 0;  ///< norm of w; of (new w - w) over it
     double arrives = 0;       ///< of a sum of cotangents: of their magnitudes; NaN of other gradients
     bool cancels = false;     ///< GradientThresholds::cancels
@@ -87,6 +98,7 @@ struct GradientReport {
   struct Passage {
     std::string path, op, where;
     std::int64_t operand = -1;      ///< of closed rows
+    std::int64_t examples = 0;      ///< rows of the node's value, of the whole batch
     double closed = 0, reached = 0;  ///< units that are dead or rows that are closed; at how many something arrives
     double share() const { return reached > 0 ? closed / reached : 0; }
   };
@@ -115,6 +127,7 @@ std::ostream& operator<<(std::ostream& out, const GradientReport& report);
 
 /// Reads what report_gradients() published of the step by its last run. UserError: the step has no such taps; the result is of
 /// another step.
-GradientReport gradient_report(const Result& result, const Step& step, const GradientThresholds& thresholds = {});
+GradientReport gradient_report(const Result& result, const Step& step, const GradientThresholds& thresholds = {},
+                               std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -42,6 +42,8 @@ Json json_of(const GradientReport::Parameter& row) {
           {"f16_scale", finite(row.f16_scale)},
           {"f16_most", finite(row.f16_most)},
           {"dead_rows", finite(row.dead_rows)},
+          {"examples", row.examples},
+          {"waits_for", row.waits_for},
           {"weight_norm", finite(row.weight_norm)},
           {"update_ratio", finite(row.update_ratio)},
           {"arrives", finite(row.arrives)},
@@ -62,7 +64,8 @@ Json json_of(const GradientReport::Block& block) {
 
 Json json_of(const GradientReport::Passage& passage) {
   Json json{{"path", passage.path},         {"op", passage.op},           {"where", passage.where},
-            {"closed", passage.closed}, {"reached", passage.reached}, {"share", finite(passage.share())}};
+            {"closed", passage.closed}, {"reached", passage.reached}, {"share", finite(passage.share())},
+            {"examples", passage.examples}};
   if (passage.operand >= 0) json["operand"] = passage.operand;
   return json;
 }
@@ -93,7 +96,9 @@ std::string GradientReport::str() const {
   for (const Parameter& row : parameters)
     text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}{}\n", row.path, width, number(row.norm),
                         number(row.mean), number(row.largest), share(row.zeros), share(row.f16_lost), scale(row.f16_scale),
-                        share(row.dead_rows), number(row.update_ratio), row.cancels ? "  cancels: the loss ignores it" : "");
+                        share(row.dead_rows), number(row.update_ratio), row.cancels               ? "  cancels: the loss ignores it"
+                        : !row.waits_for.empty() ? "  waits for " + row.waits_for + ", which starts at 0"
+                                                 : "");
   for (const Passage& unit : units)
     if (unit.closed > 0)
       text += fmt::format("  {} [{}] ({}): {:.0f} of {:.0f} units dead\n", unit.path, unit.op, unit.where, unit.closed, unit.reached);

@@ -1,13 +1,16 @@
 #include <weft/optim/report_gradients.h>
 
 #include <weft/graph/taps.h>
+#include <weft/graph/user_line.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/optim/arrivals.h>
 #include <weft/optim/cotangents.h>
 #include <weft/optim/forward_values.h>
+#include <weft/optim/parameter_use.h>
 
 #include <algorithm>
 #include <cmath>
@@ -39,7 +42,7 @@ std::vector<std::int64_t> all_but_last(const Value& x) {
 // The taps of one step.
 class Taps {
  public:
-  Taps(Step& step, const GradientReportOptions& options) : step_(step), options_(options) {}
+  Taps(Step& step, const GradientReportOptions& options) : step_(step), options_(options), forward_(step) {}
 
   void add() {
     const std::vector<Gradient> gradients = step_.gradients;
@@ -47,12 +50,11 @@ class Taps {
     for (const Gradient& gradient : gradients) of_gradient(gradient);
     for (const Update& update : step_.updates) of_update(update);
     if (!options_.blocks && !options_.units) return;
-    const ForwardValues forward(step_);
-    const std::vector<BlockRim> rims = options_.blocks ? block_rims(step_, forward) : std::vector<BlockRim>{};
+    const std::vector<BlockRim> rims = options_.blocks ? block_rims(step_, forward_) : std::vector<BlockRim>{};
     std::vector<Passage> units, rows;
     if (options_.units) {
-      units = unit_passages(step_, forward);
-      rows = row_passages(step_, forward);
+      units = unit_passages(step_, forward_);
+      rows = row_passages(step_, forward_);
     }
     std::vector<Value> values;
     for (const BlockRim& rim : rims) {
@@ -105,32 +107,14 @@ class Taps {
     const Value x = wide(g), size = abs(x);
     publish("gradient/" + path, {sum_squares(g), total(x), cast(max(size), f64), count(equal(x, 0.0)), count(logical_not(isfinite(x)))});
     if (options_.f16) of_f16(path, size);
-    of_sum(gradient);
-    if (x.rank() == 2 && rows_are_units(step_, gradient.parameter))
-      publish("rows/" + path, {count(equal(max(size, {.axes = {1}}), 0.0)), full(step_.graph, {}, f64, static_cast<double>(x.shape().extent(0)))});
-  }
-
-  // A gradient that is nothing but a sum of what arrives (that of a bias): how much arrives. Walks back through nodes with one
-  // operand that is not a scalar.
-  void of_sum(const Gradient& gradient) {
-    const Graph graph = step_.graph;
-    ValueRef most = gradient.value.ref();
-    for (ValueRef at = most;;) {
-      const Node& node = graph.node(at.node);
-      ValueRef next;
-      std::size_t count = 0;
-      for (const ValueRef& ref : node.operands)
-        if (ref.node != no_node && (graph.type(ref).count() > 1 || node.operands.size() == 1)) {
-          next = ref;
-          ++count;
-        }
-      if (count != 1 || graph.node(next.node).op->traits.source || !is_float(graph.type(next).dtype)) break;
-      at = next;
-      if (graph.type(at).count() > graph.type(most).count()) most = at;
+    if (auto [terms, rounding] = arriving(step_, gradient.value); terms.valid()) {
+      if (const Value clean = factor(gradient.tags.scaled, !gradient.tags.weight_normalised); clean.valid()) terms = multiply(terms, abs(clean));
+      publish("arrives/" + path, {terms, full(step_.graph, {}, f64, rounding)});
     }
-    if (graph.type(most).count() <= gradient.value.shape().count()) return;
-    const Value terms = graph.value(most);
-    publish("arrives/" + gradient.parameter.node().name, {of_batch(terms, [&] { return total(abs(wide(terms))); })});
+    if (const ParameterUse use = use_of(step_, forward_, gradient.parameter); x.rank() == 2 && use.unit_axis) {
+      const auto units = static_cast<double>(x.shape().extent(*use.unit_axis));
+      publish("rows/" + path, {count(equal(max(size, {.axes = {1 - *use.unit_axis}}), 0.0)), full(step_.graph, {}, f64, units)});
+    }
   }
 
   void of_f16(const std::string& path, const Value& size) {
@@ -220,6 +204,7 @@ class Taps {
 
   Step& step_;
   const GradientReportOptions& options_;
+  const ForwardValues forward_;  // before taps
   std::map<std::pair<bool, bool>, Value> factors_;
   std::map<ValueRef, Value> cotangents_;
 };
@@ -234,6 +219,7 @@ Transform report_gradients(GradientReportOptions options, std::source_location w
           .needs = {"gradients"},
           .forbids = {"checkpointed"},
           .apply = [options, where](Step step) {
+            const UserLine user(where);
             const auto line = step.graph.scope("", where);
             Taps(step, options).add();
             step.facts.insert("tap gradients");  // until remove_taps()

@@ -2,19 +2,23 @@
 
 #include <weft/autodiff/gradient.h>
 #include <weft/ops/creation.h>
+#include <weft/optim/arrivals.h>
 #include <weft/optim/audit.h>
 #include <weft/optim/equivalence_trial.h>
 #include <weft/optim/fetch.h>
 #include <weft/optim/gradient_report.h>
-#include <weft/optim/report_gradients.h>
+#include <weft/optim/zero_start.h>
 #include <weft/testing/local_gradients.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 
 namespace weft::testing {
 namespace {
+
+const std::string arrives = "arrives ";
 
 double norm_of(const Tensor& tensor) {
   long double total = 0;
@@ -68,8 +72,9 @@ class Way {
       for (std::uint32_t k = 0; k < node.types.size(); ++k) {
         const auto found = norms_.find({id, k});
         if (found == norms_.end() || !(found->second > threshold)) continue;
-        std::string text = fmt::format("lost in {} [{}] ({}): the norm is {:.3g} behind it, {:.3g} before; it reads",
-                                       node.name, node.op->name, str(node.where), found->second, norms_.at(*from));
+        std::string text = fmt::format("lost in {} [{}] ({}): the norm is {:.3g} behind it, {} before; it reads",
+                                       node.name, node.op->name, str(node.where), found->second,
+                                       std::isnan(norms_.at(*from)) ? "NaN" : fmt::format("{:.3g}", norms_.at(*from)));
         for (const ValueRef ref : node.operands)
           if (const auto range = ranges_.find(ref); range != ranges_.end())
             text += fmt::format(" {} {};", step_.graph.value(ref).name(), range->second);
@@ -97,13 +102,27 @@ std::string cut_of(const Audit& audited, const std::string& path) {
 
 // Parameters whose gradient is a sum of cotangents that cancel (GradientThresholds::cancels), by path.
 std::set<std::string> cancelling(const Step& step, const NamedTensors& feeds, const Store& start) {
+  Step watched = observed(step);
+  const std::vector<Gradient> gradients = watched.gradients;
+  watched = without_results(watched);
+  std::map<std::string, double> least;
+  for (const Gradient& gradient : gradients)
+    if (const auto [terms, rounding] = arriving(watched, gradient.value); terms.valid()) {
+      watched.set_fetch(gradient.parameter.name(), gradient.value);
+      watched.set_fetch(arrives + gradient.parameter.name(), terms);
+      least[gradient.parameter.name()] = std::max(GradientThresholds{}.cancels, rounding);
+    }
   std::set<std::string> paths;
-  if (step.facts.contains("checkpointed") || step.facts.contains("tap gradients")) return paths;
-  const Step watched = step | report_gradients({.blocks = false, .units = false, .f16 = false});
+  if (watched.fetches.empty()) return paths;
   Store store = start.clone();
   Program program(watched, store);
-  for (const auto& parameter : gradient_report(program.run(feeds_of(feeds)), watched).parameters)
-    if (parameter.cancels) paths.insert(parameter.path);
+  const Result result = program.run(feeds_of(feeds));
+  for (const Gradient& gradient : gradients) {
+    const std::string path = gradient.parameter.name();
+    if (!result.has(arrives + path)) continue;
+    const double norm = norm_of(result.tensor(path)), sum = result.scalar(arrives + path);
+    if (std::isfinite(sum) && norm > 0 && norm <= least.at(path) * sum) paths.insert(path);
+  }
   return paths;
 }
 
@@ -153,6 +172,13 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
       continue;
     }
     bad += fmt::format(": norm {:.3g}", norm);
+    for (const Value& factor : norm == 0 ? behind_zeros(step, parameter) : Values{})
+      if (result.has(gradient_fetch(factor.name())) && norm_of(result.tensor(gradient_fetch(factor.name()))) > threshold) {
+        bad += fmt::format("; {} starts at 0 and is a factor of all that it does; hint: after a step of training it flows, "
+                           "give that store (RunOptions::store)",
+                           place_str(factor));
+        break;
+      }
     if (step.micro_batches > 1 || !why_not.empty()) continue;
     try {
       if (!way) way.emplace(step, feeds, start);

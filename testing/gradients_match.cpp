@@ -2,11 +2,13 @@
 
 #include <weft/autodiff/gradient.h>
 #include <weft/autodiff/gradient_probe.h>
+#include <weft/graph/nearest.h>
 #include <weft/graph/sources.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/reduce.h>
 #include <weft/optim/divergence_compare.h>
 #include <weft/optim/equivalence_trial.h>
+#include <weft/optim/first_nonfinite.h>
 #include <weft/optim/training_step.h>
 #include <weft/optim/widen.h>
 #include <weft/runtime/random.h>
@@ -71,8 +73,23 @@ std::string failures_str(const GradientCheck& check, const Claimed& claimed, std
   return text;
 }
 
+// Where NaN or infinity begins, in the scalar or in what is said to be its gradient; "" if one run does not show it.
+std::string nonfinite_str(const Claimed& claimed, const Store& store, std::span<const Feed> feeds) {
+  Step step = only(claimed.step, {});
+  step.loss_value = claimed.scalar;
+  for (std::size_t i = 0; i < claimed.by.size(); ++i)
+    if (claimed.gradients[i].valid()) step.gradients.push_back({claimed.by[i], claimed.gradients[i], {}});
+  const auto found = first_nonfinite(step, store, feeds);
+  return found ? "\n" + found->str() : "";
+}
+
 Verdict compare(const Claimed& claimed, const GradientsMatchOptions& options) {
-  WEFT_CHECK(!claimed.by.empty(), "GradientsMatch: no parameter matches '{}'", options.parameters);
+  if (claimed.by.empty()) {
+    std::vector<std::string> names;
+    for (const Value& parameter : claimed.step.parameters) names.push_back(parameter.name());
+    WEFT_FAIL("GradientsMatch: no trained parameter matches '{}'; hint: the nearest of {} are {}", options.parameters, names.size(),
+              nearest(options.parameters, names));
+  }
   const RunOptions run = run_options(options);
   NamedTensors tensors = feeds_for(claimed.step.graph, run);
   const std::vector<Feed> feeds = feeds_of(tensors);
@@ -107,7 +124,12 @@ Verdict compare(const Claimed& claimed, const GradientsMatchOptions& options) {
     store.set_runs(runs);  // random ops draw the same numbers in every run
     return value.run(feeds).scalar("scalar");
   };
-  probe.scale = std::abs(probe.run());
+  const double scalar = probe.run();
+  probe.scale = std::abs(scalar);
+  store.set_runs(runs);
+  if (!std::isfinite(scalar))
+    return {false, fmt::format("the value to differentiate is {}: there are no differences of it{}",
+                               std::isnan(scalar) ? "NaN" : "infinite", nonfinite_str(claimed, store, feeds))};
   const GradientCheck check = compare_with_differences(probe, check_options(options));
 
   const std::string counts = fmt::format("{} elements of {} tensors in f64, largest error {:.3g} of the tolerance",
@@ -117,11 +139,18 @@ Verdict compare(const Claimed& claimed, const GradientsMatchOptions& options) {
   const std::string failures = failures_str(check, claimed, wrong);
   std::string text = fmt::format("{} of {} gradients do not match finite differences ({}):{}", wrong, claimed.by.size(),
                                  counts, failures);
-  if (options.blame) {
-    store.set_runs(runs);
-    text += "\n" + wrong_backwards(claimed.step, claimed.scalar, feeds, store, check_options(options));
-  }
-  return {false, text};
+  store.set_runs(runs);
+  const auto finite = [](const GradientCheck::Failure& failure) {
+    return std::isfinite(failure.analytic) && std::isfinite(failure.numeric);
+  };
+  if (!std::ranges::all_of(check.failures, finite)) return {false, text + nonfinite_str(claimed, store, feeds)};
+  if (!options.blame) return {false, text};
+  std::vector<Value> failing;
+  for (const Value& value : claimed.by)
+    if (std::ranges::find(check.failures, value.name(), &GradientCheck::Failure::value) != check.failures.end())
+      failing.push_back(value);
+  return {false, text + "\n" +
+                     wrong_backwards(claimed.step, claimed.scalar, failing, feeds, store, check_options(options))};
 }
 
 bool depends(const Graph& graph, const Value& value, const Value& on) {
@@ -142,6 +171,7 @@ Verdict gradients_match(const Step& step, const GradientsMatchOptions& options) 
       !step.due.valid(),
       "GradientsMatch: one run of a step that accumulates over runs does not have the gradient of its loss; hint: "
       "match the step before accumulate_over_runs");
+  check_feeds(step.graph, options.feeds);  // complains of the step's own types
   const Step seen = observed(step);
   Claimed claimed{.step = has_narrow_types(seen) ? widen(seen) : seen, .scalar = {}, .by = {}, .gradients = {}};
   claimed.scalar = claimed.step.has_fetch("loss") ? claimed.step.fetch("loss") : claimed.step.loss_value;
@@ -163,6 +193,7 @@ Verdict gradients_match(const Value& value, const GradientsMatchOptions& options
   WEFT_CHECK(!value.absent(), "GradientsMatch: there is no value to differentiate");
   value.graph().check();
   WEFT_CHECK(is_float(value.dtype()), "GradientsMatch differentiates floating values, {} is not", place_str(value));
+  check_feeds(value.graph(), options.feeds);  // complains of the graph's own types
   const Step fetched = fetching({value});
   Step step = has_narrow_types(fetched) ? widen(fetched) : fetched;
   step = step.over(step.graph.clone());

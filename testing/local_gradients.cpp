@@ -67,6 +67,21 @@ GradientCheck check_alone(const Node& node, const std::vector<Tensor>& read, con
   return outputs.empty() || by.empty() ? GradientCheck{} : check_gradients(outputs, by, feeds, options);
 }
 
+// Nodes of `behind` that cut the gradient of one of the values.
+std::string cuts_between(const Graph& graph, const std::vector<Value>& values, const std::set<NodeId>& behind) {
+  std::set<NodeId> reached;
+  for (const Value& value : values) reached.insert(value.ref().node);
+  std::string text;
+  for (const NodeId id : graph.ids()) {
+    const Node& node = graph.node(id);
+    if (!behind.contains(id) || std::ranges::none_of(node.operands, [&](ValueRef ref) { return reached.contains(ref.node); }))
+      continue;
+    reached.insert(id);
+    if (node.op->traits.cuts_gradient) text += fmt::format("\n  [{}] at {} ({})", node.op->name, node.name, str(node.where));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::set<NodeId> made_from(const Graph& graph, const Value& value) {
@@ -81,10 +96,11 @@ std::set<NodeId> made_from(const Graph& graph, const Value& value) {
   return seen;
 }
 
-std::string wrong_backwards(const Step& step, const Value& scalar, std::span<const Feed> feeds, const Store& store,
-                            const GradientCheckOptions& options) {
+std::string wrong_backwards(const Step& step, const Value& scalar, const std::vector<Value>& failing,
+                            std::span<const Feed> feeds, const Store& store, const GradientCheckOptions& options) {
   if (step.micro_batches > 1) return "hint: the step without accumulate() says which op's backward is wrong";
-  const std::vector<NodeId> nodes = kinds(step.graph, made_from(step.graph, scalar));
+  const std::set<NodeId> behind = made_from(step.graph, scalar);
+  const std::vector<NodeId> nodes = kinds(step.graph, behind);
   Step run = without_results(step);
   for (const NodeId id : nodes)
     for (const ValueRef ref : step.graph.node(id).operands)
@@ -94,7 +110,7 @@ std::string wrong_backwards(const Step& step, const Value& scalar, std::span<con
   Program program(run, copy);
   const Result result = program.run(feeds);
 
-  std::string text;
+  std::string text, kinks;
   std::size_t wrong = 0;
   for (const NodeId id : nodes) {
     const Node& node = step.graph.node(id);
@@ -104,7 +120,12 @@ std::string wrong_backwards(const Step& step, const Value& scalar, std::span<con
     try {
       const GradientCheck check = check_alone(node, read, options);
       if (check.passed()) continue;
-      const GradientCheck::Failure& first = check.failures.front();
+      const auto at = std::ranges::find(check.failures, false, &GradientCheck::Failure::undecided);
+      if (at == check.failures.end()) {
+        kinks += fmt::format("\n  [{}] at {} ({}): {}", node.op->name, node.name, str(node.where), check.failures.front().why);
+        continue;
+      }
+      const GradientCheck::Failure& first = *at;
       if (++wrong <= 6)
         text +=
             fmt::format("\n  [{}] at {} ({}): by operand {} it gives {:.9g}, differences {:.9g}; {}", node.op->name,
@@ -113,11 +134,16 @@ std::string wrong_backwards(const Step& step, const Value& scalar, std::span<con
       text += fmt::format("\n  [{}] at {} ({}): {}", node.op->name, node.name, str(node.where), error.what());
     }
   }
-  if (text.empty())
-    return fmt::format(
-        "each op alone has the right gradient on these numbers ({} kinds of nodes were looked at): what is "
-        "wrong came with a transform that changed the gradients",
-        nodes.size());
+  if (text.empty() && !kinks.empty()) return "no op's backward is wrong, but differences cannot tell of these:" + kinks;
+  if (text.empty()) {
+    const std::string alone =
+        fmt::format("each op alone has the right gradient on these numbers ({} kinds of nodes were looked at): ", nodes.size());
+    const std::string cuts = cuts_between(step.graph, failing, behind);
+    if (cuts.empty()) return alone + "what is wrong came with a transform that changed the gradients";
+    return alone + "differences see the ways that these cut on purpose, the gradient does not:" + cuts +
+           "\n  hint: if they are meant to be cut, match parameters whose ways do not lead through them; if the ways around "
+           "them are wrong, a transform changed the gradients";
+  }
   return "the backward of these ops, each alone on the numbers that it read, disagrees with differences:" + text;
 }
 

@@ -1,5 +1,7 @@
 #include <weft/testing/steps.h>
 
+#include <weft/graph/sources.h>
+#include <weft/ops/creation.h>
 #include <weft/optim/equivalence_trial.h>
 #include <weft/optim/fetch.h>
 #include <weft/optim/first_divergence.h>
@@ -40,6 +42,8 @@ std::string node_str(const Graph& graph, const Node& node) {
   return fmt::format("{} [{}] ({}){}{}", node.name, node.op->name, str(node.where), maker, origin);
 }
 
+bool is_constant(const Node& node) { return node.op == &constant_op() || node.op == &full_op(); }
+
 // Every value that the bad result is made from, run once more.
 std::string where_it_begins(const Step& step, const Value& result, const NamedTensors& feeds, const Store& start) {
   WholeValues values(step, "all_finite");
@@ -72,6 +76,7 @@ std::string where_it_begins(const Step& step, const Value& result, const NamedTe
     for (const NodeId id : ids) {
       if (!carries.contains(id)) continue;
       const Node& node = step.graph.node(id);
+      if (is_constant(node) && what == is_bad) continue;  // -inf of a mask: meant
       bool here = false;
       for (std::uint32_t k = 0; k < node.types.size(); ++k) here |= bad({id, k}, what);
       if (here &&
@@ -93,7 +98,11 @@ std::string where_it_begins(const Step& step, const Value& result, const NamedTe
     }
     return text;
   };
-  const NodeId first = begins(is_bad), nan = begins(is_nan);
+  NodeId first = begins(is_bad);
+  const NodeId nan = begins(is_nan);
+  if (first == no_node && nan == no_node)  // nothing but a constant
+    for (const NodeId id : ids)
+      if (first == no_node && carries.contains(id) && is_constant(step.graph.node(id)) && bad({id, 0}, is_bad)) first = id;
   std::string text;
   if (first != no_node) text += describe(first, "first not finite:");
   if (nan != no_node && nan != first) text += describe(nan, "first NaN:");

@@ -30,9 +30,12 @@ std::string at_str(std::int64_t element, const Tensor& tensor) {
   return index.empty() ? "the scalar" : "element " + index;
 }
 
+// One NaN for all: its sign says nothing to a person.
+std::string plain_str(double x, int digits) { return std::isnan(x) ? "NaN" : fmt::format("{:.{}g}", x, digits); }
+
 std::string number_str(const Tensor& tensor, std::int64_t element) {
   const auto digits = static_cast<int>(2 * size_of(tensor.dtype()));
-  return fmt::format("{:.17g} (0x{:0{}x})", tensor.at(element), bits_of(tensor, element), digits);
+  return fmt::format("{} (0x{:0{}x})", plain_str(tensor.at(element), 17), bits_of(tensor, element), digits);
 }
 
 std::string shape_str(const std::vector<std::int64_t>& extents) {
@@ -88,13 +91,15 @@ Verdict bits_agree(const Tensor& found, const Tensor& expected) {
   if (found.dtype() != expected.dtype() || found.extents() != expected.extents())
     return {false, fmt::format("it is {}, expected {}", found.type_str(), expected.type_str())};
   const std::size_t width = size_of(found.dtype());
-  std::int64_t differing = 0, first = 0, most_ulps = 0;
+  std::int64_t differing = 0, first = 0, most_ulps = 0, not_finite = 0;
   for (std::int64_t i = 0; i < found.size(); ++i) {
     const std::uint64_t a = bits_of(expected, i), b = bits_of(found, i);
     if (a == b) continue;
     if (differing++ == 0) first = i;
     if (is_float(found.dtype()) && std::isfinite(found.at(i)) && std::isfinite(expected.at(i)))
       most_ulps = std::max(most_ulps, std::abs(ordinal(a, width) - ordinal(b, width)));
+    else
+      ++not_finite;
   }
   if (differing == 0) return {true, fmt::format("the same {} elements", found.size())};
   std::string text =
@@ -102,9 +107,12 @@ Verdict bits_agree(const Tensor& found, const Tensor& expected) {
                   at_str(first, found), number_str(found, first), number_str(expected, first));
   if (is_float(found.dtype())) {
     if (std::isfinite(found.at(first)) && std::isfinite(expected.at(first)))
-      text += fmt::format(", {} ulps apart",
-                          std::abs(ordinal(bits_of(found, first), width) - ordinal(bits_of(expected, first), width)));
-    text += fmt::format("; at most {} ulps", most_ulps);
+      text += found.at(first) == expected.at(first)
+                  ? ", zeros of either sign"
+                  : fmt::format(", {} ulps apart",
+                                std::abs(ordinal(bits_of(found, first), width) - ordinal(bits_of(expected, first), width)));
+    if (differing > not_finite) text += fmt::format("; at most {} ulps", most_ulps);
+    if (not_finite > 0) text += fmt::format("; {} of them are not finite on one side or both", not_finite);
   }
   return {false, text};
 }
@@ -127,26 +135,36 @@ Verdict close_to(const Tensor& found, const Tensor& expected, std::optional<doub
     return {false, fmt::format("it is {}, expected {}", found.type_str(), expected.type_str())};
   std::int64_t off = 0, at_absolute = 0, at_relative = 0;
   double most_absolute = -1, most_relative = -1;
+  std::int64_t not_finite = 0, first_bad = 0;
   for (std::int64_t i = 0; i < found.size(); ++i) {
     const double a = expected.at(i), b = found.at(i);
     if (a == b) continue;
-    const double error =
-        std::isfinite(a) && std::isfinite(b) ? std::abs(a - b) : std::numeric_limits<double>::infinity();
-    if (std::isfinite(error) && error <= absolute + relative * std::abs(a)) continue;
+    if (!std::isfinite(a) || !std::isfinite(b)) {
+      if (not_finite++ == 0) first_bad = i;
+      continue;
+    }
+    const double error = std::abs(a - b);
+    if (error <= absolute + relative * std::abs(a)) continue;
     ++off;
     if (error > most_absolute) most_absolute = error, at_absolute = i;
-    const double by = a == 0 || !std::isfinite(error) ? std::numeric_limits<double>::infinity() : error / std::abs(a);
+    const double by = a == 0 ? std::numeric_limits<double>::infinity() : error / std::abs(a);
     if (by > most_relative) most_relative = by, at_relative = i;
   }
-  if (off == 0) return {true, fmt::format("within rtol {:g} and atol {:g}", relative, absolute)};
-  return {false,
-          fmt::format("mismatched elements: {} / {} ({:.1f}%)\n"
-                      "greatest absolute difference: {:.6g} at {} (up to {:g} allowed): got {:.9g}, expected {:.9g}\n"
-                      "greatest relative difference: {:.6g} at {} (up to {:g} allowed): got {:.9g}, expected {:.9g}",
-                      off, found.size(), 100.0 * static_cast<double>(off) / static_cast<double>(found.size()),
-                      most_absolute, at_str(at_absolute, found), absolute, found.at(at_absolute),
-                      expected.at(at_absolute), most_relative, at_str(at_relative, found), relative,
-                      found.at(at_relative), expected.at(at_relative))};
+  if (off + not_finite == 0) return {true, fmt::format("within rtol {:g} and atol {:g}", relative, absolute)};
+  const auto pair_str = [&](std::int64_t i) {
+    return fmt::format("got {}, expected {}", plain_str(found.at(i), 9), plain_str(expected.at(i), 9));
+  };
+  std::string text = fmt::format("mismatched elements: {} / {} ({:.1f}%)", off + not_finite, found.size(),
+                                 100.0 * static_cast<double>(off + not_finite) / static_cast<double>(found.size()));
+  if (not_finite > 0)
+    text += fmt::format("\nnot finite on one side or both: {}, the first at {}: {}", not_finite, at_str(first_bad, found),
+                        pair_str(first_bad));
+  if (off > 0)
+    text += fmt::format("\ngreatest absolute difference: {:.6g} at {} (up to {:g} allowed): {}"
+                        "\ngreatest relative difference: {:.6g} at {} (up to {:g} allowed): {}",
+                        most_absolute, at_str(at_absolute, found), absolute, pair_str(at_absolute), most_relative,
+                        at_str(at_relative, found), relative, pair_str(at_relative));
+  return {false, text};
 }
 
 Verdict has_shape(const Value& value, const std::vector<std::int64_t>& extents) {

@@ -370,3 +370,16 @@ TEST_CASE("a parameter or an update given twice is an error of the graph before 
   graph.update(s, s + 2.0);
   CHECK_THROWS_WITH(graph.check(), ContainsSubstring("a state can be updated once a step, this is the second update"));
 }
+
+TEST_CASE("without a backward pass the table asks no parameter for a gradient", "[core][optim][audit]") {
+  Graph graph;
+  const nn::Linear layer(graph, "layer", {.in = 3, .out = 2});
+  const Value y = layer(graph.input("x", f32, {4, 3}));
+  for (const Step& step : {evaluation(Loss(sum(y))), inference({y})}) {
+    const Audit audited = audit(step);
+    CHECK_FALSE(audited.differentiated);
+    CHECK(audited.healthy());
+    CHECK_THAT(audited.str(), ContainsSubstring("2 parameters (8 elements), no backward pass") && !ContainsSubstring("NO") && !ContainsSubstring("<-"));
+  }
+  CHECK(audit(training_step(Loss(sum(y)))).differentiated);
+}

@@ -98,8 +98,14 @@ TEST_CASE("a parameter or an input that holds NaN is the first", "[core][optim][
   Store store(step);
   store.tensor("w").data<float>()[1] = std::nanf("");
   const Tensor x = Model::feed(), bad = Model::feed(std::nanf(""));
-  CHECK(first_nonfinite(step, store, {{"x", x}})->path == "w");
-  CHECK(first_nonfinite(step, Store(step), {{"x", bad}})->path == "x");
+  const auto cell = first_nonfinite(step, store, {{"x", x}}), fed = first_nonfinite(step, Store(step), {{"x", bad}});
+  CHECK(cell->path == "w");
+  CHECK_THAT(cell->str(), ContainsSubstring("hint: the store holds it so: an earlier update wrote it"));
+  CHECK(fed->path == "x");
+  CHECK_THAT(fed->str(), ContainsSubstring("hint: it is fed so: look at the data"));
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK_THAT(first_nonfinite(training_step(Loss(sum(model.w * model.x + infinity))), Store(step), {{"x", x}})->str(),
+             ContainsSubstring("hint: the constant itself is not finite"));
 }
 
 TEST_CASE("with micro-batches and a loss scale the node is the same", "[core][optim][first_nonfinite]") {

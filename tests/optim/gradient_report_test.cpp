@@ -245,7 +245,9 @@ TEST_CASE("a history draws a curve a block over its steps", "[core][optim][gradi
 TEST_CASE("mistakes around a report are said", "[core][optim][gradient_report][errors]") {
   const Chain model(2);
   const Step step = training_step(model.loss) | report_gradients();
-  CHECK_THROWS_WITH(step | report_gradients(), ContainsSubstring("publishes 'flow/factor' already; hint: remove_taps()"));
+  CHECK_THROWS_WITH(step | report_gradients(), ContainsSubstring("gradient_report_test.cpp:") && ContainsSubstring("publishes 'flow/factor' already; hint: it is tapped: take that out first, step | remove_taps()"));
+  CHECK_THROWS_WITH(training_step(model.loss) | fetch("flow/factor", model.x) | report_gradients(),
+                    ContainsSubstring("hint: a fetch of yours has that name, which a tap needs: give it another"));
   CHECK_THROWS_WITH(report_gradients({.closed_below = 2}), ContainsSubstring("closed_below must be in [0, 1), got 2"));
   CHECK_THROWS_WITH(evaluation(model.loss) | report_gradients(), ContainsSubstring("report_gradients needs"));
   CHECK_THROWS_WITH(training_step(model.loss) | optimize(sgd()) | checkpoint(every_block()) | report_gradients(),
@@ -256,5 +258,5 @@ TEST_CASE("mistakes around a report are said", "[core][optim][gradient_report][e
   CHECK_THROWS_WITH(run.report().parameter("layer/7/weight"), ContainsSubstring("no gradient of 'layer/7/weight'; hint: the first of 4 are"));
   CHECK_THROWS_WITH(run.report().block("layer/7"), ContainsSubstring("no block 'layer/7'"));
   const Run other(training_step(model.loss), {{"x", x}});
-  CHECK_THROWS_WITH(gradient_report(other.result, step), ContainsSubstring("the result has no 'flow/gradient/"));
+  CHECK_THROWS_WITH(gradient_report(other.result, step), ContainsSubstring("gradient_report_test.cpp:") && ContainsSubstring("the result has no 'flow/gradient/"));
 }

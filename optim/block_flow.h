@@ -1,0 +1,28 @@
+// In which order a gradient comes to blocks. Private to optim/.
+#pragma once
+
+#include <weft/graph/step.h>
+
+#include <string>
+#include <vector>
+
+namespace weft {
+
+class BlockFlow {
+ public:
+  explicit BlockFlow(const Step& step);
+
+  /// The block's own cotangents make those of `other`, perhaps through more blocks: what `other` gives ends in what `block` reads.
+  bool comes_through(const std::string& other, const std::string& block) const;
+  /// Nothing of a block stands between it and a sum of the loss.
+  bool nearest_to_loss(const std::string& block) const;
+
+ private:
+  std::size_t at(const std::string& block) const;  // names_.size(): the forward pass has no node in it
+
+  std::vector<std::string> names_;
+  std::vector<std::vector<bool>> made_from_;  // [block][other]
+  std::vector<bool> nearest_;
+};
+
+}  // namespace weft

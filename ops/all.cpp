@@ -24,6 +24,7 @@
 #include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/summary.h>
 #include <weft/ops/rms_norm.h>
 #include <weft/ops/sampling.h>
 #include <weft/ops/scan.h>
@@ -64,6 +65,7 @@ void register_all() {
     register_micro();
     register_movement();
     register_reduce();
+    register_summary();
     register_rms_norm();
     register_sampling();
     register_scan();

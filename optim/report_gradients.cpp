@@ -7,6 +7,7 @@
 #include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
+#include <weft/ops/summary.h>
 #include <weft/optim/arrivals.h>
 #include <weft/optim/cotangents.h>
 #include <weft/optim/forward_values.h>
@@ -14,6 +15,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <numeric>
@@ -94,6 +97,7 @@ class Taps {
     const auto phase = step_.graph.phase(Phase::step);
     const Value made = whole_factor();
     add_tap(step_, "flow/factor", made.valid() ? made : full(step_.graph, {}, f64, 1));
+    if (options_.f16) f16_bounds_ = f16_bounds();
   }
 
   void of_gradient(const Gradient& gradient) {
@@ -104,29 +108,31 @@ class Taps {
     if (g.shape().count() == 0) return;
     if (const Value clean = factor(gradient.tags.scaled, !gradient.tags.weight_normalised); clean.valid())
       g = multiply(g, cast(clean, g.dtype()));
-    const Value x = wide(g), size = abs(x);
-    publish("gradient/" + path, {sum_squares(g), total(x), cast(max(size), f64), count(equal(x, 0.0)), count(logical_not(isfinite(x)))});
-    if (options_.f16) of_f16(path, size);
+    add_tap(step_, "flow/gradient/" + path, summary(g));
+    if (options_.f16) add_tap(step_, "flow/f16/" + path, count_within(g, f16_bounds_));
     if (auto [terms, rounding] = arriving(step_, gradient.value); terms.valid()) {
       if (const Value clean = factor(gradient.tags.scaled, !gradient.tags.weight_normalised); clean.valid()) terms = multiply(terms, abs(clean));
       publish("arrives/" + path, {terms, full(step_.graph, {}, f64, rounding)});
     }
-    if (const ParameterUse use = use_of(step_, forward_, gradient.parameter); x.rank() == 2 && use.unit_axis) {
-      const auto units = static_cast<double>(x.shape().extent(*use.unit_axis));
-      publish("rows/" + path, {count(equal(max(size, {.axes = {1 - *use.unit_axis}}), 0.0)), full(step_.graph, {}, f64, units)});
+    if (const ParameterUse use = use_of(step_, forward_, gradient.parameter); g.rank() == 2 && use.unit_axis) {
+      const auto units = static_cast<double>(g.shape().extent(*use.unit_axis));
+      publish("rows/" + path, {count(equal(max(abs(wide(g)), {.axes = {1 - *use.unit_axis}}), 0.0)), full(step_.graph, {}, f64, units)});
     }
   }
 
-  void of_f16(const std::string& path, const Value& size) {
-    std::vector<Value> counts;
-    // What flows is |g| times the scale in use: compared with the bounds over that.
-    const Value in_use = whole_factor();
-    for (const double bound : {lost_below, subnormal_below}) {
-      const Value limit = in_use.valid() ? cast(multiply(in_use, bound), size.dtype()) : full(step_.graph, {}, size.dtype(), bound);
-      counts.push_back(count(bound == lost_below ? less_equal(size, limit) : less(size, limit)));
-    }
-    for (const double scale : f16_scales) counts.push_back(count(less_equal(size, lost_below / scale)));
-    publish("f16/" + path, counts);
+  // Of |g|, for count_within: what f16 rounds to 0 and what it keeps with fewer digits at the scale in use, then at each of
+  // f16_scales. What flows is |g| times the scale in use, so its bounds are over that.
+  Value f16_bounds() {
+    std::vector<double> in_use{lost_below, std::nextafter(subnormal_below, 0.0)}, at_scales;
+    for (const double scale : f16_scales) at_scales.push_back(lost_below / scale);
+    Value first = numbers(in_use);
+    if (const Value factor = whole_factor(); factor.valid()) first = first * factor;
+    return concatenate({first, numbers(at_scales)}, 0);
+  }
+  Value numbers(const std::vector<double>& values) {
+    Constant constant{{f64, {static_cast<std::int64_t>(values.size())}}, std::vector<std::byte>(values.size() * sizeof(double))};
+    std::memcpy(constant.bytes.data(), values.data(), constant.bytes.size());
+    return step_.graph.constant(std::move(constant));
   }
 
   void of_update(const Update& update) {
@@ -206,6 +212,7 @@ class Taps {
   const GradientReportOptions& options_;
   const ForwardValues forward_;  // before taps
   std::map<std::pair<bool, bool>, Value> factors_;
+  Value f16_bounds_;
   std::map<ValueRef, Value> cotangents_;
 };
 

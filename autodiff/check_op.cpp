@@ -13,11 +13,12 @@ OpCheck OpChecker::run() {
     sample_ = static_cast<int>(i);
     try {
       check_sample(op_.samples[i]);
-    } catch (const UserError& error) {
+    } catch (const std::exception& error) {
       check_.lines.push_back({"sample", sample_, false, error.what()});
     }
   }
   sample_ = -1;
+  if (!op_.traits.source) check("batch", [&] { check_batched(); });
   check_bad_inputs();
   set_threads(threads_before);
   return std::move(check_);
@@ -47,14 +48,24 @@ void OpChecker::check_sample(const Sample& sample) {
     supported = true;
   });
   if (!supported) return;
+  // First: a kernel that writes where it may not would take the rest of this with it.
+  for (DType dtype : {f32, f64}) {
+    const SampleRun run(op_, sample, dtype);
+    if (!run.supported()) continue;
+    check("memory", [&] { check_memory(run); });
+    if (!check_.lines.back().passed) return;
+  }
   const bool finite = std::ranges::none_of(
       sample.inputs, [](const SampleInput& input) { return input.fill == SampleInput::Fill::extremes; });
   for (DType dtype : {f64, f32, bf16, f16}) check_forward(sample, dtype, exact);
   if (sample.gradient && !exact.smooth_inputs().empty() && !exact.float_outputs().empty()) check_gradient(exact);
   if (exact.has_batch()) check("batch", [&] { check_batch(exact); });
+  if (exact.has_batch() && op_.traits.random) check("batch", [&] { check_micro_batches(exact); });
+  if (op_.evaluation) check("evaluation", [&] { check_evaluation(exact); });
   for (DType dtype : {f32, f64}) {
     const SampleRun run(op_, sample, dtype);
     if (!run.supported()) continue;
+    check("rows", [&] { check_rows(run); });
     if (finite) check_backward(sample, dtype);
     check("threads", [&] { check_threads(run); });
     check("recompute", [&] { check_recompute(sample, dtype); });
@@ -99,6 +110,6 @@ std::string OpCheck::str() const {
   return text;
 }
 
-OpCheck check_op(const OpDef& op) { return OpChecker(op).run(); }
+OpCheck check_op(const OpDef& op, std::source_location where) { return OpChecker(op, where).run(); }
 
 }  // namespace weft

@@ -6,6 +6,10 @@
 //   backward        against the gradient of the plain definition in f64 (a basic op: of its f64 kernels)
 //   second order    the same for the gradient
 //   batch           at_batch(n) gives the whole run's slices, or parts that sum to it
+//                   (a random op also as n micro-batches: it draws by row_offset)
+//   memory          the kernel writes its outputs and workspace and nothing else, and reads what it was given
+//   rows            of a pointwise or row-wise op each row alone has the bits of the whole
+//   evaluation      the evaluation rule gives values of the node's types
 //   threads         1, 2, 3, 4 threads give the same bits
 //   recompute       running again, and in place or not, gives the same bits
 //   NaN             in an element that matters it shows in an output
@@ -14,6 +18,7 @@
 
 #include <weft/graph/op_def.h>
 
+#include <source_location>
 #include <string>
 #include <vector>
 
@@ -36,6 +41,7 @@ struct OpCheck {
   std::string str() const;  ///< what failed, one line each; "" when all passed
 };
 
-OpCheck check_op(const OpDef& op);
+/// `where` stands for the user's line in messages.
+OpCheck check_op(const OpDef& op, std::source_location where = std::source_location::current());
 
 }  // namespace weft

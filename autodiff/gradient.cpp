@@ -1,6 +1,7 @@
 #include <weft/autodiff/gradient.h>
 
 #include <weft/autodiff/plain_outputs.h>
+#include <weft/graph/user_rule.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
 #include <weft/ops/reduce.h>
@@ -88,7 +89,15 @@ class ReverseWalk {
     Backward backward;
     fill(backward, node);
     try {
-      if (node.op->backward) node.op->backward(backward);
+      if (node.op->backward) user_rule("its backward", [&] {
+        try {
+          node.op->backward(backward);
+        } catch (const std::out_of_range&) {
+          WEFT_FAIL("its backward asks for an operand, an output or a cotangent that the node does not have: it has {} operands and {} "
+                    "outputs, counted from 0",
+                    node.operands.size(), node.types.size());
+        }
+      });
       else if (node.op->plain) through_plain(backward, node);
       else
         WEFT_FAIL(
@@ -100,12 +109,6 @@ class ReverseWalk {
         if (backward.wants_[i]) add(node.operands[i], backward.gradients_[i]);
     } catch (const UserError& error) {
       graph_.add_problem({node.name, node.where, fmt::format("[{}] {}", node.op->name, error.what()), ""});
-    } catch (const std::out_of_range&) {  // of the user's own rule
-      graph_.add_problem({node.name, node.where,
-                          fmt::format("[{}] its backward asks for an operand, an output or a cotangent that the node does not have: it has {} "
-                                      "operands and {} outputs, counted from 0",
-                                      node.op->name, node.operands.size(), node.types.size()),
-                          ""});
     }
   }
 
@@ -115,6 +118,7 @@ class ReverseWalk {
       backward.wants_.push_back(ref.node != no_node && reached_.contains(ref));
     }
     backward.gradients_.resize(node.operands.size());
+    backward.most_ = node.op->most_inputs;
     for (std::uint32_t k = 0; k < node.types.size(); ++k) {
       backward.out_.push_back(graph_.value(node.id, k));
       const auto found = cotangents_.find({node.id, k});

@@ -1,5 +1,6 @@
 // The checks behind check_op, one method each: check_op.cpp says in which order, check_values.cpp compares numbers,
-// check_runs.cpp the ways to run, check_variants.cpp other shapes. Private to autodiff/.
+// check_runs.cpp the ways to run, check_promises.cpp what traits promise,
+// check_variants.cpp other shapes. Private to autodiff/.
 #pragma once
 
 #include <weft/autodiff/check_op.h>
@@ -14,7 +15,7 @@ double relative_error(const Tensor& got, const Tensor& want);
 
 class OpChecker {
  public:
-  explicit OpChecker(const OpDef& op) : op_(op) { check_.op = op.name; }
+  OpChecker(const OpDef& op, std::source_location where) : op_(op), line_(where) { check_.op = op.name; }
   OpCheck run();
 
  private:
@@ -38,10 +39,19 @@ class OpChecker {
   void check_threads(const SampleRun& run);
   void check_recompute(const Sample& sample, DType dtype);
 
+  void check_micro_batches(const SampleRun& run);
+  void check_batched();
+
+  // check_promises.cpp
+  void check_memory(const SampleRun& run);
+  void check_rows(const SampleRun& run);
+  void check_evaluation(const SampleRun& run);
+
   // check_variants.cpp
   void check_variants(const Sample& sample);
 
   const OpDef& op_;
+  const SampleLine line_;
   OpCheck check_;
   int sample_ = -1;
 };

@@ -1,4 +1,4 @@
-// The plain definition of an op, as it is called. Private to autodiff/.
+// The plain definition of an op and its evaluation rule, as they are called. Private to autodiff/ and optim/.
 #pragma once
 
 #include <weft/graph/op_def.h>
@@ -6,7 +6,9 @@
 namespace weft {
 
 /// op.plain(plain), of which the user's own may give too little. UserError: not a value for each of `plain.out`, or one of
-/// another shape; or it reads an operand that there is not, by at().
+/// another shape; it reads an operand that there is not; it throws; it is made of the op itself.
 Values plain_outputs(const OpDef& op, const Plain& plain);
+/// The same of op.evaluation(plain), whose values must also have the types' dtypes.
+Values evaluation_outputs(const OpDef& op, const Plain& plain);
 
 }  // namespace weft

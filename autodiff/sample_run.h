@@ -4,9 +4,23 @@
 #include <weft/graph/graph.h>
 #include <weft/runtime/program.h>
 
+#include <optional>
+#include <source_location>
 #include <vector>
 
 namespace weft {
+
+/// While it lives, what samples build is of this line: the user's call of check_op.
+class SampleLine {
+ public:
+  explicit SampleLine(std::source_location where);
+  ~SampleLine();
+  SampleLine(const SampleLine&) = delete;
+  SampleLine& operator=(const SampleLine&) = delete;
+
+ private:
+  std::optional<std::source_location> before_;
+};
 
 class SampleRun {
  public:

@@ -3,6 +3,7 @@
 #include <weft/graph/graph_data.h>
 #include <weft/graph/rewrite.h>
 #include <weft/graph/sources.h>
+#include <weft/graph/user_rule.h>
 
 #include <algorithm>
 
@@ -28,9 +29,10 @@ std::vector<BatchState> states_of(const Graph& graph, const Node& node, const st
   for (const ValueRef& ref : node.operands)
     in.push_back(ref.node == no_node ? BatchState{} : known[ref.node][ref.output]);
   if (node.op->batch) {
-    states = node.op->batch(graph.view(node)->view, in);
-    WEFT_CHECK(states.size() == node.types.size(), "the batch rule of {} gives {} states for {} outputs", node.op->name,
-               states.size(), node.types.size());
+    user_rule(node, "its batch rule", [&] {
+      states = node.op->batch(graph.view(node)->view, in);
+      WEFT_CHECK(states.size() == node.types.size(), "the batch rule gives {} states for {} outputs", states.size(), node.types.size());
+    });
     return states;
   }
   // An op that was never registered may lack the rule: then nothing is known of how examples meet in it.

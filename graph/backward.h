@@ -4,6 +4,7 @@
 #include <weft/graph/value.h>
 
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 namespace weft {
@@ -27,15 +28,16 @@ class Backward {
   Value cotangent(int i) { return has_cotangent(i) ? cotangents_.at(static_cast<std::size_t>(i)) : zeros_(out(i)); }
 
   /// Whether the gradient of operand i is asked for: skip the work when it is not.
-  bool wants(int i) const { return i < inputs() && wants_[static_cast<std::size_t>(i)]; }
+  bool wants(int i) const { return i >= 0 && i < inputs() && wants_[static_cast<std::size_t>(i)]; }
   /// As vector_jacobian() of autodiff/gradient.h, for a rule that differentiates a graph of its own.
   std::vector<Value> vector_jacobian(const std::vector<Value>& outputs, const std::vector<Value>& cotangents,
                                      const std::vector<Value>& values) const {
     return vector_jacobian_(outputs, cotangents, values);
   }
 
-  /// Sets d loss / d in(i).
+  /// Sets d loss / d in(i). Nothing happens where the operand was not given, or its gradient is not asked for.
   void input(int i, const Value& gradient) {
+    if (i < 0 || (most_ >= 0 && i >= most_)) throw std::out_of_range("operand");
     if (wants(i)) gradients_[static_cast<std::size_t>(i)] = gradient;
   }
 
@@ -43,6 +45,7 @@ class Backward {
   friend class ReverseWalk;  // autodiff/gradient.cpp fills and reads these
   Values in_, out_, cotangents_, gradients_;
   std::vector<bool> wants_;
+  int most_ = -1;  // operands that the op may have; -1: any number
   const Attributes* attributes_ = nullptr;
   std::function<Value(const Value&)> zeros_;
   std::vector<Value> (*vector_jacobian_)(const std::vector<Value>&, const std::vector<Value>&,

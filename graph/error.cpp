@@ -26,7 +26,8 @@ void throw_user_error(std::string message) {
 void throw_internal_error(const char* condition, const char* file, int line,
                           const std::string& message) {
   throw InternalError(fmt::format("weft internal error: {} ({} at {}:{})", message, condition, file,
-                                  line));
+                                  line),
+                      message);
 }
 
 }  // namespace weft::detail

@@ -11,6 +11,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace weft {
 
@@ -21,7 +22,8 @@ struct UserError : std::runtime_error {
 
 /// A fault of weft itself; its message holds the condition, the file and the line.
 struct InternalError : std::logic_error {
-  using std::logic_error::logic_error;
+  explicit InternalError(const std::string& what, std::string reason = "") : std::logic_error(what), reason(std::move(reason)) {}
+  std::string reason;  ///< the message alone
 };
 
 namespace detail {

@@ -1,6 +1,7 @@
 #include <weft/graph/graph.h>
 #include <weft/graph/graph_data.h>
 #include <weft/graph/sources.h>
+#include <weft/graph/user_rule.h>
 
 #include <algorithm>
 #include <string>
@@ -228,7 +229,12 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
       node.operands.push_back(operand.ref());
       in.push_back(&type(operand.ref()));
     }
-    node.types = op.infer({op, node.attributes, in, {}});
+    node.types = user_rule("its shape rule", [&] { return op.infer({op, node.attributes, in, {}}); });
+    const bool more = op.outputs.back() == "...";
+    const std::size_t named = op.outputs.size() - (more ? 1 : 0);
+    WEFT_CHECK(more ? node.types.size() >= named : node.types.size() == named,
+               "its shape rule gives {} types, its outputs are {}{}; hint: .outputs names what the rule gives", node.types.size(), named,
+               more ? " or more" : "");
   } catch (const UserError& error) {
     const std::string path =
         data_->scope_path.empty() ? op.name : data_->scope_path + "/" + op.name;
@@ -341,6 +347,13 @@ const std::vector<Problem>& Graph::problems() const { return data_->problems; }
 void Graph::add_problem(Problem problem) const {
   if (data_->strict) throw UserError(problem.str());
   data_->problems.push_back(std::move(problem));
+}
+
+void Graph::refuse(std::string_view name, Where where, std::string message) const {
+  if (data_->scope_where) where = *data_->scope_where;
+  if (data_->made_where) where = *data_->made_where;
+  const std::string path = data_->scope_path.empty() ? std::string(name) : data_->scope_path + "/" + std::string(name);
+  add_problem({path, where, std::move(message), ""});
 }
 
 void Graph::check() const {

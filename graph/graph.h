@@ -140,6 +140,8 @@ class Graph {
   void strict(bool on);
   const std::vector<Problem>& problems() const;
   void add_problem(Problem problem) const;
+  /// The problem of a function that builds several nodes: with the path and the line of a node that it would build here.
+  void refuse(std::string_view name, Where where, std::string message) const;
   /// Throws one UserError with every problem of the graph.
   void check() const;
 

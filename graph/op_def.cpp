@@ -3,8 +3,13 @@
 namespace weft {
 
 void OpView::no_operand(int i) const {
-  detail::throw_internal_error("has(i)", __FILE__, __LINE__,
-                               fmt::format("{} operands, operand {} is absent", inputs(), i));
+  WEFT_FAIL("a rule of '{}' asks for operand {}: {}; hint: has({}) tells whether it is there", op.name, i,
+            i < 0 || i >= inputs() ? fmt::format("the node has {}, counted from 0", inputs()) : "it is absent", i);
+}
+void OpView::no_output(int i) const {
+  WEFT_FAIL("a rule of '{}' asks for the type of output {}: {}", op.name, i,
+            out.empty() ? "outputs have none while the shape rule runs; hint: it is what that rule gives back"
+                        : fmt::format("the node has {}, counted from 0", out.size()));
 }
 
 namespace sample {

@@ -34,14 +34,18 @@ struct OpView {
   std::span<const TensorType> out;        ///< empty while the shape rule runs
 
   int inputs() const { return static_cast<int>(in.size()); }
-  bool has(int i) const { return i < inputs() && in[static_cast<std::size_t>(i)] != nullptr; }
+  bool has(int i) const { return i >= 0 && i < inputs() && in[static_cast<std::size_t>(i)] != nullptr; }
   const TensorType& type(int i) const {
     if (!has(i)) no_operand(i);
     return *in[static_cast<std::size_t>(i)];
   }
   const Shape& shape(int i) const { return type(i).shape; }
-  const TensorType& out_type(int i) const { return out[static_cast<std::size_t>(i)]; }
+  const TensorType& out_type(int i) const {
+    if (i < 0 || i >= static_cast<int>(out.size())) no_output(i);
+    return out[static_cast<std::size_t>(i)];
+  }
   [[noreturn]] void no_operand(int i) const;
+  [[noreturn]] void no_output(int i) const;
 };
 
 /// Types of the outputs from types of the operands; throws UserError on a misfit.

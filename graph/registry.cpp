@@ -30,11 +30,23 @@ void Registry::add(const OpDef& op) {
       WEFT_CHECK(op.kernels[k].dtype != kernel.dtype, "the op '{}' has two kernels for {}", op.name,
                  name_of(kernel.dtype));
   }
+  for (const InPlace& each : op.traits.in_place)
+    WEFT_CHECK(each.output >= 0 && each.output < static_cast<int>(op.outputs.size()) && each.operand >= 0 &&
+                   (op.most_inputs < 0 || each.operand < op.most_inputs),
+               "the op '{}' says that output {} may lie in operand {} (.in_place), it has {} outputs and at most {} operands", op.name,
+               each.output, each.operand, op.outputs.size(), op.most_inputs);
   for (std::size_t i = 0; i < op.samples.size(); ++i) {
     const int given = static_cast<int>(op.samples[i].inputs.size());
     WEFT_CHECK(given >= op.least_inputs && (op.most_inputs < 0 || given <= op.most_inputs),
                "sample {} of the op '{}' has {} inputs, the op takes {} (.least_inputs) to {} (.most_inputs)", i,
                op.name, given, op.least_inputs, op.most_inputs < 0 ? "any number" : fmt::format("{}", op.most_inputs));
+    for (int k = 0; k < given; ++k) {
+      const SampleInput& input = op.samples[i].inputs[static_cast<std::size_t>(k)];
+      const int rank = static_cast<int>(input.extents.size());
+      WEFT_CHECK(input.batch_axis >= -1 && input.batch_axis < rank,
+                 "sample {} of the op '{}' has its batch at axis {} of input {}, which has {} axes; hint: .batched(0) is the first", i, op.name,
+                 input.batch_axis, k, rank);
+    }
   }
   const auto at = std::lower_bound(ops_.begin(), ops_.end(), op.name,
                                    [](const OpDef* a, const std::string& name) { return a->name < name; });

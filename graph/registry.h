@@ -11,7 +11,7 @@ namespace weft {
 
 class Registry {
  public:
-  /// Checks that the definition is whole (name, shape rule, batch rule, samples; a kernel or a plain definition).
+  /// Checks that the definition is whole (name, shape rule, batch rule, a kernel, samples that fit).
   /// The same definition twice is fine; another one under a name that is taken is a UserError.
   void add(const OpDef& op);
   /// A definition must outlive the registry, which only refers to it.

@@ -106,6 +106,10 @@ Dim operator/(const Dim& a, const Dim& b) {
   return result;
 }
 
+void Shape::no_axis(int axis) const {
+  WEFT_FAIL("there is no axis {} in {}, which has {}", axis, str(), rank() == 0 ? "none" : fmt::format("{}", rank()));
+}
+
 std::int64_t Shape::count() const {
   std::int64_t count = 1;
   for (const Dim& dim : dims_) count *= dim.value();

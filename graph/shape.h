@@ -79,24 +79,34 @@ class Shape {
   /// Number of elements.
   std::int64_t count() const;
   /// Dim of `axis`; negative axes count from the end.
-  const Dim& operator[](int axis) const {
-    return dims_[static_cast<std::size_t>(axis < 0 ? axis + rank() : axis)];
-  }
-  Dim& operator[](int axis) { return dims_[static_cast<std::size_t>(axis < 0 ? axis + rank() : axis)]; }
+  /// UserError: the shape has no such axis.
+  const Dim& operator[](int axis) const { return dims_[at(axis)]; }
+  Dim& operator[](int axis) { return dims_[at(axis)]; }
   std::int64_t extent(int axis) const { return (*this)[axis].value(); }
   std::vector<std::int64_t> extents() const;
   const std::vector<Dim>& dims() const { return dims_; }
   auto begin() const { return dims_.begin(); }
   auto end() const { return dims_.end(); }
   void push_back(const Dim& dim) { dims_.push_back(dim); }
-  void insert(int axis, const Dim& dim) { dims_.insert(dims_.begin() + axis, dim); }
-  void erase(int axis) { dims_.erase(dims_.begin() + axis); }
+  /// Before `axis`, which may be the rank.
+  void insert(int axis, const Dim& dim) {
+    if (axis < 0 || axis > rank()) no_axis(axis);
+    dims_.insert(dims_.begin() + axis, dim);
+  }
+  void erase(int axis) { dims_.erase(dims_.begin() + static_cast<std::ptrdiff_t>(at(axis))); }
   bool has(Symbol symbol) const;
   Shape with(Symbol symbol, std::int64_t value) const;
   std::string str() const;  ///< "[batch=12, 64]"
   friend bool operator==(const Shape&, const Shape&) = default;
 
  private:
+  std::size_t at(int axis) const {
+    const int front = axis < 0 ? axis + rank() : axis;
+    if (front < 0 || front >= rank()) no_axis(axis);
+    return static_cast<std::size_t>(front);
+  }
+  [[noreturn]] void no_axis(int axis) const;
+
   std::vector<Dim> dims_;
 };
 

@@ -1,5 +1,6 @@
 #include <weft/graph/order.h>
 #include <weft/graph/step.h>
+#include <weft/graph/user_rule.h>
 #include <weft/graph/verify.h>
 
 #include <algorithm>
@@ -95,19 +96,47 @@ Step Step::over(const Graph& other) const {
   return result;
 }
 
+namespace {
+
+// By name: ids may be others after a transform.
+std::set<std::string> updated_states(const Graph& graph) {
+  std::set<std::string> names;
+  for (const auto& [state, value] : graph.updates()) names.insert(graph.node(state.node).name);
+  return names;
+}
+
+}  // namespace
+
 Step operator|(const Step& step, const Transform& transform) {
   step.graph.check();
   check_order(step, transform);
   Step copy = step.over(step.graph.clone());
   copy.lowered = false;
-  Step result = transform.apply(std::move(copy));
-  result.graph.check();
+  const std::string who = fmt::format("transform '{}' ({})", transform.name, str(transform.where));
+  WEFT_CHECK(!transform.name.empty(), "a transform ({}) has no name; hint: .name = \"my_transform\"", str(transform.where));
+  WEFT_CHECK(transform.apply, "{} has nothing to apply; hint: .apply = [](Step step) {{ ...; return step; }}", who);
+  const std::set<std::string> updated = updated_states(step.graph);
+  Step result = user_rule(who, [&] { return transform.apply(std::move(copy)); });
+  try {
+    result.graph.check();
+  } catch (const UserError& error) {
+    WEFT_FAIL("{}: {}", who, error.what());
+  }
+  for (const auto& [state, value] : result.graph.updates())
+    if (!updated.contains(result.graph.node(state.node).name))
+      result.updates.push_back({result.graph.value(state), result.graph.value(value)});
   result.facts.insert(transform.promises.begin(), transform.promises.end());
   std::vector<std::string> added;  // facts that this one brought
   std::ranges::set_difference(result.facts, step.facts, std::back_inserter(added));
   result.applied.push_back({transform.name, transform.claim, transform.rounds_to, transform.change, transform.law,
                             transform.needs, transform.forbids, added});
-  verify(result);
+  try {
+    verify(result);
+  } catch (const InternalError& error) {
+    WEFT_FAIL("{} leaves a step that is not consistent: {}; hint: values of the step that came in are step.find(value), and what is "
+              "replaced is replaced in updates, gradients and fetches alike",
+              who, error.reason);
+  }
   return result;
 }
 

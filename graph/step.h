@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <source_location>
 #include <string>
 #include <vector>
 
@@ -148,10 +149,12 @@ struct Transform {
   DType rounds_to = f64;                   ///< these three: see Applied
   std::string change = {};
   GradientLaw law = {};
+  std::source_location where = std::source_location::current();  ///< for messages: where this record is written
 };
 
 /// Runs the transform: checks the order (the error names both transforms and the right order), copies the graph,
-/// applies, verifies the result. Pure: `step` stays as it is.
+/// applies, verifies the result. Pure: `step` stays as it is. Updates that it gives to the graph (Graph::update) become the
+/// step's. UserError with the transform's name and line: it throws, or leaves a step that is not consistent (graph/verify.h).
 Step operator|(const Step& step, const Transform& transform);
 
 }  // namespace weft

@@ -64,6 +64,9 @@ class Values : public std::vector<Value> {
  public:
   using std::vector<Value>::vector;
   Values(Value value) { push_back(std::move(value)); }  // NOLINT: implicit
+  /// std::out_of_range: there is none. Rules of a user's ops index these.
+  const Value& operator[](std::size_t i) const { return at(i); }
+  Value& operator[](std::size_t i) { return at(i); }
 };
 
 /// An operand: a Value or a C++ number, and the line that passed it. Numbers are weak: they take the dtype of the

@@ -1,4 +1,5 @@
 #include <weft/graph/graph_data.h>
+#include <weft/graph/sources.h>
 #include <weft/graph/verify.h>
 
 #include <set>
@@ -142,12 +143,25 @@ void verify(const Step& step) {
     WEFT_INVARIANT(gradient.parameter.type() == gradient.value.type(), "the gradient of '{}' is {}, the parameter {}",
                    gradient.parameter.name(), gradient.value.type().str(), gradient.parameter.type().str());
   }
-  std::set<ValueRef> updated;
+  auto scalar = [](const Value& value, DType type, std::string_view what) {
+    WEFT_INVARIANT(!value.valid() || (value.rank() == 0 && value.dtype() == type), "{} must be {}[], it is {}", what, name_of(type),
+                   value.type().str());
+  };
+  scalar(step.finite, boolean, "the flag 'finite'");
+  scalar(step.due, boolean, "the flag 'due'");
+  for (const Value& value : {step.gradient_weight, step.loss_scale ? step.loss_scale->scale : Value{}})
+    WEFT_INVARIANT(!value.valid() || (value.shape().count() == 1 && is_float(value.dtype())),
+                   "what gradients are divided by must be one floating number, it is {}", value.type().str());
+  std::set<ValueRef> updated, differentiated;
+  for (const Gradient& gradient : step.gradients)
+    WEFT_INVARIANT(differentiated.insert(gradient.parameter.ref()).second, "'{}' has two gradients", gradient.parameter.name());
   for (const Update& update : step.updates) {
     verify_value(step, update.state, "an updated state");
     verify_value(step, update.value, "the value of an update");
     WEFT_INVARIANT(update.state.valid() && update.value.valid(), "an update without state or value");
-    WEFT_INVARIANT(update.state.node().op->traits.source, "'{}' is updated and is no state", update.state.name());
+    const OpDef* kind = update.state.node().op;
+    WEFT_INVARIANT(kind == &parameter_op() || kind == &state_op(), "'{}' is updated and is no parameter or state but a result of [{}]",
+                   update.state.name(), kind->name);
     WEFT_INVARIANT(update.state.type() == update.value.type(), "the update of '{}' is {}, the state {}",
                    update.state.name(), update.value.type().str(), update.state.type().str());
     WEFT_INVARIANT(updated.insert(update.state.ref()).second, "'{}' is updated twice", update.state.name());

@@ -78,7 +78,7 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
         if (!trace(q.value(), k.value(), law, masks, q.where())) return failed(q.value(), 2);
       }
     } catch (const UserError& error) {
-      graph.add_problem({"attention", q.where(), fmt::format("[attention] {}", error.what()), ""});
+      graph.refuse("attention", q.where(), fmt::format("[attention] {}", error.what()));
       return failed(q.value(), 2);
     }
   }
@@ -100,7 +100,7 @@ Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& opti
     if (!checked(q.value(), k.value(), k.value(), masks, law)) return none;
     return cast(plain_attention_weights(q.value(), k.value(), masks, law), q.value().dtype());
   } catch (const UserError& error) {
-    graph_of({q, k}).add_problem({"attention_weights", q.where(), fmt::format("[attention] {}", error.what()), ""});
+    graph_of({q, k}).refuse("attention_weights", q.where(), fmt::format("[attention] {}", error.what()));
     return none;
   }
 }

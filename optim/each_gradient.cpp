@@ -66,7 +66,8 @@ Transform each_gradient(EachGradient rule, std::source_location where) {
                       .promises = {"settled"},
                       .apply = {},
                       .change = rule.change,
-                      .law = rule.law};
+                      .law = rule.law,
+                      .where = where};
   transform.needs.insert(transform.needs.end(), rule.needs.begin(), rule.needs.end());
   transform.forbids.insert(transform.forbids.end(), rule.forbids.begin(), rule.forbids.end());
   transform.promises.insert(transform.promises.end(), rule.promises.begin(), rule.promises.end());

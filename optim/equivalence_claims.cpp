@@ -1,5 +1,7 @@
 #include <weft/optim/equivalence_claims.h>
 
+#include <weft/graph/user_rule.h>
+
 #include <algorithm>
 
 namespace weft {
@@ -42,7 +44,7 @@ std::vector<GradientTable> Claims::stages(GradientTable table, bool of_before) c
   std::vector<GradientTable> tables{std::move(table)};
   for (const Equivalence::ClaimLine& line : lines)
     if (line.of_before == of_before && line.transform.claim == Claim::changes_meaning && line.transform.law)
-      tables.push_back(line.transform.law(tables.back()));
+      tables.push_back(user_rule(fmt::format("the law of '{}'", line.transform.name), [&] { return line.transform.law(tables.back()); }));
   return tables;
 }
 

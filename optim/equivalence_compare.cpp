@@ -251,6 +251,31 @@ void Comparison::norm_by_laws(const Seen& seen, const Seen* other, const Tensor&
          .exact = claims_.exact && stage == 0 && other_stage == 0});
 }
 
+// A law speaks of each gradient that both steps have, in its size, and of no others. (What a transform froze it leaves out.)
+void Comparison::laws_are_whole(std::map<std::string, Tensor>& told, const std::map<std::string, Tensor>& given,
+                                const std::map<std::string, Tensor>& there) {
+  std::string laws;
+  for (const Equivalence::ClaimLine& line : claims_.lines)
+    if (line.transform.law) laws += fmt::format("{}'{}'", laws.empty() ? "" : ", ", line.transform.name);
+  auto fail = [&](const std::string& path, const std::string& note) {
+    Equivalence::Row row = this->row("gradient", path, f64);
+    row.passed = false;
+    row.note = fmt::format("the law of {} {}", laws, note);
+    add(row);
+  };
+  for (const auto& [path, tensor] : given) {
+    const Tensor* found = find(told, path);
+    if (found == nullptr && there.contains(path)) fail(path, "gives nothing for it; hint: it gives back a table with every path of the one that it gets");
+    if (found != nullptr && found->size() != tensor.size())
+      fail(path, fmt::format("gives {} numbers for it, it has {}", found->size(), tensor.size()));
+  }
+  for (auto at = told.begin(); at != told.end();) {
+    const bool known = given.contains(at->first) && given.at(at->first).size() == at->second.size();
+    if (!given.contains(at->first)) fail(at->first, "gives it, and there is no gradient of that path");
+    at = known ? std::next(at) : told.erase(at);
+  }
+}
+
 void Comparison::gradients(const Seen& seen, const Seen* other) {
   std::map<std::string, Tensor> before = seen.before.gradients, after = seen.after.gradients, exact;
   if (other != nullptr) exact = other->before.gradients;
@@ -258,6 +283,8 @@ void Comparison::gradients(const Seen& seen, const Seen* other) {
     before = tensors_of(claims_.predicted(table_of(before)));
     after = tensors_of(claims_.reached(table_of(after)));
     exact = tensors_of(claims_.predicted(table_of(exact)));
+    laws_are_whole(before, seen.before.gradients, seen.after.gradients);
+    laws_are_whole(after, seen.after.gradients, seen.before.gradients);
   }
   const Tensor* norm = find(seen.before.published, "grad_norm");  // before any clipping
   const double size = std::max(largest(before), norm == nullptr ? 0 : norm->item());

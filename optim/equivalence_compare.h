@@ -45,6 +45,8 @@ class Comparison {
   double error_of(const Pair& pair, const Tensor& wanted, double bound) const;
   void published(const Seen& seen, const Seen* other, bool before_gradients);
   void norm_by_laws(const Seen& seen, const Seen* other, const Tensor& before, const Tensor& after);
+  void laws_are_whole(std::map<std::string, Tensor>& told, const std::map<std::string, Tensor>& given,
+                      const std::map<std::string, Tensor>& there);
   void gradients(const Seen& seen, const Seen* other);
   void cells(const Seen& seen, const Trial& before, const Trial& after, const Seen* other);
   void scale_follows_its_rule(const Trial& trial, const Observation& seen);

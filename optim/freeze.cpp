@@ -1,5 +1,6 @@
 #include <weft/graph/passes/dead_code.h>
 #include <weft/graph/rewrite.h>
+#include <weft/graph/user_line.h>
 #include <weft/optim/freeze.h>
 #include <weft/runtime/store.h>
 
@@ -75,6 +76,7 @@ Transform freeze(std::vector<std::string> patterns, std::source_location where) 
                       std::ranges::any_of(frozen, [&](const Value& p) { return matches(pattern, p.node().name); }),
                       "freeze ({}): the pattern '{}' matches no trained parameter; hint: the first of {} is {}",
                       str(where), pattern, step.parameters.size(), step.parameters.front().node().name);
+                const UserLine user(where);
                 return without_gradients(step, frozen, "freeze");
               },
           .change = "some parameters are not trained",

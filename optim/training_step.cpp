@@ -1,5 +1,7 @@
 #include <weft/autodiff/gradient.h>
+#include <weft/autodiff/plain_outputs.h>
 #include <weft/graph/rewrite.h>
+#include <weft/graph/user_rule.h>
 #include <weft/graph/verify.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/creation.h>
@@ -131,7 +133,9 @@ Graph without_training(const Graph& graph) {
     for (ValueRef ref : rebuild.operands(node))
       operands.push_back(ref.node == no_node ? Value{} : rebuild.to().value(ref));
     const Scope place = rebuild.in_place_of(node);
-    rebuild.replace(node, node.op->evaluation({operands, node.attributes, node.types}));
+    rebuild.replace(node, user_rule(node, "its evaluation rule", [&] {
+                      return evaluation_outputs(*node.op, {operands, node.attributes, node.types});
+                    }));
   }
   return rebuild.finish();
 }

@@ -1,4 +1,5 @@
 #include <weft/graph/sources.h>
+#include <weft/graph/user_rule.h>
 #include <weft/runtime/liveness.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
@@ -101,7 +102,8 @@ class Planner {
       if (makes_nothing(node)) continue;
       const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
       if (kernel != nullptr && kernel->workspace != nullptr)
-        decided_.workspace[id] = aligned(kernel->workspace(view->view, plan_.threads));
+        decided_.workspace[id] = aligned(
+            user_rule(node, "the workspace of its kernel", [&] { return kernel->workspace(view->view, plan_.threads); }));
     }
   }
 

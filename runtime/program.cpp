@@ -1,4 +1,5 @@
 #include <weft/graph/sources.h>
+#include <weft/graph/user_rule.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
@@ -114,7 +115,11 @@ void Program::Impl::bind_node(const Node& node) {
   const Kernel* kernel = node.op->kernel(kernel_dtype(bound.view->view));
   if (makes_nothing(node)) bound.kernel = [](KernelContext&) {};
   else if (kernel->run != nullptr) bound.kernel = kernel->run;
-  else bound.kernel = kernel->bind(bound.view->view);
+  else bound.kernel = user_rule(node, ".bind of its kernel", [&] {
+    BoundKernel made = kernel->bind(bound.view->view);
+    WEFT_CHECK(made, ".bind of its kernel gives nothing to run; hint: it gives back a function of a KernelContext&");
+    return made;
+  });
   for (ValueRef ref : node.operands) bound.in.push_back(ref.node == no_node ? nullptr : bytes_of(ref));
   for (std::uint32_t k = 0; k < node.types.size(); ++k) bound.out.push_back(bytes_of({node.id, k}));
   for (std::size_t i = 0; i < node.operands.size(); ++i) {
@@ -168,7 +173,7 @@ void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {
     KernelContext context(bound.view->view, bound.in, bound.out, bound.workspace, random, micro);
     const auto start = times == nullptr ? Times::Clock::time_point{} : Times::Clock::now();
     try {
-      bound.kernel(context);
+      user_rule("its kernel", [&] { bound.kernel(context); });
     } catch (const UserError& error) {
       const std::string part = micro.count == 1 ? "" : fmt::format(" (in micro-batch {} of {})", micro.index + 1, micro.count);
       WEFT_FAIL("{} ({}): [{}] {}{}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what(), part);

@@ -126,6 +126,7 @@ const OpDef& row_region_op() {
   static const OpDef op{
       .name = "row_region",
       .law = "its members one after the other, block of rows by block of rows",
+      .outputs = {"y", "..."},
       .least_inputs = 1,
       .most_inputs = -1,
       .infer = infer,

@@ -1,6 +1,6 @@
 // A tensor at run time: an element type, extents, and an aligned, contiguous, row-major buffer.
 //
-// This header stays free of xtensor; <weft/runtime/tensor_xt.h> (part of <weft/weft.h>) adds
+// This header stays free of xtensor; <weft/runtime/tensor_xt.h> (not part of <weft/weft.h>) adds
 // `tensor.as<float>()`, an xtensor view without a copy, and `Tensor::from(expression)`.
 #pragma once
 

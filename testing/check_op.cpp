@@ -5,9 +5,9 @@
 
 namespace weft::testing {
 
-OpCheck check_op(std::string_view name) {
+OpCheck check_op(std::string_view name, std::source_location where) {
   register_all();  // so that the nearest names are all there are
-  return weft::check_op(registry().at(name));
+  return weft::check_op(registry().at(name), where);
 }
 
 }  // namespace weft::testing

@@ -168,6 +168,42 @@ TEST_CASE("a change of meaning is checked by its law", "[core][optim][equivalenc
   CHECK_THAT(wrong.str(), ContainsSubstring("gradient 'table'") && ContainsSubstring("its law predicts the gradients"));
 }
 
+TEST_CASE("a law that leaves gradients out, adds some, or throws proves nothing", "[core][optim][equivalence]") {
+  const Model model;
+  const Step step = training_step(model.loss);
+  const auto double_all = [](const Value& g) { return g * 2.0; };
+  const auto told = [&](GradientLaw law) {
+    const Step changed = step | on_first_gradient("mine", Claim::changes_meaning, double_all, std::move(law));
+    for (const auto& [before, after] : {std::pair{step, changed}, std::pair{changed, step}}) {
+      const Equivalence result = verify_equivalent(before, after, options());
+      CHECK_FALSE(result.passed());
+      CHECK_THAT(result.str(), ContainsSubstring("the law of 'mine'"));
+    }
+    return verify_equivalent(step, changed, options()).str();
+  };
+  CHECK_THAT(told([](const GradientTable&) { return GradientTable{}; }), ContainsSubstring("gradient 'table'") && ContainsSubstring("gives nothing for it; hint: it gives back a table"));
+  CHECK_THAT(told([](GradientTable table) {
+               table.erase("table");
+               return table;
+             }),
+             ContainsSubstring("gives nothing for it"));
+  CHECK_THAT(told([](GradientTable table) {
+               table["tabel"] = table.at("table");
+               return table;
+             }),
+             ContainsSubstring("gradient 'tabel'") && ContainsSubstring("gives it, and there is no gradient of that path"));
+  CHECK_THAT(told([](GradientTable table) {
+               table.at("table").pop_back();
+               return table;
+             }),
+             ContainsSubstring("numbers for it, it has"));
+  const Step throwing = step | on_first_gradient("mine", Claim::changes_meaning, double_all, [](GradientTable table) {
+    table.at("nope").clear();
+    return table;
+  });
+  CHECK_THROWS_WITH(verify_equivalent(step, throwing, options()), ContainsSubstring("the law of 'mine' threw "));
+}
+
 TEST_CASE("a change of meaning without a law leaves loss and gradients as they are", "[core][optim][equivalence]") {
   const Model model;
   const Step step = training_step(model.loss);

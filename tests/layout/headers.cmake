@@ -5,11 +5,11 @@ cmake_minimum_required(VERSION 3.25)
 
 # Not in <weft/weft.h>: what only weft's own sources use, or what costs a user's compile time.
 set(opt_in
-    "^graph/(graph_bgl|graph_data|nearest|user_line)\\.h$"
+    "^graph/(graph_bgl|graph_data|nearest|user_line|user_rule)\\.h$"
     "^graph/passes/equal_nodes\\.h$"
     "^runtime/(simd/.*|simd_streams|gemm_tiles|onednn|packing|placement|placers|schedule|schedulers|segments|tensor_xt|copy|liveness|svg|row_.*)\\.h$"
     "^ops/(activation_.*|feed_forward_parts|glu_rows|reduce_kernel|strided|summary|rows|product|attention_[a-oq-z].*|attention_plain|pair_blocks|score_(function|program)|ids|index_rules|unpack|pointwise|pointwise_kernels|xtensor_kernel|softmax_.*|cross_entropy_rows|deep_product|matmul_epilogue|linear_cross_entropy|chunk_projection_loss|reference|matmul_accumulate|fus(e|ion).*)\\.h$"
-    "^autodiff/(attention_cost|plain_outputs|sample_run|op_checker|gradient_probe|remat_.*|min_cut|knapsack)\\.h$"
+    "^autodiff/(attention_cost|plain_outputs|sample_run|op_checker|hand_run|gradient_probe|remat_.*|min_cut|knapsack)\\.h$"
     "^optim/(settle|gather|whole_values|divergence_compare|loss_groups|micro_levels|gradient_norm|precision_plan|rederive|equivalence_(claims|compare|trial)|audit_parts|arrivals|blocks|block_flow|cotangents|edge_flow|forward_values|parameter_use|zero_start|gradient_verdicts)\\.h$"
     "^io/(atomic_file|label)\\.h$"
     "^testing/.*\\.h$")

@@ -64,7 +64,9 @@ HandRun run_by_hand(const OpView& view, std::span<const std::span<const std::byt
     if (!view.has(static_cast<int>(i))) in[i] = nullptr;
   std::vector<std::byte*> out;
   for (const TensorType& type : view.out) out.push_back(made.emplace_back(type.bytes(), pattern).data());
-  Guarded workspace(kernel->workspace == nullptr ? 0 : kernel->workspace(view, threads()), pattern);
+  const std::size_t asked =
+      kernel->workspace == nullptr ? 0 : user_rule("the workspace of its kernel", [&] { return kernel->workspace(view, threads()); });
+  Guarded workspace(asked, pattern);
   const RandomState random{.seed = 0, .runs = 0, .row_offset = row_offset};
   KernelContext context(view, in, out, workspace.data(), random);
   user_rule("its kernel", [&] { bound(context); });

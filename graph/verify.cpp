@@ -153,8 +153,13 @@ void verify(const Step& step) {
     WEFT_INVARIANT(!value.valid() || (value.shape().count() == 1 && is_float(value.dtype())),
                    "what gradients are divided by must be one floating number, it is {}", value.type().str());
   std::set<ValueRef> updated, differentiated;
-  for (const Gradient& gradient : step.gradients)
-    WEFT_INVARIANT(differentiated.insert(gradient.parameter.ref()).second, "'{}' has two gradients", gradient.parameter.name());
+  for (const Gradient& gradient : step.gradients) {
+    const std::string name = gradient.parameter.name();
+    WEFT_INVARIANT(differentiated.insert(gradient.parameter.ref()).second, "'{}' has two gradients", name);
+    WEFT_INVARIANT(!gradient.tags.scaled || step.loss_scale, "the gradient of '{}' is tagged scaled, and there is no loss scale", name);
+    WEFT_INVARIANT(gradient.tags.weight_normalised || step.gradient_weight.valid(),
+                   "the gradient of '{}' is tagged as not divided by the weight of the loss, and there is no weight", name);
+  }
   for (const Update& update : step.updates) {
     verify_value(step, update.state, "an updated state");
     verify_value(step, update.value, "the value of an update");

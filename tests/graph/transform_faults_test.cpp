@@ -31,6 +31,14 @@ TEST_CASE("what a transform may not leave behind is said with its name and line"
     s.gradients.push_back(s.gradients.front());
     return s;
   });
+  leaves("the gradient of 'w' is tagged scaled, and there is no loss scale", [](Step s) {
+    s.gradients.front().tags.scaled = true;
+    return s;
+  });
+  leaves("the gradient of 'w' is tagged as not divided by the weight of the loss, and there is no weight", [](Step s) {
+    s.gradients.front().tags.weight_normalised = false;
+    return s;
+  });
   leaves("the gradient of 'w' is f32[], the parameter f32[3]", [](Step s) {
     s.gradients.front().value = s.loss_value;
     return s;

@@ -205,7 +205,15 @@ TEST_CASE("what a user's batch rule or kernel throws names the node", "[core][te
   Store store(step);
   Program program(step, store);
   const Tensor fed(f32, {4, 3});
-  CHECK_THROWS_WITH(program.run({{"x", fed}}), ContainsSubstring("fault_late (own_op_faults_test.cpp:") && ContainsSubstring("[fault_late] its kernel threw out of ideas"));
+  CHECK_THROWS_WITH(program.run({{"x", fed}}), ContainsSubstring("fault_late (own_op_faults_test.cpp:") && ContainsSubstring("[fault_late] its kernel threw out of ideas; hint: WEFT_CHECK(condition, \"what is expected, got {}\", x) says it with the node and your line"));
+  op.batch = [](const OpView&, std::span<const BatchState>) -> std::vector<BatchState> { return {}; };
+  CHECK_THROWS_WITH(step | accumulate(2), ContainsSubstring("[fault_late] the batch rule gives 0 states for 1 outputs"));
+  op.kernels = {{.dtype = f32, .bind = [](const OpView&) { return BoundKernel(); }}};
+  CHECK_THROWS_WITH(Program(step, store), ContainsSubstring("fault_late (own_op_faults_test.cpp:") &&
+                                              ContainsSubstring(".bind of its kernel gives nothing to run; hint: it gives back a function of a KernelContext&"));
+  CHECK_THAT(faults(identity("fault_bind", {{.dtype = f32, .bind = [](const OpView&) { return BoundKernel(); }},
+                                            {.dtype = f64, .bind = [](const OpView&) { return BoundKernel(); }}})),
+             ContainsSubstring(".bind of the kernel of 'fault_bind' gives nothing to run"));
 }
 
 TEST_CASE("definitions that cannot be are refused when they are registered", "[core][testing][own_op][errors]") {

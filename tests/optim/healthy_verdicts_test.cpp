@@ -45,6 +45,29 @@ TEST_CASE("heads beside the way to the loss, detached probes and idle experts ar
       CHECK(report.of(Verdict::Kind::exploding).empty());
     }
   }
+  {  // Two towers, each with a loss of its own: neither is measured by the other's.
+    Graph graph;
+    const Dim batch = graph.dim("batch", 8);
+    const Value x = graph.input("x", f32, {batch, 6});
+    Value losses[3];
+    for (int i = 0; i < 3; ++i) {
+      const nn::Linear in(graph, fmt::format("tower{}_in", i), {.in = 6, .out = 6}), out(graph, fmt::format("tower{}_out", i), {.in = 6, .out = 4});
+      losses[i] = mean(square(out(tanh(in(x)) * (i == 2 ? 1e-6 : 1.0)) + 1.0));
+    }
+    const Tensor fed = normals({8, 6});
+    for (const double factor : {1e-6, 1e6}) {
+      const GradientReport report = Run(training_step(Loss(losses[0] + losses[1] * factor)) | report_gradients(), {{"x", fed}}).report();
+      INFO(report);
+      CHECK(report.of(Verdict::Kind::vanishing).empty());
+      CHECK(report.of(Verdict::Kind::exploding).empty());
+    }
+    // Nor does a small loss beside it hide where one falls.
+    const GradientReport fallen = Run(training_step(Loss(losses[0] * 1e-9 + losses[2])) | report_gradients(), {{"x", fed}}).report();
+    INFO(fallen);
+    REQUIRE(fallen.of(Verdict::Kind::vanishing).size() == 1);
+    CHECK(fallen.of(Verdict::Kind::vanishing).front().path == "tower2_in");
+    CHECK_THAT(fallen.of(Verdict::Kind::vanishing).front().message, ContainsSubstring("between tower2_out and here"));
+  }
   // A branch that counts for next to nothing, beside one that carries the gradient further back.
   Graph graph;
   const Dim batch = graph.dim("batch", 8);

@@ -118,6 +118,9 @@ TEST_CASE("AllFinite passes over the infinities of a mask to what is wrong", "[c
   const std::string text = said(AllFinite(), training_step(weighted_mean(log(softmax(scores) - 2.0))));
   CHECK_THAT(text, ContainsSubstring("log [log] (matchers_reasons_test.cpp:"));
   CHECK_THAT(text, !ContainsSubstring("[full]"));
+  const Value none = where(greater(net.hidden, 100.0), net.hidden, -std::numeric_limits<double>::infinity());
+  const std::string masked = said(AllFinite(), training_step(weighted_mean(softmax(none))));
+  CHECK_THAT(masked, ContainsSubstring("first NaN: softmax_1 [softmax] (matchers_reasons_test.cpp:") && !ContainsSubstring("[full]"));
   // Alone it is what is wrong.
   CHECK_THAT(said(AllFinite(), training_step(weighted_mean(net.y * 0.0 + std::numeric_limits<double>::infinity()))),
              ContainsSubstring("first not finite: "));

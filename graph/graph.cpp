@@ -230,7 +230,7 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
       in.push_back(&type(operand.ref()));
     }
     node.types = user_rule("its shape rule", [&] { return op.infer({op, node.attributes, in, {}}); });
-    const bool more = op.outputs.back() == "...";
+    const bool more = !op.outputs.empty() && op.outputs.back() == "...";
     const std::size_t named = op.outputs.size() - (more ? 1 : 0);
     WEFT_CHECK(more ? node.types.size() >= named : node.types.size() == named,
                "its shape rule gives {} types, its outputs are {}{}; hint: .outputs names what the rule gives", node.types.size(), named,

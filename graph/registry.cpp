@@ -9,6 +9,7 @@ namespace weft {
 void Registry::add(const OpDef& op) {
   WEFT_CHECK(!op.name.empty(), "an op needs a name");
   WEFT_CHECK(op.infer, "the op '{}' needs a shape rule (.infer)", op.name);
+  WEFT_CHECK(!op.outputs.empty(), "the op '{}' gives nothing: it needs a name for each output, as in .outputs = {{\"y\"}}", op.name);
   if (!op.traits.source) {
     WEFT_CHECK(op.batch, "the op '{}' needs a batch rule (.batch), such as same_axis", op.name);
     WEFT_CHECK(

@@ -1,5 +1,6 @@
 #include <weft/graph/graph_data.h>
 #include <weft/graph/rewrite.h>
+#include <weft/graph/user_rule.h>
 
 #include <algorithm>
 #include <unordered_map>
@@ -45,7 +46,7 @@ std::vector<TensorType> infer(const Graph& graph, const Node& node) {
   std::vector<const TensorType*> in;
   for (const ValueRef& ref : node.operands) in.push_back(ref.node == no_node ? nullptr : &graph.type(ref));
   try {
-    return node.op->infer({*node.op, node.attributes, in, {}});
+    return user_rule("its shape rule", [&] { return node.op->infer({*node.op, node.attributes, in, {}}); });
   } catch (const UserError& error) {
     std::vector<Value> operands;
     for (const ValueRef& ref : node.operands) operands.push_back(ref.node == no_node ? Value{} : graph.value(ref));

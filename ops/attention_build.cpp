@@ -1,5 +1,6 @@
 #include <weft/ops/attention.h>
 
+#include <weft/graph/user_rule.h>
 #include <weft/ops/arithmetic.h>
 #include <weft/ops/attention_plain.h>
 #include <weft/ops/attention_shape.h>
@@ -75,7 +76,8 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
     try {
       if (checked(q.value(), k.value(), v.value(), masks, law)) {
         if (!law.fused()) return plain_attention(q.value(), k.value(), v.value(), masks, law);
-        if (!trace(q.value(), k.value(), law, masks, q.where())) return failed(q.value(), 2);
+        const bool traced = user_rule("a function of its scores or pairs", [&] { return trace(q.value(), k.value(), law, masks, q.where()); });
+        if (!traced) return failed(q.value(), 2);
       }
     } catch (const UserError& error) {
       graph.refuse("attention", q.where(), fmt::format("[attention] {}", error.what()));

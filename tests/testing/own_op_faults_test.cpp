@@ -220,6 +220,12 @@ TEST_CASE("definitions that cannot be are refused when they are registered", "[c
   static OpDef batch = identity("fault_axis", OWN_KERNELS(copy_kernel));
   batch.samples = {{{sample::normal({3, 5}).batched(4)}}};
   CHECK_THROWS_WITH(registry().add(batch), ContainsSubstring("sample 0 of the op 'fault_axis' has its batch at axis 4 of input 0, which has 2 axes; hint: .batched(0)"));
+  static OpDef silent = identity("fault_silent", OWN_KERNELS(copy_kernel));
+  silent.outputs.clear();
+  CHECK_THROWS_WITH(registry().add(silent), ContainsSubstring("the op 'fault_silent' gives nothing: it needs a name for each output"));
+  Graph graph;
+  graph.apply(silent, {graph.input("x", f32, {3})});
+  CHECK_THROWS_WITH(graph.check(), ContainsSubstring("its shape rule gives 1 types, its outputs are 0"));
   static OpDef place = identity("fault_place", OWN_KERNELS(copy_kernel));
   place.traits.in_place = {{0, 3}};
   CHECK_THROWS_WITH(registry().add(place), ContainsSubstring("the op 'fault_place' says that output 0 may lie in operand 3 (.in_place), it has 1 outputs and at most 1 operands"));

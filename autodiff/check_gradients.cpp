@@ -144,7 +144,9 @@ void compare_elements(const GradientProbe& probe, std::size_t i, const std::stri
     }
     const double noise = 4 * std::numeric_limits<double>::epsilon() * probe.scale / options.h;
     if (std::abs(analytic - numeric) <= noise) {
-      check.failures.push_back({name, k, analytic, numeric, fmt::format("the value is {:.3g}, so that differences are only good to {:.3g}; hint: a larger h, or smaller feeds", probe.scale, noise), true});
+      const std::string why = fmt::format("the value is {:.3g}, so that differences are only good to {:.3g}; hint: a larger h, or smaller feeds",
+                                          probe.scale, noise);
+      check.failures.push_back({name, k, analytic, numeric, why, true});
       continue;
     }
     const Sides sides{(here() - below) / options.h, (above - here()) / options.h};
@@ -192,16 +194,17 @@ void compare_slope(const GradientProbe& probe, std::size_t i, const std::string&
   bool reached = false;
   for (std::size_t k = 0; k < errors.size(); ++k) reached |= errors[k] <= 4 * floors[k];
   if (!reached) {
-    constexpr double h = 1e-6;
-    const double here = value_at(0), above = value_at(h), below = value_at(-h);
+    const double h = options.h, here = value_at(0), above = value_at(h), below = value_at(-h);
     std::copy(x0, x0 + n, x);
     const Sides sides{(here - below) / h, (above - here) / h};
     // Along a line many kinks add up, and the gradient need not lie between: then the elements tell.
     const auto of_this = [&](const GradientCheck::Failure& failure) { return failure.value == name && failure.element >= 0; };
     const bool elements = std::ranges::any_of(check.failures, of_this) &&
                           std::ranges::all_of(check.failures, [&](const auto& failure) { return !of_this(failure) || failure.undecided; });
-    if (sides.kink(analytic, options) || (elements && sides.differ(options))) check.failures.push_back({name, -1, analytic, numeric, sides.str(analytic), true});
-    else check.failures.push_back({name, -1, analytic, numeric, fmt::format("along direction {} the error stops at {:.3g}, above the rounding floor: it does not fall as h^2", direction, nearest)});
+    const bool kink = sides.kink(analytic, options) || (elements && sides.differ(options));
+    const std::string stops = fmt::format("along direction {} the error stops at {:.3g}, above the rounding floor: it does not fall as h^2",
+                                          direction, nearest);
+    check.failures.push_back({name, -1, analytic, numeric, kink ? sides.str(analytic) : stops, kink});
     return;
   }
   // The order over the last steps above the floor, where neither rounding nor far terms rule. An error that then

@@ -111,7 +111,7 @@ void OpChecker::check_batched() {
   if (std::ranges::any_of(op_.samples, batched)) return;
   for (const Sample& sample : op_.samples) {
     if (sample.inputs.empty() || sample.inputs.front().extents.empty()) continue;
-    const SampleRun run(op_, sample, f64);
+    const SampleRun run = built(sample, f64);
     if (!run.graph().problems().empty()) continue;
     std::vector<BatchState> in(sample.inputs.size());
     in.front() = BatchState::split_at(0);
@@ -136,7 +136,7 @@ void OpChecker::check_threads(const SampleRun& run) {
 
 // Twice by one program; then over operands that die at the op, so that the plan may run it in place.
 void OpChecker::check_recompute(const Sample& sample, DType dtype) {
-  const SampleRun run(op_, sample, dtype);
+  const SampleRun run = built(sample, dtype);
   const std::vector<Tensor> first = run.run();
   Graph graph = run.graph().clone();
   Values copies;

@@ -46,11 +46,11 @@ double relative_error(const Tensor& got, const Tensor& want) {
 }
 
 void OpChecker::check_forward(const Sample& sample, DType dtype, const SampleRun& exact) {
-  const SampleRun run(op_, sample, dtype);
+  const SampleRun run = built(sample, dtype);
   if (!run.supported() || (dtype != f64 && run.operands() == exact.operands())) return;
   if (basic() && !op_.reference && dtype == f64) return;  // random numbers: compared with Random123 elsewhere
   check(fmt::format("forward {}", name_of(dtype)), [&] {
-    SampleRun oracle(op_, sample, f64, !basic());
+    SampleRun oracle = built(sample, f64, !basic());
     oracle.graph().check();
     oracle.take_values(run);
     const std::vector<Tensor> got = run.run(), want = op_.reference ? run.by_reference() : oracle.run();
@@ -70,11 +70,11 @@ void OpChecker::check_forward(const Sample& sample, DType dtype, const SampleRun
 
 // Differences miss a term that is small beside the others; the plain definition's gradient, in f64, does not.
 void OpChecker::check_backward(const Sample& sample, DType dtype) {
-  const SampleRun run(op_, sample, dtype);
+  const SampleRun run = built(sample, dtype);
   if (!run.supported() || run.differentiable_inputs().empty() || (basic() && dtype == f64)) return;
   if (!sample.gradient && !op_.backward && !op_.plain) return;  // an op that has no gradient on purpose
   check(fmt::format("backward {}", name_of(dtype)), [&] {
-    SampleRun oracle(op_, sample, f64, !basic());
+    SampleRun oracle = built(sample, f64, !basic());
     oracle.graph().check();
     oracle.take_values(run);
     const std::vector<Tensor> cotangents = run.cotangents();
@@ -93,7 +93,7 @@ void OpChecker::check_backward(const Sample& sample, DType dtype) {
 
 // What is not finite stays visible: an element that matters to an output, made NaN, makes some output NaN.
 void OpChecker::check_nan(const Sample& sample) {
-  const SampleRun run(op_, sample, f32);
+  const SampleRun run = built(sample, f32);
   if (!run.supported()) return;
   check("NaN", [&] {
     const std::vector<Tensor> base = run.run();

@@ -23,6 +23,7 @@ class OpChecker {
   void check(const std::string& name, const std::function<void()>& body);
   bool basic() const { return !op_.plain; }
 
+  SampleRun built(const Sample& sample, DType dtype, bool by_plain = false) const { return {op_, sample, dtype, by_plain, line_}; }
   void check_sample(const Sample& sample);
   void check_bad_inputs();
 
@@ -51,7 +52,7 @@ class OpChecker {
   void check_variants(const Sample& sample);
 
   const OpDef& op_;
-  const SampleLine line_;
+  const std::source_location line_;  ///< the user's call
   OpCheck check_;
   int sample_ = -1;
 };

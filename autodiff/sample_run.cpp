@@ -48,15 +48,10 @@ Tensor fill(const SampleInput& input, std::size_t index, DType dtype) {
   return drawn.cast(dtype_for(input, dtype));
 }
 
-thread_local std::optional<std::source_location> sample_line;
-
 }  // namespace
 
-SampleLine::SampleLine(std::source_location where) : before_(sample_line) { sample_line = where; }
-SampleLine::~SampleLine() { sample_line = before_; }
-
-SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by_plain) : sample_(sample) {
-  const auto line = graph_.scope("", sample_line.value_or(std::source_location::current()));
+SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by_plain, std::source_location where) : sample_(sample) {
+  const auto line = graph_.scope("", where);
   for (std::size_t i = 0; i < sample.inputs.size(); ++i) {
     const SampleInput& input = sample.inputs[i];
     if (input.fill == SampleInput::Fill::absent) {

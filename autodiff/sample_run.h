@@ -4,28 +4,16 @@
 #include <weft/graph/graph.h>
 #include <weft/runtime/program.h>
 
-#include <optional>
 #include <source_location>
 #include <vector>
 
 namespace weft {
 
-/// While it lives, what samples build is of this line: the user's call of check_op.
-class SampleLine {
- public:
-  explicit SampleLine(std::source_location where);
-  ~SampleLine();
-  SampleLine(const SampleLine&) = delete;
-  SampleLine& operator=(const SampleLine&) = delete;
-
- private:
-  std::optional<std::source_location> before_;
-};
-
 class SampleRun {
  public:
-  /// The sample with floats of `dtype`. `by_plain`: through the plain definition.
-  SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by_plain = false);
+  /// The sample with floats of `dtype`. `by_plain`: through the plain definition. Its nodes are of the line `where`.
+  SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by_plain = false,
+            std::source_location where = std::source_location::current());
 
   Graph graph() const { return graph_; }
   const Values& operands() const { return operands_; }

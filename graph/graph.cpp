@@ -33,8 +33,12 @@ void GraphData::insert(std::shared_ptr<const Node> shared) {
       boost::add_edge(vertex_of[node.operands[i].node], vertex, OperandEdge{node.operands[i].output, i}, nodes);
 }
 
+std::string GraphData::path_of(std::string_view name) const {
+  return scope_path.empty() ? std::string(name) : scope_path + "/" + std::string(name);
+}
+
 std::string GraphData::unique_name(std::string_view base) {
-  const std::string path = scope_path.empty() ? std::string(base) : scope_path + "/" + std::string(base);
+  const std::string path = path_of(base);
   for (int& count = name_counts[path];; ++count) {
     std::string candidate = count == 0 ? path : fmt::format("{}_{}", path, count);
     if (!names.contains(candidate) && (reserved == nullptr || !reserved->names.contains(candidate))) return candidate;
@@ -76,7 +80,7 @@ Value add_source(const std::shared_ptr<GraphData>& data, const OpDef& op, std::s
                  Attributes attributes, std::source_location where) {
   Graph graph(data);
   where = data->scope_where.value_or(where);  // a module's parameters are of the line that makes the module
-  const std::string path = data->scope_path.empty() ? std::string(name) : data->scope_path + "/" + std::string(name);
+  const std::string path = data->path_of(name);
   auto reject = [&](std::string message) {
     graph.add_problem({name.empty() ? op.name : path, where, std::move(message), ""});
     return Value(data, {});
@@ -236,11 +240,9 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
                "its shape rule gives {} types, its outputs are {}{}; hint: .outputs names what the rule gives", node.types.size(), named,
                more ? " or more" : "");
   } catch (const UserError& error) {
-    const std::string path =
-        data_->scope_path.empty() ? op.name : data_->scope_path + "/" + op.name;
     bool foreign = false;
     for (const Value& operand : operands) foreign |= !operand.absent() && operand.graph_data() != data_;
-    add_problem({path, where, fmt::format("[{}] {}", op.name, error.what()),
+    add_problem({data_->path_of(op.name), where, fmt::format("[{}] {}", op.name, error.what()),
                  foreign ? "" : describe_operands(*this, operands)});
     return failed;
   }
@@ -352,8 +354,7 @@ void Graph::add_problem(Problem problem) const {
 void Graph::refuse(std::string_view name, Where where, std::string message) const {
   if (data_->scope_where) where = *data_->scope_where;
   if (data_->made_where) where = *data_->made_where;
-  const std::string path = data_->scope_path.empty() ? std::string(name) : data_->scope_path + "/" + std::string(name);
-  add_problem({path, where, std::move(message), ""});
+  add_problem({data_->path_of(name), where, std::move(message), ""});
 }
 
 void Graph::check() const {

@@ -35,6 +35,7 @@ struct GraphData {
 
   // What the scopes that are open say.
   std::string scope_path;
+  std::string path_of(std::string_view name) const;  ///< in the open scopes
   std::optional<std::source_location> scope_where;
   Provenance made_by;
   std::optional<std::source_location> made_where;

@@ -24,13 +24,13 @@
 #include <weft/ops/micro.h>
 #include <weft/ops/movement.h>
 #include <weft/ops/reduce.h>
-#include <weft/ops/summary.h>
 #include <weft/ops/rms_norm.h>
 #include <weft/ops/sampling.h>
 #include <weft/ops/scan.h>
 #include <weft/ops/softmax.h>
 #include <weft/ops/sort.h>
 #include <weft/ops/statistics.h>
+#include <weft/ops/summary.h>
 #include <weft/ops/unary.h>
 #include <weft/ops/unpack.h>
 #include <weft/runtime/copy.h>

@@ -48,70 +48,41 @@ Values plain_summary(const Plain& node) {
   return {stack({sum(x * x), sum(x), largest, sum(cast(equal(x, 0.0), f64)), sum(cast(logical_not(isfinite(x)), f64))}, 0)};
 }
 
+// For fold_row: the numbers of one element, and of two parts together.
 template <class T>
-struct Piece {
-  double squares[8] = {}, sum[8] = {};
-  Wide<T> largest[8] = {};
-  std::int64_t zeros = 0, bad = 0, nan = 0;
-
-  void add(const T* x, std::int64_t n) {
-    constexpr Wide<T> most = std::numeric_limits<Wide<T>>::max();
-    std::int64_t i = 0;
-    for (; i + 8 <= n; i += 8)
-      for (std::int64_t k = 0; k < 8; ++k) lane(k, static_cast<Wide<T>>(x[i + k]));
-    for (std::int64_t k = 0; i + k < n; ++k) lane(k, static_cast<Wide<T>>(x[i + k]));
-    for (std::int64_t k = 0; k < n; ++k) {
-      const auto v = static_cast<Wide<T>>(x[k]);
-      zeros += v == 0;
-      bad += !(std::abs(v) <= most);
-      nan += v != v;
-    }
+struct SummaryOf {
+  struct Acc {
+    double squares = 0, sum = 0, largest = 0, zeros = 0, bad = 0;
+  };
+  static Acc empty() { return {}; }
+  static Acc map(T value) {
+    const double x = Reducer<T>::map(value);
+    return {x * x, x, std::abs(x), x == 0 ? 1.0 : 0.0, std::isfinite(x) ? 0.0 : 1.0};
   }
-  void lane(std::int64_t k, Wide<T> v) {
-    const auto wide = static_cast<double>(v);
-    squares[k] += wide * wide;
-    sum[k] += wide;
-    const Wide<T> size = std::abs(v);
-    largest[k] = largest[k] < size ? size : largest[k];  // NaN is in `nan`
-  }
-  void write(double* to) const {
-    double lanes[2][8];
-    std::copy(squares, squares + 8, lanes[0]);
-    std::copy(sum, sum + 8, lanes[1]);
-    for (double* each : lanes)
-      for (int half = 4; half > 0; half /= 2)
-        for (int k = 0; k < half; ++k) each[k] += each[k + half];
-    to[0] = lanes[0][0];
-    to[1] = lanes[1][0];
-    to[2] = nan > 0 ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(*std::max_element(largest, largest + 8));
-    to[3] = static_cast<double>(zeros);
-    to[4] = static_cast<double>(bad);
+  static Acc combine(const Acc& a, const Acc& b) {
+    const double largest = std::isnan(b.largest) || b.largest > a.largest ? b.largest : a.largest;
+    return {a.squares + b.squares, a.sum + b.sum, largest, a.zeros + b.zeros, a.bad + b.bad};
   }
 };
 
 template <class T>
 void summary_kernel(KernelContext& ctx) {
-  const std::int64_t n = ctx.type(0).count(), pieces = (n + reduce_piece - 1) / reduce_piece;
+  using Of = SummaryOf<T>;
+  const std::int64_t n = ctx.type(0).count(), pieces = pieces_of(ctx.view());
   const T* x = ctx.in<T>(0);
-  auto* partial = reinterpret_cast<double*>(ctx.workspace());
+  auto* partial = reinterpret_cast<typename Of::Acc*>(ctx.workspace());
   parallel_for(pieces, [&](std::int64_t piece, int) {
     const std::int64_t begin = piece * reduce_piece;
-    Piece<T> one;
-    one.add(x + begin, std::min(reduce_piece, n - begin));
-    one.write(partial + numbers * piece);
+    partial[piece] = fold_row<Of>(x + begin, std::min(reduce_piece, n - begin));
   });
-  double* y = ctx.out<double>(0);
-  std::fill_n(y, numbers, 0.0);
-  for (std::int64_t piece = 0; piece < pieces; ++piece)
-    for (std::int64_t k = 0; k < numbers; ++k) {
-      const double part = partial[numbers * piece + k];
-      if (k != 2) y[k] += part;
-      else y[k] = std::isnan(part) || part > y[k] ? part : y[k];
-    }
+  typename Of::Acc all;
+  for (std::int64_t piece = 0; piece < pieces; ++piece) all = Of::combine(all, partial[piece]);
+  const double y[numbers] = {all.squares, all.sum, all.largest, all.zeros, all.bad};
+  std::copy_n(y, numbers, ctx.out<double>(0));
 }
 
 std::size_t summary_workspace(const OpView& view, int) {
-  return static_cast<std::size_t>(numbers * pieces_of(view)) * sizeof(double);
+  return static_cast<std::size_t>(pieces_of(view)) * sizeof(SummaryOf<double>::Acc);
 }
 
 // --- count_within ---
@@ -138,7 +109,7 @@ W floor_in(double bound) {
 
 template <class T>
 void count_kernel(KernelContext& ctx) {
-  const std::int64_t n = ctx.type(0).count(), k = ctx.type(1).count(), pieces = (n + reduce_piece - 1) / reduce_piece;
+  const std::int64_t n = ctx.type(0).count(), k = ctx.type(1).count(), pieces = pieces_of(ctx.view());
   const T* x = ctx.in<T>(0);
   const double* bounds = ctx.in<double>(1);
   auto* partial = reinterpret_cast<std::int64_t*>(ctx.workspace());

@@ -1,18 +1,14 @@
 #include <weft/optim/block_flow.h>
 
-#include <weft/optim/forward_values.h>
-
-#include <algorithm>
 #include <set>
 
 namespace weft {
 
-BlockFlow::BlockFlow(const Step& step) {
-  const ForwardValues forward(step);
+BlockFlow::BlockFlow(const Step& step, const ForwardValues& forward) {
   const Graph& graph = step.graph;
   for (const NodeId id : forward.nodes())
-    if (const std::string& name = forward.block(id); !name.empty() && at(name) == names_.size()) names_.push_back(name);
-  const std::size_t count = names_.size();
+    if (const std::string& name = forward.block(id); !name.empty()) indices_.try_emplace(name, indices_.size());
+  const std::size_t count = indices_.size();
   std::vector<std::size_t> block(graph.next_id(), count);  // "" is none
   for (const NodeId id : forward.nodes()) block[id] = at(forward.block(id));
 
@@ -46,17 +42,18 @@ BlockFlow::BlockFlow(const Step& step) {
 }
 
 std::size_t BlockFlow::at(const std::string& block) const {
-  return static_cast<std::size_t>(std::ranges::find(names_, block) - names_.begin());
+  const auto found = indices_.find(block);
+  return found == indices_.end() ? indices_.size() : found->second;
 }
 
 bool BlockFlow::comes_through(const std::string& other, const std::string& block) const {
   const std::size_t a = at(other), b = at(block);
-  return a < names_.size() && b < names_.size() && a != b && made_from_[b][a];
+  return a < indices_.size() && b < indices_.size() && a != b && made_from_[b][a];
 }
 
 bool BlockFlow::nearest_to_loss(const std::string& block) const {
   const std::size_t b = at(block);
-  return b < names_.size() && nearest_[b];
+  return b < indices_.size() && nearest_[b];
 }
 
 }  // namespace weft

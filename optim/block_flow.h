@@ -1,8 +1,9 @@
 // In which order a gradient comes to blocks. Private to optim/.
 #pragma once
 
-#include <weft/graph/step.h>
+#include <weft/optim/forward_values.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,7 @@ namespace weft {
 
 class BlockFlow {
  public:
-  explicit BlockFlow(const Step& step);
+  BlockFlow(const Step& step, const ForwardValues& forward);
 
   /// The block's own cotangents make those of `other`, perhaps through more blocks: what `other` gives ends in what `block` reads.
   bool comes_through(const std::string& other, const std::string& block) const;
@@ -18,9 +19,9 @@ class BlockFlow {
   bool nearest_to_loss(const std::string& block) const;
 
  private:
-  std::size_t at(const std::string& block) const;  // names_.size(): the forward pass has no node in it
+  std::size_t at(const std::string& block) const;  // indices_.size(): the forward pass has no node in it
 
-  std::vector<std::string> names_;
+  std::map<std::string, std::size_t> indices_;
   std::vector<std::vector<bool>> made_from_;  // [block][other]
   std::vector<bool> nearest_;
 };

@@ -206,7 +206,7 @@ GradientReport gradient_report(const Result& result, const Step& step, const Gra
   read_blocks(reader, report);
   report.units = read_passages(reader, step, "units");
   report.rows = read_passages(reader, step, "closed");
-  report.verdicts = judge(report, step, thresholds);
+  report.verdicts = judge(report, step, forward, thresholds);
   return report;
 }
 

@@ -25,8 +25,8 @@ bool computes_in_f16(const Step& step) {
 
 class Judge {
  public:
-  Judge(const GradientReport& report, const Step& step, const GradientThresholds& thresholds)
-      : report_(report), step_(step), least_(thresholds), flows_above_(no_flow_below(report, thresholds)) {}
+  Judge(const GradientReport& report, const Step& step, const ForwardValues& forward, const GradientThresholds& thresholds)
+      : report_(report), step_(step), forward_(forward), least_(thresholds), flows_above_(no_flow_below(report, thresholds)) {}
 
   std::vector<Verdict> run() {
     of_loss();
@@ -111,15 +111,15 @@ class Judge {
                       step_.loss_scale ? "a dynamic loss scale skips such a step and falls; " : ""));
     else if (!(row.norm > flows_above_) && !row.cancels && row.waits_for.empty() && !learned())
       add(Kind::no_flow, row.path, row.where, row.norm, flows_above_,
-          fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn from this batch; hint: audit(step) says where its ways to "
-                      "the loss end, or testing::gradients_flow(step) behind which node nothing is left on these numbers",
+          fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn from this batch; hint: audit(step) says where "
+                      "its ways to the loss end, or testing::gradients_flow(step) behind which node nothing is left on these numbers",
                       row.norm, flows_above_));
   }
   bool learned() const { return report_.loss >= 0 && report_.loss <= least_.learned; }
 
   // From a block nearest to a loss to those whose gradient comes through it.
   void of_depth() {
-    const BlockFlow flow(step_);
+    const BlockFlow flow(step_, forward_);
     using Block = GradientReport::Block;
     auto measured = [](const Block& block) { return std::isfinite(block.gives) && block.gives > 0; };
     struct Found {
@@ -177,6 +177,7 @@ class Judge {
 
   const GradientReport& report_;
   const Step& step_;
+  const ForwardValues& forward_;
   const GradientThresholds& least_;
   const double flows_above_;
   std::vector<Verdict> verdicts_;
@@ -196,8 +197,9 @@ double no_flow_below(const GradientReport& report, const GradientThresholds& thr
   return loss < 1 ? loss * thresholds.flows_above : thresholds.flows_above;  // NaN: the step publishes none
 }
 
-std::vector<Verdict> judge(const GradientReport& report, const Step& step, const GradientThresholds& thresholds) {
-  return Judge(report, step, thresholds).run();
+std::vector<Verdict> judge(const GradientReport& report, const Step& step, const ForwardValues& forward,
+                           const GradientThresholds& thresholds) {
+  return Judge(report, step, forward, thresholds).run();
 }
 
 }  // namespace weft

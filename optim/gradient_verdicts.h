@@ -1,6 +1,7 @@
 // What is wrong with gradients, by their numbers. Private to optim/.
 #pragma once
 
+#include <weft/optim/forward_values.h>
 #include <weft/optim/gradient_report.h>
 
 #include <vector>
@@ -10,6 +11,6 @@ namespace weft {
 /// The norm that a gradient must be above: GradientThresholds::flows_above, by the loss.
 double no_flow_below(const GradientReport& report, const GradientThresholds& thresholds);
 
-std::vector<Verdict> judge(const GradientReport& report, const Step& step, const GradientThresholds& thresholds);
+std::vector<Verdict> judge(const GradientReport& report, const Step& step, const ForwardValues& forward, const GradientThresholds& thresholds);
 
 }  // namespace weft

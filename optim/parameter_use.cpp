@@ -6,37 +6,24 @@
 namespace weft {
 namespace {
 
-// One node that reads the parameter as operand `at`; nullopt: no units can be told from it.
-class Reader {
- public:
-  Reader(const Graph& graph, const ForwardValues& forward, NodeId id, std::size_t at)
-      : graph_(graph), forward_(forward), node_(graph.node(id)), at_(at) {}
-
-  std::optional<int> unit_axis() const {
-    const std::string& op = node_.op->name;
-    for (const ValueRef& ref : node_.operands)
-      if (ref.node != no_node && !is_float(graph_.type(ref).dtype)) return std::nullopt;
-    const int rank = graph_.type(node_.operands[at_]).shape.rank();
-    if (op == "linear" || op == "feed_forward" || op == "gated_feed_forward")
-      return at_ >= 1 ? std::optional(0) : std::nullopt;  // [out, in] and [out]
-    if (op == "matmul" && rank == 2) {
-      const bool transposed = node_.attributes.flag(at_ == 0 ? "transpose_a" : "transpose_b");
-      return (at_ == 0) == transposed ? 1 : 0;
-    }
-    if (rank != 1) return std::nullopt;
-    if ((op == "layer_norm" || op == "rms_norm") && at_ >= 1) return 0;
-    if (op == "add" || op == "subtract") return 0;
-    // What is multiplied by the data is a weight of its features, not a unit's.
-    if (op == "multiply" && std::ranges::all_of(node_.operands, [&](ValueRef ref) { return forward_.learns(ref); })) return 0;
-    return std::nullopt;
+// Of one node that reads the parameter as operand `at`; nullopt: no units can be told from it.
+std::optional<int> unit_axis_in(const Graph& graph, const ForwardValues& forward, const Node& node, std::size_t at) {
+  const std::string& op = node.op->name;
+  for (const ValueRef& ref : node.operands)
+    if (ref.node != no_node && !is_float(graph.type(ref).dtype)) return std::nullopt;
+  const int rank = graph.type(node.operands[at]).shape.rank();
+  if (op == "linear" || op == "feed_forward" || op == "gated_feed_forward") return at >= 1 ? std::optional(0) : std::nullopt;  // [out, in], [out]
+  if (op == "matmul" && rank == 2) {
+    const bool transposed = node.attributes.flag(at == 0 ? "transpose_a" : "transpose_b");
+    return (at == 0) == transposed ? 1 : 0;
   }
-
- private:
-  const Graph& graph_;
-  const ForwardValues& forward_;
-  const Node& node_;
-  std::size_t at_;
-};
+  if (rank != 1) return std::nullopt;
+  if ((op == "layer_norm" || op == "rms_norm") && at >= 1) return 0;
+  if (op == "add" || op == "subtract") return 0;
+  // What is multiplied by the data is a weight of its features, not a unit's.
+  if (op == "multiply" && std::ranges::all_of(node.operands, [&](ValueRef ref) { return forward.learns(ref); })) return 0;
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -62,7 +49,7 @@ ParameterUse use_of(const Step& step, const ForwardValues& forward, const Value&
         continue;
       }
       const auto at = static_cast<std::size_t>(std::ranges::find(node.operands, open[i]) - node.operands.begin());
-      const std::optional<int> axis = Reader(graph, forward, id, at).unit_axis();
+      const std::optional<int> axis = unit_axis_in(graph, forward, node, at);
       agree = agree && axis && (!use.unit_axis || use.unit_axis == axis);
       use.unit_axis = axis;
       use.examples += examples_in(step, {id, 0});

@@ -2,6 +2,7 @@
 #include <weft/testing/matchers.h>
 
 #include <support/catch.h>
+#include <testing/net.h>
 
 #include <weft/weft.h>
 
@@ -10,31 +11,7 @@
 #include <string>
 
 using namespace weft;
-
-namespace {
-
-struct Net {
-  Graph graph;
-  Value x, hidden, y;
-
-  explicit Net(DType dtype = f32) {
-    x = graph.input("x", dtype, {graph.dim("batch", 4), 3});
-    const Value w = graph.parameter("w", {dtype, {3, 5}}, init::normal(0, 1));
-    const Value v = graph.parameter("v", {dtype, {5, 2}}, init::normal(0, 1));
-    hidden = tanh(matmul(x, w));
-    y = matmul(hidden, v);
-  }
-  Loss loss() const { return weighted_mean(y * y); }
-};
-
-// What a matcher says of a value that it does not match.
-template <class M, class T>
-std::string said(const M& matcher, const T& value) {
-  CHECK_FALSE(matcher.match(value));
-  return matcher.describe();
-}
-
-}  // namespace
+using test::Net, test::said;
 
 TEST_CASE("what stands in the way of differences is named, and no backward is blamed", "[core][testing][matchers]") {
   const Net net;
@@ -82,14 +59,14 @@ TEST_CASE("a store of another model, and feeds that do not fit, are refused befo
   Graph other;
   const Store stranger(training_step(Loss(sum(square(other.parameter("other", {f32, {2}}, init::ones()))))));
   CHECK_THROWS_WITH(GradientsFlow(1e-8, {.store = &stranger}).match(step),
-                    ContainsSubstring("the given store has no cell for 2 of 2 parameters of the step:\n  w : f32[3, 5] (matchers_reasons_test.cpp:") &&
+                    ContainsSubstring("the given store has no cell for 2 of 2 parameters of the step:\n  w : f32[3, 5] (net.h:") &&
                         ContainsSubstring("that one has 1 cells, the first is 'other'"));
   const Tensor x(f32, {4, 3});
   CHECK_THROWS_WITH(AllFinite({.feeds = {{"x", x}, {"x", x}}}).match(step),
-                    ContainsSubstring("the feed 'x' is given twice, for x : f32[batch=4, 3] (matchers_reasons_test.cpp:"));
+                    ContainsSubstring("the feed 'x' is given twice, for x : f32[batch=4, 3] (net.h:"));
   // In the types of the user's step, not of the f64 one that is run.
   CHECK_THROWS_WITH(GradientsMatch({.feeds = {{"x", Tensor(f32, {4, 2})}}}).match(step),
-                    ContainsSubstring("the feed 'x' is f32[4, 2], expected x : f32[batch=4, 3] (matchers_reasons_test.cpp:"));
+                    ContainsSubstring("the feed 'x' is f32[4, 2], expected x : f32[batch=4, 3] (net.h:"));
   CHECK_THROWS_WITH(AllFinite({.feeds = {{"x", Tensor(i32, {4, 3})}}}).match(step),
                     ContainsSubstring("the feed 'x' is i32[4, 3]") && ContainsSubstring("hint: floats are converted, whole numbers and truth values are not"));
   CHECK_THROWS_WITH(AllFinite({.feeds = {{"x", x}}}).match(training_step(Loss(sum(square(other.find_name("other")))))),

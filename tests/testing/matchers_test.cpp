@@ -3,38 +3,14 @@
 
 #include <support/catch.h>
 #include <testing/half_square.h>
+#include <testing/net.h>
 
 #include <weft/weft.h>
 
 #include <limits>
 
 using namespace weft;
-
-namespace {
-
-// Two layers, and what is made of them by `loss_of`.
-struct Net {
-  Graph graph;
-  Value x, hidden, y;
-
-  explicit Net(DType dtype = f32) {
-    x = graph.input("x", dtype, {graph.dim("batch", 4), 3});
-    const Value w = graph.parameter("w", {dtype, {3, 5}}, init::normal(0, 1));
-    const Value v = graph.parameter("v", {dtype, {5, 2}}, init::normal(0, 1));
-    hidden = tanh(matmul(x, w));
-    y = matmul(hidden, v);
-  }
-  Loss loss() const { return weighted_mean(y * y); }
-};
-
-// What a matcher says of a value that it does not match.
-template <class M, class T>
-std::string said(const M& matcher, const T& value) {
-  CHECK_FALSE(matcher.match(value));
-  return matcher.describe();
-}
-
-}  // namespace
+using test::Net, test::said;
 
 // --- GradientsMatch ---
 
@@ -57,11 +33,11 @@ TEST_CASE("a wrong backward is found, with the parameter, the op and the user's 
   const Value squares = half_square(net.hidden);
   const std::string text = said(GradientsMatch(), training_step(weighted_mean(squares)));
   CHECK_THAT(text, ContainsSubstring("1 of 2 gradients do not match finite differences") &&
-                       ContainsSubstring("w : f64[3, 5] (matchers_test.cpp:") &&
+                       ContainsSubstring("w : f64[3, 5] (net.h:") &&
                        ContainsSubstring("element [0, 0]: gradient") && ContainsSubstring("by differences") &&
                        ContainsSubstring("[half_square] at half_square (matchers_test.cpp:") &&
                        !ContainsSubstring("[tanh] at"));
-  CHECK_THAT(said(GradientsMatch(), squares), ContainsSubstring("x : f64[batch=4, 3] (matchers_test.cpp:"));
+  CHECK_THAT(said(GradientsMatch(), squares), ContainsSubstring("x : f64[batch=4, 3] (net.h:"));
 }
 
 TEST_CASE("a transform that spoils a gradient is found, and the ops are cleared", "[core][testing][matchers]") {
@@ -149,7 +125,7 @@ TEST_CASE("a parameter behind a cut is named with the place of the cut", "[core]
   const Value v = net.graph.find_name("v");
   const std::string text = said(GradientsFlow(), training_step(weighted_mean(square(matmul(cut, v)))));
   CHECK_THAT(text, ContainsSubstring("1 of 2 trained parameters have no gradient above 1e-08:") &&
-                       ContainsSubstring("w : f32[3, 5] (matchers_test.cpp:") && ContainsSubstring("stop_gradient") &&
+                       ContainsSubstring("w : f32[3, 5] (net.h:") && ContainsSubstring("stop_gradient") &&
                        ContainsSubstring("v: norm"));
 }
 
@@ -158,7 +134,7 @@ TEST_CASE("where a gradient dies the node is named with what it reads", "[core][
   const Value dead = relu(net.hidden - 10.0);
   const Value v = net.graph.find_name("v");
   const std::string text = said(GradientsFlow(), training_step(weighted_mean(matmul(dead, v) + 1.0)));
-  CHECK_THAT(text, ContainsSubstring("w : f32[3, 5] (matchers_test.cpp:"));
+  CHECK_THAT(text, ContainsSubstring("w : f32[3, 5] (net.h:"));
   CHECK_THAT(text, ContainsSubstring("lost in relu [relu] (matchers_test.cpp:") && ContainsSubstring("0 before") &&
                        ContainsSubstring("in [-1"));
 }
@@ -269,7 +245,7 @@ TEST_CASE("ShapeIs names the node, its line and what it was made from", "[core][
   CHECK_THAT(net.y, ShapeIs({-1, 2}));
   CHECK_THAT(Tensor(f32, {4, 2}), ShapeIs({4, -1}));
   CHECK_THAT(said(ShapeIs({4, 3}), net.y), ContainsSubstring("matmul") &&
-                                               ContainsSubstring("f32[batch=4, 2] (matchers_test.cpp:") &&
+                                               ContainsSubstring("f32[batch=4, 2] (net.h:") &&
                                                ContainsSubstring("axis 1 is 2, expected 3 as in [4, 3]") &&
                                                ContainsSubstring("made from v : f32[5, 2]"));
   CHECK_THAT(said(ShapeIs({4}), net.y), ContainsSubstring("it has 2 axes, expected 1 as in [4]"));
@@ -286,11 +262,11 @@ TEST_CASE("ShapeIs names the node, its line and what it was made from", "[core][
 TEST_CASE("a value, a step and a tensor print themselves in a failed assertion", "[core][testing][matchers]") {
   const Net net;
   const auto text = [](const auto& thing) { return Catch::StringMaker<std::decay_t<decltype(thing)>>::convert(thing); };
-  CHECK_THAT(text(net.x), StartsWith("x : f32[batch=4, 3] (matchers_test.cpp:"));
+  CHECK_THAT(text(net.x), StartsWith("x : f32[batch=4, 3] (net.h:"));
   CHECK(text(Value{}) == "an absent value");
   CHECK(text(training_step(net.loss()) | clip_global_norm(1.0)) == "training_step | clip_global_norm");
   CHECK(text(Tensor(f32, {2})) == "f32[2]");
-  CHECK_THAT(text(net.loss()), StartsWith("loss of sum_2 : f32[] (matchers_test.cpp:"));
+  CHECK_THAT(text(net.loss()), StartsWith("loss of sum_2 : f32[] (net.h:"));
   CHECK_THAT(net.y, ShapeIs({4, 2}));
   CHECK_THAT(training_step(net.loss()), GradientsFlow() && EquivalentTo(training_step(net.loss())));
 }
@@ -307,7 +283,7 @@ TEST_CASE("checks that cannot be made say why", "[core][testing][matchers][error
   CHECK_THROWS_WITH(GradientsMatch().match(step | accumulate_over_runs(2) | optimize(sgd({.rate = 0.1}))),
                     ContainsSubstring("hint: match the step before accumulate_over_runs"));
   CHECK_THROWS_WITH(AllFinite({.feeds = {{"z", Tensor(f32, {1})}}}).match(step),
-                    ContainsSubstring("the feed 'z' is no input; hint: the nearest name is 'x'; the inputs are:\n  x : f32[batch=4, 3] (matchers_test.cpp:"));
+                    ContainsSubstring("the feed 'z' is no input; hint: the nearest name is 'x'; the inputs are:\n  x : f32[batch=4, 3] (net.h:"));
 }
 
 TEST_CASE("matchers run on what they are given, and leave it as it is", "[core][testing][matchers]") {
@@ -320,13 +296,13 @@ TEST_CASE("matchers run on what they are given, and leave it as it is", "[core][
   CHECK_THAT(
       said(AllFinite({.store = &store}),
            training_step(weighted_mean(net.hidden * 0.0 + matmul(net.x, net.graph.find_name("w"))))),
-      ContainsSubstring("first not finite: w [parameter] (matchers_test.cpp:") && ContainsSubstring("1 infinite"));
+      ContainsSubstring("first not finite: w [parameter] (net.h:") && ContainsSubstring("1 infinite"));
   Tensor zeros(f32, {4, 3});
   CHECK_THAT(step, !GradientsFlow(1e-8, {.feeds = {{"x", zeros}}}));
   CHECK_THAT(step, GradientsFlow());
   store.set("w", Tensor(f32, {3, 5}));
   CHECK_THAT(said(GradientsFlow(1e-8, {.store = &store}), step),
-             ContainsSubstring("v : f32[5, 2] (matchers_test.cpp:"));
+             ContainsSubstring("v : f32[5, 2] (net.h:"));
   CHECK_THAT(step, GradientsMatch({.store = &store}));
   CHECK(store.runs() == before.runs());
 }

@@ -130,6 +130,17 @@ TEST_CASE("an evaluation rule that gives something else is found, and refused in
                                                   ContainsSubstring("the evaluation rule of 'fault_evaluation' threw no such mode"));
 }
 
+TEST_CASE("an op without a gradient says so in its samples", "[core][testing][own_op]") {
+  OpDef op = identity("fault_no_gradient", OWN_KERNELS(copy_kernel));
+  op.backward = nullptr;
+  op.plain = nullptr;
+  CHECK_THAT(faults(op), ContainsSubstring("this op has no backward"));
+  op.samples.front().gradient = false;
+  const OpCheck check = weft::check_op(op);
+  INFO(check.str());
+  CHECK(check.passed());
+}
+
 TEST_CASE("a batch rule that no sample checks, a sum of another shape and a rule that is made of itself are found", "[core][testing][own_op]") {
   OpDef op = identity("fault_unbatched", OWN_KERNELS(copy_kernel));
   op.samples = {{{sample::normal({3, 5})}}};

@@ -1,7 +1,7 @@
 #include <weft/autodiff/attention_cost.h>
 #include <weft/autodiff/gradient.h>
 #include <weft/graph/passes/dead_code.h>
-#include <weft/runtime/plan.h>
+#include <weft/runtime/memory/plan.h>
 #include <weft/runtime/program.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include <weft/autodiff/attention_cost.h>
 #include <weft/autodiff/attention_policy.h>
-#include <weft/runtime/plan.h>
+#include <weft/runtime/memory/plan.h>
 
 #include <algorithm>
 #include <array>

@@ -10,7 +10,7 @@
 #pragma once
 
 #include <weft/graph/dtype.h>
-#include <weft/ops/attention.h>
+#include <weft/ops/attention/attention.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -32,7 +32,7 @@ inline constexpr std::int64_t plain_up_to_keys = 64;
 /// Of local attention, where neither the caller nor a FLOP budget says another: |i - j| < 256.
 inline constexpr std::int64_t local_window = 256;
 
-/// The attentions to compute, all alike. Layouts as in ops/attention.h.
+/// The attentions to compute, all alike. Layouts as in ops/attention/attention.h.
 struct AttentionCase {
   std::int64_t batch = 1, heads = 1;
   std::int64_t kv_heads = 0;     ///< 0: heads

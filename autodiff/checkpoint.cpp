@@ -1,6 +1,6 @@
 #include <weft/autodiff/checkpoint.h>
-#include <weft/autodiff/remat_choice.h>
-#include <weft/autodiff/remat_search.h>
+#include <weft/autodiff/remat/choice.h>
+#include <weft/autodiff/remat/search.h>
 
 #include <algorithm>
 #include <optional>

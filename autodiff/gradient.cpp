@@ -2,9 +2,9 @@
 
 #include <weft/autodiff/plain_outputs.h>
 #include <weft/graph/user_rule.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
-#include <weft/ops/reduce.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/reduce/reduce.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -40,6 +40,24 @@ class ReverseWalk {
       gradients.push_back(found == cotangents_.end() ? Value{} : found->second);
     }
     return gradients;
+  }
+
+  // After run(): nodes with an operand to differentiate by that none got a gradient from.
+  std::vector<NodeId> ends(const std::vector<Value>& outputs) const {
+    std::unordered_set<NodeId> leads(ends_.begin(), ends_.end()), found(ends_.begin(), ends_.end());
+    for (const Value& output : outputs) leads.insert(output.ref().node);
+    const auto ids = graph_.ids().first(visited_);
+    for (auto id = ids.rbegin(); id != ids.rend(); ++id) {
+      if (!leads.contains(*id)) continue;
+      const Node& node = graph_.node(*id);
+      const bool reads = std::ranges::any_of(node.operands, [&](ValueRef ref) { return reached_.contains(ref); });
+      if (reads && std::ranges::none_of(node.types, differentiable)) found.insert(*id);
+      for (ValueRef ref : node.operands)
+        if (ref.node != no_node && !found.contains(*id)) leads.insert(ref.node);
+    }
+    std::vector<NodeId> ordered;
+    std::ranges::copy_if(ids, std::back_inserter(ordered), [&](NodeId id) { return found.contains(id); });
+    return ordered;
   }
 
  private:
@@ -107,6 +125,7 @@ class ReverseWalk {
             "or cut here on purpose with stop_gradient(x)");
       for (std::size_t i = 0; i < node.operands.size(); ++i)
         if (backward.wants_[i]) add(node.operands[i], backward.gradients_[i]);
+      if (std::ranges::none_of(backward.gradients_, &Value::valid)) ends_.push_back(id);
     } catch (const UserError& error) {
       graph_.add_problem({node.name, node.where, fmt::format("[{}] {}", node.op->name, error.what()), ""});
     }
@@ -150,6 +169,7 @@ class ReverseWalk {
   Graph graph_;
   std::unordered_set<ValueRef> reached_;
   std::unordered_map<ValueRef, Value> cotangents_;
+  std::vector<NodeId> ends_;  // visited, and gave no operand a gradient
   std::size_t first_ = 0, visited_ = 0;
 };
 
@@ -169,6 +189,20 @@ std::vector<Value> vector_jacobian(const std::vector<Value>& outputs, const std:
                outputs[i].name(), str(outputs[i].node().where), outputs[i].type().str(), cotangents[i].type().str(),
                cotangents[i].name(), str(cotangents[i].node().where));
   return ReverseWalk(graph, values).run(outputs, cotangents, values);
+}
+
+std::vector<NodeId> gradient_ends(const std::vector<Value>& outputs, const std::vector<Value>& values) {
+  if (outputs.empty()) return {};
+  const Graph graph = outputs.front().graph().clone();
+  std::vector<Value> ends, cotangents, by;
+  for (const Value& output : outputs) {
+    ends.push_back(graph.find(output));
+    cotangents.push_back(ones_like(ends.back()));
+  }
+  for (const Value& value : values) by.push_back(graph.find(value));
+  ReverseWalk walk(graph, by);
+  walk.run(ends, cotangents, by);
+  return walk.ends(ends);
 }
 
 std::vector<Value> gradient(const Value& loss, const std::vector<Value>& values, GradientOptions options) {

@@ -1,6 +1,6 @@
 // Ops of your own, in one file: squared ReLU in raw loops, a distance in xtensor expressions. Both are registered like
 // the library's, tested by what their definitions say, differentiated, and run together with others.
-#include <weft/ops/xtensor_kernel.h>
+#include <weft/ops/kit/xtensor_kernel.h>
 #include <weft/testing/check_op.h>
 #include <weft/weft.h>
 

@@ -1,8 +1,8 @@
 // Does every parameter learn? Read from the step before anything runs, measured while it runs, and traced when it breaks.
-#include <weft/optim/first_nonfinite.h>
-#include <weft/optim/gradient_history.h>
-#include <weft/optim/gradient_report.h>
-#include <weft/optim/report_gradients.h>
+#include <weft/inspect/divergence/first_nonfinite.h>
+#include <weft/inspect/gradients/gradient_history.h>
+#include <weft/inspect/gradients/gradient_report.h>
+#include <weft/inspect/gradients/report_gradients.h>
 #include <weft/weft.h>
 
 #include <fstream>

@@ -102,7 +102,7 @@ struct Traits {
   bool source = false;        ///< input, parameter, state, constant: bytes come from outside
   bool view = false;          ///< output 0 is operand 0's bytes under another type
   bool cuts_gradient = false; ///< its outputs carry no gradient on purpose (stop_gradient)
-  bool per_micro_batch = false;  ///< reads which micro-batch runs (ops/micro.h): other bits for each of them
+  bool per_micro_batch = false;  ///< reads which micro-batch runs (ops/step/micro.h): other bits for each of them
   bool gathers = false;       ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
   bool cheap = true;          ///< worth recomputing rather than keeping
   bool guard = false;         ///< may refuse a run (UserError): until it has passed, nothing in the store changes

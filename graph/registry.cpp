@@ -15,7 +15,7 @@ void Registry::add(const OpDef& op) {
     WEFT_CHECK(
         !op.kernels.empty(),
         "the op '{}' needs a kernel (.kernels); hint: .kernels = {{{{.dtype = f32, .run = my_kernel<float>}}}}, or "
-        "pointwise_kernels<float, double>(f) of <weft/ops/pointwise_kernels.h>",
+        "pointwise_kernels<float, double>(f) of <weft/ops/kit/pointwise_kernels.h>",
         op.name);
     WEFT_CHECK(!op.samples.empty(),
                "the op '{}' needs samples (.samples): they are its tests; hint: .samples = "

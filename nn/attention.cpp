@@ -1,11 +1,11 @@
 #include <weft/nn/attention.h>
 
 #include <weft/nn/key_value_cache.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/arrange.h>
-#include <weft/ops/creation.h>
-#include <weft/ops/dropout.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/pointwise/dropout.h>
+#include <weft/ops/shape/movement.h>
 
 #include <cmath>
 #include <vector>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <weft/nn/linear.h>
-#include <weft/ops/attention.h>
+#include <weft/ops/attention/attention.h>
 
 #include <optional>
 #include <source_location>

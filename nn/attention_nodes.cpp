@@ -1,6 +1,6 @@
 #include <weft/nn/attention_nodes.h>
 
-#include <weft/ops/attention.h>
+#include <weft/ops/attention/attention.h>
 #include <weft/runtime/store.h>
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 // plain definition (AttentionMethod::plain, keep_share, a finite fill) is made of basic ops and is none of them.
 #pragma once
 
-#include <weft/graph/gate.h>
+#include <weft/ops/attention/gate.h>
 
 #include <cstdint>
 #include <string>

@@ -1,7 +1,7 @@
 // What the taps of a run say about each head, as a table for people and as JSON.
 #pragma once
 
-#include <weft/ops/head_statistics.h>
+#include <weft/ops/attention/head_statistics.h>
 #include <weft/runtime/program.h>
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace weft::nn {
 
-/// One head of one attention; NaN where no query counts (ops/head_statistics.h).
+/// One head of one attention; NaN where no query counts (ops/attention/head_statistics.h).
 struct HeadReport {
   std::string path;
   std::int64_t head = 0;

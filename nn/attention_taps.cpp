@@ -1,9 +1,9 @@
 #include <weft/nn/attention_taps.h>
 
 #include <weft/graph/taps.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/micro.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/step/micro.h>
+#include <weft/ops/shape/movement.h>
 
 namespace weft::nn {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <weft/nn/attention_nodes.h>
-#include <weft/ops/head_statistics.h>
+#include <weft/ops/attention/head_statistics.h>
 
 #include <cstdint>
 #include <source_location>
@@ -16,7 +16,7 @@ struct AttentionTapOptions {
   bool weights = false;           ///< publish the weights themselves too
 };
 
-/// Publishes for each attention at PATH, until remove_taps() (graph/taps.h; ops/head_statistics.h defines each):
+/// Publishes for each attention at PATH, until remove_taps() (graph/taps.h; ops/attention/head_statistics.h defines each):
 ///
 ///   attention/PATH/entropy, sparsity, peak       [heads]
 ///   attention/PATH/maximum                       [batch, heads]

@@ -2,7 +2,7 @@
 
 #include <weft/graph/passes/dead_code.h>
 #include <weft/nn/attention_nodes.h>
-#include <weft/ops/attention.h>
+#include <weft/ops/attention/attention.h>
 
 #include <set>
 

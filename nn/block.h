@@ -5,7 +5,7 @@
 #include <weft/nn/dropout.h>
 #include <weft/nn/feed_forward.h>
 #include <weft/nn/layer_norm.h>
-#include <weft/ops/arithmetic.h>
+#include <weft/ops/pointwise/arithmetic.h>
 
 #include <optional>
 #include <source_location>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <weft/graph/graph.h>
-#include <weft/ops/dropout.h>
+#include <weft/ops/pointwise/dropout.h>
 
 namespace weft::nn {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <weft/graph/graph.h>
-#include <weft/ops/embedding.h>
+#include <weft/ops/index/embedding.h>
 
 #include <optional>
 #include <source_location>

@@ -1,8 +1,8 @@
 #include <weft/nn/feed_forward.h>
 
-#include <weft/ops/activation_table.h>
-#include <weft/ops/dropout.h>
-#include <weft/ops/feed_forward.h>
+#include <weft/ops/pointwise/activation_table.h>
+#include <weft/ops/pointwise/dropout.h>
+#include <weft/ops/product/feed_forward.h>
 
 namespace weft::nn {
 

@@ -13,7 +13,7 @@ struct FeedForwardConfig {
   std::int64_t width = 0;
   std::int64_t hidden = 0;  ///< 0: 4 width
   bool bias = true;
-  std::string activation = "gelu";  ///< by name, as ops/feed_forward.h lists them
+  std::string activation = "gelu";  ///< by name, as ops/product/feed_forward.h lists them
   double dropout = 0;               ///< of the activated hidden layer, while training
   DType dtype = f32;
   std::optional<Initializer> init = {};       ///< of both weights (nn/linear.h)

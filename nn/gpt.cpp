@@ -1,5 +1,5 @@
 #include <weft/nn/gpt.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/shape/movement.h>
 
 #include <cmath>
 

@@ -1,8 +1,8 @@
 #include <weft/nn/key_value_cache.h>
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/cache.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/attention/cache.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 

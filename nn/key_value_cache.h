@@ -2,8 +2,8 @@
 #pragma once
 
 #include <weft/graph/graph.h>
-#include <weft/ops/attention.h>
-#include <weft/ops/positions.h>
+#include <weft/ops/attention/attention.h>
+#include <weft/ops/attention/positions.h>
 #include <weft/runtime/store.h>
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <weft/graph/graph.h>
-#include <weft/ops/layer_norm.h>
+#include <weft/ops/norm/layer_norm.h>
 
 #include <source_location>
 #include <string>

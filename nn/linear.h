@@ -2,7 +2,7 @@
 #pragma once
 
 #include <weft/graph/graph.h>
-#include <weft/ops/matmul.h>
+#include <weft/ops/product/matmul.h>
 
 #include <optional>
 #include <source_location>

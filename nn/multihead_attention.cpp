@@ -1,9 +1,9 @@
 #include <weft/nn/multihead_attention.h>
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/arrange.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/unpack.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/shape/unpack.h>
 
 namespace weft::nn {
 

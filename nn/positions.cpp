@@ -1,6 +1,6 @@
 #include <weft/nn/positions.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/movement.h>
 
 namespace weft::nn {
 namespace {

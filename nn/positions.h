@@ -4,9 +4,9 @@
 #include <weft/nn/dropout.h>
 #include <weft/nn/embedding.h>
 #include <weft/nn/linear.h>
-#include <weft/ops/attention.h>
-#include <weft/ops/positions.h>
-#include <weft/ops/relative_positions.h>
+#include <weft/ops/attention/attention.h>
+#include <weft/ops/attention/positions.h>
+#include <weft/ops/attention/relative_positions.h>
 
 #include <source_location>
 #include <string>

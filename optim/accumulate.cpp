@@ -1,6 +1,6 @@
 #include <weft/graph/at_batch.h>
 #include <weft/graph/rewrite.h>
-#include <weft/ops/micro.h>
+#include <weft/ops/step/micro.h>
 #include <weft/optim/accumulate.h>
 #include <weft/optim/gather.h>
 #include <weft/optim/loss_groups.h>

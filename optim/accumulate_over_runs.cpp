@@ -1,6 +1,6 @@
 #include <weft/graph/at_batch.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/micro.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/step/micro.h>
 #include <weft/optim/accumulate_over_runs.h>
 #include <weft/optim/loss_groups.h>
 

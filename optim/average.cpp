@@ -1,5 +1,5 @@
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
 #include <weft/optim/average.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
-#include <weft/ops/guard.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/step/guard.h>
 #include <weft/optim/clip.h>
 #include <weft/optim/gradient_norm.h>
 #include <weft/optim/settle.h>

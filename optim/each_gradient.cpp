@@ -1,7 +1,7 @@
 #include <weft/optim/each_gradient.h>
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/sampling.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/index/sampling.h>
 #include <weft/optim/settle.h>
 #include <weft/runtime/random.h>
 #include <weft/runtime/store.h>

@@ -3,10 +3,10 @@
 #include <weft/autodiff/gradient.h>
 #include <weft/graph/rewrite.h>
 #include <weft/graph/taps.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/reduce.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/optim/rederive.h>
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 // them. Which parts: a GateFinder, such as nn::heads().
 #pragma once
 
-#include <weft/graph/gate.h>
+#include <weft/ops/attention/gate.h>
 
 #include <source_location>
 

@@ -1,5 +1,5 @@
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/micro.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/step/micro.h>
 #include <weft/optim/gather.h>
 
 namespace weft {

@@ -1,6 +1,6 @@
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
 #include <weft/optim/loss_groups.h>
 #include <weft/optim/seeds.h>
 

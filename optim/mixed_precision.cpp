@@ -1,5 +1,5 @@
 #include <weft/graph/rewrite.h>
-#include <weft/ops/arithmetic.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/mixed_precision.h>
 #include <weft/optim/precision_plan.h>
 #include <weft/optim/rederive.h>

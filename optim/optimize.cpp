@@ -1,5 +1,5 @@
 #include <weft/graph/user_line.h>
-#include <weft/ops/arithmetic.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/each_gradient.h>
 #include <weft/optim/freeze.h>
 #include <weft/optim/optimize.h>

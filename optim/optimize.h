@@ -3,7 +3,7 @@
 #pragma once
 
 #include <weft/graph/step.h>
-#include <weft/optim/adam.h>
+#include <weft/optim/optimizers/adam.h>
 #include <weft/optim/optimizer.h>
 
 #include <source_location>

@@ -1,4 +1,4 @@
-#include <weft/ops/arithmetic.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/optimizer.h>
 
 #include <cmath>

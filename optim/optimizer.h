@@ -9,7 +9,7 @@
 #pragma once
 
 #include <weft/graph/step.h>
-#include <weft/optim/schedule.h>
+#include <weft/optim/schedules/schedule.h>
 
 #include <functional>
 #include <optional>

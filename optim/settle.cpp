@@ -1,4 +1,4 @@
-#include <weft/ops/arithmetic.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/gradient_norm.h>
 #include <weft/optim/loss_scale.h>
 #include <weft/optim/settle.h>

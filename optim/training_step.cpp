@@ -3,9 +3,8 @@
 #include <weft/graph/rewrite.h>
 #include <weft/graph/user_rule.h>
 #include <weft/graph/verify.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
-#include <weft/optim/audit.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
 #include <weft/optim/training_step.h>
 
 #include <algorithm>
@@ -76,11 +75,14 @@ void publish(Step& step) {
 }
 
 // Where the ways from the parameters end: "; cut at floor (model.cpp:12)".
-std::string cuts_of(const Step& step) {
+std::string cuts_of(const Step& step, const std::vector<Value>& sums) {
+  if (step.parameters.empty()) return "";
   std::set<std::string> cuts;
-  for (const Audit::Row& row : audit(step).parameters) cuts.insert(row.cut);
-  cuts.erase("");
-  return cuts.empty() ? "" : fmt::format("; {}", fmt::join(cuts, "; "));
+  for (const NodeId id : gradient_ends(sums, step.parameters)) {
+    const Node& node = step.graph.node(id);
+    cuts.insert(fmt::format("cut at {} ({})", node.name, str(node.where)));
+  }
+  return cuts.empty() ? "; the loss does not use it" : fmt::format("; {}", fmt::join(cuts, "; "));
 }
 
 }  // namespace
@@ -108,7 +110,7 @@ Step training_step(const Loss& loss, std::source_location where) {
   WEFT_CHECK(!step.gradients.empty(),
              "the loss {} ({}) reaches no parameter, so there is nothing to train; the graph has {} parameters{}",
              step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size(),
-             cuts_of(step));
+             cuts_of(step, sums));
   for (const auto& [state, value] : step.graph.updates())
     step.updates.push_back({step.graph.value(state), step.graph.value(value)});
   step.applied = {{.name = "training_step", .promises = {"gradients"}}};

@@ -2,7 +2,7 @@
 // performance model").
 #pragma once
 
-#include <weft/runtime/plan.h>
+#include <weft/runtime/memory/plan.h>
 
 namespace weft {
 

@@ -1,7 +1,7 @@
 // A plan bound to kernels and to a Store: what runs. A run allocates nothing.
 #pragma once
 
-#include <weft/runtime/plan.h>
+#include <weft/runtime/memory/plan.h>
 #include <weft/runtime/profile.h>
 #include <weft/runtime/store.h>
 #include <weft/runtime/tensor.h>

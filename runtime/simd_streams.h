@@ -9,7 +9,7 @@
 
 namespace weft {
 
-/// One step of AdamW (ops/adamw.h) over a span; each operation is rounded by itself.
+/// One step of AdamW (ops/step/adamw.h) over a span; each operation is rounded by itself.
 template <class T>
 struct AdamwStep {
   T factor = 1;  ///< by which the gradient is multiplied first

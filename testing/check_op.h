@@ -1,7 +1,7 @@
-// The tests of an op of one's own, in one call: all that the library's ops go through (autodiff/check_op.h).
+// The tests of an op of one's own, in one call: all that the library's ops go through (inspect/op/check_op.h).
 #pragma once
 
-#include <weft/autodiff/check_op.h>
+#include <weft/inspect/op/check_op.h>
 
 #include <source_location>
 #include <string_view>

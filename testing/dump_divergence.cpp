@@ -1,7 +1,7 @@
 #include <weft/testing/dump_divergence.h>
 
-#include <weft/optim/divergence_compare.h>
-#include <weft/optim/whole_values.h>
+#include <weft/inspect/divergence/compare.h>
+#include <weft/inspect/divergence/whole_values.h>
 
 #include <algorithm>
 #include <map>

@@ -8,7 +8,7 @@
 
 #include <weft/graph/step.h>
 #include <weft/io/safetensors.h>
-#include <weft/optim/first_divergence.h>
+#include <weft/inspect/divergence/first_divergence.h>
 
 #include <cstdint>
 #include <iosfwd>

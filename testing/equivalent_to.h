@@ -5,7 +5,7 @@
 // Not part of <weft/weft.h>: weft itself does not need Catch2.
 #pragma once
 
-#include <weft/optim/verify_equivalent.h>
+#include <weft/inspect/equivalence/verify_equivalent.h>
 #include <weft/testing/catch.h>
 
 #include <string>

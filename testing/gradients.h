@@ -1,7 +1,7 @@
 // Is the gradient right, and does it arrive? The checks behind the matchers GradientsMatch and GradientsFlow.
 #pragma once
 
-#include <weft/autodiff/check_gradients.h>
+#include <weft/inspect/op/check_gradients.h>
 #include <weft/graph/step.h>
 #include <weft/testing/verdict.h>
 
@@ -25,9 +25,9 @@ struct GradientsMatchOptions {
   bool blame = true;                ///< on failure: which op's own backward is wrong on these numbers
 };
 
-/// Central differences and the slope test (autodiff/check_gradients.h) of d step's loss / d parameter against the
+/// Central differences and the slope test (inspect/op/check_gradients.h) of d step's loss / d parameter against the
 /// gradients that the step has, as its optimizer would read them: unscaled, divided by their weight, clipped if it
-/// clips. What is not f64 is rebuilt in f64 first (optim/widen.h): parameters, inputs and every cast, so that an f32 or
+/// clips. What is not f64 is rebuilt in f64 first (inspect/equivalence/widen.h): parameters, inputs and every cast, so that an f32 or
 /// a mixed step is checked without the noise of its rounding. A random op draws the same numbers in every run.
 /// UserError: no gradients, no parameter of that glob, an op without a kernel for f64, a step that accumulates over
 /// runs.
@@ -38,7 +38,7 @@ Verdict gradients_match(const Loss& loss, const GradientsMatchOptions& options =
 Verdict gradients_match(const Value& value, const GradientsMatchOptions& options = {});
 
 /// Whether every trained parameter has a gradient whose 2-norm is finite and above the threshold, in the step's own
-/// types, as the optimizer would read it. On failure: which have not; where the path is cut (optim/audit.h), or behind
+/// types, as the optimizer would read it. On failure: which have not; where the path is cut (inspect/audit/audit.h), or behind
 /// which node the gradient is lost, with what that node read. Frozen parameters are not asked. UserError: no gradients.
 Verdict gradients_flow(const Step& step, double threshold = 1e-8, const RunOptions& options = {});
 

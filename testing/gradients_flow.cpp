@@ -1,13 +1,13 @@
 #include <weft/testing/gradients.h>
 
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/creation.h>
-#include <weft/optim/arrivals.h>
-#include <weft/optim/audit.h>
-#include <weft/optim/equivalence_trial.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/inspect/gradients/arrivals.h>
+#include <weft/inspect/audit/audit.h>
+#include <weft/inspect/equivalence/trial.h>
 #include <weft/optim/fetch.h>
-#include <weft/optim/gradient_report.h>
-#include <weft/optim/zero_start.h>
+#include <weft/inspect/gradients/gradient_report.h>
+#include <weft/inspect/gradients/zero_start.h>
 #include <weft/testing/local_gradients.h>
 
 #include <algorithm>

@@ -1,16 +1,16 @@
 #include <weft/testing/gradients.h>
 
 #include <weft/autodiff/gradient.h>
-#include <weft/autodiff/gradient_probe.h>
+#include <weft/inspect/op/gradient_probe.h>
 #include <weft/graph/nearest.h>
 #include <weft/graph/sources.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/reduce.h>
-#include <weft/optim/divergence_compare.h>
-#include <weft/optim/equivalence_trial.h>
-#include <weft/optim/first_nonfinite.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/inspect/divergence/compare.h>
+#include <weft/inspect/equivalence/trial.h>
+#include <weft/inspect/divergence/first_nonfinite.h>
 #include <weft/optim/training_step.h>
-#include <weft/optim/widen.h>
+#include <weft/inspect/equivalence/widen.h>
 #include <weft/runtime/random.h>
 #include <weft/testing/local_gradients.h>
 

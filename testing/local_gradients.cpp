@@ -1,6 +1,6 @@
 #include <weft/testing/local_gradients.h>
 
-#include <weft/optim/divergence_compare.h>
+#include <weft/inspect/divergence/compare.h>
 #include <weft/optim/fetch.h>
 #include <weft/testing/verdict.h>
 

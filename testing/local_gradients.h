@@ -1,7 +1,7 @@
 // Which node a wrong gradient comes from. Private to testing/.
 #pragma once
 
-#include <weft/autodiff/check_gradients.h>
+#include <weft/inspect/op/check_gradients.h>
 #include <weft/graph/step.h>
 #include <weft/runtime/program.h>
 

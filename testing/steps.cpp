@@ -1,11 +1,11 @@
 #include <weft/testing/steps.h>
 
 #include <weft/graph/sources.h>
-#include <weft/ops/creation.h>
-#include <weft/optim/equivalence_trial.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/inspect/equivalence/trial.h>
 #include <weft/optim/fetch.h>
-#include <weft/optim/first_divergence.h>
-#include <weft/optim/whole_values.h>
+#include <weft/inspect/divergence/first_divergence.h>
+#include <weft/inspect/divergence/whole_values.h>
 #include <weft/testing/local_gradients.h>
 #include <weft/testing/values.h>
 

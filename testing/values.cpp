@@ -1,7 +1,7 @@
 #include <weft/testing/values.h>
 
 #include <weft/graph/graph.h>
-#include <weft/optim/divergence_compare.h>
+#include <weft/inspect/divergence/compare.h>
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 // framework that prints `verdict.text`.
 #pragma once
 
-#include <weft/optim/random_feeds.h>
+#include <weft/inspect/equivalence/random_feeds.h>
 #include <weft/runtime/store.h>
 
 #include <cstdint>
@@ -21,7 +21,7 @@ std::ostream& operator<<(std::ostream& out, const Verdict& verdict);
 
 /// What a step is run on. Nothing of it is changed by the run.
 struct RunOptions {
-  NamedTensors feeds = {};       ///< the inputs that are not among them are drawn (optim/random_feeds.h)
+  NamedTensors feeds = {};       ///< the inputs that are not among them are drawn (inspect/equivalence/random_feeds.h)
   const Store* store = nullptr;  ///< the cells to start from; null: a new store of `seed`
   std::uint64_t seed = 0;        ///< of parameters, dropout and feeds
   std::map<std::string, std::int64_t> integers = {};  ///< RandomFeeds::integers: drawn from [0, bound)

@@ -1,7 +1,7 @@
 #include "trainer.h"
 
 #include <weft/nn/gpt.h>
-#include <weft/ops/cross_entropy.h>
+#include <weft/ops/loss/cross_entropy.h>
 #include <weft/optim/clip.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/training_step.h>

@@ -1,12 +1,12 @@
 #include <weft/autodiff/attention_policy.h>
 #include <weft/autodiff/checkpoint.h>
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/pointwise/unary.h>
 #include <weft/optim/fetch_gradients.h>
 #include <weft/optim/training_step.h>
-#include <weft/runtime/plan.h>
+#include <weft/runtime/memory/plan.h>
 #include <weft/runtime/program.h>
 
 #include <support/catch.h>

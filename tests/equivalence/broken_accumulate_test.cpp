@@ -1,6 +1,6 @@
 #include <equivalence/broken.h>
 
-#include <weft/ops/micro.h>
+#include <weft/ops/step/micro.h>
 
 using namespace weft;
 using namespace weft::test;

@@ -21,18 +21,18 @@ EXCUSED = [
     ("io/safetensors.cpp", "'{}' cannot be opened"),  # no permission to read, which root may do all the same
     ("io/text.cpp", "'{}' cannot be"),  # the same
     ("io/run_state.cpp", "'{}' changed while it was read"),  # by another process
-    ("ops/attention.cpp", "expected {} captured values"),  # no function of weft builds such a node
-    ("ops/creation.cpp", "expected one axis"),  # the same
-    ("ops/score_function.cpp", "'{}' ({}): {} has a shape"),  # broadcasting with the scores is refused first
+    ("ops/attention/attention.cpp", "expected {} captured values"),  # no function of weft builds such a node
+    ("ops/shape/creation.cpp", "expected one axis"),  # the same
+    ("ops/attention/score_function.cpp", "'{}' ({}): {} has a shape"),  # broadcasting with the scores is refused first
     ("runtime/program.cpp", "{} ({}): [{}] {}{}"),  # another message, with its node around it
-    ("runtime/row_region_kernel.cpp", "'{}' ({}): [{}] {}"),  # the same
+    ("runtime/region/row_region_kernel.cpp", "'{}' ({}): [{}] {}"),  # the same
     ("graph/user_rule.h", "{} ({}): [{}] {}"),  # the same
     ("graph/step.cpp", "{}: {}"),  # a problem of the graph, with the transform before it
     # Lines of a report of check_op, which catches them: tests/ops read the reports.
-    ("autodiff/check_op.cpp", ""),
-    ("autodiff/check_promises.cpp", ""),
-    ("autodiff/check_runs.cpp", ""),
-    ("autodiff/check_values.cpp", ""),
+    ("inspect/op/check_op.cpp", ""),
+    ("inspect/op/check_promises.cpp", ""),
+    ("inspect/op/check_runs.cpp", ""),
+    ("inspect/op/check_values.cpp", ""),
 ]
 
 

@@ -2,8 +2,8 @@
 
 #include <weft/graph/rewrite.h>
 #include <weft/nn/multihead_attention.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 #include <array>

@@ -1,18 +1,18 @@
 #include "golden.h"
 
-#include <weft/ops/activation.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/einsum.h>
-#include <weft/ops/embedding.h>
-#include <weft/ops/index.h>
-#include <weft/ops/layer_norm.h>
-#include <weft/ops/matmul.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/rms_norm.h>
-#include <weft/ops/scan.h>
-#include <weft/ops/softmax.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/activation.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/product/einsum.h>
+#include <weft/ops/index/embedding.h>
+#include <weft/ops/index/index.h>
+#include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/norm/rms_norm.h>
+#include <weft/ops/reduce/scan.h>
+#include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/unary.h>
 
 namespace golden {
 

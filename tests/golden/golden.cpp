@@ -1,8 +1,8 @@
 #include "golden.h"
 
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/reduce.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/runtime/program.h>
 
 #include <cmath>

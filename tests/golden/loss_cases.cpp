@@ -1,9 +1,9 @@
 #include "golden.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/cross_entropy.h>
-#include <weft/ops/loss.h>
-#include <weft/ops/softmax.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/loss/cross_entropy.h>
+#include <weft/ops/loss/loss.h>
+#include <weft/ops/norm/softmax.h>
 
 namespace golden {
 

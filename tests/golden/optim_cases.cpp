@@ -1,16 +1,16 @@
 // Optimizers and schedules against PyTorch: published trajectories, and rates of torch.optim.lr_scheduler.
 #include "golden.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/matmul.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/unary.h>
-#include <weft/optim/adam.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/pointwise/unary.h>
+#include <weft/optim/optimizers/adam.h>
 #include <weft/optim/optimize.h>
-#include <weft/optim/schedule_cycle.h>
-#include <weft/optim/schedule_decay.h>
-#include <weft/optim/schedule_sequence.h>
-#include <weft/optim/sgd.h>
+#include <weft/optim/schedules/cycle.h>
+#include <weft/optim/schedules/decay.h>
+#include <weft/optim/schedules/sequence.h>
+#include <weft/optim/optimizers/sgd.h>
 #include <weft/optim/training_step.h>
 #include <weft/runtime/program.h>
 

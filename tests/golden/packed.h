@@ -3,10 +3,10 @@
 
 #include "golden.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/attention.h>
-#include <weft/ops/matmul.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/attention/attention.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/shape/movement.h>
 
 namespace golden {
 

@@ -2,13 +2,13 @@
 
 #include <weft/autodiff/gradient.h>
 #include <weft/nn/gpt.h>
-#include <weft/ops/activation.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/cross_entropy.h>
-#include <weft/ops/layer_norm.h>
-#include <weft/ops/matmul.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/activation.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/loss/cross_entropy.h>
+#include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/pointwise/unary.h>
 #include <weft/optim/accumulate.h>
 #include <weft/optim/clip.h>
 #include <weft/optim/optimize.h>

@@ -1,8 +1,8 @@
 #include "golden.h"
 #include "packed.h"
 
-#include <weft/ops/feed_forward.h>
-#include <weft/ops/layer_norm.h>
+#include <weft/ops/product/feed_forward.h>
+#include <weft/ops/norm/layer_norm.h>
 
 namespace golden {
 

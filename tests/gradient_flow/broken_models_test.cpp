@@ -3,8 +3,8 @@
 #include <gradient_flow/models.h>
 #include <support/catch.h>
 
-#include <weft/optim/gradient_report.h>
-#include <weft/optim/report_gradients.h>
+#include <weft/inspect/gradients/gradient_report.h>
+#include <weft/inspect/gradients/report_gradients.h>
 #include <weft/testing/gradients.h>
 #include <weft/testing/steps.h>
 

@@ -1,8 +1,8 @@
 // A whole model's worth of ops at another batch: the rules of the ops, not of toys.
 #include <weft/graph/at_batch.h>
 #include <weft/graph/verify.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/movement.h>
 
 #include <graph/toy_ops.h>
 #include <support/catch.h>

@@ -4,7 +4,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 file(GLOB_RECURSE headers "${ROOT}/graph/*.h" "${ROOT}/runtime/*.h" "${ROOT}/ops/*.h" "${ROOT}/autodiff/*.h"
-     "${ROOT}/optim/*.h" "${ROOT}/nn/*.h" "${ROOT}/io/*.h")
+     "${ROOT}/optim/*.h" "${ROOT}/inspect/*.h" "${ROOT}/nn/*.h" "${ROOT}/io/*.h")
 set(text "")
 foreach(header IN LISTS headers)
   file(READ "${header}" content)

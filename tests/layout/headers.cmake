@@ -7,16 +7,32 @@ cmake_minimum_required(VERSION 3.25)
 set(opt_in
     "^graph/(graph_bgl|graph_data|nearest|user_line|user_rule)\\.h$"
     "^graph/passes/equal_nodes\\.h$"
-    "^runtime/(simd/.*|simd_streams|gemm_tiles|onednn|packing|placement|placers|schedule|schedulers|segments|tensor_xt|copy|liveness|svg|row_.*)\\.h$"
-    "^ops/(activation_.*|feed_forward_parts|glu_rows|reduce_kernel|strided|summary|rows|product|attention_[a-oq-z].*|attention_plain|pair_blocks|score_(function|program)|ids|index_rules|unpack|pointwise|pointwise_kernels|xtensor_kernel|softmax_.*|cross_entropy_rows|deep_product|matmul_epilogue|linear_cross_entropy|chunk_projection_loss|reference|matmul_accumulate|fus(e|ion).*)\\.h$"
-    "^autodiff/(attention_cost|plain_outputs|sample_run|op_checker|hand_run|gradient_probe|remat_.*|min_cut|knapsack)\\.h$"
-    "^optim/(settle|gather|whole_values|divergence_compare|loss_groups|micro_levels|gradient_norm|precision_plan|rederive|equivalence_(claims|compare|trial)|audit_parts|arrivals|blocks|block_flow|cotangents|edge_flow|forward_values|parameter_use|zero_start|gradient_verdicts)\\.h$"
+    "^runtime/((region|simd)/.*|simd_streams|gemm_tiles|onednn|tensor_xt|copy|svg)\\.h$"
+    "^runtime/memory/(packing|placement|placers|schedule|schedulers|segments|liveness)\\.h$"
+    "^ops/fuse/.*\\.h$"
+    "^ops/attention/(backward_task|blocks|flash|forward_task|functions|low|modify|pair_blocks|plain|samples|score_function|score_program|shape|sums|tile)\\.h$"
+    "^ops/index/(ids|index_rules)\\.h$"
+    "^ops/kit/(pointwise|pointwise_kernels|reference|rows|xtensor_kernel)\\.h$"
+    "^ops/loss/cross_entropy_rows\\.h$"
+    "^ops/norm/softmax_.*\\.h$"
+    "^ops/pointwise/(activation_.*|glu_rows)\\.h$"
+    "^ops/product/(feed_forward_parts|product)\\.h$"
+    "^ops/reduce/(reduce_kernel|summary)\\.h$"
+    "^ops/shape/(strided|unpack)\\.h$"
+    "^autodiff/(attention_cost|plain_outputs)\\.h$"
+    "^autodiff/remat/(blocks|choice|clone|cut|graph|knapsack|min_cut|search)\\.h$"
+    "^optim/(settle|gather|loss_groups|micro_levels|gradient_norm|precision_plan|rederive)\\.h$"
+    "^inspect/audit/(parts|blocks|edge_flow)\\.h$"
+    "^inspect/divergence/(whole_values|compare)\\.h$"
+    "^inspect/equivalence/(claims|compare|trial)\\.h$"
+    "^inspect/gradients/(arrivals|block_flow|cotangents|forward_values|gradient_verdicts|parameter_use|zero_start)\\.h$"
+    "^inspect/op/(sample_run|op_checker|hand_run|gradient_probe)\\.h$"
     "^io/(atomic_file|label)\\.h$"
     "^testing/.*\\.h$")
 
 file(GLOB_RECURSE headers RELATIVE "${ROOT}"
      "${ROOT}/graph/*.h" "${ROOT}/runtime/*.h" "${ROOT}/ops/*.h" "${ROOT}/autodiff/*.h"
-     "${ROOT}/optim/*.h" "${ROOT}/nn/*.h" "${ROOT}/io/*.h" "${ROOT}/testing/*.h")
+     "${ROOT}/optim/*.h" "${ROOT}/inspect/*.h" "${ROOT}/nn/*.h" "${ROOT}/io/*.h" "${ROOT}/testing/*.h")
 file(STRINGS "${ROOT}/weft.h" lines)
 set(included "")
 set(faults "")

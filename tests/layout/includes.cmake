@@ -7,9 +7,10 @@ set(may_include_runtime  graph runtime)
 set(may_include_ops      graph runtime ops)
 set(may_include_autodiff graph runtime ops autodiff)
 set(may_include_optim    graph runtime ops autodiff optim)
+set(may_include_inspect  graph runtime ops autodiff optim inspect)
 set(may_include_nn       graph runtime ops nn)
 set(may_include_io       graph runtime io)
-set(may_include_testing  graph runtime ops autodiff optim nn io testing)
+set(may_include_testing  graph runtime ops autodiff optim inspect nn io testing)
 
 # Third-party headers that would cost every user's file seconds: only .cpp files include them, and
 # graph/graph_bgl.h, the opt-in view for those who want Boost's algorithms.
@@ -26,7 +27,7 @@ macro(fault text)
   string(APPEND faults "  ${file}:${number}: ${include}: ${text}\n")
 endmacro()
 
-foreach(folder graph runtime ops autodiff optim nn io testing)
+foreach(folder graph runtime ops autodiff optim inspect nn io testing)
   file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/${folder}/*.h" "${ROOT}/${folder}/*.cpp")
   foreach(file IN LISTS files)
     file(READ "${ROOT}/${file}" text)

@@ -4,7 +4,7 @@ cmake_minimum_required(VERSION 3.25)
 set(cap 500)
 
 set(faults "")
-foreach(folder graph runtime ops autodiff optim nn io testing tests examples bench cmake)
+foreach(folder graph runtime ops autodiff optim inspect nn io testing tests examples bench cmake)
   file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/${folder}/*.h" "${ROOT}/${folder}/*.cpp"
        "${ROOT}/${folder}/*.cmake")
   foreach(file IN LISTS files)

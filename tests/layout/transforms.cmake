@@ -5,7 +5,7 @@ cmake_minimum_required(VERSION 3.25)
 
 set(functions "")
 file(GLOB_RECURSE headers RELATIVE "${ROOT}" "${ROOT}/graph/*.h" "${ROOT}/autodiff/*.h" "${ROOT}/optim/*.h"
-     "${ROOT}/nn/*.h" "${ROOT}/ops/*.h")
+     "${ROOT}/inspect/*.h" "${ROOT}/nn/*.h" "${ROOT}/ops/*.h")
 foreach(header IN LISTS headers)
   file(STRINGS "${ROOT}/${header}" lines REGEX "^(inline )?Transform [a-z_]+\\(")
   foreach(line IN LISTS lines)

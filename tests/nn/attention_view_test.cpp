@@ -1,6 +1,6 @@
 #include <weft/nn/attention_view.h>
 #include <weft/nn/gpt.h>
-#include <weft/ops/arithmetic.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/runtime/program.h>
 
 #include <support/catch.h>

@@ -1,5 +1,5 @@
 #include <weft/nn/gpt.h>
-#include <weft/ops/cross_entropy.h>
+#include <weft/ops/loss/cross_entropy.h>
 #include <weft/optim/training_step.h>
 #include <weft/runtime/program.h>
 

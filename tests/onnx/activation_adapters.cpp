@@ -1,12 +1,12 @@
 #include "adapters.h"
 
-#include <weft/ops/activation.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/one_hot.h>
-#include <weft/ops/softmax.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/activation.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/index/one_hot.h>
+#include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/unary.h>
 
 namespace onnx_node {
 

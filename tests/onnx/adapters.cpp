@@ -1,7 +1,7 @@
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/optim/training_step.h>
 
 #include <numeric>

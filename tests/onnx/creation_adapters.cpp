@@ -1,9 +1,9 @@
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/pointwise/unary.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,12 +1,12 @@
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
-#include <weft/ops/arrange.h>
-#include <weft/ops/index.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/one_hot.h>
-#include <weft/ops/sort.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/index/index.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/index/one_hot.h>
+#include <weft/ops/index/sort.h>
 
 #include <algorithm>
 

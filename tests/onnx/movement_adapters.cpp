@@ -1,7 +1,7 @@
 #include "adapters.h"
 
-#include <weft/ops/arrange.h>
-#include <weft/ops/movement.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 #include <numeric>

@@ -1,12 +1,12 @@
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
-#include <weft/ops/dropout.h>
-#include <weft/ops/layer_norm.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/pointwise/dropout.h>
+#include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/pointwise/unary.h>
 
 #include <algorithm>
 #include <numeric>

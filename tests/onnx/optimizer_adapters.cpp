@@ -1,8 +1,8 @@
 // ONNX's training ops: rate, step count, then the tensors by kind (all parameters, all gradients, all states).
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/unary.h>
 
 #include <cmath>
 

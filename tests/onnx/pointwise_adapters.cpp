@@ -1,7 +1,7 @@
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/unary.h>
 
 namespace onnx_node {
 

@@ -1,8 +1,8 @@
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/einsum.h>
-#include <weft/ops/matmul.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/product/einsum.h>
+#include <weft/ops/product/matmul.h>
 
 namespace onnx_node {
 

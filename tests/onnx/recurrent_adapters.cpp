@@ -2,11 +2,11 @@
 // b [1, 2 gates n] (of w, then of r). layout 1 has the batch first.
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/creation.h>
-#include <weft/ops/matmul.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/pointwise/unary.h>
 
 namespace onnx_node {
 

@@ -1,13 +1,13 @@
 #include "adapters.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/arrange.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/scan.h>
-#include <weft/ops/softmax.h>
-#include <weft/ops/statistics.h>
-#include <weft/ops/unary.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/reduce/scan.h>
+#include <weft/ops/norm/softmax.h>
+#include <weft/ops/reduce/statistics.h>
+#include <weft/ops/pointwise/unary.h>
 
 #include <algorithm>
 

@@ -2,18 +2,18 @@
 #include <support/catch.h>
 
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/arrange.h>
-#include <weft/ops/einsum.h>
-#include <weft/ops/feed_forward.h>
-#include <weft/ops/index.h>
-#include <weft/ops/layer_norm.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/rms_norm.h>
-#include <weft/ops/sampling.h>
-#include <weft/ops/scan.h>
-#include <weft/ops/sort.h>
-#include <weft/ops/statistics.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/product/einsum.h>
+#include <weft/ops/product/feed_forward.h>
+#include <weft/ops/index/index.h>
+#include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/norm/rms_norm.h>
+#include <weft/ops/index/sampling.h>
+#include <weft/ops/reduce/scan.h>
+#include <weft/ops/index/sort.h>
+#include <weft/ops/reduce/statistics.h>
 #include <weft/runtime/program.h>
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 // threads, and takes no more memory but for workspaces.
 #include <support/catch.h>
 
-#include <weft/ops/matmul_epilogue.h>
+#include <weft/ops/fuse/matmul_epilogue.h>
 #include <weft/weft.h>
 
 #include <algorithm>

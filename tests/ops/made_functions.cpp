@@ -1,18 +1,18 @@
 #include "made_functions.h"
 
-#include <weft/ops/arithmetic.h>
-#include <weft/ops/arrange.h>
-#include <weft/ops/attention.h>
-#include <weft/ops/cross_entropy.h>
-#include <weft/ops/einsum.h>
-#include <weft/ops/glu.h>
-#include <weft/ops/loss.h>
-#include <weft/ops/movement.h>
-#include <weft/ops/one_hot.h>
-#include <weft/ops/reduce.h>
-#include <weft/ops/rms_norm.h>
-#include <weft/ops/sampling.h>
-#include <weft/ops/statistics.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/attention/attention.h>
+#include <weft/ops/loss/cross_entropy.h>
+#include <weft/ops/product/einsum.h>
+#include <weft/ops/pointwise/glu.h>
+#include <weft/ops/loss/loss.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/index/one_hot.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/norm/rms_norm.h>
+#include <weft/ops/index/sampling.h>
+#include <weft/ops/reduce/statistics.h>
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
-// The tests that registering an op creates (autodiff/check_op.h lists them): nobody writes these by hand.
+// The tests that registering an op creates (inspect/op/check_op.h lists them): nobody writes these by hand.
 #include <support/catch.h>
 
-#include <weft/autodiff/check_op.h>
+#include <weft/inspect/op/check_op.h>
 #include <weft/graph/registry.h>
 #include <weft/ops/all.h>
 

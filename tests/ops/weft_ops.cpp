@@ -3,8 +3,8 @@
 // OP...` runs the checks of those ops and prints what fails: exit status 1 then, 2 for an op that does not exist.
 #include "made_functions.h"
 
-#include <weft/autodiff/check_op.h>
-#include <weft/autodiff/sample_run.h>
+#include <weft/inspect/op/check_op.h>
+#include <weft/inspect/op/sample_run.h>
 #include <weft/graph/registry.h>
 #include <weft/ops/all.h>
 

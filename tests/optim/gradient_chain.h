@@ -1,8 +1,8 @@
 // Small models for the tests of gradient reports, and one run of each.
 #pragma once
 
-#include <weft/optim/gradient_report.h>
-#include <weft/optim/report_gradients.h>
+#include <weft/inspect/gradients/gradient_report.h>
+#include <weft/inspect/gradients/report_gradients.h>
 #include <weft/weft.h>
 
 #include <cmath>

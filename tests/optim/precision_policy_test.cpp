@@ -1,7 +1,7 @@
 // What mixed precision asks of every op of the registry: a policy that was chosen, and kernels for what it implies.
 #include <support/catch.h>
 
-#include <weft/autodiff/sample_run.h>
+#include <weft/inspect/op/sample_run.h>
 #include <weft/weft.h>
 
 #include <fstream>

@@ -4,9 +4,9 @@
 
 #include <support/catch.h>
 
-#include <weft/ops/pointwise_kernels.h>
-#include <weft/ops/xtensor_kernel.h>
-#include <weft/runtime/row_region.h>
+#include <weft/ops/kit/pointwise_kernels.h>
+#include <weft/ops/kit/xtensor_kernel.h>
+#include <weft/runtime/region/row_region.h>
 #include <weft/weft.h>
 
 #include <algorithm>

@@ -3,8 +3,8 @@
 #if !__has_include(<catch2/catch_all.hpp>)
 #define CATCH_CONFIG_RUNNER  // version 2 has its library in its header
 #endif
-#include <weft/ops/pointwise_kernels.h>
-#include <weft/ops/xtensor_kernel.h>
+#include <weft/ops/kit/pointwise_kernels.h>
+#include <weft/ops/kit/xtensor_kernel.h>
 #include <weft/testing/dump_divergence.h>
 #include <weft/testing/matchers.h>
 #include <weft/weft.h>

@@ -1,0 +1,109 @@
+#include <weft/inspect/op/op_checker.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace weft {
+namespace {
+
+using ExtentMap = std::map<std::int64_t, std::int64_t>;
+
+std::int64_t mapped(std::int64_t extent, const ExtentMap& map) {
+  const auto found = map.find(extent);
+  return found == map.end() ? extent : found->second;
+}
+
+// The sample with each extent of its operands, and each equal number in a shape among its attributes, replaced. What the
+// shape rule makes of the result is its affair: it may refuse.
+Sample with_extents(const Sample& sample, const ExtentMap& map) {
+  Sample made = sample;
+  for (SampleInput& input : made.inputs) {
+    for (std::int64_t& extent : input.extents) extent = mapped(extent, map);
+    // A named extent is at least 1.
+    if (input.batch_axis >= 0 && input.extents[static_cast<std::size_t>(input.batch_axis)] == 0) input.batch_axis = -1;
+  }
+  Attributes attributes;
+  for (const Attributes::Entry& entry : sample.attributes) {
+    Attribute value = entry.value;
+    if (auto* shape = std::get_if<Shape>(&value))
+      for (int axis = 0; axis < shape->rank(); ++axis) {
+        Dim dim = 1;
+        for (const Dim::Factor& factor : (*shape)[axis].factors()) {
+          const std::int64_t extent = mapped(factor.value, map);
+          dim = dim * (extent > 0 ? Dim::named(factor.symbol.name(), extent) : Dim(0));
+        }
+        (*shape)[axis] = dim * Dim(mapped((*shape)[axis].number(), map));
+      }
+    attributes.set(entry.name, std::move(value));
+  }
+  made.attributes = attributes;
+  return made;
+}
+
+struct Variant {
+  std::string name;
+  ExtentMap map;
+};
+
+// Other sizes: all extents grown by unequal amounts, then each alone grown, 1 and 0.
+std::vector<Variant> variants(const Sample& sample, int index) {
+  std::set<std::int64_t> extents;
+  std::int64_t most = 0;
+  for (const SampleInput& input : sample.inputs) {
+    std::int64_t count = 1;
+    for (const std::int64_t extent : input.extents) {
+      count *= extent;
+      if (extent > 1) extents.insert(extent);
+    }
+    most = std::max(most, count);
+  }
+  if (extents.empty() || most > 4096) return {};
+  std::vector<Variant> made;
+  ExtentMap all;
+  std::int64_t more = index % 3;
+  for (const std::int64_t extent : extents) all[extent] = extent + 1 + (more++ * 2) % 5;
+  made.push_back({"grown", all});
+  for (const auto& [extent, grown] : all) {
+    made.push_back({fmt::format("{} as {}", extent, grown), {{extent, grown}}});
+    made.push_back({fmt::format("{} as 1", extent), {{extent, 1}}});
+    made.push_back({fmt::format("{} as 0", extent), {{extent, 0}}});
+  }
+  return made;
+}
+
+}  // namespace
+
+void OpChecker::check_variants(const Sample& sample) {
+  const std::size_t first = check_.lines.size();
+  for (const Variant& variant : variants(sample, sample_)) {
+    const Sample made = with_extents(sample, variant.map);
+    const std::size_t before = check_.lines.size();
+    bool refused = true;
+    check("shapes", [&] {
+      const SampleRun exact = built(made, f64);
+      if (!exact.graph().problems().empty()) return;  // the shape rule said no
+      try {
+        exact.run();
+      } catch (const UserError&) {
+        return;  // or the kernel: a class that is not there, the largest of nothing
+      }
+      refused = false;
+    });
+    if (refused) {
+      if (check_.lines.back().passed) check_.lines.pop_back();
+    } else {
+      const SampleRun exact = built(made, f64);
+      for (DType dtype : {f64, f32}) {
+        check_forward(made, dtype, exact);
+        check_backward(made, dtype);
+      }
+      if (exact.has_batch()) check("batch", [&] { check_batch(exact); });
+      check("threads", [&] { check_threads(exact); });
+    }
+    for (std::size_t i = before; i < check_.lines.size(); ++i) check_.lines[i].check += " (" + variant.name + ")";
+  }
+  check_.variants += static_cast<int>(check_.lines.size() > first);
+}
+
+}  // namespace weft

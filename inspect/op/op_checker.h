@@ -1,0 +1,60 @@
+// The checks behind check_op, one method each: check_op.cpp says in which order, check_values.cpp compares numbers,
+// check_runs.cpp the ways to run, check_promises.cpp what traits promise,
+// check_variants.cpp other shapes. Private to inspect/.
+#pragma once
+
+#include <weft/inspect/op/check_op.h>
+#include <weft/inspect/op/sample_run.h>
+
+#include <functional>
+
+namespace weft {
+
+/// Largest |got - want| over the largest finite |want|; infinite where one is NaN or infinite and the other not.
+double relative_error(const Tensor& got, const Tensor& want);
+
+class OpChecker {
+ public:
+  OpChecker(const OpDef& op, std::source_location where) : op_(op), line_(where) { check_.op = op.name; }
+  OpCheck run();
+
+ private:
+  // Runs one check; what it throws is its failure.
+  void check(const std::string& name, const std::function<void()>& body);
+  bool basic() const { return !op_.plain; }
+
+  SampleRun built(const Sample& sample, DType dtype, bool by_plain = false) const { return {op_, sample, dtype, by_plain, line_}; }
+  void check_sample(const Sample& sample);
+  void check_bad_inputs();
+
+  // check_values.cpp
+  void check_forward(const Sample& sample, DType dtype, const SampleRun& exact);
+  void check_gradient(const SampleRun& exact);
+  void check_backward(const Sample& sample, DType dtype);
+  void check_nan(const Sample& sample);
+
+  // check_runs.cpp
+  void check_batch(const SampleRun& exact);
+  void compare_parts(const Tensor& whole, const std::vector<std::vector<Tensor>>& parts, std::size_t k,
+                     const BatchState& state) const;
+  void check_threads(const SampleRun& run);
+  void check_recompute(const Sample& sample, DType dtype);
+
+  void check_micro_batches(const SampleRun& run);
+  void check_batched();
+
+  // check_promises.cpp
+  void check_memory(const SampleRun& run);
+  void check_rows(const SampleRun& run);
+  void check_evaluation(const SampleRun& run);
+
+  // check_variants.cpp
+  void check_variants(const Sample& sample);
+
+  const OpDef& op_;
+  const std::source_location line_;  ///< the user's call
+  OpCheck check_;
+  int sample_ = -1;
+};
+
+}  // namespace weft

@@ -1,0 +1,28 @@
+// Reductions beyond sums and extremes (ops/reduce/reduce.h): products, variance, standard deviation, the place of the smallest.
+#pragma once
+
+#include <weft/ops/reduce/reduce.h>
+
+namespace weft {
+
+/// The product over axes; 1 over nothing. Its gradient is the product of the others, also where elements are zero.
+Value prod(const Arg& x, const ReduceOptions& options = {});
+
+/// sum (x - mean)^2 / (n - correction) over axes, the mean first (torch.var); correction 1: the unbiased estimate.
+Value var(const Arg& x, const ReduceOptions& options = {}, double correction = 1);
+/// sqrt(var); its gradient at variance 0 is not finite, as in PyTorch.
+Value std_dev(const Arg& x, const ReduceOptions& options = {}, double correction = 1);
+
+/// log sum exp over several axes, from the largest element.
+Value logsumexp(const Arg& x, const ReduceOptions& options);
+
+/// Position of the smallest element along one axis, i64; of equal ones the first; of the first NaN if there is one.
+Value argmin(const Arg& x, std::int64_t axis, bool keep = false);
+
+/// [.., n] -> [..]: the product of each row.
+const OpDef& prod_op();
+/// [.., n] -> [.., n]: for each element the product of the others of its row.
+const OpDef& prod_others_op();
+void register_statistics();
+
+}  // namespace weft

@@ -1,0 +1,87 @@
+// Live bytes while the nodes of a step run one after another. Everything is an index into an array: schedules are made
+// thousands of times by those who search for a plan. Private to runtime/.
+#pragma once
+
+#include <weft/graph/step.h>
+#include <weft/runtime/memory/segments.h>
+#include <weft/runtime/tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+namespace weft {
+
+inline std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+/// What a plan has decided before it chooses an order.
+struct Decided {
+  std::unordered_map<ValueRef, ValueRef> in_state;  ///< output -> state whose bytes it overwrites
+  std::vector<std::size_t> workspace;               ///< by node id: aligned bytes
+  std::vector<std::vector<InPlace>> in_place;       ///< by node id: which outputs may lie in which operands' bytes
+};
+
+/// Bytes are those of the storages that a plan makes (runtime/memory/plan.cpp), so that peaks are those of the plan: aligned,
+/// with workspaces, without outputs that overwrite an operand that dies. Positions count computing nodes in build
+/// order. A base is a value that owns bytes: views count as their base, sources as nothing.
+class Liveness {
+ public:
+  Liveness(const Step& step, const std::vector<NodeId>& nodes, const Decided& decided);
+
+  int position(NodeId id) const { return id < position_.size() ? position_[id] : -1; }
+  std::size_t size() const { return reads_.size(); }
+  Segment segment(int at) const { return segment_[static_cast<std::size_t>(at)]; }
+  /// Change of live bytes if the node at `at` ran now.
+  std::int64_t growth(int at) const;
+  /// Runs it; gives the bytes that live while it runs. Nodes that have not run and whose growth has fallen are
+  /// appended to `changed`, if given.
+  std::size_t run(int at, std::vector<int>* changed = nullptr);
+  /// Takes back the last run(), which was of `at`; not across segments.
+  void undo(int at);
+  /// Back to the start; or to where the nodes of a segment begin to run.
+  void reset();
+  void enter(Segment now) { pass(now, nullptr); }
+
+  /// Bases that the node at `at` reads and makes, each once.
+  std::span<const int> reads(int at) const { return reads_[static_cast<std::size_t>(at)]; }
+  std::span<const int> writes(int at) const { return writes_[static_cast<std::size_t>(at)]; }
+  std::size_t bases() const { return bases_.size(); }
+  std::size_t bytes(int base) const { return bases_[static_cast<std::size_t>(base)].bytes; }
+  bool kept(int base) const { return bases_[static_cast<std::size_t>(base)].kept; }
+
+ private:
+  struct Base {
+    std::size_t bytes = 0;
+    int readers = 0;       // distinct nodes; the end of the micro segment counts as one where it is held till then
+    bool gathers = false;  // over micro-batches: lives from the first of them on
+    bool kept = false;     // outlives the run
+    std::int64_t sum = 0;  // of the positions of its readers: with one left, that one
+  };
+  struct Left {
+    int readers;
+    std::int64_t sum;
+  };
+
+  // An output that may lie in the bytes of an operand, if that dies here.
+  struct Reuse {
+    std::uint32_t output;
+    int base;
+  };
+
+  void pass(Segment now, std::vector<int>* changed);
+  std::size_t reused(int at) const;
+
+  std::vector<int> position_;  // by id; -1: no computing node
+  std::vector<Base> bases_;
+  std::vector<std::vector<int>> reads_, writes_;  // bases by position, each once
+  std::vector<std::vector<Reuse>> reuse_;         // by position, by output
+  std::vector<std::size_t> scratch_;              // by position: bytes of the workspace
+  std::vector<Left> left_;                        // by base
+  std::vector<Segment> segment_;                  // by position
+  std::vector<int> held_;                         // bases that keep their bytes through all micro-batches
+  bool inside_ = false;                           // the micro segment
+  std::size_t live_ = 0;
+};
+
+}  // namespace weft

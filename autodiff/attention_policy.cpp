@@ -53,10 +53,8 @@ std::int64_t window_of(const AttentionCase& c, const AttentionPolicy& policy) {
   std::int64_t least = 1, most = std::max<std::int64_t>(1, c.keys / 64);
   while (least < most) {
     const std::int64_t middle = (least + most + 1) / 2;
-    if (attention_flops(c, Way::local, middle * 64) <= *policy.flops)
-      least = middle;
-    else
-      most = middle - 1;
+    if (attention_flops(c, Way::local, middle * 64) <= *policy.flops) least = middle;
+    else most = middle - 1;
   }
   return least * 64;
 }

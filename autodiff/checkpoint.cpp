@@ -81,8 +81,9 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
     if (planned.total_bytes() <= budget) return made;
     if (!smallest || planned.total_bytes() < smallest->total_bytes()) smallest = std::move(planned);
   }
-  const std::string kept = fmt::format("{} of parameters and states, {} of activations and gradients",
-                                       readable_bytes(smallest->persistent_bytes), readable_bytes(smallest->arena_bytes));
+  const std::string kept =
+      fmt::format("{} of parameters and states, {} of activations and gradients",
+                  readable_bytes(smallest->persistent_bytes), readable_bytes(smallest->arena_bytes));
   WEFT_FAIL(
       "the budget of {} ({} B) is too small: the least possible is {} ({} B: {}), {} more; as it is, the step takes "
       "{}; "

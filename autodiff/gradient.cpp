@@ -3,8 +3,8 @@
 #include <weft/autodiff/plain_outputs.h>
 #include <weft/graph/user_rule.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -107,15 +107,18 @@ class ReverseWalk {
     Backward backward;
     fill(backward, node);
     try {
-      if (node.op->backward) user_rule("its backward", [&] {
-        try {
-          node.op->backward(backward);
-        } catch (const std::out_of_range&) {
-          WEFT_FAIL("its backward asks for an operand, an output or a cotangent that the node does not have: it has {} operands and {} "
-                    "outputs, counted from 0",
-                    node.operands.size(), node.types.size());
-        }
-      });
+      if (node.op->backward)
+        user_rule("its backward", [&] {
+          try {
+            node.op->backward(backward);
+          } catch (const std::out_of_range&) {
+            WEFT_FAIL(
+                "its backward asks for an operand, an output or a cotangent that the node does not have: it has {} "
+                "operands and {} "
+                "outputs, counted from 0",
+                node.operands.size(), node.types.size());
+          }
+        });
       else if (node.op->plain) through_plain(backward, node);
       else
         WEFT_FAIL(
@@ -181,7 +184,8 @@ std::vector<Value> vector_jacobian(const std::vector<Value>& outputs, const std:
   Graph graph = outputs.front().graph();
   graph.check();
   for (const Value& value : values)
-    WEFT_CHECK(value.valid() && value.graph() == graph, "{} to differentiate by is not in the loss's graph; "
+    WEFT_CHECK(value.valid() && value.graph() == graph,
+               "{} to differentiate by is not in the loss's graph; "
                "hint: step.find(value) gives the value in a step's graph",
                value.valid() ? fmt::format("the value '{}' ({})", value.name(), str(value.node().where)) : "a value");
   for (std::size_t i = 0; i < outputs.size(); ++i)
@@ -213,7 +217,8 @@ std::vector<Value> gradient(const Value& loss, const std::vector<Value>& values,
              str(loss.node().where), loss.type().str());
   std::vector<Value> gradients = vector_jacobian({loss}, {ones_like(loss)}, values);
   for (std::size_t i = 0; i < values.size() && !options.allow_unused; ++i)
-    WEFT_CHECK(gradients[i].valid(), "{} does not depend on {} ({}) in a differentiable way; hint: audit(step) says "
+    WEFT_CHECK(gradients[i].valid(),
+               "{} does not depend on {} ({}) in a differentiable way; hint: audit(step) says "
                "where the path is cut; {{.allow_unused = true}} gives an absent value instead",
                loss.name(), values[i].name(), str(values[i].node().where));
   return gradients;

@@ -21,8 +21,8 @@ std::vector<Value> gradient(const Value& loss, const std::vector<Value>& values,
 std::vector<Value> vector_jacobian(const std::vector<Value>& outputs, const std::vector<Value>& cotangents,
                                    const std::vector<Value>& values);
 
-/// Where gradients end on their way from `outputs` back to `values`: nodes that read what depends on a value and give none of
-/// it a gradient (stop_gradient, floor, argmax, a comparison), those nearest to `outputs`, in build order.
+/// Where gradients end on their way from `outputs` back to `values`: nodes that read what depends on a value and give
+/// none of it a gradient (stop_gradient, floor, argmax, a comparison), those nearest to `outputs`, in build order.
 std::vector<NodeId> gradient_ends(const std::vector<Value>& outputs, const std::vector<Value>& values);
 
 }  // namespace weft

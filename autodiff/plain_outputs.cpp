@@ -16,12 +16,13 @@ Values outputs_of(const std::string& what, const OpDef& op, const PlainRule& rul
     try {
       return rule(plain);
     } catch (const std::out_of_range&) {
-      WEFT_FAIL("{} of '{}' reads an operand that the node does not have: it has {}; hint: p.in[0] is the first", what, op.name,
-                plain.in.size());
+      WEFT_FAIL("{} of '{}' reads an operand that the node does not have: it has {}; hint: p.in[0] is the first", what,
+                op.name, plain.in.size());
     }
   });
-  WEFT_CHECK(outputs.size() == plain.out.size(), "{} of '{}' gives {} values, the shape rule {}; hint: one for each output, in their order",
-             what, op.name, outputs.size(), plain.out.size());
+  WEFT_CHECK(outputs.size() == plain.out.size(),
+             "{} of '{}' gives {} values, the shape rule {}; hint: one for each output, in their order", what, op.name,
+             outputs.size(), plain.out.size());
   for (std::size_t k = 0; k < outputs.size(); ++k)
     WEFT_CHECK(!outputs[k].valid() || outputs[k].shape().extents() == plain.out[k].shape.extents(),
                "{} of '{}' gives {} as output {}, the shape rule {}; hint: both say what the op is", what, op.name,
@@ -38,7 +39,8 @@ Values plain_outputs(const OpDef& op, const Plain& plain) {
   if (given == plain.in.end()) return outputs;
   for (const NodeId id : given->graph().ids())
     WEFT_CHECK(id < first || given->graph().node(id).op != &op,
-               "the plain definition of '{}' is made of '{}' itself, which says nothing of what it is; hint: other ops", op.name, op.name);
+               "the plain definition of '{}' is made of '{}' itself, which says nothing of what it is; hint: other ops",
+               op.name, op.name);
   return outputs;
 }
 
@@ -46,7 +48,8 @@ Values evaluation_outputs(const OpDef& op, const Plain& plain) {
   const Values outputs = outputs_of("the evaluation rule", op, op.evaluation, plain);
   for (std::size_t k = 0; k < outputs.size(); ++k)
     WEFT_CHECK(!outputs[k].valid() || outputs[k].dtype() == plain.out[k].dtype,
-               "the evaluation rule of '{}' gives {} as output {}, the shape rule {}; hint: outside training the value has the same type",
+               "the evaluation rule of '{}' gives {} as output {}, the shape rule {}; hint: outside training the value "
+               "has the same type",
                op.name, outputs[k].type().str(), k, plain.out[k].str());
   return outputs;
 }

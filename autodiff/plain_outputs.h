@@ -5,8 +5,8 @@
 
 namespace weft {
 
-/// op.plain(plain), of which the user's own may give too little. UserError: not a value for each of `plain.out`, or one of
-/// another shape; it reads an operand that there is not; it throws; it is made of the op itself.
+/// op.plain(plain), of which the user's own may give too little. UserError: not a value for each of `plain.out`, or one
+/// of another shape; it reads an operand that there is not; it throws; it is made of the op itself.
 Values plain_outputs(const OpDef& op, const Plain& plain);
 /// The same of op.evaluation(plain), whose values must also have the types' dtypes.
 Values evaluation_outputs(const OpDef& op, const Plain& plain);

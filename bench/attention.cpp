@@ -6,8 +6,8 @@
 //
 // Prints the seconds of each run; with --cpu seconds of processor time, which other programs disturb less. With --serve
 // it says "ready" and then answers each line of stdin, "batch time heads width dtype mask backward runs", with the
-// seconds of its runs: `./weft bench attention` alternates it with PyTorch. Masks: window is causal and of 256 keys, bias
-// is a tensor [heads, time, time] added to the scores of a full attention.
+// seconds of its runs: `./weft bench attention` alternates it with PyTorch. Masks: window is causal and of 256 keys,
+// bias is a tensor [heads, time, time] added to the scores of a full attention.
 #include <weft/weft.h>
 
 #include <chrono>
@@ -43,10 +43,8 @@ Tensor filled(DType dtype, const std::vector<std::int64_t>& shape, std::uint32_t
   };
   for (std::int64_t i = 0; i < x.size(); ++i) {
     const float value = 2 * (next() + next());
-    if (dtype == bf16)
-      x.data<bfloat16>()[i] = bfloat16(value);
-    else
-      x.data<float>()[i] = value;
+    if (dtype == bf16) x.data<bfloat16>()[i] = bfloat16(value);
+    else x.data<float>()[i] = value;
   }
   return x;
 }
@@ -59,9 +57,10 @@ std::string seconds_of(const Case& p, int runs, int threads, bool cpu) {
   const Value q = graph.input("q", dtype, shape), k = graph.input("k", dtype, shape),
               v = graph.input("v", dtype, shape);
   const bool causal = p.mask == "causal" || p.mask == "window", biased = p.mask == "bias";
-  const Value y = attention(q, k, v, {.causal = causal,
-                                      .window = p.mask == "window" ? 256 : 0,
-                                      .bias = biased ? graph.input("bias", dtype, {p.heads, p.time, p.time}) : Value{}});
+  const Value y = attention(q, k, v,
+                            {.causal = causal,
+                             .window = p.mask == "window" ? 256 : 0,
+                             .bias = biased ? graph.input("bias", dtype, {p.heads, p.time, p.time}) : Value{}});
   std::vector<Value> wanted{y};
   if (p.backward)
     for (const Value& d : vector_jacobian({y}, {graph.input("d_y", dtype, shape)}, {q, k, v})) wanted.push_back(d);

@@ -1,7 +1,7 @@
 // Planned and real bytes of a training step under a budget, and its time against no recomputation:
 //
-//   bench_fit_memory [--budget GIB] [--plain 1] [--runs 2] [--threads 2] [--vocab 50257 --layers 12 --heads 12 --width 768
-//                    --batch 4 --time 1024]
+//   bench_fit_memory [--budget GIB] [--plain 1] [--runs 2] [--threads 2] [--vocab 50257 --layers 12
+//                    --heads 12 --width 768 --batch 4 --time 1024]
 //
 // Each line runs in a process of its own, so that one's memory is not another's. "real" is what the process's peak
 // (VmHWM) grew by from before the parameters were made to the end of the last run.
@@ -23,9 +23,9 @@ using namespace weft;
 namespace {
 
 struct Settings {
-  std::map<std::string, double> values{{"--budget", 0},    {"--plain", 1},   {"--runs", 2},    {"--threads", 2},
-                                       {"--vocab", 50257}, {"--layers", 12}, {"--heads", 12},
-                                       {"--width", 768},   {"--batch", 4},   {"--time", 1024}};
+  std::map<std::string, double> values{{"--budget", 0},    {"--plain", 1},   {"--runs", 2},   {"--threads", 2},
+                                       {"--vocab", 50257}, {"--layers", 12}, {"--heads", 12}, {"--width", 768},
+                                       {"--batch", 4},     {"--time", 1024}};
   std::int64_t integer(const std::string& name) const { return static_cast<std::int64_t>(values.at(name)); }
 };
 

@@ -2,9 +2,9 @@
 //
 //   bench_ops [--threads 2] [--runs 5] [--json FILE] [--only TEXT]
 //
-// An op's gradient ops are rows of their own. "limit" is the least time by the machine's product rate and bandwidth over
-// the time taken; rates are measured first (a product of 1024^3, a copy). Ops of few megabytes may run from the cache
-// and so beat the memory.
+// An op's gradient ops are rows of their own. "limit" is the least time by the machine's product rate and bandwidth
+// over the time taken; rates are measured first (a product of 1024^3, a copy). Ops of few megabytes may run from the
+// cache and so beat the memory.
 #include <weft/weft.h>
 
 #include <fstream>
@@ -27,7 +27,9 @@ struct Case {
   std::function<std::vector<Value>(Graph)> build;
 };
 
-Value floats(Graph graph, const std::string& name, std::vector<Dim> extents) { return graph.input(name, f32, Shape(extents)); }
+Value floats(Graph graph, const std::string& name, std::vector<Dim> extents) {
+  return graph.input(name, f32, Shape(extents));
+}
 
 // y and the gradients of all float inputs.
 std::vector<Value> both_ways(const Value& y) {
@@ -46,24 +48,29 @@ const std::vector<Case>& cases() {
   static const std::vector<Case> all{
       {"linear 4096 x 768 x 3072",
        [](Graph g) {
-         return both_ways(linear(floats(g, "x", {batch, context, width}), floats(g, "w", {hidden, width}), floats(g, "b", {hidden})));
+         return both_ways(linear(floats(g, "x", {batch, context, width}), floats(g, "w", {hidden, width}),
+                                 floats(g, "b", {hidden})));
        }},
       {"feed_forward 768, 3072",
        [](Graph g) {
-         return both_ways(feed_forward(floats(g, "x", {batch, context, width}), floats(g, "w1", {hidden, width}),
-                                       floats(g, "w2", {width, hidden}),
-                                       {.bias1 = floats(g, "b1", {hidden}), .bias2 = floats(g, "b2", {width}), .activation = "gelu_tanh"}));
+         return both_ways(feed_forward(
+             floats(g, "x", {batch, context, width}), floats(g, "w1", {hidden, width}),
+             floats(g, "w2", {width, hidden}),
+             {.bias1 = floats(g, "b1", {hidden}), .bias2 = floats(g, "b2", {width}), .activation = "gelu_tanh"}));
        }},
       {"attention 12 x 64, causal",
        [](Graph g) {
          const std::vector<Dim> shape{batch, context, heads, width / heads};
-         return both_ways(attention(floats(g, "q", shape), floats(g, "k", shape), floats(g, "v", shape), {.causal = true}));
+         return both_ways(
+             attention(floats(g, "q", shape), floats(g, "k", shape), floats(g, "v", shape), {.causal = true}));
        }},
       {"layer_norm 768",
        [](Graph g) {
-         return both_ways(layer_norm(floats(g, "x", {batch, context, width}), floats(g, "w", {width}), floats(g, "b", {width})));
+         return both_ways(
+             layer_norm(floats(g, "x", {batch, context, width}), floats(g, "w", {width}), floats(g, "b", {width})));
        }},
-      {"rms_norm 768", [](Graph g) { return both_ways(rms_norm(floats(g, "x", {batch, context, width}), floats(g, "w", {width}))); }},
+      {"rms_norm 768",
+       [](Graph g) { return both_ways(rms_norm(floats(g, "x", {batch, context, width}), floats(g, "w", {width}))); }},
       {"softmax 1024", [](Graph g) { return both_ways(softmax(floats(g, "x", {batch, context, 1024}))); }},
       {"gelu exact", [](Graph g) { return both_ways(gelu(floats(g, "x", {batch, context, hidden}))); }},
       {"gelu_tanh", [](Graph g) { return both_ways(gelu_tanh(floats(g, "x", {batch, context, hidden}))); }},
@@ -73,15 +80,30 @@ const std::vector<Case>& cases() {
          const Value x = floats(g, "x", {batch, context, hidden});
          return std::vector<Value>{exp(x), log(x), tanh(x), erf(x)};
        }},
-      {"add", [](Graph g) { return std::vector<Value>{add(floats(g, "x", {batch, context, hidden}), floats(g, "y", {batch, context, hidden}))}; }},
-      {"add, broadcast", [](Graph g) { return std::vector<Value>{add(floats(g, "x", {batch, context, hidden}), floats(g, "b", {hidden}))}; }},
-      {"dropout 0.1", [](Graph g) { return std::vector<Value>{dropout(floats(g, "x", {batch, context, hidden}), 0.1)}; }},
-      {"sum over rows", [](Graph g) { return std::vector<Value>{sum(floats(g, "x", {batch, context, hidden}), {.axes = {0, 1}})}; }},
-      {"sum over a row", [](Graph g) { return std::vector<Value>{sum(floats(g, "x", {batch, context, hidden}), {.axes = {-1}})}; }},
+      {"add",
+       [](Graph g) {
+         return std::vector<Value>{
+             add(floats(g, "x", {batch, context, hidden}), floats(g, "y", {batch, context, hidden}))};
+       }},
+      {"add, broadcast",
+       [](Graph g) {
+         return std::vector<Value>{add(floats(g, "x", {batch, context, hidden}), floats(g, "b", {hidden}))};
+       }},
+      {"dropout 0.1",
+       [](Graph g) { return std::vector<Value>{dropout(floats(g, "x", {batch, context, hidden}), 0.1)}; }},
+      {"sum over rows",
+       [](Graph g) { return std::vector<Value>{sum(floats(g, "x", {batch, context, hidden}), {.axes = {0, 1}})}; }},
+      {"sum over a row",
+       [](Graph g) { return std::vector<Value>{sum(floats(g, "x", {batch, context, hidden}), {.axes = {-1}})}; }},
       {"sum_squares", [](Graph g) { return std::vector<Value>{sum_squares(floats(g, "x", {vocab, width}))}; }},
-      {"transpose", [](Graph g) { return std::vector<Value>{transpose(floats(g, "x", {batch, context, heads, width / heads}), {0, 2, 1, 3})}; }},
+      {"transpose",
+       [](Graph g) {
+         return std::vector<Value>{transpose(floats(g, "x", {batch, context, heads, width / heads}), {0, 2, 1, 3})};
+       }},
       {"embedding",
-       [](Graph g) { return both_ways(embedding(floats(g, "table", {vocab, width}), g.input("ids", i32, {batch, context}))); }},
+       [](Graph g) {
+         return both_ways(embedding(floats(g, "table", {vocab, width}), g.input("ids", i32, {batch, context})));
+       }},
       {"cross_entropy 1024 x 50257",
        [](Graph g) {
          const Value logits = floats(g, "logits", {1024, vocab});
@@ -106,7 +128,8 @@ int main(int argc, char** argv) try {
 
   set_threads(threads);
   const MachineRates limit = measured_rates();
-  std::cout << fmt::format("{} threads, {:.0f} GFLOP/s, {:.1f} GB/s\n\n", threads, limit.product_flops * 1e-9, limit.bytes * 1e-9);
+  std::cout << fmt::format("{} threads, {:.0f} GFLOP/s, {:.1f} GB/s\n\n", threads, limit.product_flops * 1e-9,
+                           limit.bytes * 1e-9);
   std::cout << "| case | op | ms | GFLOP/s | GB/s | share of the limit |\n| --- | --- | --- | --- | --- | --- |\n";
   nlohmann::json rows = nlohmann::json::array();
   for (const Case& item : cases()) {
@@ -123,16 +146,22 @@ int main(int argc, char** argv) try {
     for (const ProfileRow& row : profile.by_op()) {
       if (row.seconds < 2e-5) continue;  // scalars
       const double share = profile.share_of_limit(row);
-      std::cout << fmt::format("| {} | {} | {:.3f} | {:.1f} | {:.1f} | {:.0f} % |\n", item.name, row.op, row.seconds * 1e3,
-                               row.flops_rate() * 1e-9, row.bytes_rate() * 1e-9, share * 100)
+      std::cout << fmt::format("| {} | {} | {:.3f} | {:.1f} | {:.1f} | {:.0f} % |\n", item.name, row.op,
+                               row.seconds * 1e3, row.flops_rate() * 1e-9, row.bytes_rate() * 1e-9, share * 100)
                 << std::flush;
-      rows.push_back({{"case", item.name}, {"op", row.op}, {"seconds", row.seconds}, {"flops", row.cost.flops},
-                      {"bytes", row.cost.bytes}, {"share", share}});
+      rows.push_back({{"case", item.name},
+                      {"op", row.op},
+                      {"seconds", row.seconds},
+                      {"flops", row.cost.flops},
+                      {"bytes", row.cost.bytes},
+                      {"share", share}});
     }
   }
   if (!file.empty())
-    std::ofstream(file) << nlohmann::json{{"threads", threads}, {"product_flops", limit.product_flops},
-                                          {"bytes_per_second", limit.bytes}, {"rows", rows}}
+    std::ofstream(file) << nlohmann::json{{"threads", threads},
+                                          {"product_flops", limit.product_flops},
+                                          {"bytes_per_second", limit.bytes},
+                                          {"rows", rows}}
                                .dump(1)
                         << '\n';
   return 0;

@@ -4,9 +4,10 @@
 //              [--profile FILE.json] [--plan] [--passes] [--off PASS,PASS] [--serve]
 //
 // Prints the seconds of each step; with --profile the tables of a profile too, and writes its Chrome trace; with --off
-// the named lowering passes are left out; --passes lists those that change the step and can be. With --serve it says "ready" after three steps and then, for each line of
-// stdin with a number of steps, answers with a line of seconds: so a driver can alternate it with a peer. "memory" is
-// answered with bytes: planned, the process's growth from before the Store to its peak, its peak.
+// the named lowering passes are left out; --passes lists those that change the step and can be. With --serve it says
+// "ready" after three steps and then, for each line of stdin with a number of steps, answers with a line of seconds: so
+// a driver can alternate it with a peer. "memory" is answered with bytes: planned, the process's growth from before the
+// Store to its peak, its peak.
 #include <weft/weft.h>
 
 #include <chrono>
@@ -75,8 +76,7 @@ int main(int argc, char** argv) try {
                               .activation = "gelu_tanh"});
   Step step = training_step(cross_entropy(model(tokens), targets));
   if (dtype == "bf16") step = step | mixed_precision(bf16);
-  step = step | clip_global_norm(1.0) |
-         optimize(adamw({.rate = 3e-4, .beta2 = 0.95, .weight_decay = 0.1}));
+  step = step | clip_global_norm(1.0) | optimize(adamw({.rate = 3e-4, .beta2 = 0.95, .weight_decay = 0.1}));
   PlanOptions options{.threads = threads};
   std::istringstream passes(off);
   for (std::string pass; std::getline(passes, pass, ',');) options.lowering.disabled.insert(pass);
@@ -86,7 +86,8 @@ int main(int argc, char** argv) try {
   if (list_passes) {
     std::set<std::string> named;
     for (const PassReport::Line& line : planned.passes.lines)
-      if (line.changed && line.name != "isolate_updates" && named.insert(line.name).second) std::cout << line.name << '\n';
+      if (line.changed && line.name != "isolate_updates" && named.insert(line.name).second)
+        std::cout << line.name << '\n';
     return 0;
   }
   const std::size_t bytes = planned.total_bytes(), before = high_water();

@@ -15,8 +15,8 @@ int main() {
   const nn::Gpt model(graph, {.vocab = 128, .layers = 2, .heads = 2, .width = 32, .context = 16});
   const Loss loss = cross_entropy(model(tokens), targets);
 
-  const Step step = training_step(loss)  // adds the backward pass as nodes
-                    | clip_global_norm(1.0)
+  const Step step = training_step(loss)      // adds the backward pass as nodes
+                    | clip_global_norm(1.0)  // the norm over all parameters
                     | optimize(adamw({.rate = warmup_cosine(1e-2, 10, 150)}));
   std::cout << audit(step) << plan(step);  // who learns, what will run, in how many bytes
 

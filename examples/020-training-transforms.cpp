@@ -63,8 +63,8 @@ bool show_order_error(const Task& task) {
 bool show_proof(const Task& task, const Step& step) {
   const Step plain = training_step(task.loss) | clip_global_norm(1.0) |
                      optimize(adamw({.rate = warmup_cosine(1e-3, 10, 200), .weight_decay = 0.1, .decay_rank = 2}));
-  const Equivalence proof = verify_equivalent(
-      plain, step, {.integers = {{"tokens", 64}, {"targets", 64}}, .padding = {{"targets", -100}}});
+  const Equivalence proof =
+      verify_equivalent(plain, step, {.integers = {{"tokens", 64}, {"targets", 64}}, .padding = {{"targets", -100}}});
   std::cout << proof << '\n';
   return proof.passed();
 }

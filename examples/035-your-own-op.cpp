@@ -32,7 +32,7 @@ const OpDef& squared_relu_op() {
       .batch = same_axis,            // batch rule: y's examples lie where x's do
       .backward = [](Backward& b) { b.input(0, 2 * relu(b.in(0)) * b.cotangent(0)); },  // d_x = 2 max(x, 0) d_y
       .plain = [](const Plain& p) -> Values { return square(maximum(p.in[0], 0.0)); },  // the test's oracle
-      .traits = {.pointwise = true, .in_place = {{0, 0}}},  // takes part in regions
+      .traits = {.pointwise = true, .in_place = {{0, 0}}},                              // takes part in regions
       .kernels = {{.dtype = f32, .run = squared_relu_kernel<float>},
                   {.dtype = f64, .run = squared_relu_kernel<double>}},
       .samples = {{{sample::normal({3, 5}).batched(0)}}, {{sample::normal({2, 3, 4}).batched(1)}}},
@@ -52,8 +52,7 @@ const OpDef& radial_op() {
       .law = "y = exp(-gamma sum_c (x_c - centre_c)^2)",
       .least_inputs = 2,
       .most_inputs = 2,
-      .infer =
-          [](const OpView& view) -> std::vector<TensorType> {
+      .infer = [](const OpView& view) -> std::vector<TensorType> {
         expect_float(view, 0);
         expect_same_dtype(view);
         WEFT_CHECK(view.shape(0).rank() >= 1, "radial needs rows, got {}", view.type(0).str());
@@ -62,8 +61,7 @@ const OpDef& radial_op() {
         rows.erase(rows.rank() - 1);
         return {{view.type(0).dtype, rows}};
       },
-      .batch =
-          [](const OpView& view, std::span<const BatchState> in) -> std::vector<BatchState> {
+      .batch = [](const OpView& view, std::span<const BatchState> in) -> std::vector<BatchState> {
         const std::vector<BatchState> rows = rows_independent<1>(view, in);  // a batch along C is gone: examples meet
         return rows.front().axis < view.out_type(0).shape.rank() ? rows : std::vector{BatchState::mixed()};
       },
@@ -104,7 +102,8 @@ int main() {
 
   // In a model, with a gradient.
   Graph graph;
-  const Value x = graph.input("x", f32, {graph.dim("batch", 64), 8}), y = graph.input("y", f32, {graph.dim("batch", 64)});
+  const Value x = graph.input("x", f32, {graph.dim("batch", 64), 8}),
+              y = graph.input("y", f32, {graph.dim("batch", 64)});
   const nn::Linear up(graph, "up", {.in = 8, .out = 32}), down(graph, "down", {.in = 32, .out = 4});
   const Value centre = graph.parameter("centre", {f32, {4}}, init::normal(0, 1));
   const Value residual = radial(down(squared_relu(up(x)) * 0.5 + 0.1), centre, 0.25) - y;

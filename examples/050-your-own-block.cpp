@@ -19,8 +19,8 @@ struct ParallelBlockConfig {
   DType dtype = f32;
 };
 
-// Parameters NAME/{norm,attention,mlp}/... One norm feeds both branches, and no bias: as PaLM's. Positions are rotations
-// of queries and keys (Su et al. 2021), as GPT-J's.
+// Parameters NAME/{norm,attention,mlp}/... One norm feeds both branches, and no bias: as PaLM's. Positions are
+// rotations of queries and keys (Su et al. 2021), as GPT-J's.
 struct ParallelBlock {
   std::string name;
   nn::Dropout dropout;
@@ -33,8 +33,9 @@ struct ParallelBlock {
       : name(std::move(path)), dropout{config.dropout} {
     const auto scope = graph.scope(name, where);  // a failure in here names the user's line
     norm = nn::LayerNorm(graph, "norm", {.width = config.width, .bias = false, .dtype = config.dtype}, where);
-    attention = nn::Attention(graph, "attention",
-                              {.width = config.width, .heads = config.heads, .bias = false, .dtype = config.dtype}, where);
+    attention =
+        nn::Attention(graph, "attention",
+                      {.width = config.width, .heads = config.heads, .bias = false, .dtype = config.dtype}, where);
     mlp = nn::FeedForward(graph, "mlp", {.width = config.width, .bias = false, .dtype = config.dtype}, where);
   }
 
@@ -98,13 +99,14 @@ bool check_transforms() {
   const Model model(0.1);
   const Step plain = training_step(model.loss);
   const Step full = plain | mixed_precision(bf16) | accumulate(4) | checkpoint(every_block());
-  const Equivalence result =
-      verify_equivalent(plain, full, {.integers = {{"tokens", vocab}, {"targets", vocab}}, .padding = {{"targets", -100}}});
+  const Equivalence result = verify_equivalent(
+      plain, full, {.integers = {{"tokens", vocab}, {"targets", vocab}}, .padding = {{"targets", -100}}});
   std::cout << result.str() << "\n";
   return result.passed();
 }
 
-// --- Does it learn? The token two places back is to be said again. ----------------------------------------------------
+// --- Does it learn? The token two places back is to be said again.
+// ----------------------------------------------------
 
 struct Batch {
   Tensor tokens = Tensor(i32, {batch, length}), targets = Tensor(i32, {batch, length});

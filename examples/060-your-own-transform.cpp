@@ -1,5 +1,5 @@
-// Transforms of your own, Step -> Step: gradient noise (Neelakantan et al. 2015), a rule for one gradient at a time, and
-// sharpness-aware steps (Foret et al. 2021), which go over the model twice. Order, proof, training.
+// Transforms of your own, Step -> Step: gradient noise (Neelakantan et al. 2015), a rule for one gradient at a time,
+// and sharpness-aware steps (Foret et al. 2021), which go over the model twice. Order, proof, training.
 #include <weft/optim/each_gradient.h>
 #include <weft/weft.h>
 
@@ -15,30 +15,33 @@ using namespace weft;
 
 namespace {
 
-// --- A rule for one gradient ------------------------------------------------------------------------------------------
+// --- A rule for one gradient
+// ------------------------------------------------------------------------------------------
 //
 // g := g + N(0, sigma_t^2), sigma_t^2 = eta / (1 + t)^gamma, t updates taken (arXiv:1511.06807, section 3). The frame
-// hands in clean gradients: unscaled, divided by the loss's weight. So it stands behind accumulate, and forbids to optimize
-// before it.
+// hands in clean gradients: unscaled, divided by the loss's weight. So it stands behind accumulate, and forbids to
+// optimize before it.
 
 Transform gradient_noise(double eta, double gamma = 0.55) {
   WEFT_CHECK(eta >= 0, "gradient_noise needs an eta of at least 0, got {}", eta);
-  return each_gradient({.name = "gradient_noise",
-                        .change = fmt::format("adds N(0, {} / (1 + t)^{}) to every element of the gradients", eta, gamma),
-                        .make =
-                            [=](const GradientContext& c) {
-                              const Value deviation = sqrt(eta / pow(cast(c.updates, f64) + 1.0, gamma));
-                              return c.gradient + c.normal() * c.narrow(deviation);
-                            },
-                        .forbids = {"noisy"},
-                        .promises = {"noisy"}});
+  return each_gradient(
+      {.name = "gradient_noise",
+       .change = fmt::format("adds N(0, {} / (1 + t)^{}) to every element of the gradients", eta, gamma),
+       .make =
+           [=](const GradientContext& c) {
+             const Value deviation = sqrt(eta / pow(cast(c.updates, f64) + 1.0, gamma));
+             return c.gradient + c.normal() * c.narrow(deviation);
+           },
+       .forbids = {"noisy"},
+       .promises = {"noisy"}});
 }
 
-// --- A second pass over the model -------------------------------------------------------------------------------------
+// --- A second pass over the model
+// -------------------------------------------------------------------------------------
 //
-// g := grad L(p + e), e = rho g / |g| over all parameters (arXiv:2010.01412, equations 2 and 3). The gradients are graph:
-// `substitute` copies what depends on the parameters, forward and backward, over parameters that were moved. Dropout
-// keeps its streams, so both passes drop the same.
+// g := grad L(p + e), e = rho g / |g| over all parameters (arXiv:2010.01412, equations 2 and 3). The gradients are
+// graph: `substitute` copies what depends on the parameters, forward and backward, over parameters that were moved.
+// Dropout keeps its streams, so both passes drop the same.
 
 Transform sharpness_aware(double rho) {
   WEFT_CHECK(rho >= 0, "sharpness_aware needs a rho of at least 0, got {}", rho);
@@ -71,7 +74,8 @@ Transform sharpness_aware(double rho) {
           .change = fmt::format("gradients are those at p + {} g / |g|", rho)};
 }
 
-// --- A task: which of three noisy rings a point lies on ----------------------------------------------------------------
+// --- A task: which of three noisy rings a point lies on
+// ----------------------------------------------------------------
 
 constexpr std::int64_t batch = 48;
 
@@ -117,7 +121,8 @@ bool train(const char* what, const Step& step) {
   return last < 0.5 * first;
 }
 
-// --- Order --------------------------------------------------------------------------------------------------------------
+// --- Order
+// --------------------------------------------------------------------------------------------------------------
 
 bool refused(const char* what, const Step& step, const Transform& transform) {
   try {
@@ -130,12 +135,14 @@ bool refused(const char* what, const Step& step, const Transform& transform) {
   return false;
 }
 
-// --- Proof --------------------------------------------------------------------------------------------------------------
+// --- Proof
+// --------------------------------------------------------------------------------------------------------------
 
 // Noise is drawn by the names of transform and parameter, so a step of micro-batches gets the noise of the whole batch.
 bool noise_is_proven(const Step& plain) {
   const EquivalenceOptions options{.integers = {{"rings", 3}}};
-  const Equivalence split = verify_equivalent(plain | gradient_noise(0.01), plain | accumulate(4) | gradient_noise(0.01), options);
+  const Equivalence split =
+      verify_equivalent(plain | gradient_noise(0.01), plain | accumulate(4) | gradient_noise(0.01), options);
   std::cout << "gradient noise, four micro-batches against the whole batch:\n" << split.str() << "\n";
 
   // Without noise (eta 0) nothing else has changed.
@@ -185,7 +192,8 @@ int main() {
   const Step plain = training_step(model.loss);
   const Transform adam = optimize(adamw({.rate = 0.01}));
 
-  std::cout << changes(plain, plain | gradient_noise(0.01)) << "\n" << changes(plain, plain | sharpness_aware(0.05)) << "\n";
+  std::cout << changes(plain, plain | gradient_noise(0.01)) << "\n"
+            << changes(plain, plain | sharpness_aware(0.05)) << "\n";
 
   const bool ordered = refused("noise behind optimize", plain | clip_global_norm(1.0) | adam, gradient_noise(0.01)) &&
                        refused("a second pass behind a clip", plain | clip_global_norm(1.0), sharpness_aware(0.05)) &&

@@ -1,4 +1,5 @@
-// Looking inside attention: what each head looks at while it learns, which heads matter, and the model without the others.
+// Looking inside attention: what each head looks at while it learns, which heads matter, and the model without the
+// others.
 #include <weft/weft.h>
 
 #include <iostream>
@@ -31,7 +32,8 @@ int main() {
   Graph graph;
   const Dim n = graph.dim("batch", batch);
   const Value tokens = graph.input("tokens", i32, {n, length}), targets = graph.input("targets", i32, {n, length});
-  const nn::Gpt model(graph, {.vocab = vocab, .layers = 1, .heads = 4, .width = 32, .context = length, .deviation = 0.1});
+  const nn::Gpt model(graph,
+                      {.vocab = vocab, .layers = 1, .heads = 4, .width = 32, .context = length, .deviation = 0.1});
   const Loss loss = cross_entropy(model(tokens), targets);
 
   // Taps on a training step: same bits of everything else, and remove_taps() takes them out again.
@@ -44,7 +46,8 @@ int main() {
     const Result result = train.run(data.feeds());
     for (const nn::Collapse& collapse : monitor.observe(s, result, step)) std::cout << collapse.str() << "\n";
     if (s % 50 == 49)
-      std::cout << "step " << s + 1 << ", loss " << result.scalar("loss") << "\n" << nn::attention_report(result, step) << "\n";
+      std::cout << "step " << s + 1 << ", loss " << result.scalar("loss") << "\n"
+                << nn::attention_report(result, step) << "\n";
   }
 
   // Which heads matter: by the gradient of a mask over the heads (Michel et al. 2019).

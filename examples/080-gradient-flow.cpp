@@ -1,4 +1,5 @@
-// Does every parameter learn? Read from the step before anything runs, measured while it runs, and traced when it breaks.
+// Does every parameter learn? Read from the step before anything runs, measured while it runs, and traced when it
+// breaks.
 #include <weft/inspect/divergence/first_nonfinite.h>
 #include <weft/inspect/gradients/gradient_history.h>
 #include <weft/inspect/gradients/gradient_report.h>

@@ -18,18 +18,25 @@ using namespace weft;
 
 namespace {
 
-// --- The text ----------------------------------------------------------------------------------------------------------
+// --- The text
+// ----------------------------------------------------------------------------------------------------------
 
 // "The House That Jack Built": each verse says all that the verses before it said.
 std::string rhyme() {
-  const std::vector<std::string> lines{
-      "the farmer sowing his corn that kept ", "the cock that crowed in the morn that woke ",
-      "the priest all shaven and shorn that married ", "the man all tattered and torn that kissed ",
-      "the maiden all forlorn that milked ", "the cow with the crumpled horn that tossed ", "the dog that worried ",
-      "the cat that killed ", "the rat that ate ", "the malt that lay in "};
+  const std::vector<std::string> lines{"the farmer sowing his corn that kept ",
+                                       "the cock that crowed in the morn that woke ",
+                                       "the priest all shaven and shorn that married ",
+                                       "the man all tattered and torn that kissed ",
+                                       "the maiden all forlorn that milked ",
+                                       "the cow with the crumpled horn that tossed ",
+                                       "the dog that worried ",
+                                       "the cat that killed ",
+                                       "the rat that ate ",
+                                       "the malt that lay in "};
   std::string text;
   for (std::size_t first = lines.size() + 1; first-- > 0;)
-    text += "This is " + std::accumulate(lines.begin() + static_cast<std::ptrdiff_t>(first), lines.end(), std::string()) +
+    text += "This is " +
+            std::accumulate(lines.begin() + static_cast<std::ptrdiff_t>(first), lines.end(), std::string()) +
             "the house that Jack built.\n";
   return text;
 }
@@ -40,13 +47,15 @@ struct Text {
 
   explicit Text(const std::u32string& characters) : vocabulary(characters) {
     const std::vector<std::int32_t> tokens = vocabulary.encode(characters);
-    const auto cut = tokens.end() - static_cast<std::ptrdiff_t>(tokens.size() / 10);  // the last tenth is not trained on
+    // the last tenth is not trained on
+    const auto cut = tokens.end() - static_cast<std::ptrdiff_t>(tokens.size() / 10);
     training.assign(tokens.begin(), cut);
     held_out.assign(cut, tokens.end());
   }
 };
 
-// --- The model -----------------------------------------------------------------------------------------------------------
+// --- The model
+// -----------------------------------------------------------------------------------------------------------
 
 constexpr std::int64_t batch = 8, context = 32;
 
@@ -58,7 +67,8 @@ struct Model {
   explicit Model(std::int64_t vocab, double dropout = 0.05) {
     const Dim n = graph.dim("batch", batch), time = graph.dim("time", context);
     const Value tokens = graph.input("tokens", i32, {n, time}), targets = graph.input("targets", i32, {n, time});
-    const nn::Gpt gpt(graph, {.vocab = vocab, .layers = 2, .heads = 4, .width = 48, .context = context, .dropout = dropout});
+    const nn::Gpt gpt(graph,
+                      {.vocab = vocab, .layers = 2, .heads = 4, .width = 48, .context = context, .dropout = dropout});
     logits = gpt(tokens);
     loss = cross_entropy(logits, targets, {.ignore_index = no_target});
   }
@@ -74,7 +84,8 @@ bool say(bool passed, const std::string& what) {
   return passed;
 }
 
-// --- Before: nothing has been trained, and most mistakes are found ----------------------------------------------------------
+// --- Before: nothing has been trained, and most mistakes are found
+// ----------------------------------------------------------
 
 // Finite differences of a small model of the same parts, in float64.
 bool gradients_are_true() {
@@ -83,21 +94,23 @@ bool gradients_are_true() {
   const nn::Gpt gpt(graph, {.vocab = 7, .layers = 2, .heads = 2, .width = 8, .context = 5, .dtype = f64});
   const Loss loss = cross_entropy(gpt(tokens), targets);
   const Tensor x = Tensor::of<std::int32_t>({2, 5}, {0, 3, 1, 6, 2, 5, 5, 4, 0, 1}), y = x.clone();
-  const GradientCheck check = check_gradients(loss.terms.front().sum, graph.parameters(), {{"tokens", x}, {"targets", y}},
-                                              {.most_elements = 20});
+  const GradientCheck check = check_gradients(loss.terms.front().sum, graph.parameters(),
+                                              {{"tokens", x}, {"targets", y}}, {.most_elements = 20});
   return say(check.passed(), "gradients agree with finite differences: " + check.str());
 }
 
 bool everything_learns(const Step& step) {
   const Audit report = audit(step);
   if (!report.complete()) std::cout << report;  // names what the loss does not reach, and where the path is cut
-  return say(report.complete(), fmt::format("all {} elements of {} parameters learn", report.trained, report.parameters.size()));
+  return say(report.complete(),
+             fmt::format("all {} elements of {} parameters learn", report.trained, report.parameters.size()));
 }
 
 bool transforms_keep_the_meaning(const Loss& loss, std::int64_t vocab) {
   const Step plain = training_step(loss);
-  const Equivalence result = verify_equivalent(
-      plain, plain | accumulate(2), {.integers = {{"tokens", vocab}, {"targets", vocab}}, .padding = {{"targets", no_target}}});
+  const Equivalence result =
+      verify_equivalent(plain, plain | accumulate(2),
+                        {.integers = {{"tokens", vocab}, {"targets", vocab}}, .padding = {{"targets", no_target}}});
   if (!result.passed()) std::cout << result;
   return say(result.passed(), "two micro-batches give the whole batch's gradients");
 }
@@ -116,11 +129,13 @@ bool learns_one_batch(const Text& text) {
     if (i == 0) first = last;
   }
   const double blank = std::log(static_cast<double>(text.vocabulary.size()));
-  const bool starts = say(std::abs(first - blank) < 0.1 * blank, fmt::format("starts at {:.3f}, log(vocab) is {:.3f}", first, blank));
+  const bool starts =
+      say(std::abs(first - blank) < 0.1 * blank, fmt::format("starts at {:.3f}, log(vocab) is {:.3f}", first, blank));
   return say(last < 0.2, fmt::format("learns one batch by heart: {:.3f}", last)) && starts;
 }
 
-// --- While: the loop ----------------------------------------------------------------------------------------------------------
+// --- While: the loop
+// ----------------------------------------------------------------------------------------------------------
 
 double train(Program& program, const Text& text, std::int64_t steps, bool quiet = false) {
   Store& store = program.store();
@@ -147,10 +162,12 @@ bool resumes(const Step& step, const Store& halfway, double wanted, const Text& 
   std::filesystem::remove(file);
   Program program(step, store);
   const double loss = train(program, text, 200, true);
-  return say(loss == wanted, fmt::format("saved after {} steps and resumed: the same loss to the last bit", halfway.runs()));
+  return say(loss == wanted,
+             fmt::format("saved after {} steps and resumed: the same loss to the last bit", halfway.runs()));
 }
 
-// --- After: what does it know, and what does it write? ---------------------------------------------------------------------------
+// --- After: what does it know, and what does it write?
+// ---------------------------------------------------------------------------
 
 // The mean over every held-out character: sums are weighted, so a short last batch counts for what it is.
 double held_out_loss(const Model& model, Store& store, const Text& text) {
@@ -202,7 +219,8 @@ int main(int count, char** arguments) {
   good = resumes(step, halfway, last, text) && good;
 
   const double after = held_out_loss(model, store, text);
-  good = say(after < 0.5 * before, fmt::format("the held-out tenth: {:.3f} before, {:.3f} after", before, after)) && good;
+  good =
+      say(after < 0.5 * before, fmt::format("the held-out tenth: {:.3f} before, {:.3f} after", before, after)) && good;
   std::cout << write(model, store, text, 12, 240) << "\n";
   return good ? 0 : 1;
 }

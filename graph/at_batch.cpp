@@ -18,8 +18,8 @@ void check_place(const Node& node, std::size_t k, const BatchState& state, std::
              node.name, str(node.where), node.op->name, state.str(), k, node.types[k].str(), n);
 }
 
-std::vector<BatchState> states_of(const Graph& graph, const Node& node, const std::vector<std::vector<BatchState>>& known,
-                                  Symbol batch) {
+std::vector<BatchState> states_of(const Graph& graph, const Node& node,
+                                  const std::vector<std::vector<BatchState>>& known, Symbol batch) {
   std::vector<BatchState> states;
   if (node.op->traits.source) {
     for (const TensorType& type : node.types) states.push_back(locate_batch(type.shape, batch));
@@ -31,7 +31,8 @@ std::vector<BatchState> states_of(const Graph& graph, const Node& node, const st
   if (node.op->batch) {
     user_rule(node, "its batch rule", [&] {
       states = node.op->batch(graph.view(node)->view, in);
-      WEFT_CHECK(states.size() == node.types.size(), "the batch rule gives {} states for {} outputs", states.size(), node.types.size());
+      WEFT_CHECK(states.size() == node.types.size(), "the batch rule gives {} states for {} outputs", states.size(),
+                 node.types.size());
     });
     return states;
   }
@@ -53,8 +54,10 @@ std::int64_t extent_of(const Node& node, std::int64_t n, std::int64_t micro_batc
 
 std::int64_t batch_of(const Graph& graph, const std::string& who) {
   const auto n = graph.extent(Symbol(batch_name));
-  WEFT_CHECK(n, "{}: no extent of this graph is named '{}'; hint: declare the batch as graph.dim(\"{}\", n) "
-                "and use it in the shapes of the inputs", who, batch_name, batch_name);
+  WEFT_CHECK(n,
+             "{}: no extent of this graph is named '{}'; hint: declare the batch as graph.dim(\"{}\", n) "
+             "and use it in the shapes of the inputs",
+             who, batch_name, batch_name);
   return *n;
 }
 
@@ -79,16 +82,18 @@ Graph at_batch(const Graph& graph, std::int64_t n, std::int64_t micro_batches) {
   const Symbol batch(batch_name);
   const std::int64_t old = batch_of(graph, fmt::format("at_batch({})", n));
   WEFT_CHECK(n > 0, "at_batch: the batch must be positive, got {}", n);
-  WEFT_CHECK(n % micro_batches == 0, "at_batch({}): this step runs {} micro-batches, which do not divide a batch of {}", n,
-             micro_batches, n);
+  WEFT_CHECK(n % micro_batches == 0, "at_batch({}): this step runs {} micro-batches, which do not divide a batch of {}",
+             n, micro_batches, n);
   if (old == n) return graph;
   const auto states = batch_states(graph, micro_batches);
 
   Rebuild rebuild(graph, "at_batch");
   rebuild.to().data()->dims.find(batch_name)->second.first = n;
   auto refuse = [&](const std::string& message) {
-    WEFT_FAIL("at_batch({}): {}; hint: an extent was given as a number that only equals the batch of {}: reshape to the "
-              "Dim, not to a number", n, message, old);
+    WEFT_FAIL(
+        "at_batch({}): {}; hint: an extent was given as a number that only equals the batch of {}: reshape to the "
+        "Dim, not to a number",
+        n, message, old);
   };
   for (const NodeId id : graph.ids()) {
     const Node& node = graph.node(id);

@@ -17,12 +17,10 @@ struct Overloaded : F... {
 std::string str(const Attribute& attribute) {
   return std::visit(
       Overloaded{[](bool v) { return std::string(v ? "true" : "false"); },
-                 [](std::int64_t v) { return fmt::format("{}", v); },
-                 [](double v) { return fmt::format("{}", v); },
+                 [](std::int64_t v) { return fmt::format("{}", v); }, [](double v) { return fmt::format("{}", v); },
                  [](const std::string& v) { return "'" + v + "'"; },
                  [](const std::vector<std::int64_t>& v) { return fmt::format("({})", fmt::join(v, ", ")); },
-                 [](const Shape& v) { return v.str(); },
-                 [](DType v) { return std::string(name_of(v)); },
+                 [](const Shape& v) { return v.str(); }, [](DType v) { return std::string(name_of(v)); },
                  [](const std::shared_ptr<const Constant>& v) { return "<" + v->type.str() + ">"; },
                  [](const std::shared_ptr<const Description>& v) { return v->str(); }},
       attribute);
@@ -71,21 +69,21 @@ Attributes Attributes::with_extent(Symbol symbol, std::int64_t value) const {
 std::string Attributes::str() const {
   if (entries_.empty()) return "";
   std::string text;
-  for (const Entry& entry : entries_)
-    text += (text.empty() ? "" : ", ") + entry.name + "=" + weft::str(entry.value);
+  for (const Entry& entry : entries_) text += (text.empty() ? "" : ", ") + entry.name + "=" + weft::str(entry.value);
   return "{" + text + "}";
 }
 
 bool operator==(const Attributes& a, const Attributes& b) {
-  return std::ranges::equal(a.entries_, b.entries_, [](const auto& x, const auto& y) {
-    return x.name == y.name && same(x.value, y.value);
-  });
+  return std::ranges::equal(a.entries_, b.entries_,
+                            [](const auto& x, const auto& y) { return x.name == y.name && same(x.value, y.value); });
 }
 
 void Attributes::no_such(std::string_view name) {
-  WEFT_FAIL("there is no attribute '{0}' of the type that is read; hint: {{\"{0}\", 2.0}} sets a number, {{\"{0}\", 2}} an integer, and "
-            "attributes.get_or reads what may be missing",
-            name);
+  WEFT_FAIL(
+      "there is no attribute '{0}' of the type that is read; hint: {{\"{0}\", 2.0}} sets a number, {{\"{0}\", 2}} an "
+      "integer, and "
+      "attributes.get_or reads what may be missing",
+      name);
 }
 
 }  // namespace weft

@@ -28,9 +28,10 @@ std::string shortened(const std::vector<std::string>& names) {
 }  // namespace
 
 Changes changes(const Step& before, const Step& after) {
-  WEFT_CHECK(before.graph.data()->family == after.graph.data()->family,
-             "changes() compares two forms of one step, these were built apart; hint: compare a step with what a transform "
-             "made of it");
+  WEFT_CHECK(
+      before.graph.data()->family == after.graph.data()->family,
+      "changes() compares two forms of one step, these were built apart; hint: compare a step with what a transform "
+      "made of it");
   Changes result;
   const std::vector<std::string> old_names = before.history(), new_names = after.history();
   const auto parted = std::ranges::mismatch(old_names, new_names);
@@ -76,8 +77,9 @@ bool Changes::none() const {
 }
 
 std::string Changes::str() const {
-  std::string text = fmt::format("{}: {} nodes added, {} removed, {} rewritten; {} in all\n",
-                                 transforms.empty() ? "nothing" : joined(transforms, " | "), added, removed, rewritten, nodes);
+  std::string text =
+      fmt::format("{}: {} nodes added, {} removed, {} rewritten; {} in all\n",
+                  transforms.empty() ? "nothing" : joined(transforms, " | "), added, removed, rewritten, nodes);
   for (const Phase phase : {Phase::micro, Phase::step}) {
     std::vector<std::string> ops;
     for (const Count& count : this->ops) {

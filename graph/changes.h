@@ -16,13 +16,13 @@ struct Changes {
     Phase phase = Phase::micro;
     std::size_t added = 0, removed = 0;
   };
-  std::vector<std::string> transforms;  ///< that `after` has gone through and `before` has not
-  std::vector<Count> ops;               ///< by op, then phase
+  std::vector<std::string> transforms;            ///< that `after` has gone through and `before` has not
+  std::vector<Count> ops;                         ///< by op, then phase
   std::size_t added = 0, removed = 0, nodes = 0;  ///< sources included; nodes of `after`
-  std::size_t rewritten = 0;            ///< nodes of the same id whose operands, attributes, types or phase are others
+  std::size_t rewritten = 0;  ///< nodes of the same id whose operands, attributes, types or phase are others
   std::vector<std::string> published, dropped;  ///< names of fetches
-  std::vector<std::string> states;      ///< paths of new state cells
-  std::int64_t micro_batches = 1;       ///< of `after`
+  std::vector<std::string> states;              ///< paths of new state cells
+  std::int64_t micro_batches = 1;               ///< of `after`
 
   bool none() const;
   std::string str() const;

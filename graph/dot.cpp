@@ -64,7 +64,10 @@ std::string render(const Graph& graph, const std::vector<bool>& shown, const std
   const boost::filtered_graph visible(nodes, boost::keep_all{}, is_shown);
   auto write_vertex = [&](std::ostream& out, Vertex vertex) {
     const Node& node = *nodes[vertex].node;
-    out << "[label=" << quoted((node.op->title != nullptr ? title_of(*node.op, node.attributes) : last_part(node.name)) + "\n" + node.types.front().str()) << ", tooltip="
+    out << "[label="
+        << quoted((node.op->title != nullptr ? title_of(*node.op, node.attributes) : last_part(node.name)) + "\n" +
+                  node.types.front().str())
+        << ", tooltip="
         << quoted(fmt::format("%{} {} = {} {} ({})", node.id, node.name, node.op->name, node.attributes.str(),
                               str(node.where)))
         << ", " << style_of(node) << "]";

@@ -23,19 +23,21 @@ inline constexpr DType boolean = DType::boolean;
 constexpr std::size_t size_of(DType type) {
   switch (type) {
     case DType::f64:
-    case DType::i64: return 8;
+    case DType::i64:
+      return 8;
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+      return 4;
     case DType::bf16:
-    case DType::f16: return 2;
-    case DType::boolean: return 1;
+    case DType::f16:
+      return 2;
+    case DType::boolean:
+      return 1;
   }
   return 0;
 }
 
-constexpr bool is_float(DType type) {
-  return type == f32 || type == f64 || type == bf16 || type == f16;
-}
+constexpr bool is_float(DType type) { return type == f32 || type == f64 || type == bf16 || type == f16; }
 constexpr bool is_integer(DType type) { return type == i32 || type == i64; }
 
 /// "f32", "bool", ...
@@ -47,9 +49,7 @@ struct bfloat16 {
 
   constexpr bfloat16() = default;
   constexpr explicit bfloat16(float value) : bits(round(value)) {}
-  constexpr explicit operator float() const {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-  }
+  constexpr explicit operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
   friend constexpr bool operator==(bfloat16, bfloat16) = default;
 
  private:
@@ -74,19 +74,33 @@ struct float16 {
 template <class T>
 struct dtype_of_t;
 template <>
-struct dtype_of_t<float> { static constexpr DType value = DType::f32; };
+struct dtype_of_t<float> {
+  static constexpr DType value = DType::f32;
+};
 template <>
-struct dtype_of_t<double> { static constexpr DType value = DType::f64; };
+struct dtype_of_t<double> {
+  static constexpr DType value = DType::f64;
+};
 template <>
-struct dtype_of_t<bfloat16> { static constexpr DType value = DType::bf16; };
+struct dtype_of_t<bfloat16> {
+  static constexpr DType value = DType::bf16;
+};
 template <>
-struct dtype_of_t<float16> { static constexpr DType value = DType::f16; };
+struct dtype_of_t<float16> {
+  static constexpr DType value = DType::f16;
+};
 template <>
-struct dtype_of_t<std::int32_t> { static constexpr DType value = DType::i32; };
+struct dtype_of_t<std::int32_t> {
+  static constexpr DType value = DType::i32;
+};
 template <>
-struct dtype_of_t<std::int64_t> { static constexpr DType value = DType::i64; };
+struct dtype_of_t<std::int64_t> {
+  static constexpr DType value = DType::i64;
+};
 template <>
-struct dtype_of_t<bool> { static constexpr DType value = DType::boolean; };
+struct dtype_of_t<bool> {
+  static constexpr DType value = DType::boolean;
+};
 template <class T>
 inline constexpr DType dtype_of = dtype_of_t<T>::value;
 

@@ -23,11 +23,8 @@ void throw_user_error(std::string message) {
   throw UserError(lines.empty() ? std::move(message) : fmt::format("{}: {}", str(lines.front()), message));
 }
 
-void throw_internal_error(const char* condition, const char* file, int line,
-                          const std::string& message) {
-  throw InternalError(fmt::format("weft internal error: {} ({} at {}:{})", message, condition, file,
-                                  line),
-                      message);
+void throw_internal_error(const char* condition, const char* file, int line, const std::string& message) {
+  throw InternalError(fmt::format("weft internal error: {} ({} at {}:{})", message, condition, file, line), message);
 }
 
 }  // namespace weft::detail

@@ -22,27 +22,26 @@ struct UserError : std::runtime_error {
 
 /// A fault of weft itself; its message holds the condition, the file and the line.
 struct InternalError : std::logic_error {
-  explicit InternalError(const std::string& what, std::string reason = "") : std::logic_error(what), reason(std::move(reason)) {}
+  explicit InternalError(const std::string& what, std::string reason = "")
+      : std::logic_error(what), reason(std::move(reason)) {}
   std::string reason;  ///< the message alone
 };
 
 namespace detail {
 [[noreturn]] void throw_user_error(std::string message);
-[[noreturn]] void throw_internal_error(const char* condition, const char* file, int line,
-                                       const std::string& message);
+[[noreturn]] void throw_internal_error(const char* condition, const char* file, int line, const std::string& message);
 }  // namespace detail
 }  // namespace weft
 
 #define WEFT_FAIL(...) ::weft::detail::throw_user_error(::fmt::format(__VA_ARGS__))
 
-#define WEFT_CHECK(condition, ...)      \
-  do {                                  \
+#define WEFT_CHECK(condition, ...)            \
+  do {                                        \
     if (!(condition)) WEFT_FAIL(__VA_ARGS__); \
   } while (false)
 
-#define WEFT_INVARIANT(condition, ...)                                            \
-  do {                                                                            \
-    if (!(condition))                                                             \
-      ::weft::detail::throw_internal_error(#condition, __FILE__, __LINE__,        \
-                                           ::fmt::format(__VA_ARGS__));           \
+#define WEFT_INVARIANT(condition, ...)                                                                  \
+  do {                                                                                                  \
+    if (!(condition))                                                                                   \
+      ::weft::detail::throw_internal_error(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -87,15 +87,22 @@ Value add_source(const std::shared_ptr<GraphData>& data, const OpDef& op, std::s
   };
   if (name.empty()) return reject(fmt::format("{} needs a name", op.name));
   if (const auto found = data->names.find(path); found != data->names.end())
-    return reject(fmt::format("the name '{}' is taken: first used at {}; hint: put one of them under "
-                              "graph.scope(...), or call the module twice to share its weights",
-                              path, weft::str(data->node(found->second).where)));
+    return reject(
+        fmt::format("the name '{}' is taken: first used at {}; hint: put one of them under "
+                    "graph.scope(...), or call the module twice to share its weights",
+                    path, weft::str(data->node(found->second).where)));
   for (const Dim& dim : type.shape)
     if (dim.value() < 0) return reject(fmt::format("extents must not be negative, got {}", type.shape.str()));
   attributes.set("dtype", type.dtype);
   attributes.set("shape", type.shape);
-  Node node{.id = data->next_id, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {type},
-            .name = path, .where = where, .provenance = data->made_by,
+  Node node{.id = data->next_id,
+            .op = &op,
+            .attributes = std::move(attributes),
+            .operands = {},
+            .types = {type},
+            .name = path,
+            .where = where,
+            .provenance = data->made_by,
             .phase = Phase::step};
   const NodeId id = node.id;
   data->insert(std::move(node));
@@ -125,7 +132,9 @@ Value Graph::constant(Constant value, Where where) {
              value.type.bytes(), value.bytes.size());
   const TensorType type = value.type;
   return apply(constant_op(), {},
-               {{"dtype", type.dtype}, {"shape", type.shape}, {"value", std::make_shared<const Constant>(std::move(value))}},
+               {{"dtype", type.dtype},
+                {"shape", type.shape},
+                {"value", std::make_shared<const Constant>(std::move(value))}},
                where)
       .front();
 }
@@ -209,16 +218,23 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
   for (const Value& operand : operands)
     if (!operand.absent() && !operand.valid()) return failed;  // the operand's own problem waits in the graph
 
-  Node node{.id = no_node, .op = &op, .attributes = std::move(attributes), .operands = {}, .types = {},
-            .name = "", .where = where, .provenance = data_->made_by, .phase = data_->phase};
+  Node node{.id = no_node,
+            .op = &op,
+            .attributes = std::move(attributes),
+            .operands = {},
+            .types = {},
+            .name = "",
+            .where = where,
+            .provenance = data_->made_by,
+            .phase = data_->phase};
   std::vector<const TensorType*> in;
   try {
     const int count = static_cast<int>(operands.size());
     WEFT_CHECK(count >= op.least_inputs && (op.most_inputs < 0 || count <= op.most_inputs),
                "expected {} operands, got {}",
                op.least_inputs == op.most_inputs ? fmt::format("{}", op.least_inputs)
-               : op.most_inputs < 0 ? fmt::format("at least {}", op.least_inputs)
-                                    : fmt::format("{} to {}", op.least_inputs, op.most_inputs),
+               : op.most_inputs < 0              ? fmt::format("at least {}", op.least_inputs)
+                                                 : fmt::format("{} to {}", op.least_inputs, op.most_inputs),
                count);
     for (std::size_t i = 0; i < operands.size(); ++i) {
       if (operands[i].absent()) {
@@ -237,8 +253,8 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
     const bool more = !op.outputs.empty() && op.outputs.back() == "...";
     const std::size_t named = op.outputs.size() - (more ? 1 : 0);
     WEFT_CHECK(more ? node.types.size() >= named : node.types.size() == named,
-               "its shape rule gives {} types, its outputs are {}{}; hint: .outputs names what the rule gives", node.types.size(), named,
-               more ? " or more" : "");
+               "its shape rule gives {} types, its outputs are {}{}; hint: .outputs names what the rule gives",
+               node.types.size(), named, more ? " or more" : "");
   } catch (const UserError& error) {
     bool foreign = false;
     for (const Value& operand : operands) foreign |= !operand.absent() && operand.graph_data() != data_;
@@ -333,7 +349,8 @@ std::optional<ValueRef> locate(const GraphData& data, const Value& value) {
 bool Graph::contains(const Value& value) const { return locate(*data_, value).has_value(); }
 
 Value Graph::find(const Value& value) const {
-  WEFT_CHECK(!value.absent(), "a value that was never built is in no graph: it is the default of Value, or an operand left out");
+  WEFT_CHECK(!value.absent(),
+             "a value that was never built is in no graph: it is the default of Value, or an operand left out");
   WEFT_CHECK(value.valid(), "this value failed to build; graph.check() says why");
   if (const auto found = locate(*data_, value)) return {data_, *found};
   const auto removed = data_->removed_by.find(follow(*data_, value.ref()).node);
@@ -375,7 +392,8 @@ Graph Graph::nested() const {
 }
 
 Value Graph::captured(const Value& outer) {
-  WEFT_INVARIANT(outer.valid() && is_nested_in(*data_, outer.graph_data()), "captured() needs a value of an outer graph");
+  WEFT_INVARIANT(outer.valid() && is_nested_in(*data_, outer.graph_data()),
+                 "captured() needs a value of an outer graph");
   const Value source = outer.graph_data() == data_->outer ? outer : Graph(data_->outer).captured(outer);
   for (const Capture& capture : data_->captures)
     if (capture.outer == source.ref()) return value(capture.inner);

@@ -140,16 +140,17 @@ class Graph {
   void strict(bool on);
   const std::vector<Problem>& problems() const;
   void add_problem(Problem problem) const;
-  /// The problem of a function that builds several nodes: with the path and the line of a node that it would build here.
+  /// The problem of a function that builds several nodes: with the path and the line of a node that it would build
+  /// here.
   void refuse(std::string_view name, Where where, std::string message) const;
   /// Throws one UserError with every problem of the graph.
   void check() const;
 
   Graph clone() const;
 
-  /// A graph of its own for a function that reads this one's values: where its nodes do, they are captured (what is made
-  /// from nothing is made again, another value becomes an input "captured/PATH" at its first use, as f32 where it is
-  /// narrower). Problems of the nested graph are its own.
+  /// A graph of its own for a function that reads this one's values: where its nodes do, they are captured (what is
+  /// made from nothing is made again, another value becomes an input "captured/PATH" at its first use, as f32 where it
+  /// is narrower). Problems of the nested graph are its own.
   Graph nested() const;
   /// In a nested graph: the value inside for one of the outer graph, captured if it was not yet.
   Value captured(const Value& outer);

@@ -12,16 +12,16 @@ namespace weft {
 struct GraphData {
   static constexpr Vertex no_vertex = ~Vertex{0};
 
-  BoostGraph nodes;                ///< vertices in build order
-  std::vector<NodeId> order;       ///< ids in build order: order[vertex] == id
-  std::vector<Vertex> vertex_of;   ///< by id
+  BoostGraph nodes;               ///< vertices in build order
+  std::vector<NodeId> order;      ///< ids in build order: order[vertex] == id
+  std::vector<Vertex> vertex_of;  ///< by id
   NodeId next_id = 0;
   /// Shared with every graph made from this one by clone() or a pass: ids mean the same only within a family.
   std::shared_ptr<const char> family = std::make_shared<const char>();
   /// While a pass builds this graph: the graph it reads, whose names are not given to other nodes.
   std::shared_ptr<const GraphData> reserved;
 
-  std::shared_ptr<GraphData> outer;       ///< of a nested graph: the one whose values it captures
+  std::shared_ptr<GraphData> outer;  ///< of a nested graph: the one whose values it captures
   std::vector<Graph::Capture> captures;
 
   std::map<std::string, std::pair<std::int64_t, std::source_location>, std::less<>> dims;

@@ -24,9 +24,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string nearest(std::string_view name, std::vector<std::string> names, std::size_t count) {
-  std::stable_sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
-    return distance(name, a) < distance(name, b);
-  });
+  std::stable_sort(names.begin(), names.end(),
+                   [&](const std::string& a, const std::string& b) { return distance(name, a) < distance(name, b); });
   std::string text;
   for (std::size_t i = 0; i < std::min(count, names.size()); ++i) text += (i == 0 ? "" : ", ") + names[i];
   return text;

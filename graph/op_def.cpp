@@ -22,8 +22,13 @@ SampleInput uniform(std::vector<std::int64_t> extents, double low, double high) 
   return {SampleInput::Fill::uniform, std::move(extents), low, high, -1, true, {}};
 }
 SampleInput integers(std::vector<std::int64_t> extents, std::int64_t low, std::int64_t high) {
-  return {SampleInput::Fill::integers, std::move(extents), static_cast<double>(low), static_cast<double>(high), -1,
-          false, {}};
+  return {SampleInput::Fill::integers,
+          std::move(extents),
+          static_cast<double>(low),
+          static_cast<double>(high),
+          -1,
+          false,
+          {}};
 }
 SampleInput booleans(std::vector<std::int64_t> extents) {
   return {SampleInput::Fill::booleans, std::move(extents), 0, 1, -1, false, {}};

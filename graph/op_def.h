@@ -96,16 +96,16 @@ struct InPlace {
 };
 
 struct Traits {
-  bool pointwise = false;     ///< out[i] depends only on in[...][i], after broadcasting
-  bool recomputable = true;   ///< may run twice: no effects (random ops may: they draw the same numbers)
-  bool random = false;        ///< reads the Philox stream in attribute "stream", where it has one
-  bool source = false;        ///< input, parameter, state, constant: bytes come from outside
-  bool view = false;          ///< output 0 is operand 0's bytes under another type
-  bool cuts_gradient = false; ///< its outputs carry no gradient on purpose (stop_gradient)
+  bool pointwise = false;        ///< out[i] depends only on in[...][i], after broadcasting
+  bool recomputable = true;      ///< may run twice: no effects (random ops may: they draw the same numbers)
+  bool random = false;           ///< reads the Philox stream in attribute "stream", where it has one
+  bool source = false;           ///< input, parameter, state, constant: bytes come from outside
+  bool view = false;             ///< output 0 is operand 0's bytes under another type
+  bool cuts_gradient = false;    ///< its outputs carry no gradient on purpose (stop_gradient)
   bool per_micro_batch = false;  ///< reads which micro-batch runs (ops/step/micro.h): other bits for each of them
-  bool gathers = false;       ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
-  bool cheap = true;          ///< worth recomputing rather than keeping
-  bool guard = false;         ///< may refuse a run (UserError): until it has passed, nothing in the store changes
+  bool gathers = false;          ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
+  bool cheap = true;             ///< worth recomputing rather than keeping
+  bool guard = false;            ///< may refuse a run (UserError): until it has passed, nothing in the store changes
   std::vector<InPlace> in_place = {};
   Precision precision = Precision::follow;
 };
@@ -148,7 +148,7 @@ SampleInput normal(std::vector<std::int64_t> extents, double mean = 0, double de
 SampleInput uniform(std::vector<std::int64_t> extents, double low, double high);
 SampleInput integers(std::vector<std::int64_t> extents, std::int64_t low, std::int64_t high);  ///< i64
 SampleInput booleans(std::vector<std::int64_t> extents);
-SampleInput ties(std::vector<std::int64_t> extents);  ///< whole numbers from -3 to 3, each often, as floats
+SampleInput ties(std::vector<std::int64_t> extents);      ///< whole numbers from -3 to 3, each often, as floats
 SampleInput extremes(std::vector<std::int64_t> extents);  ///< +-inf, NaN, denormals, +-1e4, zeros among normals
 }  // namespace sample
 
@@ -166,9 +166,10 @@ struct BadSample {
   std::string message = {};
 };
 
-/// Whether a node, by its attributes and types, works row by row. A row is what lies along the last axis of operand 0; each
-/// operand of operand 0's rank and leading extents is read, and each output written, row r for row r alone; other operands
-/// are read whole by every row; numbers are drawn by row. An output may lack the last axis or have extent 1 there.
+/// Whether a node, by its attributes and types, works row by row. A row is what lies along the last axis of operand 0;
+/// each operand of operand 0's rank and leading extents is read, and each output written, row r for row r alone; other
+/// operands are read whole by every row; numbers are drawn by row. An output may lack the last axis or have extent 1
+/// there.
 using RowRule = bool (*)(const OpView&);
 /// Which outputs may lie in which operands' bytes, where that depends on the node.
 using InPlaceRule = std::function<std::vector<InPlace>(const OpView&)>;
@@ -177,19 +178,19 @@ struct Pass;
 
 struct OpDef {
   std::string name;
-  std::string law = {};     ///< the formula, for people
-  std::string source = {};  ///< paper, section, equation
+  std::string law = {};                      ///< the formula, for people
+  std::string source = {};                   ///< paper, section, equation
   std::vector<std::string> outputs = {"y"};  ///< a last one "...": the shape rule may give any number more
-  int least_inputs = 1, most_inputs = 1;  ///< most -1: any number
+  int least_inputs = 1, most_inputs = 1;     ///< most -1: any number
   InferRule infer = {};
   BatchRule batch = {};
-  BackwardRule backward = {};  ///< null: the gradient of `plain`, or none: an error that names the op
-  PlainRule plain = {};        ///< null: the op is basic
+  BackwardRule backward = {};    ///< null: the gradient of `plain`, or none: an error that names the op
+  PlainRule plain = {};          ///< null: the op is basic
   ReferenceRule reference = {};  ///< of a basic op of one output
   EvaluationRule evaluation = {};
   Traits traits = {};
-  RowRule row_wise = nullptr;   ///< null: never
-  InPlaceRule in_place = {};    ///< null: as Traits::in_place says
+  RowRule row_wise = nullptr;                         ///< null: never
+  InPlaceRule in_place = {};                          ///< null: as Traits::in_place says
   std::string (*title)(const Attributes&) = nullptr;  ///< for people, where the name says too little; null: the name
   /// Lowering passes that a graph with this op goes through (runtime/lower.h): how it runs together with others. They
   /// keep the meaning; each has a name by which it can be switched off. The passes outlive the registry.

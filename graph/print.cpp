@@ -91,8 +91,8 @@ std::string str(const Step& step, const PrintOptions& options) {
   std::string text = rows(step.graph, needed_by(step.graph, roots), options);
   if (!step.loss_value.absent()) text += fmt::format("loss {} = {}\n", text_of(step.loss_value), text_of(step.loss));
   for (const Gradient& gradient : step.gradients)
-    text += fmt::format("gradient {} = {}{}\n", gradient.parameter.name(), text_of(gradient.value),
-                        text_of(gradient.tags));
+    text +=
+        fmt::format("gradient {} = {}{}\n", gradient.parameter.name(), text_of(gradient.value), text_of(gradient.tags));
   for (const Update& update : step.updates)
     text += fmt::format("update {} := {}\n", update.state.name(), text_of(update.value));
   if (!step.finite.absent()) text += fmt::format("taken if {}\n", text_of(step.finite));

@@ -9,8 +9,8 @@
 namespace weft {
 
 struct PrintOptions {
-  bool lines = false;   ///< the user's file and line at the end of each row
-  bool phases = true;   ///< a heading where the phase changes
+  bool lines = false;  ///< the user's file and line at the end of each row
+  bool phases = true;  ///< a heading where the phase changes
 };
 
 /// One row a node: `%12 decoder/0/mlp/gelu = gelu(%11) {approximate='none'} : f32[batch=12, 64, 512]`.

@@ -1,5 +1,5 @@
-#include <weft/graph/registry.h>
 #include <weft/graph/nearest.h>
+#include <weft/graph/registry.h>
 #include <weft/graph/sources.h>
 
 #include <algorithm>
@@ -9,7 +9,8 @@ namespace weft {
 void Registry::add(const OpDef& op) {
   WEFT_CHECK(!op.name.empty(), "an op needs a name");
   WEFT_CHECK(op.infer, "the op '{}' needs a shape rule (.infer)", op.name);
-  WEFT_CHECK(!op.outputs.empty(), "the op '{}' gives nothing: it needs a name for each output, as in .outputs = {{\"y\"}}", op.name);
+  WEFT_CHECK(!op.outputs.empty(),
+             "the op '{}' gives nothing: it needs a name for each output, as in .outputs = {{\"y\"}}", op.name);
   if (!op.traits.source) {
     WEFT_CHECK(op.batch, "the op '{}' needs a batch rule (.batch), such as same_axis", op.name);
     WEFT_CHECK(
@@ -32,10 +33,11 @@ void Registry::add(const OpDef& op) {
                  name_of(kernel.dtype));
   }
   for (const InPlace& each : op.traits.in_place)
-    WEFT_CHECK(each.output >= 0 && each.output < static_cast<int>(op.outputs.size()) && each.operand >= 0 &&
-                   (op.most_inputs < 0 || each.operand < op.most_inputs),
-               "the op '{}' says that output {} may lie in operand {} (.in_place), it has {} outputs and at most {} operands", op.name,
-               each.output, each.operand, op.outputs.size(), op.most_inputs);
+    WEFT_CHECK(
+        each.output >= 0 && each.output < static_cast<int>(op.outputs.size()) && each.operand >= 0 &&
+            (op.most_inputs < 0 || each.operand < op.most_inputs),
+        "the op '{}' says that output {} may lie in operand {} (.in_place), it has {} outputs and at most {} operands",
+        op.name, each.output, each.operand, op.outputs.size(), op.most_inputs);
   for (std::size_t i = 0; i < op.samples.size(); ++i) {
     const int given = static_cast<int>(op.samples[i].inputs.size());
     WEFT_CHECK(given >= op.least_inputs && (op.most_inputs < 0 || given <= op.most_inputs),
@@ -45,8 +47,9 @@ void Registry::add(const OpDef& op) {
       const SampleInput& input = op.samples[i].inputs[static_cast<std::size_t>(k)];
       const int rank = static_cast<int>(input.extents.size());
       WEFT_CHECK(input.batch_axis >= -1 && input.batch_axis < rank,
-                 "sample {} of the op '{}' has its batch at axis {} of input {}, which has {} axes; hint: .batched(0) is the first", i, op.name,
-                 input.batch_axis, k, rank);
+                 "sample {} of the op '{}' has its batch at axis {} of input {}, which has {} axes; hint: .batched(0) "
+                 "is the first",
+                 i, op.name, input.batch_axis, k, rank);
     }
   }
   const auto at = std::lower_bound(ops_.begin(), ops_.end(), op.name,
@@ -63,8 +66,8 @@ void Registry::add(const OpDef& op) {
 }
 
 const OpDef* Registry::find(std::string_view name) const {
-  const auto at = std::lower_bound(ops_.begin(), ops_.end(), name,
-                                   [](const OpDef* a, std::string_view n) { return a->name < n; });
+  const auto at =
+      std::lower_bound(ops_.begin(), ops_.end(), name, [](const OpDef* a, std::string_view n) { return a->name < n; });
   return at != ops_.end() && (*at)->name == name ? *at : nullptr;
 }
 

@@ -28,8 +28,8 @@ class Rebuild {
   void keep(const Node& node);
   /// The same node (and id) with other attributes and types inferred anew; UserError where the shape rule refuses.
   void keep_with(const Node& node, Attributes attributes);
-  /// The node with its id, changed: `changed` holds operands of the new graph; types are inferred anew. For other operands
-  /// (a cast before them) or another phase.
+  /// The node with its id, changed: `changed` holds operands of the new graph; types are inferred anew. For other
+  /// operands (a cast before them) or another phase.
   void keep_as(Node changed);
   /// Output k of `node` is `values[k]` (of the new graph) from now on. A node that was kept before stays what find()
   /// answers; only those who read it read `values` instead (a cast put behind it).
@@ -49,7 +49,9 @@ class Rebuild {
 };
 
 /// `values` of a graph, as they would be if `from` were `to` (same types): appends to the graph the nodes between, with
-/// new ids and provenance ("substitute", or the pass of the open made_by scope; old id). Values that do not depend on `from` come back as they are.
-std::vector<Value> substitute(const std::vector<Value>& values, const std::vector<std::pair<Value, Value>>& replacements);
+/// new ids and provenance ("substitute", or the pass of the open made_by scope; old id). Values that do not depend on
+/// `from` come back as they are.
+std::vector<Value> substitute(const std::vector<Value>& values,
+                              const std::vector<std::pair<Value, Value>>& replacements);
 
 }  // namespace weft

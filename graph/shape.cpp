@@ -74,22 +74,20 @@ Dim operator*(const Dim& a, const Dim& b) {
   if (a.count_ + b.count_ > Dim::max_factors) return Dim(a.value_ * b.value_);
   Dim result = a;
   result.number_ = a.number_ * b.number_;
-  for (const Dim::Factor& factor : b.factors())
-    result.factors_[static_cast<std::size_t>(result.count_++)] = factor;
+  for (const Dim::Factor& factor : b.factors()) result.factors_[static_cast<std::size_t>(result.count_++)] = factor;
   result.evaluate();
   return result;
 }
 
 Dim operator/(const Dim& a, const Dim& b) {
-  WEFT_CHECK(b.value_ != 0 && a.value_ % b.value_ == 0, "the extent {} is not divisible by {}: {} is no multiple of {}", a.str(),
-             b.str(), a.value_, b.value_);
+  WEFT_CHECK(b.value_ != 0 && a.value_ % b.value_ == 0, "the extent {} is not divisible by {}: {} is no multiple of {}",
+             a.str(), b.str(), a.value_, b.value_);
   Dim result = a;
   Dim rest = b;
   for (int i = 0; i < rest.count_;) {
-    const auto at = std::find_if(result.factors_.begin(), result.factors_.begin() + result.count_,
-                                 [&](const Dim::Factor& f) {
-                                   return f.symbol == rest.factors_[static_cast<std::size_t>(i)].symbol;
-                                 });
+    const auto at = std::find_if(
+        result.factors_.begin(), result.factors_.begin() + result.count_,
+        [&](const Dim::Factor& f) { return f.symbol == rest.factors_[static_cast<std::size_t>(i)].symbol; });
     if (at == result.factors_.begin() + result.count_) {
       ++i;
       continue;
@@ -149,8 +147,8 @@ Shape broadcast(const Shape& a, const Shape& b) {
     const Dim da = ia >= 0 ? a[ia] : Dim(1);
     const Dim db = ib >= 0 ? b[ib] : Dim(1);
     WEFT_CHECK(da == db || da.value() == 1 || db.value() == 1,
-               "shapes {} and {} do not broadcast: axis {} has {} and {}", a.str(), b.str(), axis - rank,
-               da.value(), db.value());
+               "shapes {} and {} do not broadcast: axis {} has {} and {}", a.str(), b.str(), axis - rank, da.value(),
+               db.value());
     if (da.value() == 1 && db.value() != 1) dims.push_back(db);
     else if (db.value() == 1 && da.value() != 1) dims.push_back(da);
     else dims.push_back(da.is_named() ? da : db);
@@ -166,8 +164,8 @@ bool broadcasts_to(const Shape& from, const Shape& to) {
 }
 
 int normalize_axis(std::int64_t axis, int rank) {
-  WEFT_CHECK(axis >= -rank && axis < rank, "axis {} is outside a tensor of rank {}: expected {} to {}", axis, rank, -rank,
-             rank - 1);
+  WEFT_CHECK(axis >= -rank && axis < rank, "axis {} is outside a tensor of rank {}: expected {} to {}", axis, rank,
+             -rank, rank - 1);
   return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 

@@ -45,9 +45,7 @@ class Dim {
 
   constexpr std::int64_t value() const { return value_; }
   constexpr std::int64_t number() const { return number_; }  ///< the unnamed factor
-  std::span<const Factor> factors() const {
-    return {factors_.data(), static_cast<std::size_t>(count_)};
-  }
+  std::span<const Factor> factors() const { return {factors_.data(), static_cast<std::size_t>(count_)}; }
   bool is_named() const { return count_ > 0; }
   bool has(Symbol symbol) const;
   /// The same extent with `symbol` standing for `value`.

@@ -113,7 +113,8 @@ Step operator|(const Step& step, const Transform& transform) {
   Step copy = step.over(step.graph.clone());
   copy.lowered = false;
   const std::string who = fmt::format("transform '{}' ({})", transform.name, str(transform.where));
-  WEFT_CHECK(!transform.name.empty(), "a transform ({}) has no name; hint: .name = \"my_transform\"", str(transform.where));
+  WEFT_CHECK(!transform.name.empty(), "a transform ({}) has no name; hint: .name = \"my_transform\"",
+             str(transform.where));
   WEFT_CHECK(transform.apply, "{} has nothing to apply; hint: .apply = [](Step step) {{ ...; return step; }}", who);
   const std::set<std::string> updated = updated_states(step.graph);
   Step result = user_rule(who, [&] { return transform.apply(std::move(copy)); });
@@ -133,9 +134,11 @@ Step operator|(const Step& step, const Transform& transform) {
   try {
     verify(result);
   } catch (const InternalError& error) {
-    WEFT_FAIL("{} leaves a step that is not consistent: {}; hint: values of the step that came in are step.find(value), and what is "
-              "replaced is replaced in updates, gradients and fetches alike",
-              who, error.reason);
+    WEFT_FAIL(
+        "{} leaves a step that is not consistent: {}; hint: values of the step that came in are step.find(value), and "
+        "what is "
+        "replaced is replaced in updates, gradients and fetches alike",
+        who, error.reason);
   }
   return result;
 }

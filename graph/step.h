@@ -46,8 +46,8 @@ struct Loss {
 
 /// What has been done to a gradient, so that the first pass that reads it can undo it once.
 struct GradientTags {
-  bool scaled = false;             ///< times the loss scale
-  bool weight_normalised = true;   ///< already divided by the weight of the loss
+  bool scaled = false;            ///< times the loss scale
+  bool weight_normalised = true;  ///< already divided by the weight of the loss
   bool finite_checked = false;
   bool clipped = false;
 };
@@ -108,19 +108,19 @@ struct Step {
 
   Graph graph;
   Loss loss;
-  Value loss_value;                  ///< the scalar whose gradient is taken
-  std::vector<Value> seeds;          ///< cotangent given to each loss term's sum: where scaling and accumulation act
-  std::vector<Value> parameters;     ///< trained ones, in build order
-  std::vector<Gradient> gradients;   ///< one for each parameter that the loss reaches
+  Value loss_value;                 ///< the scalar whose gradient is taken
+  std::vector<Value> seeds;         ///< cotangent given to each loss term's sum: where scaling and accumulation act
+  std::vector<Value> parameters;    ///< trained ones, in build order
+  std::vector<Gradient> gradients;  ///< one for each parameter that the loss reaches
   std::vector<Update> updates;
   std::vector<Fetch> fetches;
-  Value finite;                      ///< bool: whether this step's update is taken; absent: always
-  Value due;                         ///< bool: whether this run ends an accumulation over runs; absent: each does
-  Value gradient_weight;             ///< scalar by which gradients without the tag weight_normalised are to be divided
+  Value finite;           ///< bool: whether this step's update is taken; absent: always
+  Value due;              ///< bool: whether this run ends an accumulation over runs; absent: each does
+  Value gradient_weight;  ///< scalar by which gradients without the tag weight_normalised are to be divided
   std::optional<LossScale> loss_scale;  ///< by which gradients with the tag scaled are to be divided
-  std::int64_t micro_batches = 1;    ///< how often a run goes through the nodes of Phase::micro
-  std::vector<Applied> applied;      ///< the transforms, in order
-  std::set<std::string> facts;       ///< what they promised: "gradients", "settled", "clipped", "optimized", ...
+  std::int64_t micro_batches = 1;       ///< how often a run goes through the nodes of Phase::micro
+  std::vector<Applied> applied;         ///< the transforms, in order
+  std::set<std::string> facts;          ///< what they promised: "gradients", "settled", "clipped", "optimized", ...
   bool lowered = false;
 
   /// Where a value of an earlier graph is in this step; UserError that names the transform that removed it.
@@ -153,8 +153,9 @@ struct Transform {
 };
 
 /// Runs the transform: checks the order (the error names both transforms and the right order), copies the graph,
-/// applies, verifies the result. Pure: `step` stays as it is. Updates that it gives to the graph (Graph::update) become the
-/// step's. UserError with the transform's name and line: it throws, or leaves a step that is not consistent (graph/verify.h).
+/// applies, verifies the result. Pure: `step` stays as it is. Updates that it gives to the graph (Graph::update) become
+/// the step's. UserError with the transform's name and line: it throws, or leaves a step that is not consistent
+/// (graph/verify.h).
 Step operator|(const Step& step, const Transform& transform);
 
 }  // namespace weft

@@ -25,7 +25,8 @@ std::vector<Value> all_values(const Step& step) {
 }
 
 Step without_taps(Step step) {
-  WEFT_CHECK(!taps_of(step).empty(), "remove_taps: nothing taps this step; hint: step | tap_attention() | ... | remove_taps()");
+  WEFT_CHECK(!taps_of(step).empty(),
+             "remove_taps: nothing taps this step; hint: step | tap_attention() | ... | remove_taps()");
   std::erase_if(step.fetches, [&](const Fetch& fetch) { return is_tap(step, fetch); });
   std::erase_if(step.facts, [](const std::string& name) { return name.starts_with(fact); });
 
@@ -54,7 +55,8 @@ TapScope::TapScope(Graph graph, std::string_view path, std::string_view pass, No
 void add_tap(Step& step, const std::string& name, const Value& value) {
   const bool tapped = step.facts.contains(std::string(fact) + name);
   WEFT_CHECK(!step.has_fetch(name), "this step publishes '{}' already; hint: {}", name,
-             tapped ? "it is tapped: take that out first, step | remove_taps()" : "a fetch of yours has that name, which a tap needs: give it another");
+             tapped ? "it is tapped: take that out first, step | remove_taps()"
+                    : "a fetch of yours has that name, which a tap needs: give it another");
   step.set_fetch(name, value);
   step.facts.insert(std::string(fact) + name);
 }
@@ -75,8 +77,6 @@ std::vector<std::string> taps_of(const Step& step) {
   return names;
 }
 
-Transform remove_taps() {
-  return {.name = "remove_taps", .claim = Claim::same_bits, .apply = without_taps};
-}
+Transform remove_taps() { return {.name = "remove_taps", .claim = Claim::same_bits, .apply = without_taps}; }
 
 }  // namespace weft

@@ -11,7 +11,8 @@
 
 namespace weft {
 
-/// While it lives, nodes belong to a tap: their paths begin with "tap/PATH" and they were made by `pass`, from `origin`.
+/// While it lives, nodes belong to a tap: their paths begin with "tap/PATH" and they were made by `pass`, from
+/// `origin`.
 class TapScope {
  public:
   TapScope(Graph graph, std::string_view path, std::string_view pass, NodeId origin);
@@ -27,8 +28,8 @@ void add_tap(Step& step, const std::string& name, const std::vector<std::int64_t
 /// The names of the taps of a step, sorted.
 std::vector<std::string> taps_of(const Step& step);
 
-/// The step without its taps: the fetches are gone, and of the nodes under "tap/" those that nothing else reads. What is
-/// left runs as it did before. Same bits of everything else, at any point of a chain. UserError: there are no taps.
+/// The step without its taps: the fetches are gone, and of the nodes under "tap/" those that nothing else reads. What
+/// is left runs as it did before. Same bits of everything else, at any point of a chain. UserError: there are no taps.
 Transform remove_taps();
 
 }  // namespace weft

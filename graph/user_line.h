@@ -5,8 +5,8 @@
 
 namespace weft {
 
-/// While it lives, a UserError of this thread begins with the line: "train.cpp:12: adamw needs betas in [0, 1), got 2 and 0.9".
-/// Of several the first says it: the user called that one.
+/// While it lives, a UserError of this thread begins with the line: "train.cpp:12: adamw needs betas in [0, 1), got 2
+/// and 0.9". Of several the first says it: the user called that one.
 class UserLine {
  public:
   explicit UserLine(std::source_location where);

@@ -20,8 +20,10 @@ decltype(auto) user_rule(std::string_view what, F&& call) {
   } catch (const InternalError&) {
     throw;
   } catch (const std::exception& error) {
-    WEFT_FAIL("{} threw {}; hint: WEFT_CHECK(condition, \"what is expected, got {{}}\", x) says it with the node and your line", what,
-              error.what());
+    WEFT_FAIL(
+        "{} threw {}; hint: WEFT_CHECK(condition, \"what is expected, got {{}}\", x) says it with the node and your "
+        "line",
+        what, error.what());
   } catch (...) {
     WEFT_FAIL("{} threw something that is no std::exception", what);
   }

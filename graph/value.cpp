@@ -5,7 +5,9 @@ namespace weft {
 const TensorType& Value::type() const { return graph().type(ref_); }
 
 const Node& Value::node() const {
-  WEFT_CHECK(!absent(), "a value that was never built has no node: it is the default of Value, or an operand left out; hint: if (value)");
+  WEFT_CHECK(
+      !absent(),
+      "a value that was never built has no node: it is the default of Value, or an operand left out; hint: if (value)");
   WEFT_CHECK(valid(), "this value failed to build; graph.check() says why");
   return graph().node(ref_.node);
 }
@@ -19,8 +21,10 @@ std::string Value::name() const {
 }
 
 Graph Value::graph() const {
-  WEFT_CHECK(!absent(), "a value that was never built belongs to no graph: it is the default of Value, or an operand left out; hint: "
-             "if (value)");
+  WEFT_CHECK(
+      !absent(),
+      "a value that was never built belongs to no graph: it is the default of Value, or an operand left out; hint: "
+      "if (value)");
   return Graph(graph_);
 }
 

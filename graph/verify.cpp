@@ -60,17 +60,19 @@ void verify_phases(const Step& step) {
     const Node& node = graph.node(id);
     if (node.op->traits.source) continue;
     gathered[id] = node.op->traits.gathers;
-    WEFT_INVARIANT(!node.op->traits.gathers || node.phase == Phase::step, "'{}' gathers over micro-batches and is no node of the step",
-                   node.name);
+    WEFT_INVARIANT(!node.op->traits.gathers || node.phase == Phase::step,
+                   "'{}' gathers over micro-batches and is no node of the step", node.name);
     for (const ValueRef& ref : node.operands) {
       if (ref.node == no_node) continue;
       const std::string& read = graph.node(ref.node).name;
       if (node.op->traits.gathers)
         WEFT_INVARIANT(is_micro(ref), "'{}' gathers '{}', which is the same for all micro-batches", node.name, read);
       else if (node.phase == Phase::micro)
-        WEFT_INVARIANT(!gathered[ref.node], "'{}' runs for each micro-batch and reads '{}', which they give together", node.name, read);
+        WEFT_INVARIANT(!gathered[ref.node], "'{}' runs for each micro-batch and reads '{}', which they give together",
+                       node.name, read);
       else
-        WEFT_INVARIANT(!is_micro(ref), "'{}' runs once and reads '{}' of each micro-batch; hint: accumulate_sum, micro_stack",
+        WEFT_INVARIANT(!is_micro(ref),
+                       "'{}' runs once and reads '{}' of each micro-batch; hint: accumulate_sum, micro_stack",
                        node.name, read);
       gathered[id] = gathered[id] || gathered[ref.node];
     }
@@ -80,7 +82,8 @@ void verify_phases(const Step& step) {
   };
   for (const Fetch& fetch : step.fetches) of_step(fetch.value, "the fetch '" + fetch.name + "'");
   for (const Update& update : step.updates) of_step(update.value, "the update of '" + update.state.name() + "'");
-  for (const Gradient& gradient : step.gradients) of_step(gradient.value, "the gradient of '" + gradient.parameter.name() + "'");
+  for (const Gradient& gradient : step.gradients)
+    of_step(gradient.value, "the gradient of '" + gradient.parameter.name() + "'");
   of_step(step.loss_value, "the loss");
   of_step(step.finite, "the flag 'finite'");
   of_step(step.due, "the flag 'due'");
@@ -116,7 +119,8 @@ void verify(const Graph& graph) {
   }
   for (const auto& [state, value] : data.updates) {
     WEFT_INVARIANT(data.has(state.node) && data.has(value.node), "an update of the graph refers to a missing node");
-    WEFT_INVARIANT(graph.type(state) == graph.type(value), "the update of '{}' changes its type", data.node(state.node).name);
+    WEFT_INVARIANT(graph.type(state) == graph.type(value), "the update of '{}' changes its type",
+                   data.node(state.node).name);
   }
 }
 
@@ -144,8 +148,8 @@ void verify(const Step& step) {
                    gradient.parameter.name(), gradient.value.type().str(), gradient.parameter.type().str());
   }
   auto scalar = [](const Value& value, DType type, std::string_view what) {
-    WEFT_INVARIANT(!value.valid() || (value.rank() == 0 && value.dtype() == type), "{} must be {}[], it is {}", what, name_of(type),
-                   value.type().str());
+    WEFT_INVARIANT(!value.valid() || (value.rank() == 0 && value.dtype() == type), "{} must be {}[], it is {}", what,
+                   name_of(type), value.type().str());
   };
   scalar(step.finite, boolean, "the flag 'finite'");
   scalar(step.due, boolean, "the flag 'due'");
@@ -156,17 +160,20 @@ void verify(const Step& step) {
   for (const Gradient& gradient : step.gradients) {
     const std::string name = gradient.parameter.name();
     WEFT_INVARIANT(differentiated.insert(gradient.parameter.ref()).second, "'{}' has two gradients", name);
-    WEFT_INVARIANT(!gradient.tags.scaled || step.loss_scale, "the gradient of '{}' is tagged scaled, and there is no loss scale", name);
+    WEFT_INVARIANT(!gradient.tags.scaled || step.loss_scale,
+                   "the gradient of '{}' is tagged scaled, and there is no loss scale", name);
     WEFT_INVARIANT(gradient.tags.weight_normalised || step.gradient_weight.valid(),
-                   "the gradient of '{}' is tagged as not divided by the weight of the loss, and there is no weight", name);
+                   "the gradient of '{}' is tagged as not divided by the weight of the loss, and there is no weight",
+                   name);
   }
   for (const Update& update : step.updates) {
     verify_value(step, update.state, "an updated state");
     verify_value(step, update.value, "the value of an update");
     WEFT_INVARIANT(update.state.valid() && update.value.valid(), "an update without state or value");
     const OpDef* kind = update.state.node().op;
-    WEFT_INVARIANT(kind == &parameter_op() || kind == &state_op(), "'{}' is updated and is no parameter or state but a result of [{}]",
-                   update.state.name(), kind->name);
+    WEFT_INVARIANT(kind == &parameter_op() || kind == &state_op(),
+                   "'{}' is updated and is no parameter or state but a result of [{}]", update.state.name(),
+                   kind->name);
     WEFT_INVARIANT(update.state.type() == update.value.type(), "the update of '{}' is {}, the state {}",
                    update.state.name(), update.value.type().str(), update.state.type().str());
     WEFT_INVARIANT(updated.insert(update.state.ref()).second, "'{}' is updated twice", update.state.name());

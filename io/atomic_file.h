@@ -13,9 +13,10 @@ namespace weft {
 /// Takes the bytes of a file in order.
 using WriteBytes = FunctionRef<void(std::span<const std::byte>)>;
 
-/// Calls `fill` with a writer into a temporary file beside `path`, makes it durable (fsync) and renames it to `path`, so
-/// that a reader, or whoever comes after a crash, sees the old file or the new one and never a part. An exception leaves
-/// the old file as it was. A symbolic link is followed. UserError: the folder cannot be written, `path` is no regular file.
+/// Calls `fill` with a writer into a temporary file beside `path`, makes it durable (fsync) and renames it to `path`,
+/// so that a reader, or whoever comes after a crash, sees the old file or the new one and never a part. An exception
+/// leaves the old file as it was. A symbolic link is followed. UserError: the folder cannot be written, `path` is no
+/// regular file.
 void write_atomically(const std::filesystem::path& path, FunctionRef<void(WriteBytes)> fill);
 
 /// Throws the UserError that write_atomically(path) would throw, before hours of work depend on it.

@@ -43,10 +43,8 @@ void divide_by(std::vector<double>& values, std::int64_t rows, std::int64_t colu
         values[static_cast<std::size_t>(i * step + j * stride)] /= divisor;
     }
   };
-  if (over_rows)
-    line(columns, rows, 1, columns);
-  else
-    line(rows, columns, columns, 1);
+  if (over_rows) line(columns, rows, 1, columns);
+  else line(rows, columns, columns, 1);
 }
 
 const char* said(HeatMapDivide by) {
@@ -147,8 +145,8 @@ double HeatMap::share(double value) const {
 }
 
 void expect_heat_map_file(const std::string& path) {
-  WEFT_CHECK(is_picture(path) || std::filesystem::path(path).extension() == ".txt", "a heat map is written as .svg or .txt, got '{}'",
-             path);
+  WEFT_CHECK(is_picture(path) || std::filesystem::path(path).extension() == ".txt",
+             "a heat map is written as .svg or .txt, got '{}'", path);
   expect_writable(path);
 }
 

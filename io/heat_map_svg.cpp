@@ -173,8 +173,7 @@ class Drawing {
     for (std::size_t j = 0; j < layer.columns.size(); ++j) {
       const double at = x + (static_cast<double>(j) + 0.5) * m.cell;
       const std::string label = xml_escaped(layer.columns[j]);
-      if (m.upright)
-        body_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", at, y - beside, label);
+      if (m.upright) body_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", at, y - beside, label);
       else
         body_ += fmt::format("<text transform=\"translate({:.1f} {:.1f}) rotate(-90)\">{}</text>\n", at + rise * m.font,
                              y - beside, label);

@@ -86,12 +86,9 @@ std::string visible(std::string_view text, std::int64_t longest, bool mark_space
   std::u32string marked;
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Character next = utf8_at(text, at);
-    if (next.length == 0)
-      marked += widened(fmt::format("\\x{:02X}", static_cast<unsigned char>(text[at])));
-    else if (marked.empty() && combines(next.code))
-      marked += {U'\u25cc', next.code};  // nothing to combine with
-    else
-      marked += mark_of(next.code, mark_spaces);
+    if (next.length == 0) marked += widened(fmt::format("\\x{:02X}", static_cast<unsigned char>(text[at])));
+    else if (marked.empty() && combines(next.code)) marked += {U'\u25cc', next.code};  // nothing to combine with
+    else marked += mark_of(next.code, mark_spaces);
     at += std::max<std::size_t>(next.length, 1);
   }
   const auto most = static_cast<std::size_t>(longest);

@@ -15,12 +15,12 @@ namespace weft {
 void save_run(const std::string& path, const Store& store, const Metadata& notes = {});
 
 struct LoadRunOptions {
-  /// Cells that only the file has are passed over (an optimizer's state, to generate text). A cell that the file lacks is
-  /// always an error.
+  /// Cells that only the file has are passed over (an optimizer's state, to generate text). A cell that the file lacks
+  /// is always an error.
   bool allow_unused = false;
 };
-/// Fills the store and returns the notes. UserError, and the store stays as it was: the file is no sound save; names, dtypes or
-/// shapes differ from the store's (every difference is named, up to eight).
+/// Fills the store and returns the notes. UserError, and the store stays as it was: the file is no sound save; names,
+/// dtypes or shapes differ from the store's (every difference is named, up to eight).
 Metadata load_run(const std::string& path, Store& store, LoadRunOptions options = {});
 
 /// The notes alone, to build the model before its parameters are read.

@@ -30,8 +30,8 @@ struct DTypeName {
   std::string_view name;
   DType dtype;
 };
-constexpr std::array<DTypeName, 7> dtype_names{{{"F32", f32}, {"F64", f64}, {"BF16", bf16}, {"F16", f16},
-                                                {"I32", i32}, {"I64", i64}, {"BOOL", boolean}}};
+constexpr std::array<DTypeName, 7> dtype_names{
+    {{"F32", f32}, {"F64", f64}, {"BF16", bf16}, {"F16", f16}, {"I32", i32}, {"I64", i64}, {"BOOL", boolean}}};
 
 // Messages begin with the file's name; `where` adds the tensor's.
 struct Reader {
@@ -95,7 +95,8 @@ std::vector<std::uint64_t> parse_numbers(const Reader& reader, const std::string
 Entry parse_entry(const Reader& reader, const std::string& tensor, const Json& json, std::uint64_t data_bytes) {
   if (!json.is_object()) reader.fail("the entry of '{}' is not an object", tensor);
   for (const auto& [key, value] : json.items())
-    if (key != "dtype" && key != "shape" && key != "data_offsets") reader.fail("'{}' has the unknown field '{}'", tensor, key);
+    if (key != "dtype" && key != "shape" && key != "data_offsets")
+      reader.fail("'{}' has the unknown field '{}'", tensor, key);
   Entry entry;
   entry.dtype = parse_dtype(reader, tensor, json);
   const auto offsets = parse_numbers(reader, tensor, json, "data_offsets");
@@ -108,7 +109,8 @@ Entry parse_entry(const Reader& reader, const std::string& tensor, const Json& j
   const bool no_elements = std::ranges::find(extents, 0U) != extents.end();
   std::uint64_t bytes = no_elements ? 0 : size_of(entry.dtype);
   for (std::uint64_t extent : extents) {
-    if (extent > INT64_MAX || (extent != 0 && bytes > INT64_MAX / extent)) reader.fail("the shape of '{}' overflows", tensor);
+    if (extent > INT64_MAX || (extent != 0 && bytes > INT64_MAX / extent))
+      reader.fail("the shape of '{}' overflows", tensor);
     bytes *= extent;
     entry.extents.push_back(static_cast<std::int64_t>(extent));
   }
@@ -128,7 +130,8 @@ SafetensorsHeader read_header(const Reader& reader) {
   if (reader.size < length_bytes) reader.fail("it has {} bytes, less than the length of a header", reader.size);
   std::uint64_t length = 0;
   reader.read(&length, length_bytes);
-  if (length > most_header_bytes) reader.fail("its header would have {} bytes, at most {} are allowed", length, most_header_bytes);
+  if (length > most_header_bytes)
+    reader.fail("its header would have {} bytes, at most {} are allowed", length, most_header_bytes);
   if (length > reader.size - length_bytes)
     reader.fail("its header would have {} bytes, the file has {}; it may be cut off", length, reader.size);
   std::string text(length, '\0');
@@ -152,7 +155,8 @@ SafetensorsHeader read_header(const Reader& reader) {
   }
   std::uint64_t at = 0;
   for (const auto& [name, entry] : by_offset(header)) {
-    if (entry.begin < at) reader.fail("'{}' begins at byte {} inside the tensor before it, which ends at {}", name, entry.begin, at);
+    if (entry.begin < at)
+      reader.fail("'{}' begins at byte {} inside the tensor before it, which ends at {}", name, entry.begin, at);
     if (entry.begin > at) reader.fail("bytes {} to {} of its data belong to no tensor", at, entry.begin);
     at = entry.end;
   }
@@ -169,7 +173,8 @@ Safetensors read_all(const Reader& reader) {
     reader.read(tensor.raw(), tensor.bytes());
     if (entry.dtype == boolean)
       for (std::size_t i = 0; i < tensor.bytes(); ++i)
-        if (std::to_integer<unsigned>(tensor.raw()[i]) > 1) reader.fail("'{}' is BOOL and holds a byte that is neither 0 nor 1", name);
+        if (std::to_integer<unsigned>(tensor.raw()[i]) > 1)
+          reader.fail("'{}' is BOOL and holds a byte that is neither 0 nor 1", name);
     contents.tensors.emplace(name, std::move(tensor));
   }
   return contents;
@@ -213,7 +218,8 @@ void write_safetensors(const std::string& path, const Safetensors& contents) {
   for (const auto& [name, tensor] : tensors) {
     WEFT_CHECK(name != metadata_key, "a tensor cannot be named '{}' in a safetensors file", name);
     const std::uint64_t end = at + tensor->bytes();
-    header[name] = {{"dtype", name_in_file(tensor->dtype())}, {"shape", tensor->extents()}, {"data_offsets", {at, end}}};
+    header[name] = {
+        {"dtype", name_in_file(tensor->dtype())}, {"shape", tensor->extents()}, {"data_offsets", {at, end}}};
     at = end;
   }
   std::string text;

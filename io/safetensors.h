@@ -1,7 +1,7 @@
 // Tensors by name in one file: the safetensors format (Hugging Face, format description of version 0.4).
 //
-//   8 bytes   N, unsigned, little endian
-//   N bytes   JSON: {"__metadata__": {text: text}, name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...},
+//   8 bytes   N, unsigned, little endian N bytes   JSON: {"__metadata__": {text: text}, name: {"dtype": "F32", "shape":
+//   [2, 3], "data_offsets": [0, 24]}, ...},
 //             padded with spaces to a multiple of 8
 //   the rest  the tensors' bytes, row-major, little endian; offsets count from here and leave no hole
 //
@@ -39,15 +39,15 @@ struct SafetensorsHeader {
   std::uint64_t data_begin = 0;  ///< byte of the file at which the tensors begin
 };
 
-/// UserError: no such file, or one that is not exactly in the format (too short, header not JSON, a name twice, an unknown
-/// dtype, a shape that does not fit its bytes, offsets that overlap, leave a hole or end outside the file).
+/// UserError: no such file, or one that is not exactly in the format (too short, header not JSON, a name twice, an
+/// unknown dtype, a shape that does not fit its bytes, offsets that overlap, leave a hole or end outside the file).
 Safetensors read_safetensors(const std::string& path);
 SafetensorsHeader read_safetensors_header(const std::string& path);
 /// The same from memory; `name` stands in messages.
 Safetensors parse_safetensors(std::string_view bytes, const std::string& name = "memory");
 
-/// Whole or not at all (io/atomic_file.h). Widest dtypes first, then by name, so that every tensor is aligned in the file.
-/// UserError: the file cannot be written; a name is "__metadata__" or not UTF-8.
+/// Whole or not at all (io/atomic_file.h). Widest dtypes first, then by name, so that every tensor is aligned in the
+/// file. UserError: the file cannot be written; a name is "__metadata__" or not UTF-8.
 void write_safetensors(const std::string& path, const Safetensors& contents);
 
 }  // namespace weft

@@ -51,14 +51,14 @@ struct TokenBatch {
 /// The target that no loss counts: cross_entropy's ignore_index.
 inline constexpr std::int32_t no_target = -100;
 
-/// Fills a batch with windows at random places, each place equally likely. Run number `runs` of `seed` always gives the same
-/// batch, so a resumed run reads on where it stopped. Needs tokens.size() > time.
+/// Fills a batch with windows at random places, each place equally likely. Run number `runs` of `seed` always gives the
+/// same batch, so a resumed run reads on where it stopped. Needs tokens.size() > time.
 void draw_windows(std::span<const std::int32_t> tokens, TokenBatch& batch, std::uint64_t seed, std::int64_t runs);
 
 /// How many batches of this size cover tokens.size() - 1 predictions.
 std::int64_t covering_batches(std::span<const std::int32_t> tokens, const TokenBatch& batch);
-/// Batch `index` of windows that lie one after another and cover every prediction once. The last window may be short and the last
-/// batch may have empty rows: their targets are `no_target`, their tokens 0.
+/// Batch `index` of windows that lie one after another and cover every prediction once. The last window may be short
+/// and the last batch may have empty rows: their targets are `no_target`, their tokens 0.
 void cover(std::span<const std::int32_t> tokens, TokenBatch& batch, std::int64_t index);
 
 }  // namespace weft

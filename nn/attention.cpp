@@ -2,9 +2,9 @@
 
 #include <weft/nn/key_value_cache.h>
 #include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/shape/arrange.h>
 #include <weft/ops/shape/creation.h>
-#include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/shape/movement.h>
 
 #include <cmath>

@@ -36,7 +36,8 @@ namespace {
 
 void choose(AttentionNode& node, const HeadSelection& selection, const std::string& who) {
   for (const std::int64_t head : selection.heads)
-    WEFT_CHECK(head >= 0 && head < node.heads, "{}: '{}' has the heads 0 to {}, got {}", who, node.path, node.heads - 1, head);
+    WEFT_CHECK(head >= 0 && head < node.heads, "{}: '{}' has the heads 0 to {}, got {}", who, node.path, node.heads - 1,
+               head);
   std::vector<bool> chosen(static_cast<std::size_t>(node.heads), selection.heads.empty());
   for (const std::int64_t head : node.chosen) chosen[static_cast<std::size_t>(head)] = true;
   for (const std::int64_t head : selection.heads) chosen[static_cast<std::size_t>(head)] = true;
@@ -49,8 +50,10 @@ void choose(AttentionNode& node, const HeadSelection& selection, const std::stri
 
 std::vector<AttentionNode> attention_nodes(const Step& step, const std::string& who, const HeadSelections& selections) {
   std::vector<AttentionNode> nodes = attention_nodes(step.graph);
-  WEFT_CHECK(!nodes.empty(), "{}: this step has no attention; hint: one by the plain method, with keep_share or a finite "
-             "fill is made of basic ops, and is not seen", who);
+  WEFT_CHECK(!nodes.empty(),
+             "{}: this step has no attention; hint: one by the plain method, with keep_share or a finite "
+             "fill is made of basic ops, and is not seen",
+             who);
   WEFT_CHECK(!selections.empty(), "{} needs a selection, got none; hint: {{{{\"**\"}}}} is every head", who);
   for (const HeadSelection& selection : selections) {
     bool matched = false;

@@ -21,7 +21,7 @@ using HeadSelections = std::vector<HeadSelection>;
 /// several.
 struct AttentionNode {
   std::string path;
-  Value y;                          ///< [batch, time_q, heads, value_width]
+  Value y;  ///< [batch, time_q, heads, value_width]
   std::int64_t heads = 0;
   std::vector<std::int64_t> chosen;  ///< of the heads; sorted
 
@@ -33,7 +33,8 @@ std::vector<AttentionNode> attention_nodes(const Graph& graph);
 
 /// In build order; what recomputes an attention is none. UserError that begins with `who`: the step has no attention, a
 /// pattern matches none, a head is not there, nothing is selected.
-std::vector<AttentionNode> attention_nodes(const Step& step, const std::string& who, const HeadSelections& selections = {{}});
+std::vector<AttentionNode> attention_nodes(const Step& step, const std::string& who,
+                                           const HeadSelections& selections = {{}});
 
 /// Heads as gates of their attention's output: for gate_importance() and close_gates() (optim/gates.h).
 ///   step | close_gates(nn::heads({{"decoder/0/attention", {1, 3}}}))

@@ -32,13 +32,15 @@ class Reader {
 
   bool has(const std::string& name) const { return result_.has(full(name)); }
   Tensor tensor(const std::string& name) const {
-    WEFT_CHECK(has(name), "attention_report: the result has no '{}', which the step publishes; hint: give the step that ran",
+    WEFT_CHECK(has(name),
+               "attention_report: the result has no '{}', which the step publishes; hint: give the step that ran",
                full(name));
     return result_.tensor(full(name));
   }
 
   LayerReport layer() const {
-    LayerReport layer{path_, has("diversity") ? tensor("diversity").item() : std::numeric_limits<double>::quiet_NaN(), {}};
+    LayerReport layer{
+        path_, has("diversity") ? tensor("diversity").item() : std::numeric_limits<double>::quiet_NaN(), {}};
     const Tensor entropy = tensor("entropy"), maximum = tensor("maximum");
     const std::int64_t heads = entropy.size();
     for (std::int64_t i = 0; i < heads; ++i) {
@@ -46,7 +48,8 @@ class Reader {
       head.entropy = entropy.at(i);
       head.sparsity = tensor("sparsity").at(i);
       head.peak = tensor("peak").at(i);
-      for (std::int64_t b = 0; b < maximum.extent(0); ++b) head.maximum = std::max(head.maximum, maximum.at(b * heads + i));
+      for (std::int64_t b = 0; b < maximum.extent(0); ++b)
+        head.maximum = std::max(head.maximum, maximum.at(b * heads + i));
       for (std::size_t p = 0; p < head_patterns.size(); ++p) {
         const std::string pattern = name_of(head_patterns[p]);
         head.share[p] = tensor("share/" + pattern).at(i);
@@ -93,12 +96,13 @@ const HeadReport& AttentionReport::head(const std::string& path, std::int64_t he
 std::string AttentionReport::str() const {
   std::size_t width = 4;
   for (const LayerReport& layer : layers) width = std::max(width, layer.path.size());
-  std::string text = fmt::format("{:<{}} head  entropy  sparsity  peak  maximum  pattern   strength  diversity\n", "path", width);
+  std::string text =
+      fmt::format("{:<{}} head  entropy  sparsity  peak  maximum  pattern   strength  diversity\n", "path", width);
   for (const LayerReport& layer : layers)
     for (const HeadReport& head : layer.heads)
-      text += fmt::format("{:<{}} {:>4}  {:>7.3f}  {:>8.3f}  {:>4.2f}  {:>7.3f}  {:<8}  {:>8.3f}  {:>9.3f}\n", head.path, width,
-                          head.head, head.entropy, head.sparsity, head.peak, head.maximum, name_of(head.dominant()),
-                          head.strength(), layer.diversity);
+      text += fmt::format("{:<{}} {:>4}  {:>7.3f}  {:>8.3f}  {:>4.2f}  {:>7.3f}  {:<8}  {:>8.3f}  {:>9.3f}\n",
+                          head.path, width, head.head, head.entropy, head.sparsity, head.peak, head.maximum,
+                          name_of(head.dominant()), head.strength(), layer.diversity);
   return text;
 }
 
@@ -109,9 +113,14 @@ std::string AttentionReport::json() const {
     for (const HeadReport& head : layer.heads) {
       nlohmann::ordered_json shares;
       for (std::size_t p = 0; p < head_patterns.size(); ++p) shares[name_of(head_patterns[p])] = number(head.share[p]);
-      heads.push_back({{"head", head.head}, {"entropy", number(head.entropy)}, {"sparsity", number(head.sparsity)},
-                       {"peak", number(head.peak)}, {"maximum", number(head.maximum)},
-                       {"pattern", name_of(head.dominant())}, {"strength", number(head.strength())}, {"shares", shares}});
+      heads.push_back({{"head", head.head},
+                       {"entropy", number(head.entropy)},
+                       {"sparsity", number(head.sparsity)},
+                       {"peak", number(head.peak)},
+                       {"maximum", number(head.maximum)},
+                       {"pattern", name_of(head.dominant())},
+                       {"strength", number(head.strength())},
+                       {"shares", shares}});
     }
     all.push_back({{"path", layer.path}, {"diversity", number(layer.diversity)}, {"heads", heads}});
   }
@@ -123,7 +132,8 @@ std::ostream& operator<<(std::ostream& out, const AttentionReport& report) { ret
 AttentionReport attention_report(const Result& result, const Step& step) {
   AttentionReport report;
   for (const std::string& path : tapped_paths(step)) report.layers.push_back(Reader(result, path).layer());
-  WEFT_CHECK(!report.layers.empty(), "attention_report: no attention of this step is tapped; hint: step | tap_attention()");
+  WEFT_CHECK(!report.layers.empty(),
+             "attention_report: no attention of this step is tapped; hint: step | tap_attention()");
   return report;
 }
 

@@ -16,15 +16,15 @@ namespace weft::nn {
 struct HeadReport {
   std::string path;
   std::int64_t head = 0;
-  double entropy = 0;   ///< nats
-  double sparsity = 0;  ///< share of weights below the tap's threshold
-  double peak = 0;      ///< a query's largest weight, in the mean
-  double maximum = 0;   ///< the largest weight of all
+  double entropy = 0;                                                ///< nats
+  double sparsity = 0;                                               ///< share of weights below the tap's threshold
+  double peak = 0;                                                   ///< a query's largest weight, in the mean
+  double maximum = 0;                                                ///< the largest weight of all
   std::array<double, head_patterns.size()> share = {}, chance = {};  ///< of the patterns, in their order
 
-  /// The pattern that stands out most against what a uniform row has by chance: the largest of
-  /// (share - chance) / (1 - chance), which is a where the head is a pattern + (1 - a) uniform. `block`, which holds the
-  /// diagonal, must stand out by 0.05 more than the narrower ones.
+  /// The pattern that stands out most against what a uniform row has by chance: the largest of (share - chance) / (1 -
+  /// chance), which is a where the head is a pattern + (1 - a) uniform. `block`, which holds the diagonal, must stand
+  /// out by 0.05 more than the narrower ones.
   HeadPattern dominant() const;
   /// The share of the attention's mass that lies on that pattern.
   double strength() const { return share[static_cast<std::size_t>(dominant())]; }
@@ -43,13 +43,14 @@ struct AttentionReport {
   const HeadReport& head(const std::string& path, std::int64_t head) const;
   /// A line a head.
   std::string str() const;
-  /// {"layers": [{"path", "diversity", "heads": [{"head", "entropy", .., "pattern", "strength", "shares"}]}]}; NaN is null.
+  /// {"layers": [{"path", "diversity", "heads": [{"head", "entropy", .., "pattern", "strength", "shares"}]}]}; NaN is
+  /// null.
   std::string json() const;
 };
 std::ostream& operator<<(std::ostream& out, const AttentionReport& report);
 
-/// Reads what tap_attention() published of the step by its last run. UserError: the step has no such taps, the result is
-/// of another step.
+/// Reads what tap_attention() published of the step by its last run. UserError: the step has no such taps, the result
+/// is of another step.
 AttentionReport attention_report(const Result& result, const Step& step);
 
 }  // namespace weft::nn

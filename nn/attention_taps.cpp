@@ -2,8 +2,8 @@
 
 #include <weft/graph/taps.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/step/micro.h>
 #include <weft/ops/shape/movement.h>
+#include <weft/ops/step/micro.h>
 
 namespace weft::nn {
 namespace {
@@ -12,7 +12,10 @@ namespace {
 class Taps {
  public:
   Taps(Step& step, const AttentionNode& node, const AttentionTapOptions& options)
-      : step_(step), node_(node), options_(options), split_(step.micro_batches > 1 && node.y.node().phase == Phase::micro) {}
+      : step_(step),
+        node_(node),
+        options_(options),
+        split_(step.micro_batches > 1 && node.y.node().phase == Phase::micro) {}
 
   void add() {
     const TapScope scope(step_.graph, node_.path, "tap_attention", node_.y.ref().node);
@@ -61,7 +64,8 @@ class Taps {
     if (node_.all()) return x;
     const auto phase = step_.graph.phase(split_ ? Phase::step : node_.y.node().phase);
     std::vector<Value> parts;
-    for (const std::int64_t head : node_.chosen) parts.push_back(slice(x, {.axis = axis, .start = head, .stop = head + 1}));
+    for (const std::int64_t head : node_.chosen)
+      parts.push_back(slice(x, {.axis = axis, .start = head, .stop = head + 1}));
     return concatenate(parts, axis);
   }
 
@@ -74,12 +78,13 @@ class Taps {
 }  // namespace
 
 Transform tap_attention(AttentionTapOptions options, std::source_location where) {
-  return {.name = "tap_attention", .claim = Claim::same_bits, .apply = [options = std::move(options), where](Step step) {
-            const auto line = step.graph.scope("", where);
-            const std::string who = fmt::format("tap_attention ({})", str(where));
-            for (const AttentionNode& node : attention_nodes(step, who, options.of)) Taps(step, node, options).add();
-            return step;
-          }};
+  return {
+      .name = "tap_attention", .claim = Claim::same_bits, .apply = [options = std::move(options), where](Step step) {
+        const auto line = step.graph.scope("", where);
+        const std::string who = fmt::format("tap_attention ({})", str(where));
+        for (const AttentionNode& node : attention_nodes(step, who, options.of)) Taps(step, node, options).add();
+        return step;
+      }};
 }
 
 }  // namespace weft::nn

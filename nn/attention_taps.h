@@ -16,7 +16,8 @@ struct AttentionTapOptions {
   bool weights = false;           ///< publish the weights themselves too
 };
 
-/// Publishes for each attention at PATH, until remove_taps() (graph/taps.h; ops/attention/head_statistics.h defines each):
+/// Publishes for each attention at PATH, until remove_taps() (graph/taps.h; ops/attention/head_statistics.h defines
+/// each):
 ///
 ///   attention/PATH/entropy, sparsity, peak       [heads]
 ///   attention/PATH/maximum                       [batch, heads]
@@ -25,10 +26,11 @@ struct AttentionTapOptions {
 ///   attention/PATH/heads                         i64 [heads], where not all heads were chosen: which
 ///   attention/PATH/weights                       [batch, heads, time_q, time_k], if asked for
 ///
-/// over all examples of the batch, whatever the number of micro-batches; NaN where nothing counts. f32, of f64 f64. On any
-/// step and at any point of a chain: evaluation, training, behind accumulate, optimize or checkpoint (a mixed_precision
-/// that comes later makes the statistics coarse as well). attention_report() (nn/attention_report.h) reads them. Same bits
-/// of everything else; each tapped attention costs its weights once more, a buffer of [batch, heads, time_q, time_k].
+/// over all examples of the batch, whatever the number of micro-batches; NaN where nothing counts. f32, of f64 f64. On
+/// any step and at any point of a chain: evaluation, training, behind accumulate, optimize or checkpoint (a
+/// mixed_precision that comes later makes the statistics coarse as well). attention_report() (nn/attention_report.h)
+/// reads them. Same bits of everything else; each tapped attention costs its weights once more, a buffer of [batch,
+/// heads, time_q, time_k].
 ///
 /// UserError: no attention, a pattern that matches none, a head that is not there; tapped already.
 Transform tap_attention(AttentionTapOptions options = {}, std::source_location where = std::source_location::current());

@@ -39,17 +39,28 @@ struct Block {
         std::source_location where = std::source_location::current())
       : name(std::move(path)), dropout{config.dropout} {
     const auto scope = graph.scope(name, where);
-    const LayerNormConfig norm{.width = config.width, .bias = config.bias, .eps = config.norm_eps, .dtype = config.dtype};
+    const LayerNormConfig norm{
+        .width = config.width, .bias = config.bias, .eps = config.norm_eps, .dtype = config.dtype};
     attention_norm = LayerNorm(graph, "attention_norm", norm, where);
     attention = CausalSelfAttention(graph, "attention",
-                                    {.width = config.width, .heads = config.heads, .bias = config.bias,
-                                     .dropout = config.dropout, .dtype = config.dtype, .init = config.init,
-                                     .out_init = config.residual_init}, where);
+                                    {.width = config.width,
+                                     .heads = config.heads,
+                                     .bias = config.bias,
+                                     .dropout = config.dropout,
+                                     .dtype = config.dtype,
+                                     .init = config.init,
+                                     .out_init = config.residual_init},
+                                    where);
     feed_forward_norm = LayerNorm(graph, "feed_forward_norm", norm, where);
     feed_forward = FeedForward(graph, "feed_forward",
-                               {.width = config.width, .hidden = config.hidden, .bias = config.bias,
-                                .activation = config.activation, .dtype = config.dtype, .init = config.init,
-                                .down_init = config.residual_init}, where);
+                               {.width = config.width,
+                                .hidden = config.hidden,
+                                .bias = config.bias,
+                                .activation = config.activation,
+                                .dtype = config.dtype,
+                                .init = config.init,
+                                .down_init = config.residual_init},
+                               where);
   }
 
   /// x [batch, time, width] -> the same.

@@ -1,6 +1,6 @@
-// Attention that collapses: heads whose queries all put nearly everything on one key. Such a head has no gradient left to
-// come back by (softmax is flat there), and training diverges (Zhai et al. 2023, "Stabilizing Transformer Training by
-// Preventing Attention Entropy Collapse", section 3).
+// Attention that collapses: heads whose queries all put nearly everything on one key. Such a head has no gradient left
+// to come back by (softmax is flat there), and training diverges (Zhai et al. 2023, "Stabilizing Transformer Training
+// by Preventing Attention Entropy Collapse", section 3).
 #pragma once
 
 #include <weft/nn/attention_report.h>
@@ -28,18 +28,20 @@ struct CollapseOptions {
 struct Collapse {
   std::string path;
   std::int64_t head = 0;
-  std::int64_t began = 0;  ///< the step of the first observation of those that showed it
-  std::int64_t seen = 0;   ///< the step at which it had lasted
-  double weight = 0, entropy = 0;  ///< at that step
+  std::int64_t began = 0;                      ///< the step of the first observation of those that showed it
+  std::int64_t seen = 0;                       ///< the step at which it had lasted
+  double weight = 0, entropy = 0;              ///< at that step
   bool by_weight = false, by_entropy = false;  ///< which signs it shows
-  HeadPattern pattern = HeadPattern::uniform;  ///< its dominant pattern: a head that has learned to look at one place shows
-  double strength = 0;                         ///< the same signs, and is not ill
+  /// its dominant pattern: a head that has learned to look at one place shows
+  HeadPattern pattern = HeadPattern::uniform;
+  double strength = 0;  ///< the same signs, and is not ill
 
   /// What is wrong, since when, and what to do.
   std::string str() const;
 };
 
-/// What to do against it, for people: raise the temperature, attention dropout, label smoothing, with the options' names.
+/// What to do against it, for people: raise the temperature, attention dropout, label smoothing, with the options'
+/// names.
 std::string collapse_advice();
 
 /// Watches heads over a training run:

@@ -1,4 +1,5 @@
-// A GPT: a decoder that predicts the next token (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners").
+// A GPT: a decoder that predicts the next token (Radford et al. 2019, "Language Models are Unsupervised Multitask
+// Learners").
 #pragma once
 
 #include <weft/nn/block.h>
@@ -12,19 +13,20 @@ namespace weft::nn {
 
 struct GptConfig {
   std::int64_t vocab = 0, layers = 0, heads = 0, width = 0;
-  std::int64_t context = 0;  ///< most tokens that a call may have: the learned positions
-  std::int64_t hidden = 0;   ///< of the feed-forward; 0: 4 width
-  double dropout = 0;        ///< of the embeddings, the attention weights and both branches of a block
-  bool bias = true;          ///< of the projections and norms; the head has none
-  bool tied = true;          ///< the head's weight is the token embedding's
+  std::int64_t context = 0;         ///< most tokens that a call may have: the learned positions
+  std::int64_t hidden = 0;          ///< of the feed-forward; 0: 4 width
+  double dropout = 0;               ///< of the embeddings, the attention weights and both branches of a block
+  bool bias = true;                 ///< of the projections and norms; the head has none
+  bool tied = true;                 ///< the head's weight is the token embedding's
   std::string activation = "gelu";  ///< exact
   double norm_eps = 1e-5;
-  double deviation = 0.02;   ///< of the weights at first; divided by sqrt(2 layers) where a branch ends in the residual stream
+  /// of the weights at first; divided by sqrt(2 layers) where a branch ends in the residual stream
+  double deviation = 0.02;
   DType dtype = f32;
 };
 
-/// Parameters embedding/tokens/weight [vocab, width], embedding/positions/weight [context, width], decoder/0/... (nn/block.h),
-/// norm/{weight,bias}, and head/weight [vocab, width] where the head is not tied.
+/// Parameters embedding/tokens/weight [vocab, width], embedding/positions/weight [context, width], decoder/0/...
+/// (nn/block.h), norm/{weight,bias}, and head/weight [vocab, width] where the head is not tied.
 ///
 ///   nn::Gpt model(graph, {.vocab = 65, .layers = 6, .heads = 6, .width = 384, .context = 256});
 ///   Value logits = model(tokens);

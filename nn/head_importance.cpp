@@ -15,15 +15,16 @@ void HeadImportance::add(const Result& result, const Step& step) {
     const std::string name = "importance/" + node.path, gates = name + "/gates";
     if (!step.has_fetch(name)) continue;
     any = true;
-    WEFT_CHECK(result.has(name), "HeadImportance: the result has no '{}', which the step publishes; hint: give the step that ran",
-               name);
+    WEFT_CHECK(result.has(name),
+               "HeadImportance: the result has no '{}', which the step publishes; hint: give the step that ran", name);
     const Tensor scores = result.tensor(name);
     for (std::int64_t i = 0; i < scores.size(); ++i) {
       const std::int64_t head = result.has(gates) ? static_cast<std::int64_t>(result.tensor(gates).at(i)) : i;
       sums_[{node.path, head}] += scores.at(i);
     }
   }
-  WEFT_CHECK(any, "HeadImportance: this step publishes no importance of heads; hint: step | gate_importance(nn::heads())");
+  WEFT_CHECK(any,
+             "HeadImportance: this step publishes no importance of heads; hint: step | gate_importance(nn::heads())");
   ++results_;
 }
 
@@ -42,7 +43,8 @@ std::vector<RankedHead> HeadImportance::ranked() const {
 
 HeadSelections HeadImportance::least(std::int64_t count) const {
   const std::vector<RankedHead> list = ranked();
-  WEFT_CHECK(count >= 0 && count <= std::ssize(list), "HeadImportance: {} heads are ranked, {} are asked for", list.size(), count);
+  WEFT_CHECK(count >= 0 && count <= std::ssize(list), "HeadImportance: {} heads are ranked, {} are asked for",
+             list.size(), count);
   HeadSelections least;
   for (auto head = list.end() - count; head != list.end(); ++head) least.push_back({head->path, {head->head}});
   return least;
@@ -54,14 +56,16 @@ std::string HeadImportance::str() const {
   for (const RankedHead& head : list) width = std::max(width, head.path.size());
   std::string text = fmt::format("{:<{}} head  importance  of its layer\n", "path", width);
   for (const RankedHead& head : list)
-    text += fmt::format("{:<{}} {:>4}  {:>10.4g}  {:>12.3f}\n", head.path, width, head.head, head.importance, head.normalised);
+    text += fmt::format("{:<{}} {:>4}  {:>10.4g}  {:>12.3f}\n", head.path, width, head.head, head.importance,
+                        head.normalised);
   return text;
 }
 
 std::string HeadImportance::json() const {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   for (const RankedHead& head : ranked())
-    all.push_back({{"path", head.path}, {"head", head.head}, {"importance", head.importance}, {"normalised", head.normalised}});
+    all.push_back(
+        {{"path", head.path}, {"head", head.head}, {"importance", head.importance}, {"normalised", head.normalised}});
   return all.dump();
 }
 

@@ -1,5 +1,5 @@
-// Heads by what they are worth (Michel et al. 2019, "Are Sixteen Heads Really Better than One?"): the rank list from which
-// heads are masked (optim/gates.h) and pruned (nn/prune.h).
+// Heads by what they are worth (Michel et al. 2019, "Are Sixteen Heads Really Better than One?"): the rank list from
+// which heads are masked (optim/gates.h) and pruned (nn/prune.h).
 #pragma once
 
 #include <weft/nn/attention_nodes.h>
@@ -18,7 +18,8 @@ struct RankedHead {
   std::string path;
   std::int64_t head = 0;
   double importance = 0;  ///< I_h, mean over the results that were added
-  double normalised = 0;  ///< I_h over the l2 norm of its layer's (section 4.1: "normalize the importance scores by layer")
+  /// I_h over the l2 norm of its layer's (section 4.1: "normalize the importance scores by layer")
+  double normalised = 0;
 };
 
 /// Sums what gate_importance(nn::heads(..)) publishes, over as many batches as are added:

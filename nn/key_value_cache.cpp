@@ -1,7 +1,7 @@
 #include <weft/nn/key_value_cache.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/attention/cache.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/movement.h>
 
 #include <algorithm>

@@ -71,10 +71,8 @@ AttentionOptions MultiheadAttention::masked(const MultiheadOptions& options, con
   const auto also = [&](const Value& mask) {
     Value& place = mask.dtype() == boolean ? all.mask : all.bias;
     const Value here = is_float(mask.dtype()) && mask.dtype() != heads.q.dtype() ? cast(mask, heads.q.dtype()) : mask;
-    if (place.absent())
-      place = here;
-    else
-      place = mask.dtype() == boolean ? logical_and(place, here) : place + here;
+    if (place.absent()) place = here;
+    else place = mask.dtype() == boolean ? logical_and(place, here) : place + here;
   };
   if (!heads.q.valid() || !heads.k.valid() || heads.q.rank() != 4 || heads.k.rank() != 4) return all;
   const Dim batch = heads.q.dim(0), time_q = heads.q.dim(1), time_k = heads.k.dim(1);

@@ -17,7 +17,9 @@ struct Kept {
 
   Kept(const AttentionConfig& config, const Indices& out, const std::string& name, std::source_location where)
       : large(config.checked(name, where)) {
-    const auto fail = [&](const std::string& what) { WEFT_FAIL("pruning heads of '{}' ({}): {}", name, str(where), what); };
+    const auto fail = [&](const std::string& what) {
+      WEFT_FAIL("pruning heads of '{}' ({}): {}", name, str(where), what);
+    };
     std::vector<bool> goes(static_cast<std::size_t>(large.heads), false);
     for (const std::int64_t head : out) {
       if (head < 0 || head >= large.heads) fail(fmt::format("it has the heads 0 to {}, got {}", large.heads - 1, head));
@@ -34,7 +36,8 @@ struct Kept {
       kv_heads.push_back(kv);
       for (std::int64_t i = 0; i < group; ++i) heads.push_back(kv * group + i);
     }
-    if (heads.empty()) fail(fmt::format("all of its {} heads would go; hint: leave the layer out of the model", large.heads));
+    if (heads.empty())
+      fail(fmt::format("all of its {} heads would go; hint: leave the layer out of the model", large.heads));
   }
 
   AttentionConfig small() const {
@@ -115,9 +118,8 @@ void prune_heads(const Store& from, Store& to, const std::vector<HeadPruning>& p
   std::vector<Kept> kept;
   for (const HeadPruning& pruning : prunings) {
     kept.emplace_back(pruning.config, pruning.heads, pruning.path, where);
-    const bool any = std::ranges::any_of(to.cells(), [&](const auto& cell) {
-      return cell.second.trained && name_in(cell.first, true, pruning.path);
-    });
+    const bool any = std::ranges::any_of(
+        to.cells(), [&](const auto& cell) { return cell.second.trained && name_in(cell.first, true, pruning.path); });
     WEFT_CHECK(any, "prune_heads ({}): the smaller model has no parameter under '{}'", str(where), pruning.path);
   }
   for (const auto& [path, cell] : to.cells()) {
@@ -128,12 +130,14 @@ void prune_heads(const Store& from, Store& to, const std::vector<HeadPruning>& p
       const std::optional<Cut> cut = name ? cut_of(*name, kept[i]) : std::nullopt;
       if (!cut) continue;
       const bool fits = value.rank() > cut->axis && !cut->at.empty() && cut->at.back() < value.extent(cut->axis);
-      WEFT_CHECK(fits, "prune_heads ({}): '{}' of the larger model is {}, which does not hold the heads of its configuration",
+      WEFT_CHECK(fits,
+                 "prune_heads ({}): '{}' of the larger model is {}, which does not hold the heads of its configuration",
                  str(where), path, value.type_str());
       value = picked(value, *cut);
     }
     WEFT_CHECK(value.dtype() == cell.tensor.dtype() && value.extents() == cell.tensor.extents(),
-               "prune_heads ({}): '{}' would be {}, and the smaller model's is {}; hint: build it of without_heads(config, heads)",
+               "prune_heads ({}): '{}' would be {}, and the smaller model's is {}; hint: build it of "
+               "without_heads(config, heads)",
                str(where), path, value.type_str(), cell.tensor.type_str());
     to.set(path, value);
   }

@@ -1,5 +1,5 @@
-// Heads taken out of a trained model: the smaller model's parameters are slices of the larger one's, and it computes what
-// the larger one computes with these heads masked (optim/gates.h: close_gates).
+// Heads taken out of a trained model: the smaller model's parameters are slices of the larger one's, and it computes
+// what the larger one computes with these heads masked (optim/gates.h: close_gates).
 //
 //   const nn::AttentionConfig config{.width = 64, .heads = 8};
 //   nn::Attention large(graph, "attention", config);                              // in the graph of the larger model
@@ -29,10 +29,10 @@ struct HeadPruning {
 AttentionConfig without_heads(const AttentionConfig& config, const std::vector<std::int64_t>& heads,
                               std::source_location where = std::source_location::current());
 
-/// Fills every cell of `to`, the smaller model's, from `from`: those of the attentions with their rows and columns of the
-/// heads that stay, also where an optimizer's state follows them (optimizer/exp_avg/PATH/..), all others as they are.
-/// What reads heads by number elsewhere (a bias [heads, ..] of the scores) is the caller's to cut.
-/// UserError: as without_heads(); nothing lies under a path; a cell that `from` lacks or that does not fit.
+/// Fills every cell of `to`, the smaller model's, from `from`: those of the attentions with their rows and columns of
+/// the heads that stay, also where an optimizer's state follows them (optimizer/exp_avg/PATH/..), all others as they
+/// are. What reads heads by number elsewhere (a bias [heads, ..] of the scores) is the caller's to cut. UserError: as
+/// without_heads(); nothing lies under a path; a cell that `from` lacks or that does not fit.
 void prune_heads(const Store& from, Store& to, const std::vector<HeadPruning>& prunings,
                  std::source_location where = std::source_location::current());
 

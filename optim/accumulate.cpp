@@ -15,8 +15,13 @@ namespace {
 class Cut {
  public:
   Cut(const Graph& graph, std::int64_t k, std::string who)
-      : graph_(graph), levels_(graph), k_(k), who_(std::move(who)), whole_(batch_of(graph, who_)),
-        reasons_(graph.next_id()), rebuild_(graph, "accumulate") {}
+      : graph_(graph),
+        levels_(graph),
+        k_(k),
+        who_(std::move(who)),
+        whole_(batch_of(graph, who_)),
+        reasons_(graph.next_id()),
+        rebuild_(graph, "accumulate") {}
 
   /// What the step needs of `value` is gathered as soon as it is there.
   void want(const Value& value, const std::string& what) {
@@ -75,7 +80,8 @@ class Cut {
         micro = micro || levels_.level({node.id, k}) == Level::micro;
         after = after || levels_.level({node.id, k}) == Level::after;
       }
-      if (!micro && !after && levels_.level({node.id, 0}) == Level::mixing) return drop(node, levels_.reason({node.id, 0}));
+      if (!micro && !after && levels_.level({node.id, 0}) == Level::mixing)
+        return drop(node, levels_.reason({node.id, 0}));
       if (micro ? !keep_micro(node) : !keep_step(node)) return;
     }
     if (const auto at = wanted_.find(node.id); at != wanted_.end())
@@ -115,8 +121,8 @@ class Cut {
       const Shape& shape = made.types[k].shape;
       const std::int64_t expected = state.outer * n * state.inner;
       if (state.axis < shape.rank() && shape.extent(state.axis) == expected) continue;
-      reasons_[node.id] = baked(fmt::format("{}: [{}] output {} must have {} at axis {}, got {}", place_of(node), node.op->name,
-                                            k, expected, state.axis, shape.str()));
+      reasons_[node.id] = baked(fmt::format("{}: [{}] output {} must have {} at axis {}, got {}", place_of(node),
+                                            node.op->name, k, expected, state.axis, shape.str()));
     }
     return reasons_[node.id].empty();
   }
@@ -172,7 +178,8 @@ class Cut {
 Step accumulated(const Step& step, std::int64_t k, const std::string& who) {
   if (k == 1) return step;
   const std::int64_t whole = batch_of(step.graph, who);
-  WEFT_CHECK(whole % k == 0, "{}: {} micro-batches do not divide the batch of {}; hint: take a divisor of the batch", who, k, whole);
+  WEFT_CHECK(whole % k == 0, "{}: {} micro-batches do not divide the batch of {}; hint: take a divisor of the batch",
+             who, k, whole);
   GroupGradients parts = without_weights(step, loss_groups(step, MicroLevels(step.graph), who), "accumulate");
   const Step& split = parts.step;
 
@@ -202,7 +209,8 @@ Step accumulated(const Step& step, std::int64_t k, const std::string& who) {
   for (const Gradient& gradient : split.gradients)
     result.gradients.push_back({made.find(gradient.parameter), {}, gradient.tags});
   result.loss_value = cut.find(made, split.loss_value);
-  for (std::size_t i = 0; i < split.fetches.size(); ++i) result.fetches[i].value = cut.find(made, split.fetches[i].value);
+  for (std::size_t i = 0; i < split.fetches.size(); ++i)
+    result.fetches[i].value = cut.find(made, split.fetches[i].value);
   for (std::size_t i = 0; i < split.updates.size(); ++i)
     result.updates[i] = {made.find(split.updates[i].state), cut.find(made, split.updates[i].value)};
   const auto scope = result.graph.scope("accumulate");

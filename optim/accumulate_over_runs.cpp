@@ -30,13 +30,14 @@ void expect_sums(const GroupGradients& parts, const MicroLevels& levels, const s
     for (std::size_t i = 0; i < parts.gradients[g].size(); ++i) {
       const Value& gradient = parts.gradients[g][i];
       if (!gradient.valid() || parts.groups[g].batch_free) continue;
-      const bool sum = levels.level(gradient.ref()) == Level::micro && levels.state(gradient.ref()).kind == BatchState::Kind::summed;
+      const bool sum =
+          levels.level(gradient.ref()) == Level::micro && levels.state(gradient.ref()).kind == BatchState::Kind::summed;
       if (sum) continue;
       // A number that only equals the batch hides where the examples are: then that is what is wrong.
       at_batch(parts.step.graph, 2 * batch_of(parts.step.graph, who));
       const std::string path = parts.step.parameters[i].node().name;
-      WEFT_CHECK(levels.level(gradient.ref()) != Level::mixing,
-                 "{}: {}; the gradient of {} depends on it; {}", who, levels.reason(gradient.ref()), path, keep_apart);
+      WEFT_CHECK(levels.level(gradient.ref()) != Level::mixing, "{}: {}; the gradient of {} depends on it; {}", who,
+                 levels.reason(gradient.ref()), path, keep_apart);
       WEFT_FAIL("{}: the gradient of {} is no sum over the examples: {} is {}", who, path, place_of(gradient.node()),
                 levels.state(gradient.ref()).str());
     }
@@ -44,8 +45,8 @@ void expect_sums(const GroupGradients& parts, const MicroLevels& levels, const s
 
 Step over_runs(const Step& step, std::int64_t k, const std::string& who) {
   batch_of(step.graph, who);  // what is free of the batch can only be told where it has a name
-  GroupGradients parts =
-      without_weights(step, loss_groups(step, MicroLevels(step.graph), who, {.sum_free_weights = true}), "accumulate_over_runs");
+  GroupGradients parts = without_weights(
+      step, loss_groups(step, MicroLevels(step.graph), who, {.sum_free_weights = true}), "accumulate_over_runs");
   Step result = std::move(parts.step);
   parts.step = result;
   expect_sums(parts, MicroLevels(result.graph), who);
@@ -74,7 +75,8 @@ Step over_runs(const Step& step, std::int64_t k, const std::string& who) {
       if (!gradient.valid()) continue;
       const auto origin = result.graph.made_by("accumulate_over_runs", gradient.ref().node);
       gradient = cast(sums.add("accumulate/sum" + group + "/" + result.parameters[i].node().name, gradient,
-                               accumulator_dtype(gradient.dtype())), gradient.dtype());
+                               accumulator_dtype(gradient.dtype())),
+                      gradient.dtype());
     }
   }
   const auto scope = result.graph.scope("accumulate_over_runs");
@@ -92,10 +94,11 @@ Transform accumulate_over_runs(std::int64_t k, std::source_location where) {
           .needs = {"gradients"},
           .forbids = {"settled", "accumulated", "checkpointed"},
           .promises = {"accumulated"},
-          .apply = [k, name, where](Step step) {
-            const auto line = step.graph.scope("", where);
-            return over_runs(step, k, fmt::format("{} ({})", name, str(where)));
-          },
+          .apply =
+              [k, name, where](Step step) {
+                const auto line = step.graph.scope("", where);
+                return over_runs(step, k, fmt::format("{} ({})", name, str(where)));
+              },
           .change = fmt::format("one update for {} runs, by the gradients of all their batches", k)};
 }
 

@@ -27,10 +27,8 @@ double norm_of(const std::vector<double>& values, double p) {
   double sum = 0;
   for (const double value : values) {
     const double size = std::abs(value);
-    if (std::isinf(p))
-      sum = size > sum || std::isnan(size) ? size : sum;
-    else
-      sum += std::pow(size, p);
+    if (std::isinf(p)) sum = size > sum || std::isnan(size) ? size : sum;
+    else sum += std::pow(size, p);
   }
   return std::isinf(p) ? sum : std::pow(sum, 1 / p);
 }

@@ -1,7 +1,7 @@
 #include <weft/optim/each_gradient.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/index/sampling.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/settle.h>
 #include <weft/runtime/random.h>
 #include <weft/runtime/store.h>
@@ -29,10 +29,11 @@ void apply(Step& step, const EachGradient& rule, std::source_location where) {
     step.graph.check();
     WEFT_CHECK(made.valid(), "{} ({}): its rule gives no value for '{}', expected {}", rule.name, str(where), path,
                before.type().str());
-    WEFT_CHECK(made.type() == before.type(),
-               "{} ({}): its rule gives {} for '{}', expected the gradient's {}; hint: c.narrow() for f64 scalars, cast() for "
-               "tensors",
-               rule.name, str(where), made.type().str(), path, before.type().str());
+    WEFT_CHECK(
+        made.type() == before.type(),
+        "{} ({}): its rule gives {} for '{}', expected the gradient's {}; hint: c.narrow() for f64 scalars, cast() for "
+        "tensors",
+        rule.name, str(where), made.type().str(), path, before.type().str());
     gradient.value = made;
   }
   WEFT_CHECK(found, "{} ({}): the pattern '{}' matches no parameter with a gradient; hint: the first of {} is {}",
@@ -47,18 +48,21 @@ Value GradientContext::normal(double mean, double deviation) const {
   // By name and in double: ids and dtypes differ between a step and its twins.
   const auto stream = static_cast<std::int64_t>(stream_of(transform + "/" + parameter.node().name) & 0x7fffffffU);
   Graph graph = step.graph;
-  const Attributes attributes{{"dtype", f64}, {"shape", gradient.shape()}, {"mean", mean}, {"deviation", deviation},
-                              {"stream", stream}};
+  const Attributes attributes{
+      {"dtype", f64}, {"shape", gradient.shape()}, {"mean", mean}, {"deviation", deviation}, {"stream", stream}};
   return cast(graph.apply(normal_op(), {}, attributes).front(), gradient.dtype());
 }
 
 Transform each_gradient(EachGradient rule, std::source_location where) {
   WEFT_CHECK(!rule.name.empty(), "each_gradient ({}) needs a name, got none", str(where));
-  WEFT_CHECK(rule.make != nullptr, "each_gradient '{}' ({}) needs a rule, got none; hint: .make = [](const "
-             "GradientContext& c) {{ return c.gradient * 0.5; }}", rule.name, str(where));
+  WEFT_CHECK(rule.make != nullptr,
+             "each_gradient '{}' ({}) needs a rule, got none; hint: .make = [](const "
+             "GradientContext& c) {{ return c.gradient * 0.5; }}",
+             rule.name, str(where));
   WEFT_CHECK(rule.claim != Claim::changes_meaning || !rule.change.empty(),
              "each_gradient '{}' ({}) changes the meaning: say what in .change, or claim Claim::rounding or "
-             "Claim::same_bits", rule.name, str(where));
+             "Claim::same_bits",
+             rule.name, str(where));
   Transform transform{.name = rule.name,
                       .claim = rule.claim,
                       .needs = {"gradients"},
@@ -84,9 +88,10 @@ Value updates_of(Step& step) {
   if (!known.valid()) return step.graph.state("updates", type, init::zeros());
   const std::vector<Value> states = step.graph.states();
   const bool own = std::ranges::any_of(step.updates, [&](const Update& update) { return update.state == known; });
-  WEFT_CHECK(std::ranges::find(states, known) != states.end() && known.type() == type && !own,
-             "'updates' ({}) is a {}{}: a step counts its updates in a state of that name; hint: give yours another name",
-             str(known.node().where), known.type().str(), own ? " that the graph updates" : "");
+  WEFT_CHECK(
+      std::ranges::find(states, known) != states.end() && known.type() == type && !own,
+      "'updates' ({}) is a {}{}: a step counts its updates in a state of that name; hint: give yours another name",
+      str(known.node().where), known.type().str(), own ? " that the graph updates" : "");
   return known;
 }
 

@@ -22,8 +22,8 @@ namespace weft {
 /// What a rule gets for one gradient: all are values of the step's graph.
 struct GradientContext {
   Step& step;
-  Value parameter, gradient;  ///< of one type; the gradient is clean (optim/settle.h)
-  Value updates;              ///< i64 scalar: steps taken before this one, optimize's own count
+  Value parameter, gradient;   ///< of one type; the gradient is clean (optim/settle.h)
+  Value updates;               ///< i64 scalar: steps taken before this one, optimize's own count
   std::string transform = {};  ///< its name
 
   /// An f64 scalar in the gradient's dtype.
@@ -35,25 +35,25 @@ struct GradientContext {
 
 struct EachGradient {
   std::string name;
-  std::string change = {};      ///< what it changes, for people; needed where the claim is a change of meaning
-  std::string pattern = "**";   ///< which parameters (runtime/store.h); the gradients of the others stay as they are
+  std::string change = {};     ///< what it changes, for people; needed where the claim is a change of meaning
+  std::string pattern = "**";  ///< which parameters (runtime/store.h); the gradients of the others stay as they are
   /// The gradient that stands in the place of c.gradient, of the same type.
   std::function<Value(const GradientContext& c)> make = {};
   Claim claim = Claim::changes_meaning;
-  GradientLaw law = {};         ///< of a change of meaning: its plain definition, by which verify_equivalent judges it
+  GradientLaw law = {};  ///< of a change of meaning: its plain definition, by which verify_equivalent judges it
   std::vector<std::string> needs = {}, forbids = {}, promises = {};  ///< beside the frame's own
 };
 
-/// Settles the gradients if nobody has (unscaled, divided by the weight of the loss, checked), then puts what `make` gives in
-/// the place of each whose parameter matches. Needs gradients; stands before optimize, before or behind clips as is meant.
-/// Nodes lie under NAME/PATH, run once a step, and have (NAME, the gradient before) for their provenance. "grad_norm" and
-/// "finite" stay those of the gradients before.
-/// UserError: no name, no rule, a change of meaning without a word on it; when applied: a pattern that matches no
-/// parameter with a gradient; a rule that gives another type; the order.
+/// Settles the gradients if nobody has (unscaled, divided by the weight of the loss, checked), then puts what `make`
+/// gives in the place of each whose parameter matches. Needs gradients; stands before optimize, before or behind clips
+/// as is meant. Nodes lie under NAME/PATH, run once a step, and have (NAME, the gradient before) for their provenance.
+/// "grad_norm" and "finite" stay those of the gradients before. UserError: no name, no rule, a change of meaning
+/// without a word on it; when applied: a pattern that matches no parameter with a gradient; a rule that gives another
+/// type; the order.
 Transform each_gradient(EachGradient rule, std::source_location where = std::source_location::current());
 
-/// The count of the updates that a step takes: i64 scalar, "updates" in the Store. optimize(..) advances it; whoever asks
-/// before makes it. UserError: a state of that name and another type.
+/// The count of the updates that a step takes: i64 scalar, "updates" in the Store. optimize(..) advances it; whoever
+/// asks before makes it. UserError: a state of that name and another type.
 Value updates_of(Step& step);
 
 }  // namespace weft

@@ -46,10 +46,8 @@ Step without_gradients(const Step& step, const std::vector<Value>& parameters, c
   }
   Rebuild rebuild(graph, pass);
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (keeps[i])
-      rebuild.keep(graph.node(ids[i]));
-    else
-      rebuild.drop(graph.node(ids[i]));
+    if (keeps[i]) rebuild.keep(graph.node(ids[i]));
+    else rebuild.drop(graph.node(ids[i]));
   }
   Step result = step;
   std::erase_if(result.parameters, is_frozen);
@@ -60,7 +58,8 @@ Step without_gradients(const Step& step, const std::vector<Value>& parameters, c
 }
 
 Transform freeze(std::vector<std::string> patterns, std::source_location where) {
-  WEFT_CHECK(!patterns.empty(), "freeze needs a pattern, got none ({}); hint: freeze({{\"embedding/**\"}})", str(where));
+  WEFT_CHECK(!patterns.empty(), "freeze needs a pattern, got none ({}); hint: freeze({{\"embedding/**\"}})",
+             str(where));
   return {.name = "freeze",
           .claim = Claim::changes_meaning,
           .needs = {"gradients"},

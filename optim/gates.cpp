@@ -4,9 +4,9 @@
 #include <weft/graph/rewrite.h>
 #include <weft/graph/taps.h>
 #include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/optim/rederive.h>
 
 #include <algorithm>
@@ -25,11 +25,13 @@ Value picked(const Value& x, const std::vector<std::int64_t>& at) {
   return concatenate(parts, 0);
 }
 
-// --- importance --------------------------------------------------------------------------------------------------------
+// --- importance
+// --------------------------------------------------------------------------------------------------------
 
 // The weight by which all terms of a loss are divided; absent where there are several, or none.
 Value common_weight(const Loss& loss) {
-  const bool same = std::ranges::all_of(loss.terms, [&](const LossTerm& t) { return t.weight == loss.terms.front().weight; });
+  const bool same =
+      std::ranges::all_of(loss.terms, [&](const LossTerm& t) { return t.weight == loss.terms.front().weight; });
   return same ? loss.terms.front().weight : Value{};
 }
 
@@ -43,8 +45,8 @@ Value taylor(const Value& value, const Value& d, int axis) {
 
 Step with_importance(Step step, const std::vector<Gates>& gates) {
   const char* const pass = "gate_importance";
-  WEFT_CHECK(!step.loss.terms.empty(), "{} needs a loss: training_step(loss) or evaluation(loss), got a step that only fetches",
-             pass);
+  WEFT_CHECK(!step.loss.terms.empty(),
+             "{} needs a loss: training_step(loss) or evaluation(loss), got a step that only fetches", pass);
   // One weight of all terms divides at the end: until then each example is by itself, so that the batch can be cut.
   const Value weight = common_weight(step.loss);
   std::vector<Value> sums, seeds, values;
@@ -52,7 +54,8 @@ Step with_importance(Step step, const std::vector<Gates>& gates) {
   for (const LossTerm& term : step.loss.terms) {
     sums.push_back(term.sum);
     seeds.push_back(multiply(ones_like(term.sum), term.coefficient));
-    if (weight.absent() && !term.weight.absent()) seeds.back() = divide(seeds.back(), cast(term.weight, term.sum.dtype()));
+    if (weight.absent() && !term.weight.absent())
+      seeds.back() = divide(seeds.back(), cast(term.weight, term.sum.dtype()));
   }
   for (const Gates& gate : gates) values.push_back(gate.value);
   const std::vector<Value> d = vector_jacobian(sums, seeds, values);
@@ -70,7 +73,8 @@ Step with_importance(Step step, const std::vector<Gates>& gates) {
   return step;
 }
 
-// --- closing -----------------------------------------------------------------------------------------------------------
+// --- closing
+// -----------------------------------------------------------------------------------------------------------
 
 // [count, 1, ..]: whether the gate is open, along `axis` of `rank` axes.
 Value open_gates(Graph graph, const Gates& gates) {
@@ -84,7 +88,8 @@ Value open_gates(Graph graph, const Gates& gates) {
   return graph.constant(std::move(constant));
 }
 
-Step with_closed(const Step& step, const std::vector<Gates>& gates, const std::string& name, std::source_location where) {
+Step with_closed(const Step& step, const std::vector<Gates>& gates, const std::string& name,
+                 std::source_location where) {
   std::map<NodeId, std::vector<const Gates*>> of_node;
   for (const Gates& gate : gates) of_node[gate.value.ref().node].push_back(&gate);
   const std::vector<bool> stays = forward_nodes(step, name);
@@ -126,10 +131,8 @@ Transform close_gates(GateFinder gates, std::source_location where) {
           .claim = Claim::changes_meaning,
           .forbids = {"low_precision", "scaled", "accumulated", "settled", "clipped", "optimized", "checkpointed",
                       "tap gradients"},
-          .apply =
-              [gates = std::move(gates), where](const Step& step) {
-                return with_closed(step, gates(step), "close_gates", where);
-              },
+          .apply = [gates = std::move(gates),
+                    where](const Step& step) { return with_closed(step, gates(step), "close_gates", where); },
           .change = "parts of some values are 0"};
 }
 

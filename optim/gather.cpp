@@ -8,7 +8,8 @@ Value gathered(const Value& value, const BatchState& state, std::int64_t micro_b
   Graph graph = value.graph();
   const auto phase = graph.phase(Phase::step);
   if (state.kind == BatchState::Kind::split) return micro_stack(value, state, micro_batches);
-  WEFT_INVARIANT(state.kind == BatchState::Kind::summed, "'{}' is {}, which nothing gathers", value.name(), state.str());
+  WEFT_INVARIANT(state.kind == BatchState::Kind::summed, "'{}' is {}, which nothing gathers", value.name(),
+                 state.str());
   return cast(accumulate_sum(value), value.dtype());
 }
 

@@ -1,7 +1,7 @@
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
 #include <weft/optim/gradient_norm.h>
 
 #include <cmath>

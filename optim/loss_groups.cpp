@@ -13,7 +13,8 @@ namespace {
 LossGroup group_of(const LossTerm& term, const MicroLevels& levels, const std::string& who, LossGrouping grouping) {
   const std::string name = place_of(term.sum.node());
   const char* const hint =
-      "hint: give the loss as a sum over the examples and a weight, as cross_entropy does: LossTerm{1, sum(losses), weight}";
+      "hint: give the loss as a sum over the examples and a weight, as cross_entropy does: LossTerm{1, sum(losses), "
+      "weight}";
   const Level level = levels.level(term.sum.ref());
   // Where examples meet before the sum, another sum is no cure.
   WEFT_CHECK(level != Level::mixing, "{}: the loss term {} is no sum over the examples: {}; {}", who, name,
@@ -25,8 +26,9 @@ LossGroup group_of(const LossTerm& term, const MicroLevels& levels, const std::s
   LossGroup group{.batch_free = level == Level::before};
   if (term.weight.absent()) return group;
   const ValueRef weight = term.weight.ref();
-  WEFT_CHECK(levels.level(weight) != Level::mixing, "{}: the weight {} of the loss term {} is no sum over the examples: {}",
-             who, place_of(term.weight.node()), name, levels.reason(weight));
+  WEFT_CHECK(levels.level(weight) != Level::mixing,
+             "{}: the weight {} of the loss term {} is no sum over the examples: {}", who, place_of(term.weight.node()),
+             name, levels.reason(weight));
   if (levels.level(weight) != Level::before || grouping.sum_free_weights) group.weight = term.weight;
   return group;
 }
@@ -38,9 +40,8 @@ std::vector<LossGroup> loss_groups(const Step& step, const MicroLevels& levels, 
   std::vector<LossGroup> groups;
   for (std::size_t i = 0; i < step.loss.terms.size(); ++i) {
     LossGroup group = group_of(step.loss.terms[i], levels, who, grouping);
-    auto same = std::ranges::find_if(groups, [&](const LossGroup& g) {
-      return g.batch_free == group.batch_free && g.weight == group.weight;
-    });
+    auto same = std::ranges::find_if(
+        groups, [&](const LossGroup& g) { return g.batch_free == group.batch_free && g.weight == group.weight; });
     if (same == groups.end()) same = groups.insert(same, std::move(group));
     same->terms.push_back(i);
   }
@@ -57,7 +58,8 @@ GroupGradients without_weights(const Step& step, const std::vector<LossGroup>& g
     made.step = replace_seeds(step, pass, [&](std::size_t i, const Value& seed) {
       if (!weighted[i]) return seed;
       const Value coefficient = multiply(ones_like(seed), step.loss.terms[i].coefficient);
-      return scaled ? multiply(coefficient, cast(seed.graph().find(step.loss_scale->scale), seed.dtype())) : coefficient;
+      return scaled ? multiply(coefficient, cast(seed.graph().find(step.loss_scale->scale), seed.dtype()))
+                    : coefficient;
     });
   for (LossGroup& group : made.groups)
     if (!group.weight.absent()) group.weight = made.step.find(group.weight);
@@ -92,7 +94,8 @@ void combine_groups(Step& step, const std::vector<LossGroup>& groups, const std:
   if (later) step.gradient_weight = weights.front();
   for (Gradient& gradient : step.gradients) {
     const auto at = std::ranges::find(step.parameters, gradient.parameter);
-    WEFT_INVARIANT(at != step.parameters.end(), "'{}' has a gradient and is no parameter of the step", gradient.parameter.name());
+    WEFT_INVARIANT(at != step.parameters.end(), "'{}' has a gradient and is no parameter of the step",
+                   gradient.parameter.name());
     Value total;
     for (std::size_t g = 0; g < groups.size(); ++g) {
       Value part = gradients[g][static_cast<std::size_t>(at - step.parameters.begin())];
@@ -100,7 +103,8 @@ void combine_groups(Step& step, const std::vector<LossGroup>& groups, const std:
       if (!inverse[g].absent()) part = multiply(part, cast(inverse[g], part.dtype()));
       total = total.valid() ? add(total, part) : part;
     }
-    WEFT_INVARIANT(total.valid(), "no group of the loss reaches '{}', whose gradient is there", gradient.parameter.name());
+    WEFT_INVARIANT(total.valid(), "no group of the loss reaches '{}', whose gradient is there",
+                   gradient.parameter.name());
     gradient.value = total;
     gradient.tags.weight_normalised = !later;
   }

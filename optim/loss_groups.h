@@ -10,8 +10,9 @@ namespace weft {
 
 /// sum_i c_i sum_i / weight: terms over one weight, or over none.
 struct LossGroup {
-  bool batch_free = false;         ///< the same for every batch: once a step, whatever the number of micro-batches or runs
-  Value weight = {};               ///< absent: none, or one that is free of the batch and stays in the seeds
+  /// the same for every batch: once a step, whatever the number of micro-batches or runs
+  bool batch_free = false;
+  Value weight = {};                    ///< absent: none, or one that is free of the batch and stays in the seeds
   std::vector<std::size_t> terms = {};  ///< positions in the step's loss
 };
 
@@ -28,16 +29,16 @@ std::vector<LossGroup> loss_groups(const Step& step, const MicroLevels& levels, 
 /// A step whose backward passes do not divide by the weights of the groups, and the groups' gradients.
 struct GroupGradients {
   Step step;
-  std::vector<LossGroup> groups;               ///< in its graph
-  std::vector<std::vector<Value>> gradients;   ///< [group][parameter], absent where a group does not reach it
+  std::vector<LossGroup> groups;              ///< in its graph
+  std::vector<std::vector<Value>> gradients;  ///< [group][parameter], absent where a group does not reach it
 };
 
-/// Seeds of terms with a weight become coefficient * loss scale. One group keeps the backward pass that is there; several get
-/// one each.
+/// Seeds of terms with a weight become coefficient * loss scale. One group keeps the backward pass that is there;
+/// several get one each.
 GroupGradients without_weights(const Step& step, const std::vector<LossGroup>& groups, const std::string& pass);
 
-/// The gradients of a step from those of its groups, once their sums are complete: one group's as they are, tagged as not
-/// yet divided by its weight (Step::gradient_weight); of several, sum over groups of gradient * cast(1 / weight).
+/// The gradients of a step from those of its groups, once their sums are complete: one group's as they are, tagged as
+/// not yet divided by its weight (Step::gradient_weight); of several, sum over groups of gradient * cast(1 / weight).
 void combine_groups(Step& step, const std::vector<LossGroup>& groups, const std::vector<std::vector<Value>>& gradients,
                     const std::vector<Value>& weights);
 

@@ -89,7 +89,8 @@ LossScaling dynamic_scale(const ScaleRule& rule, std::source_location line) {
 }
 
 Transform scale_loss(const LossScaling& scaling, std::source_location where) {
-  WEFT_CHECK(is_scale(scaling.start), "scale_loss needs a positive, finite scale, got {} ({})", scaling.start, str(where));
+  WEFT_CHECK(is_scale(scaling.start), "scale_loss needs a positive, finite scale, got {} ({})", scaling.start,
+             str(where));
   return {.name = pass,
           .claim = Claim::rounding,
           .needs = {"gradients"},

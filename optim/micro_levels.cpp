@@ -12,7 +12,8 @@ std::string describe(const Graph& graph, const Node& node, const std::vector<std
   std::string text;
   for (const ValueRef& ref : node.operands)
     if (ref.node != no_node && states[ref.node][ref.output].kind != Kind::free)
-      text += fmt::format("{}{} is {}", text.empty() ? "" : ", ", graph.value(ref).name(), states[ref.node][ref.output].str());
+      text += fmt::format("{}{} is {}", text.empty() ? "" : ", ", graph.value(ref).name(),
+                          states[ref.node][ref.output].str());
   return text;
 }
 
@@ -21,7 +22,10 @@ std::string describe(const Graph& graph, const Node& node, const std::vector<std
 std::string place_of(const Node& node) { return fmt::format("{} ({})", node.name, str(node.where)); }
 
 MicroLevels::MicroLevels(const Graph& graph)
-    : states_(batch_states(graph)), levels_(graph.next_id()), reasons_(graph.next_id()), causes_(graph.next_id(), no_node) {
+    : states_(batch_states(graph)),
+      levels_(graph.next_id()),
+      reasons_(graph.next_id()),
+      causes_(graph.next_id(), no_node) {
   for (const NodeId id : graph.ids()) set_levels(graph, graph.node(id));
 }
 
@@ -39,12 +43,15 @@ void MicroLevels::set_levels(const Graph& graph, const Node& node) {
   for (const ValueRef& ref : node.operands) {
     if (ref.node == no_node) continue;
     switch (level(ref)) {
-      case Level::before: break;
+      case Level::before:
+        break;
       case Level::micro:
         reads_micro = true;
         only_sums = only_sums && state(ref).kind == Kind::summed;
         break;
-      case Level::after: after = &ref; break;
+      case Level::after:
+        after = &ref;
+        break;
       case Level::mixing:
         causes_[node.id] = causes_[ref.node];
         levels.assign(states.size(), Level::mixing);
@@ -72,8 +79,10 @@ void MicroLevels::set_levels(const Graph& graph, const Node& node) {
     } else if (states[k].kind == Kind::mixed) {
       levels[k] = Level::mixing;
       if (node.op->traits.random)
-        mixes(fmt::format("{}: [{}] draws by the row of the whole batch, so the batch must be the first axis of at least two "
-                          "of {}", place_of(node), node.op->name, node.types[k].str()));
+        mixes(fmt::format(
+            "{}: [{}] draws by the row of the whole batch, so the batch must be the first axis of at least two "
+            "of {}",
+            place_of(node), node.op->name, node.types[k].str()));
       else
         mixes(fmt::format("{}: [{}] mixes the examples of the batch ({})", place_of(node), node.op->name,
                           describe(graph, node, states_)));

@@ -39,7 +39,8 @@ class MicroLevels {
 
 /// What a user can do about a value in which examples meet.
 inline constexpr const char* keep_apart =
-    "hint: keep the examples apart until their sum (a norm over another axis, sums and their weight instead of means), or train "
+    "hint: keep the examples apart until their sum (a norm over another axis, sums and their weight instead of means), "
+    "or train "
     "with the whole batch at once";
 /// "PATH (FILE:LINE)"
 std::string place_of(const Node& node);

@@ -10,9 +10,9 @@
 namespace weft {
 namespace {
 
-// The forward pass in its new types. Each operand has a cast of its own at first: so the gradients of operands that read one
-// value are widened and then summed in f32, as by PyTorch, whose autocast casts an activation for each reader. Where they
-// are derived, merge_casts() leaves one.
+// The forward pass in its new types. Each operand has a cast of its own at first: so the gradients of operands that
+// read one value are widened and then summed in f32, as by PyTorch, whose autocast casts an activation for each reader.
+// Where they are derived, merge_casts() leaves one.
 class Rewrite {
  public:
   Rewrite(const Step& step, const std::vector<bool>& stays, PrecisionPlan plan, const std::string& pass)
@@ -82,8 +82,8 @@ class Rewrite {
     for (std::size_t i = 0; i < node.operands.size(); ++i)
       if (node.operands[i].node != no_node) changed.operands[i] = as(node.operands[i], plan_.wanted(node, i));
     const bool same = changed.operands == node.operands && std::ranges::none_of(node.operands, [&](ValueRef ref) {
-      return ref.node != no_node && plan_.computed(ref) != step_.graph.type(ref).dtype;
-    });
+                        return ref.node != no_node && plan_.computed(ref) != step_.graph.type(ref).dtype;
+                      });
     same ? rebuild_.keep(node) : rebuild_.keep_as(std::move(changed));
   }
 
@@ -104,7 +104,8 @@ class Rewrite {
       std::vector<Value> outputs;
       for (std::uint32_t k = 0; k < node.types.size(); ++k) {
         const ValueRef output{node.id, k};
-        const bool updates = std::ranges::any_of(step_.graph.updates(), [&](const auto& u) { return u.second == output; });
+        const bool updates =
+            std::ranges::any_of(step_.graph.updates(), [&](const auto& u) { return u.second == output; });
         outputs.push_back(rebuild_.to().value(updates ? as(output, node.types[k].dtype) : output));
       }
       rebuild_.replace(node, outputs);
@@ -132,8 +133,8 @@ Step merge_casts(const Step& step, const std::map<NodeId, NodeId>& same, const s
 }  // namespace
 
 Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_location where) {
-  WEFT_CHECK(low == bf16 || low == f16, "mixed_precision needs a type of two bytes, bf16 or f16, got {} ({})", name_of(low),
-             str(where));
+  WEFT_CHECK(low == bf16 || low == f16, "mixed_precision needs a type of two bytes, bf16 or f16, got {} ({})",
+             name_of(low), str(where));
   const std::string name = fmt::format("mixed_precision({})", name_of(low));
   return {.name = name,
           .claim = Claim::rounding,

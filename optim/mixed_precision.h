@@ -20,23 +20,24 @@ struct MixedPrecisionOptions {
   std::vector<PrecisionOverride> overrides = {};  ///< the first that matches decides
 };
 
-/// Rewrites the forward pass by the policy of each op (Traits::precision; docs/transforms.md, "Mixed precision", has the
-/// table) and derives the gradients anew from it:
+/// Rewrites the forward pass by the policy of each op (Traits::precision; docs/transforms.md, "Mixed precision", has
+/// the table) and derives the gradients anew from it:
 ///
-/// - f32 operands of products (matmul, linear, attention, feed_forward) are rounded to `low`; losses, reductions, exp and
-///   log get f32; other ops run in the type of their operands, widened where these differ. After the last product all is
-///   f32, so losses and metrics are.
+/// - f32 operands of products (matmul, linear, attention, feed_forward) are rounded to `low`; losses, reductions, exp
+///   and log get f32; other ops run in the type of their operands, widened where these differ. After the last product
+///   all is f32, so losses and metrics are.
 /// - One cast for each value and type, right behind the value. A cast of a parameter depends on nothing else.
 /// - Parameters, states, losses, seeds, gradients of parameters and fetches keep their declared types. step.find(value)
 ///   is the value as it is computed now, perhaps in `low`.
 /// - Random nodes keep their streams: dropout masks are those of f32.
 /// - What was built in bf16, f16 or f64 stays so. An op without a kernel for `low` runs in f32.
 ///
-/// Right after training_step; on evaluation() and inference() it rewrites the forward pass alone. f16 needs a loss scale
-/// (optim/loss_scale.h), bf16 does not. Equal up to rounding to `low`.
+/// Right after training_step; on evaluation() and inference() it rewrites the forward pass alone. f16 needs a loss
+/// scale (optim/loss_scale.h), bf16 does not. Equal up to rounding to `low`.
 ///
-/// UserError: `low` is not bf16 or f16; twice; after scaling, accumulation, clipping, optimizing or checkpointing; a fetch,
-/// update or node that reads gradients; a product of f64; an override that matches no node or asks for another type.
+/// UserError: `low` is not bf16 or f16; twice; after scaling, accumulation, clipping, optimizing or checkpointing; a
+/// fetch, update or node that reads gradients; a product of f64; an override that matches no node or asks for another
+/// type.
 Transform mixed_precision(DType low, MixedPrecisionOptions options = {},
                           std::source_location where = std::source_location::current());
 

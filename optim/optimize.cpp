@@ -160,10 +160,11 @@ Step add_updates(Step step, const OptimizerGroups& optimizers, std::source_locat
     if (group.rate_factor != 1) rate = multiply(rate, group.rate_factor);
     const Node& node = gradient.parameter.node();
     const std::string_view dtype = name_of(gradient.parameter.dtype());
-    WEFT_CHECK(optimizer.takes_narrow || size_of(gradient.parameter.dtype()) >= size_of(f32),
-               "{}: the parameter '{}' ({}) is {}, in which small updates round to nothing; hint: keep it f32 and compute "
-               "in {} by mixed_precision({})",
-               optimizer.name, node.name, str(node.where), gradient.parameter.type().str(), dtype, dtype);
+    WEFT_CHECK(
+        optimizer.takes_narrow || size_of(gradient.parameter.dtype()) >= size_of(f32),
+        "{}: the parameter '{}' ({}) is {}, in which small updates round to nothing; hint: keep it f32 and compute "
+        "in {} by mixed_precision({})",
+        optimizer.name, node.name, str(node.where), gradient.parameter.type().str(), dtype, dtype);
     const auto origin = step.graph.made_by("optimize", node.id);
     optimizer.update({step, gradient.parameter, gradient.value, rate, updates, step.finite, group, optimizer.name});
   }

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <weft/graph/step.h>
-#include <weft/optim/optimizers/adam.h>
 #include <weft/optim/optimizer.h>
+#include <weft/optim/optimizers/adam.h>
 
 #include <source_location>
 #include <string>
@@ -20,8 +20,8 @@ struct OptimizerGroup {
 
 /// Adds the update of every parameter that has a gradient, the counters "updates" and "skipped", and publishes "rate"
 /// and "skipped" ("grad_norm" and "finite" are optim/settle.h's). Where `finite` is false nothing changes but
-/// "skipped". UserError: no gradients; twice; a group that gets no parameter; groups that freeze everything; a bf16 or f16
-/// parameter.
+/// "skipped". UserError: no gradients; twice; a group that gets no parameter; groups that freeze everything; a bf16 or
+/// f16 parameter.
 Transform optimize(Optimizer optimizer, std::source_location where = std::source_location::current());
 
 /// Several at once, the first match wins:

@@ -37,8 +37,8 @@ PrecisionPlan::PrecisionPlan(const Graph& graph, const std::vector<bool>& stays,
 
 void PrecisionPlan::expect_used(const MixedPrecisionOptions& options, const std::vector<bool>& stays) const {
   for (const PrecisionOverride& o : options.overrides) {
-    WEFT_CHECK(o.dtype == f32 || o.dtype == low_, "mixed_precision({}): '{}' can run in f32 or {}, got {}", name_of(low_),
-               o.pattern, name_of(low_), name_of(o.dtype));
+    WEFT_CHECK(o.dtype == f32 || o.dtype == low_, "mixed_precision({}): '{}' can run in f32 or {}, got {}",
+               name_of(low_), o.pattern, name_of(low_), name_of(o.dtype));
     std::string first;
     int listed = 0;
     bool used = false;
@@ -48,8 +48,8 @@ void PrecisionPlan::expect_used(const MixedPrecisionOptions& options, const std:
       used |= matches(o.pattern, node.name);
       if (listed++ < 3) first += (first.empty() ? "" : ", ") + node.name;
     }
-    WEFT_CHECK(used, "mixed_precision({}): the override '{}' matches no node; hint: the first of {} are {}", name_of(low_),
-               o.pattern, listed, first);
+    WEFT_CHECK(used, "mixed_precision({}): the override '{}' matches no node; hint: the first of {} are {}",
+               name_of(low_), o.pattern, listed, first);
   }
 }
 
@@ -66,7 +66,8 @@ void PrecisionPlan::mark_tail(const std::vector<bool>& stays) {
 }
 
 Precision PrecisionPlan::policy_of(const Node& node) const {
-  if (const PrecisionOverride* o = override_of(options_, node)) return o->dtype == f32 ? Precision::f32 : Precision::low;
+  if (const PrecisionOverride* o = override_of(options_, node))
+    return o->dtype == f32 ? Precision::f32 : Precision::low;
   return node.op->traits.precision;
 }
 
@@ -81,10 +82,11 @@ bool PrecisionPlan::lowers(const Node& node) const {
   for (std::size_t i = 0; i < node.operands.size(); ++i) {
     any |= may_change(node, i);
     const ValueRef ref = node.operands[i];
-    WEFT_CHECK(ref.node == no_node || graph_.type(ref).dtype != f64,
-               "mixed_precision({}) lowers f32, and '{}' ({}) computes in f64; hint: build the model in f32, or keep this "
-               "part as it is: {{.overrides = {{{{\"{}\", f32}}}}}}",
-               name_of(low_), node.name, str(node.where), node.name);
+    WEFT_CHECK(
+        ref.node == no_node || graph_.type(ref).dtype != f64,
+        "mixed_precision({}) lowers f32, and '{}' ({}) computes in f64; hint: build the model in f32, or keep this "
+        "part as it is: {{.overrides = {{{{\"{}\", f32}}}}}}",
+        name_of(low_), node.name, str(node.where), node.name);
   }
   return any;
 }
@@ -155,7 +157,8 @@ std::optional<std::vector<TensorType>> PrecisionPlan::outputs(const Node& node, 
   const OpView view{*node.op, node.attributes, in, given};
   if (!node.op->traits.view && node.op->kernel(kernel_dtype(view)) == nullptr) return std::nullopt;
   for (std::size_t k = 0; k < given.size(); ++k)
-    if (given[k].dtype != node.types[k].dtype && (node.types[k].dtype != f32 || given[k].dtype != low_)) return std::nullopt;
+    if (given[k].dtype != node.types[k].dtype && (node.types[k].dtype != f32 || given[k].dtype != low_))
+      return std::nullopt;
   return given;
 }
 

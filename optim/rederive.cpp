@@ -30,8 +30,10 @@ std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
   const Graph& graph = step.graph;
   const std::vector<bool> behind = behind_seeds(step);
   auto expect_forward = [&](const Value& value, const std::string& what) {
-    WEFT_CHECK(value.absent() || !behind[value.ref().node], "{} derives the gradients anew, and {} reads '{}' ({}) of the "
-               "old ones; {}", name, what, value.name(), str(value.node().where), right_place(name));
+    WEFT_CHECK(value.absent() || !behind[value.ref().node],
+               "{} derives the gradients anew, and {} reads '{}' ({}) of the "
+               "old ones; {}",
+               name, what, value.name(), str(value.node().where), right_place(name));
   };
   for (const Fetch& fetch : step.fetches) expect_forward(fetch.value, "the fetch '" + fetch.name + "'");
   for (const Update& update : step.updates) expect_forward(update.value, "the update of '" + update.state.name() + "'");
@@ -42,9 +44,9 @@ std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
     const Node& node = graph.node(id);
     past_seeds |= std::ranges::any_of(step.seeds, [&](const Value& seed) { return seed.ref().node == id; });
     const bool of_gradient = node.provenance.pass == "gradient";
-    WEFT_CHECK(!behind[id] || of_gradient, "{} derives the gradients anew, and '{}' ({}{}) was built upon the old ones; {}",
-               name, node.name, str(node.where), node.provenance.pass.empty() ? "" : ", by " + node.provenance.pass,
-               right_place(name));
+    WEFT_CHECK(!behind[id] || of_gradient,
+               "{} derives the gradients anew, and '{}' ({}{}) was built upon the old ones; {}", name, node.name,
+               str(node.where), node.provenance.pass.empty() ? "" : ", by " + node.provenance.pass, right_place(name));
     // Numbers that only backward rules made depend on no seed.
     stays[id] = !behind[id] && !(of_gradient && past_seeds);
   }

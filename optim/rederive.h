@@ -9,8 +9,9 @@
 
 namespace weft {
 
-/// Which nodes are not the gradient's, by id: what such a transform keeps. UserError that begins with `name` where anything
-/// reads gradients (a fetch, an update, a later transform): it would be lost; and where training_step did not make them.
+/// Which nodes are not the gradient's, by id: what such a transform keeps. UserError that begins with `name` where
+/// anything reads gradients (a fetch, an update, a later transform): it would be lost; and where training_step did not
+/// make them.
 std::vector<bool> forward_nodes(const Step& step, const std::string& name);
 
 /// The gradients of the same parameters as `before`, from the step's losses and seeds.

@@ -49,11 +49,11 @@ class CleaningFactors {
   std::map<std::tuple<bool, bool, DType>, Value> cast_;
 };
 
-// Whether no weight by which the loss is divided is 0. Of micro-batches and of several runs only the sum of the weights counts.
+// Whether no weight by which the loss is divided is 0. Of micro-batches and of several runs only the sum of the weights
+// counts.
 Value weights_count(const Step& step, Value finite) {
   std::vector<Value> weights;
-  if (step.gradient_weight.valid())
-    weights.push_back(step.gradient_weight);
+  if (step.gradient_weight.valid()) weights.push_back(step.gradient_weight);
   else if (!step.due.valid())
     for (const LossTerm& term : step.loss.terms)
       if (term.weight.valid() && (step.micro_batches == 1 || term.weight.node().phase == Phase::step))

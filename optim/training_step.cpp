@@ -37,8 +37,8 @@ Loss terms_in(const Graph& graph, const Loss& loss, bool training) {
   for (const LossTerm& term : loss.terms) {
     LossTerm here{term.coefficient, graph.find(term.sum), {}};
     WEFT_CHECK(here.sum.shape().count() == 1 && is_float(here.sum.dtype()),
-               "a loss must be one number of a floating type, {} ({}) is {}; hint: sum(x) or mean(x)",
-               here.sum.name(), str(here.sum.node().where), here.sum.type().str());
+               "a loss must be one number of a floating type, {} ({}) is {}; hint: sum(x) or mean(x)", here.sum.name(),
+               str(here.sum.node().where), here.sum.type().str());
     if (!term.weight.absent()) {
       here.weight = graph.find(term.weight);
       WEFT_CHECK(here.weight.shape().count() == 1, "the weight of a loss must be one number, {} ({}) is {}",
@@ -57,7 +57,8 @@ Value mean_of(const Loss& loss) {
   for (const LossTerm& term : loss.terms) {
     Value value = term.weight.absent() ? term.sum : divide(term.sum, cast(term.weight, term.sum.dtype()));
     if (term.coefficient != 1) value = multiply(value, term.coefficient);
-    if (total.valid() && total.dtype() != value.dtype()) {  // a term may be wider than the others (sum_squares gives f64)
+    // a term may be wider than the others (sum_squares gives f64)
+    if (total.valid() && total.dtype() != value.dtype()) {
       const DType wide = total.dtype() == f64 || value.dtype() == f64 ? f64 : f32;
       total = cast(total, wide);
       value = cast(value, wide);

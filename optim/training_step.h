@@ -23,8 +23,8 @@ Step evaluation(const Loss& loss, const std::vector<Value>& fetches = {},
                 std::source_location where = std::source_location::current());
 /// Without a loss: for generation.
 Step inference(const std::vector<Value>& fetches);
-/// The same, and each run ends with the updates of the graph (Graph::update): decoding with caches that grow from run to
-/// run (nn/key_value_cache.h).
+/// The same, and each run ends with the updates of the graph (Graph::update): decoding with caches that grow from run
+/// to run (nn/key_value_cache.h).
 Step decoding(const std::vector<Value>& fetches);
 
 }  // namespace weft

@@ -38,15 +38,13 @@ bool is_widened([[maybe_unused]] DType input) {
 }
 
 void expect_supported(const Gemm& g, DType input, DType output) {
-  WEFT_INVARIANT((input == output && is_float(input)) || (is_half(input) && output == f32),
-                 "no product of {} into {}", name_of(input), name_of(output));
-  WEFT_INVARIANT(
-      g.m >= 0 && g.n >= 0 && g.k >= 0 && g.batch >= 0 &&
-          std::max({g.m, g.n, g.k, g.lda, g.ldb, g.ldc}) < std::numeric_limits<std::int32_t>::max(),
-      "a product of {} x {} x {} x {} is out of range", g.batch, g.m, g.n, g.k);
-  WEFT_INVARIANT(
-      g.lda >= (g.trans_a ? g.m : g.k) && g.ldb >= (g.trans_b ? g.k : g.n) && g.ldc >= g.n,
-      "rows of a product overlap");
+  WEFT_INVARIANT((input == output && is_float(input)) || (is_half(input) && output == f32), "no product of {} into {}",
+                 name_of(input), name_of(output));
+  WEFT_INVARIANT(g.m >= 0 && g.n >= 0 && g.k >= 0 && g.batch >= 0 &&
+                     std::max({g.m, g.n, g.k, g.lda, g.ldb, g.ldc}) < std::numeric_limits<std::int32_t>::max(),
+                 "a product of {} x {} x {} x {} is out of range", g.batch, g.m, g.n, g.k);
+  WEFT_INVARIANT(g.lda >= (g.trans_a ? g.m : g.k) && g.ldb >= (g.trans_b ? g.k : g.n) && g.ldc >= g.n,
+                 "rows of a product overlap");
 }
 
 template <class T>
@@ -54,9 +52,8 @@ void blas(const Gemm& g, const T* a, const T* b, T* c) {
   using cxxblas::gemm;
   const auto transposed = [](bool trans) { return trans ? cxxblas::Trans : cxxblas::NoTrans; };
   const auto narrow = [](std::int64_t x) { return static_cast<int>(x); };
-  gemm<int>(cxxblas::RowMajor, transposed(g.trans_a), transposed(g.trans_b), narrow(g.m),
-            narrow(g.n), narrow(g.k), static_cast<T>(g.alpha), a, narrow(g.lda), b, narrow(g.ldb),
-            static_cast<T>(g.beta), c, narrow(g.ldc));
+  gemm<int>(cxxblas::RowMajor, transposed(g.trans_a), transposed(g.trans_b), narrow(g.m), narrow(g.n), narrow(g.k),
+            static_cast<T>(g.alpha), a, narrow(g.lda), b, narrow(g.ldb), static_cast<T>(g.beta), c, narrow(g.ldc));
 }
 
 onednn::Product product_of(const Gemm& g) {
@@ -107,8 +104,8 @@ std::size_t widened_floats(std::int64_t rows, std::int64_t columns, std::int64_t
 
 // Two-byte inputs without two-byte arithmetic: panels of A and B in f32, summed over k in f32 into
 // a tile.
-void widened_product(const Gemm& g, DType input, DType output, const void* a, const void* b,
-                     void* c, std::byte* workspace) {
+void widened_product(const Gemm& g, DType input, DType output, const void* a, const void* b, void* c,
+                     std::byte* workspace) {
   const std::int64_t depth = std::min(g.k, panel_depth);
   float* a_panel = reinterpret_cast<float*>(workspace);
   float* b_panel = a_panel + round_up(g.m * depth, 16);
@@ -120,8 +117,8 @@ void widened_product(const Gemm& g, DType input, DType output, const void* a, co
   } else if (g.beta != 0) {
     for (std::int64_t i = 0; i < g.m; ++i) widen(output, c, i * g.ldc, sum + i * g.n, g.n);
   }
-  const auto panel = [&](const void* from, std::int64_t stride, bool along_rows,
-                         std::int64_t extent, std::int64_t first, std::int64_t count, float* to) {
+  const auto panel = [&](const void* from, std::int64_t stride, bool along_rows, std::int64_t extent,
+                         std::int64_t first, std::int64_t count, float* to) {
     if (along_rows) {  // stored (k, extent)
       for (std::int64_t i = 0; i < count; ++i) {
         widen(input, from, (first + i) * stride, to + i * extent, extent);
@@ -160,8 +157,7 @@ void product(const Gemm& g, DType input, DType output, const void* a, const void
   if (input == f64) {
     blas(g, static_cast<const double*>(a), static_cast<const double*>(b), static_cast<double*>(c));
   } else if (input == f32) {
-    f32_product(g, static_cast<const float*>(a), static_cast<const float*>(b),
-                static_cast<float*>(c));
+    f32_product(g, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(c));
   } else if (is_widened(input)) {
     widened_product(g, input, output, a, b, c, workspace);
   } else {
@@ -172,8 +168,7 @@ void product(const Gemm& g, DType input, DType output, const void* a, const void
 
 template <class P>
 P moved(P data, DType type, std::int64_t elements) {
-  using Byte =
-      std::conditional_t<std::is_const_v<std::remove_pointer_t<P>>, const std::byte, std::byte>;
+  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<P>>, const std::byte, std::byte>;
   return static_cast<Byte*>(data) + elements * static_cast<std::int64_t>(size_of(type));
 }
 
@@ -186,8 +181,7 @@ void plain_product(const Gemm& g, const In* a, const In* b, Out* c) {
         const In x = g.trans_a ? a[l * g.lda + i] : a[i * g.lda + l];
         const In y = g.trans_b ? b[j * g.ldb + l] : b[l * g.ldb + j];
         if constexpr (sizeof(In) == 2) {
-          sum += static_cast<double>(static_cast<float>(x)) *
-                 static_cast<double>(static_cast<float>(y));
+          sum += static_cast<double>(static_cast<float>(x)) * static_cast<double>(static_cast<float>(y));
         } else {
           sum += static_cast<double>(x) * static_cast<double>(y);
         }
@@ -208,8 +202,7 @@ void plain_product(const Gemm& g, const In* a, const In* b, Out* c) {
 template <class In, class Out>
 void plain_batch(const Gemm& g, const void* a, const void* b, void* c) {
   for (std::int64_t i = 0; i < g.batch; ++i) {
-    plain_product(g, static_cast<const In*>(a) + i * g.stride_a,
-                  static_cast<const In*>(b) + i * g.stride_b,
+    plain_product(g, static_cast<const In*>(a) + i * g.stride_a, static_cast<const In*>(b) + i * g.stride_b,
                   static_cast<Out*>(c) + i * g.stride_c);
   }
 }
@@ -257,8 +250,8 @@ GemmCut gemm_cut(const Gemm& g) {
   // 16 when there is much to do, as long as each keeps 3 million operations and a useful shape:
   // OpenBLAS, which takes a transposed A, loses a tenth on 64 x 128, oneDNN nothing.
   constexpr double least = 3e6;
-  const double work = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
-                      static_cast<double>(g.k) * static_cast<double>(g.batch);
+  const double work = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k) *
+                      static_cast<double>(g.batch);
   const auto wanted = static_cast<std::int64_t>(std::min(work / least, work > 4e8 ? 16.0 : 8.0));
   const std::int64_t least_down = parts(std::max<std::int64_t>(g.m, 1), 256);
   const std::int64_t least_across = parts(std::max<std::int64_t>(g.n, 1), 768);
@@ -298,8 +291,8 @@ void gemm(const Gemm& given, DType input, DType output, const void* a, const voi
   const Gemm g = with_strides(given);
   expect_supported(g, input, output);
   const std::size_t needed = gemm_workspace(g, input, output, threads());
-  WEFT_INVARIANT(workspace.size() >= needed, "a product needs a workspace of {} bytes, got {}",
-                 needed, workspace.size());
+  WEFT_INVARIANT(workspace.size() >= needed, "a product needs a workspace of {} bytes, got {}", needed,
+                 workspace.size());
   if (g.m == 0 || g.n == 0) return;
   const std::size_t slot_size = needed / static_cast<std::size_t>(threads());
   for_tiles(g, [&](const Tile& tile, int slot) {
@@ -322,8 +315,8 @@ void gemm_tiles(const Gemm& given, DType input, DType output, const void* a, con
   expect_supported(g, input, output);
   WEFT_INVARIANT(g.beta == 0, "gemm_tiles has no C to add to");
   WEFT_INVARIANT(workspace.size() >= gemm_tiles_workspace(g, input, output, threads()),
-                 "a product needs a workspace of {} bytes, got {}",
-                 gemm_tiles_workspace(g, input, output, threads()), workspace.size());
+                 "a product needs a workspace of {} bytes, got {}", gemm_tiles_workspace(g, input, output, threads()),
+                 workspace.size());
   if (g.m == 0 || g.n == 0) return;
   const GemmCut cut = gemm_cut(g);
   const std::size_t widened = gemm_workspace(g, input, output, 1), size = widened + tile_bytes(cut, output);
@@ -352,16 +345,15 @@ void gemm_tile(const Gemm& given, DType input, DType output, const void* a, cons
   expect_supported(g, input, output);
   WEFT_INVARIANT(in_parallel(), "gemm_tile outside a body of parallel_for");
   WEFT_INVARIANT(workspace.size() >= gemm_tile_workspace(g, input, output),
-                 "a product needs a workspace of {} bytes, got {}",
-                 gemm_tile_workspace(g, input, output), workspace.size());
+                 "a product needs a workspace of {} bytes, got {}", gemm_tile_workspace(g, input, output),
+                 workspace.size());
   for (std::int64_t i = 0; i < g.batch; ++i) {
     product(g, input, output, moved(a, input, i * g.stride_a), moved(b, input, i * g.stride_b),
             moved(c, output, i * g.stride_c), workspace.data());
   }
 }
 
-void plain_gemm(const Gemm& given, DType input, DType output, const void* a, const void* b,
-                void* c) {
+void plain_gemm(const Gemm& given, DType input, DType output, const void* a, const void* b, void* c) {
   const Gemm g = with_strides(given);
   expect_supported(g, input, output);
   if (input == f32) return plain_batch<float, float>(g, a, b, c);

@@ -25,10 +25,10 @@ namespace weft {
 
 struct Gemm {
   bool trans_a = false, trans_b = false;
-  std::int64_t m = 0, n = 0, k = 0;        ///< C is (m, n), op(A) (m, k), op(B) (k, n)
-  std::int64_t lda = 0, ldb = 0, ldc = 0;  ///< elements from row to row; 0: packed
-  double alpha = 1, beta = 0;              ///< with beta = 0, C is not read
-  std::int64_t batch = 1;                  ///< so many products, at these distances in elements
+  std::int64_t m = 0, n = 0, k = 0;                       ///< C is (m, n), op(A) (m, k), op(B) (k, n)
+  std::int64_t lda = 0, ldb = 0, ldc = 0;                 ///< elements from row to row; 0: packed
+  double alpha = 1, beta = 0;                             ///< with beta = 0, C is not read
+  std::int64_t batch = 1;                                 ///< so many products, at these distances in elements
   std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;  ///< 0 for A or B: the same for all
 };
 
@@ -62,8 +62,7 @@ void gemm_tile(const Gemm& g, DType input, DType output, const void* a, const vo
                std::span<std::byte> workspace = {});
 
 template <class In, class Out>
-void gemm_tile(const Gemm& g, const In* a, const In* b, Out* c,
-               std::span<std::byte> workspace = {}) {
+void gemm_tile(const Gemm& g, const In* a, const In* b, Out* c, std::span<std::byte> workspace = {}) {
   gemm_tile(g, dtype_of<In>, dtype_of<Out>, a, b, c, workspace);
 }
 

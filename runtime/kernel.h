@@ -36,7 +36,8 @@ class KernelContext {
   const TensorType& type(int i) const { return view_.type(i); }
   const TensorType& out_type(int i) const { return view_.out_type(i); }
 
-  /// Elements of operand i (null if absent) and of output i. An output may lie in an operand's buffer (Traits::in_place).
+  /// Elements of operand i (null if absent) and of output i. An output may lie in an operand's buffer
+  /// (Traits::in_place).
   template <class T>
   const T* in(int i) const {
     return has(i) ? reinterpret_cast<const T*>(in_[static_cast<std::size_t>(i)]) : nullptr;

@@ -37,8 +37,7 @@ std::optional<std::vector<Constant>> run_node(const Graph& graph, const Node& no
     out.emplace_back(type.dtype, type.shape.extents());
     out_bytes.push_back(out.back().raw());
   }
-  const auto workspace =
-      allocate_aligned(kernel->workspace != nullptr ? kernel->workspace(view->view, threads()) : 0);
+  const auto workspace = allocate_aligned(kernel->workspace != nullptr ? kernel->workspace(view->view, threads()) : 0);
   const RandomState random;
   KernelContext context(view->view, in_bytes, out_bytes, workspace.get(), random);
   if (!makes_nothing(node)) {
@@ -91,7 +90,8 @@ std::vector<const Pass*> brought_by_ops(const Step& step, bool late) {
   for (NodeId id : step.graph.ids())
     for (const Pass* pass : step.graph.node(id).op->lowerings)
       if (pass->late == late && std::ranges::find(brought, pass) == brought.end()) brought.push_back(pass);
-  std::ranges::sort(brought, [](const Pass* x, const Pass* y) { return std::tie(x->order, x->name) < std::tie(y->order, y->name); });
+  std::ranges::sort(
+      brought, [](const Pass* x, const Pass* y) { return std::tie(x->order, x->name) < std::tie(y->order, y->name); });
   return brought;
 }
 

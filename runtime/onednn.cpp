@@ -28,8 +28,7 @@ memory::data_type type_of(DType type) {
   return type == f32 ? memory::data_type::f32 : memory::data_type::bf16;
 }
 
-memory::desc matrix(DType type, std::int64_t rows, std::int64_t columns, std::int64_t stride,
-                    bool trans) {
+memory::desc matrix(DType type, std::int64_t rows, std::int64_t columns, std::int64_t stride, bool trans) {
   const memory::dims strides = trans ? memory::dims{1, stride} : memory::dims{stride, 1};
   return {memory::dims{rows, columns}, type_of(type), strides};
 }
@@ -52,15 +51,15 @@ Matmul make(const Product& p, DType input, DType output) {
 #else
   const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(a, b, c), attributes, cpu());
 #endif
-  return {dnnl::matmul(description), memory(a, cpu(), DNNL_MEMORY_NONE),
-          memory(b, cpu(), DNNL_MEMORY_NONE), memory(c, cpu(), DNNL_MEMORY_NONE)};
+  return {dnnl::matmul(description), memory(a, cpu(), DNNL_MEMORY_NONE), memory(b, cpu(), DNNL_MEMORY_NONE),
+          memory(c, cpu(), DNNL_MEMORY_NONE)};
 }
 
 }  // namespace
 
 void sgemm(const Product& p, const float* a, const float* b, float* c) {
-  const dnnl_status_t status = dnnl_sgemm(p.trans_a ? 'T' : 'N', p.trans_b ? 'T' : 'N', p.m, p.n,
-                                          p.k, p.alpha, a, p.lda, b, p.ldb, p.beta, c, p.ldc);
+  const dnnl_status_t status = dnnl_sgemm(p.trans_a ? 'T' : 'N', p.trans_b ? 'T' : 'N', p.m, p.n, p.k, p.alpha, a,
+                                          p.lda, b, p.ldb, p.beta, c, p.ldc);
   WEFT_INVARIANT(status == dnnl_success, "oneDNN refused a product of {}x{}x{}", p.m, p.n, p.k);
 }
 
@@ -71,22 +70,20 @@ bool has_bf16() {
 }
 
 void matmul(const Product& p, DType input, DType output, const void* a, const void* b, void* c) {
-  using Key = std::tuple<bool, bool, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                         std::int64_t, std::int64_t, float, float, DType, DType>;
+  using Key = std::tuple<bool, bool, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                         float, float, DType, DType>;
   // A primitive's scratchpad serves one execution at a time, so each thread has primitives of its
   // own.
   static thread_local std::map<Key, Matmul> made;
   static thread_local dnnl::stream stream(cpu());
-  const Key key(p.trans_a, p.trans_b, p.m, p.n, p.k, p.lda, p.ldb, p.ldc, p.alpha, p.beta, input,
-                output);
+  const Key key(p.trans_a, p.trans_b, p.m, p.n, p.k, p.lda, p.ldb, p.ldc, p.alpha, p.beta, input, output);
   auto found = made.find(key);
   if (found == made.end()) found = made.emplace(key, make(p, input, output)).first;
   Matmul& matmul = found->second;
   matmul.a.set_data_handle(const_cast<void*>(a));
   matmul.b.set_data_handle(const_cast<void*>(b));
   matmul.c.set_data_handle(c);
-  matmul.primitive.execute(
-      stream, {{DNNL_ARG_SRC, matmul.a}, {DNNL_ARG_WEIGHTS, matmul.b}, {DNNL_ARG_DST, matmul.c}});
+  matmul.primitive.execute(stream, {{DNNL_ARG_SRC, matmul.a}, {DNNL_ARG_WEIGHTS, matmul.b}, {DNNL_ARG_DST, matmul.c}});
   stream.wait();
 }
 

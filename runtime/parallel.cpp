@@ -81,9 +81,7 @@ class Shares {
 
 #ifdef WEFT_PARALLEL_STD
 
-int default_threads() {
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, max_threads);
-}
+int default_threads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, max_threads); }
 
 struct LibrariesSerial {};
 
@@ -196,8 +194,7 @@ int& thread_count() {
 }  // namespace
 
 void set_threads(int count) {
-  WEFT_CHECK(count >= 0 && count <= max_threads, "the number of threads must be 0 to {}, got {}",
-             max_threads, count);
+  WEFT_CHECK(count >= 0 && count <= max_threads, "the number of threads must be 0 to {}, got {}", max_threads, count);
   if (count == 0) count = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   thread_count() = std::min(count, max_threads);
   set_library_threads(thread_count());

@@ -35,7 +35,7 @@ bool in_parallel();
 namespace detail {
 void run_tiles(std::int64_t tiles, FunctionRef<void(std::int64_t, int)> body);
 void run_alone(FunctionRef<void()> body);
-}
+}  // namespace detail
 
 /// Calls body(tile, slot) for each tile in [0, tiles), slot in [0, threads()).
 /// Each thread begins with its own contiguous share and then helps the others.
@@ -44,8 +44,8 @@ void parallel_for(std::int64_t tiles, F&& body) {
   if (tiles > 0) detail::run_tiles(tiles, body);
 }
 
-/// Within a body: calls work(), in which slots are 0 as if the team had one thread. For kernels that run inside of a tile
-/// on a workspace that is this thread's own.
+/// Within a body: calls work(), in which slots are 0 as if the team had one thread. For kernels that run inside of a
+/// tile on a workspace that is this thread's own.
 template <class F>
 void run_alone(F&& work) {
   detail::run_alone(work);

@@ -103,14 +103,15 @@ std::string Profile::str(std::size_t most) const {
 std::string Profile::chrome_trace() const {
   nlohmann::json events = nlohmann::json::array();
   for (const ProfileRow& row : rows)
-    events.push_back({{"name", row.path},
-                      {"cat", row.op},
-                      {"ph", "X"},
-                      {"ts", row.start * 1e6},
-                      {"dur", row.last * 1e6},
-                      {"pid", 1},
-                      {"tid", 1},
-                      {"args", {{"type", row.type}, {"line", row.where}, {"flops", row.cost.flops}, {"bytes", row.cost.bytes}}}});
+    events.push_back(
+        {{"name", row.path},
+         {"cat", row.op},
+         {"ph", "X"},
+         {"ts", row.start * 1e6},
+         {"dur", row.last * 1e6},
+         {"pid", 1},
+         {"tid", 1},
+         {"args", {{"type", row.type}, {"line", row.where}, {"flops", row.cost.flops}, {"bytes", row.cost.bytes}}}});
   return nlohmann::json{{"traceEvents", events}, {"displayTimeUnit", "ms"}}.dump(1);
 }
 

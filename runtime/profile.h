@@ -11,7 +11,7 @@
 namespace weft {
 
 struct ProfileOptions {
-  int runs = 3;  ///< each trains as a run does; a node's time is the shortest of them
+  int runs = 3;                               ///< each trains as a run does; a node's time is the shortest of them
   MachineRates limit = {.product_flops = 0};  ///< product_flops 0: measured_rates()
 };
 
@@ -39,7 +39,8 @@ struct Profile {
   int threads = 1;
   MachineRates limit;
 
-  /// The least time by the machine's limit, over the time taken: max(flops / product rate, bytes / bandwidth) / seconds.
+  /// The least time by the machine's limit, over the time taken: max(flops / product rate, bytes / bandwidth) /
+  /// seconds.
   double share_of_limit(const ProfileRow& row) const;
   /// Rows summed by op, the longest first (node, path and type are those of the longest of them).
   std::vector<ProfileRow> by_op() const;

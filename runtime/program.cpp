@@ -26,8 +26,8 @@ struct BoundNode {
 
 struct FedInput {
   const Node* node = nullptr;
-  const Tensor* tensor = nullptr;            // of this run
-  std::vector<const std::byte**> readers;    // pointers to set
+  const Tensor* tensor = nullptr;          // of this run
+  std::vector<const std::byte**> readers;  // pointers to set
 };
 
 }  // namespace
@@ -44,8 +44,8 @@ struct Program::Impl {
     const std::byte* from;
     std::size_t bytes;
   };
-  std::vector<Copy> copies;  // updates that end a run
-  bool advances = false;     // trains or draws
+  std::vector<Copy> copies;                    // updates that end a run
+  bool advances = false;                       // trains or draws
   std::size_t micro_begin = 0, micro_end = 0;  // nodes that run once for each micro-batch
 
   // Bytes of a value; null while it lies in a feed.
@@ -53,10 +53,14 @@ struct Program::Impl {
     const Place& place = plan.places.at(ref);
     const Storage& storage = plan.storages[place.storage];
     switch (place.region) {
-      case Region::fed: return nullptr;
-      case Region::arena: return arena.get() + storage.offset;
-      case Region::persistent: return store->tensor(plan.step.graph.node(storage.owner.node).name).raw();
-      case Region::constant: return constant_bytes.at(storage.owner);
+      case Region::fed:
+        return nullptr;
+      case Region::arena:
+        return arena.get() + storage.offset;
+      case Region::persistent:
+        return store->tensor(plan.step.graph.node(storage.owner.node).name).raw();
+      case Region::constant:
+        return constant_bytes.at(storage.owner);
     }
     return nullptr;
   }
@@ -115,11 +119,12 @@ void Program::Impl::bind_node(const Node& node) {
   const Kernel* kernel = node.op->kernel(kernel_dtype(bound.view->view));
   if (makes_nothing(node)) bound.kernel = [](KernelContext&) {};
   else if (kernel->run != nullptr) bound.kernel = kernel->run;
-  else bound.kernel = user_rule(node, ".bind of its kernel", [&] {
-    BoundKernel made = kernel->bind(bound.view->view);
-    WEFT_CHECK(made, ".bind of its kernel gives nothing to run; hint: it gives back a function of a KernelContext&");
-    return made;
-  });
+  else
+    bound.kernel = user_rule(node, ".bind of its kernel", [&] {
+      BoundKernel made = kernel->bind(bound.view->view);
+      WEFT_CHECK(made, ".bind of its kernel gives nothing to run; hint: it gives back a function of a KernelContext&");
+      return made;
+    });
   for (ValueRef ref : node.operands) bound.in.push_back(ref.node == no_node ? nullptr : bytes_of(ref));
   for (std::uint32_t k = 0; k < node.types.size(); ++k) bound.out.push_back(bytes_of({node.id, k}));
   for (std::size_t i = 0; i < node.operands.size(); ++i) {
@@ -128,8 +133,8 @@ void Program::Impl::bind_node(const Node& node) {
     for (FedInput& input : inputs)
       if (input.node->id == owner) input.readers.push_back(&bound.in[i]);
   }
-  // A random node of a micro-batch is cut by the batch, which lies outermost (its batch rule): its rows follow those of the
-  // micro-batches before. Rows run over all axes but the last.
+  // A random node of a micro-batch is cut by the batch, which lies outermost (its batch rule): its rows follow those of
+  // the micro-batches before. Rows run over all axes but the last.
   if (plan.step.micro_batches > 1 && node.phase == Phase::micro && node.op->traits.random) {
     const Shape& shape = node.types.front().shape;
     bound.rows = 1;
@@ -175,8 +180,10 @@ void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {
     try {
       user_rule("its kernel", [&] { bound.kernel(context); });
     } catch (const UserError& error) {
-      const std::string part = micro.count == 1 ? "" : fmt::format(" (in micro-batch {} of {})", micro.index + 1, micro.count);
-      WEFT_FAIL("{} ({}): [{}] {}{}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what(), part);
+      const std::string part =
+          micro.count == 1 ? "" : fmt::format(" (in micro-batch {} of {})", micro.index + 1, micro.count);
+      WEFT_FAIL("{} ({}): [{}] {}{}", bound.node->name, str(bound.node->where), bound.node->op->name, error.what(),
+                part);
     }
     if (times == nullptr) continue;
     const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
@@ -236,7 +243,8 @@ Profile Program::profile(std::span<const Feed> feeds, const ProfileOptions& opti
                             .cost = {cost.flops * times, cost.bytes * times}});
   }
   for (int run = 0; run < options.runs; ++run) {
-    Impl::Times times{Impl::Times::Clock::now(), std::vector<double>(impl.nodes.size()), std::vector<double>(impl.nodes.size())};
+    Impl::Times times{Impl::Times::Clock::now(), std::vector<double>(impl.nodes.size()),
+                      std::vector<double>(impl.nodes.size())};
     impl.times = &times;
     try {
       impl.run(feeds);
@@ -262,8 +270,7 @@ Store& Program::store() const { return *impl_->store; }
 
 std::size_t Program::allocated_bytes() const {
   std::size_t bytes = impl_->plan.arena_bytes;
-  for (const Tensor& constant : impl_->constants)
-    bytes += (constant.bytes() + alignment - 1) / alignment * alignment;
+  for (const Tensor& constant : impl_->constants) bytes += (constant.bytes() + alignment - 1) / alignment * alignment;
   return bytes;
 }
 

@@ -30,15 +30,13 @@ struct Row {
     if (column % 4 != 0 && n > 0) {
       std::uint32_t head[4];
       block(static_cast<std::uint32_t>(column / 4), head);
-      const std::int64_t count =
-          std::min<std::int64_t>(n, static_cast<std::int64_t>(4 - column % 4));
+      const std::int64_t count = std::min<std::int64_t>(n, static_cast<std::int64_t>(4 - column % 4));
       std::copy_n(head + column % 4, count, out);
       out += count;
       n -= count;
       column += static_cast<std::uint64_t>(count);
     }
-    const std::uint32_t counter[3] = {row, static_cast<std::uint32_t>(runs),
-                                      static_cast<std::uint32_t>(runs >> 32)};
+    const std::uint32_t counter[3] = {row, static_cast<std::uint32_t>(runs), static_cast<std::uint32_t>(runs >> 32)};
     const std::uint32_t k[2] = {key.seed, key.stream};
     const auto first = static_cast<std::uint32_t>(column / 4);
     simd_bits().philox(first, counter, k, out, n / 4);
@@ -56,8 +54,7 @@ struct Row {
     std::uint32_t buffer[2 * piece];
     for (std::int64_t begin = 0; begin < n; begin += piece) {
       const std::int64_t count = std::min(piece, n - begin);
-      words(buffer, count * per,
-            (first_column + static_cast<std::uint64_t>(begin)) * static_cast<std::uint64_t>(per));
+      words(buffer, count * per, (first_column + static_cast<std::uint64_t>(begin)) * static_cast<std::uint64_t>(per));
       use(begin, count, static_cast<const std::uint32_t*>(buffer));
     }
   }
@@ -102,17 +99,15 @@ double ratio(const double (&numerator)[N], const double (&denominator)[N], doubl
 }
 
 template <class T>
-void keep_scale(T* out, double p, T value, std::int64_t n, std::uint32_t first_column,
-                const Row& row) {
+void keep_scale(T* out, double p, T value, std::int64_t n, std::uint32_t first_column, const Row& row) {
   const std::uint64_t threshold = drop_threshold(p);
   if (threshold > 0xFFFFFFFFULL) {
     std::fill_n(out, n, T(0));
     return;
   }
-  row.pieces(
-      n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-        simd<T>().keep_scale(words, static_cast<std::uint32_t>(threshold), value, out + at, count);
-      });
+  row.pieces(n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+    simd<T>().keep_scale(words, static_cast<std::uint32_t>(threshold), value, out + at, count);
+  });
 }
 
 }  // namespace
@@ -132,56 +127,50 @@ RandomKey random_key(std::uint64_t seed, std::string_view name) {
   return {static_cast<std::uint32_t>(mix(seed ^ stream) >> 32), static_cast<std::uint32_t>(stream)};
 }
 
-void philox_fill(std::uint32_t* out, std::int64_t n, std::uint32_t row, RandomKey key,
-                 std::uint64_t runs, std::uint32_t first_column) {
+void philox_fill(std::uint32_t* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
+                 std::uint32_t first_column) {
   Row{row, key, runs}.words(out, n, first_column);
 }
 
 void uniform_fill(float* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                   std::uint32_t first_column) {
-  Row{row, key, runs}.pieces(n, first_column, 1,
-                             [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-                               for (std::int64_t i = 0; i < count; ++i) {
-                                 out[at + i] = static_cast<float>(words[i] >> 8) * 0x1p-24F;
-                               }
-                             });
+  Row{row, key, runs}.pieces(n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      out[at + i] = static_cast<float>(words[i] >> 8) * 0x1p-24F;
+    }
+  });
 }
 
 void uniform_fill(double* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                   std::uint32_t first_column) {
-  Row{row, key, runs}.pieces(n, first_column, 2,
-                             [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-                               for (std::int64_t i = 0; i < count; ++i) {
-                                 out[at + i] = static_cast<double>(wide(words, i) >> 11) * 0x1p-53;
-                               }
-                             });
+  Row{row, key, runs}.pieces(n, first_column, 2, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      out[at + i] = static_cast<double>(wide(words, i) >> 11) * 0x1p-53;
+    }
+  });
 }
 
 void normal_fill(float* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                  std::uint32_t first_column) {
-  Row{row, key, runs}.pieces(
-      n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-        for (std::int64_t i = 0; i < count; ++i) {
-          out[at + i] = static_cast<float>(normal_quantile((words[i] + 0.5) * 0x1p-32));
-        }
-      });
+  Row{row, key, runs}.pieces(n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      out[at + i] = static_cast<float>(normal_quantile((words[i] + 0.5) * 0x1p-32));
+    }
+  });
 }
 
 void normal_fill(double* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                  std::uint32_t first_column) {
-  Row{row, key, runs}.pieces(
-      n, first_column, 2, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-        for (std::int64_t i = 0; i < count; ++i) {
-          out[at + i] =
-              normal_quantile((static_cast<double>(wide(words, i) >> 12) + 0.5) * 0x1p-52);
-        }
-      });
+  Row{row, key, runs}.pieces(n, first_column, 2, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      out[at + i] = normal_quantile((static_cast<double>(wide(words, i) >> 12) + 0.5) * 0x1p-52);
+    }
+  });
 }
 
 double normal_quantile(double p) {
-  static constexpr double a[] = {3.3871328727963666080,    1.3314166789178437745e+2,
-                                 1.9715909503065514427e+3, 1.3731693765509461125e+4,
-                                 4.5921953931549871457e+4, 6.7265770927008700853e+4,
+  static constexpr double a[] = {3.3871328727963666080,    1.3314166789178437745e+2, 1.9715909503065514427e+3,
+                                 1.3731693765509461125e+4, 4.5921953931549871457e+4, 6.7265770927008700853e+4,
                                  3.3430575583588128105e+4, 2.5090809287301226727e+3};
   static constexpr double b[] = {1.0,
                                  4.2313330701600911252e+1,
@@ -191,9 +180,8 @@ double normal_quantile(double p) {
                                  3.9307895800092710610e+4,
                                  2.8729085735721942674e+4,
                                  5.2264952788528545610e+3};
-  static constexpr double c[] = {1.42343711074968357734,    4.63033784615654529590,
-                                 5.76949722146069140550,    3.64784832476320460504,
-                                 1.27045825245236838258,    2.41780725177450611770e-1,
+  static constexpr double c[] = {1.42343711074968357734,    4.63033784615654529590,   5.76949722146069140550,
+                                 3.64784832476320460504,    1.27045825245236838258,   2.41780725177450611770e-1,
                                  2.27238449892691845833e-2, 7.74545014278341407640e-4};
   static constexpr double d[] = {1.0,
                                  2.05319162663775882187,
@@ -203,9 +191,8 @@ double normal_quantile(double p) {
                                  1.51986665636164571966e-2,
                                  5.47593808499534494600e-4,
                                  1.05075007164441684324e-9};
-  static constexpr double e[] = {6.65790464350110377720,    5.46378491116411436990,
-                                 1.78482653991729133580,    2.96560571828504891230e-1,
-                                 2.65321895265761230930e-2, 1.24266094738807843860e-3,
+  static constexpr double e[] = {6.65790464350110377720,    5.46378491116411436990,    1.78482653991729133580,
+                                 2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
                                  2.71155556874348757815e-5, 2.01033439929228813265e-7};
   static constexpr double f[] = {1.0,
                                  5.99832206555887937690e-1,
@@ -227,23 +214,21 @@ std::uint64_t drop_threshold(double p) {
   return static_cast<std::uint64_t>(p * 0x1p32 + 0.5);
 }
 
-void keep_mask_fill(bool* out, double p, std::int64_t n, std::uint32_t row, RandomKey key,
-                    std::uint64_t runs, std::uint32_t first_column) {
+void keep_mask_fill(bool* out, double p, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
+                    std::uint32_t first_column) {
   const std::uint64_t threshold = drop_threshold(p);
-  Row{row, key, runs}.pieces(n, first_column, 1,
-                             [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
-                               for (std::int64_t i = 0; i < count; ++i)
-                                 out[at + i] = words[i] >= threshold;
-                             });
+  Row{row, key, runs}.pieces(n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {
+    for (std::int64_t i = 0; i < count; ++i) out[at + i] = words[i] >= threshold;
+  });
 }
 
-void keep_scale_fill(float* out, double p, float value, std::int64_t n, std::uint32_t row,
-                     RandomKey key, std::uint64_t runs, std::uint32_t first_column) {
+void keep_scale_fill(float* out, double p, float value, std::int64_t n, std::uint32_t row, RandomKey key,
+                     std::uint64_t runs, std::uint32_t first_column) {
   keep_scale(out, p, value, n, first_column, Row{row, key, runs});
 }
 
-void keep_scale_fill(double* out, double p, double value, std::int64_t n, std::uint32_t row,
-                     RandomKey key, std::uint64_t runs, std::uint32_t first_column) {
+void keep_scale_fill(double* out, double p, double value, std::int64_t n, std::uint32_t row, RandomKey key,
+                     std::uint64_t runs, std::uint32_t first_column) {
   keep_scale(out, p, value, n, first_column, Row{row, key, runs});
 }
 

@@ -29,8 +29,8 @@ RandomKey random_key(std::uint64_t seed, std::string_view name);
 std::uint64_t stream_of(std::string_view name);
 
 /// The words themselves.
-void philox_fill(std::uint32_t* out, std::int64_t n, std::uint32_t row, RandomKey key,
-                 std::uint64_t runs, std::uint32_t first_column = 0);
+void philox_fill(std::uint32_t* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
+                 std::uint32_t first_column = 0);
 
 /// Uniform on [0, 1): the upper 24 bits of a word times 2^-24. The double of a column takes the 53
 /// upper bits of the words of columns 2 c (high) and 2 c + 1 (low).
@@ -53,13 +53,13 @@ double normal_quantile(double p);
 std::uint64_t drop_threshold(double p);
 
 /// True where kept.
-void keep_mask_fill(bool* out, double p, std::int64_t n, std::uint32_t row, RandomKey key,
-                    std::uint64_t runs, std::uint32_t first_column = 0);
+void keep_mask_fill(bool* out, double p, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
+                    std::uint32_t first_column = 0);
 
 /// The mask of the same words as a factor: `value` (for dropout 1 / (1 - p)) where kept, else 0.
-void keep_scale_fill(float* out, double p, float value, std::int64_t n, std::uint32_t row,
-                     RandomKey key, std::uint64_t runs, std::uint32_t first_column = 0);
-void keep_scale_fill(double* out, double p, double value, std::int64_t n, std::uint32_t row,
-                     RandomKey key, std::uint64_t runs, std::uint32_t first_column = 0);
+void keep_scale_fill(float* out, double p, float value, std::int64_t n, std::uint32_t row, RandomKey key,
+                     std::uint64_t runs, std::uint32_t first_column = 0);
+void keep_scale_fill(double* out, double p, double value, std::int64_t n, std::uint32_t row, RandomKey key,
+                     std::uint64_t runs, std::uint32_t first_column = 0);
 
 }  // namespace weft

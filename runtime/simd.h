@@ -11,11 +11,10 @@
 //   otherwise. n may be 0 (sum: 0, max: -inf).
 // - NaN passes through (max, min, relu included). Nothing allocates.
 //
-// Largest relative error, measured against std:: functions in higher precision (held by
-// tests/runtime/simd_test.cpp): f32 exp 1.3e-7, log 9e-8, tanh 1.5e-7, erf 1.8e-7, sigmoid and silu
-// 3e-7, expm1, log1p (x > -0.9), log_sigmoid and elu 3e-7, mish 5e-7, gelu 5e-7 for x > -3 (beyond, 4.5e-6 without FMA), gelu_tanh 1.2e-6; f64 1e-15, gelu and
-// gelu_tanh 4e-15 for x > -3. The derivatives of activations have absolute errors below 3e-7
-// and 1e-15.
+// Largest relative error, measured against std:: functions in higher precision (held by tests/runtime/simd_test.cpp):
+// f32 exp 1.3e-7, log 9e-8, tanh 1.5e-7, erf 1.8e-7, sigmoid and silu 3e-7, expm1, log1p (x > -0.9), log_sigmoid and
+// elu 3e-7, mish 5e-7, gelu 5e-7 for x > -3 (beyond, 4.5e-6 without FMA), gelu_tanh 1.2e-6; f64 1e-15, gelu and
+// gelu_tanh 4e-15 for x > -3. The derivatives of activations have absolute errors below 3e-7 and 1e-15.
 #pragma once
 
 #include <cstdint>
@@ -36,11 +35,11 @@ struct Simd {
   // y = f(x)
   Unary exp, expm1, log, log1p, tanh, erf, sqrt, reciprocal, negate, absolute, square, relu;
   Unary floor, ceil;
-  Unary round;      ///< halves to even
-  Unary sigmoid;    ///< 1 / (1 + exp(-x))
-  Unary silu;       ///< x sigmoid(x)
-  Unary gelu;       ///< x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016, eq. 1)
-  Unary gelu_tanh;  ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), its approximation
+  Unary round;        ///< halves to even
+  Unary sigmoid;      ///< 1 / (1 + exp(-x))
+  Unary silu;         ///< x sigmoid(x)
+  Unary gelu;         ///< x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016, eq. 1)
+  Unary gelu_tanh;    ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), its approximation
   Unary log_sigmoid;  ///< log(sigmoid(x))
   Unary mish;         ///< x tanh(log(1 + exp(x)))
   Unary hardsigmoid;  ///< clamp(x + 3, 0, 6) / 6
@@ -55,8 +54,8 @@ struct Simd {
   UnaryGrad hardsigmoid_grad;  ///< 0 at -3 and 3
   UnaryGrad hardswish_grad;    ///< 0 at -3, 1 at 3
 
-  /// y = f(x) and d_x = d_y f'(x) with what the two share computed once; the bits are those of the two functions (a NaN's
-  /// sign and payload apart). y may be x's span, d_x may be d_y's.
+  /// y = f(x) and d_x = d_y f'(x) with what the two share computed once; the bits are those of the two functions (a
+  /// NaN's sign and payload apart). y may be x's span, d_x may be d_y's.
   UnaryBoth gelu_both, gelu_tanh_both, silu_both;
 
   // y = f(x; p) and d_x = d_y f'(x; p)
@@ -101,19 +100,15 @@ struct Simd {
   void (*softmax_grad)(const T* p, const T* d_p, T inner, T scale, T* d_x, std::int64_t n);
 
   /// y = (x - mean) rstd weight + bias; weight and bias may be null (1 and 0).
-  void (*normalize)(const T* x, T mean, T rstd, const T* weight, const T* bias, T* y,
-                    std::int64_t n);
+  void (*normalize)(const T* x, T mean, T rstd, const T* weight, const T* bias, T* y, std::int64_t n);
   /// Layer norm's backward of one row, with h = (x - mean) rstd and g = d_y weight:
   /// d_x = rstd (g - mean(g) - h mean(g h)); weight may be null.
-  void (*normalize_grad)(const T* x, const T* d_y, T mean, T rstd, const T* weight, T* d_x,
-                         std::int64_t n);
+  void (*normalize_grad)(const T* x, const T* d_y, T mean, T rstd, const T* weight, T* d_x, std::int64_t n);
   /// Adds one row's share: d_weight += d_y h, d_bias += d_y; either may be null.
-  void (*normalize_param_grad)(const T* x, const T* d_y, T mean, T rstd, T* d_weight, T* d_bias,
-                               std::int64_t n);
+  void (*normalize_param_grad)(const T* x, const T* d_y, T mean, T rstd, T* d_weight, T* d_bias, std::int64_t n);
 
   /// y = words >= threshold ? value : 0 (the scaled keep mask of dropout).
-  void (*keep_scale)(const std::uint32_t* words, std::uint32_t threshold, T value, T* y,
-                     std::int64_t n);
+  void (*keep_scale)(const std::uint32_t* words, std::uint32_t threshold, T value, T* y, std::int64_t n);
 };
 
 /// Conversions of 2-byte storage, rounded to nearest even as bfloat16 and float16 in dtype.h do
@@ -125,8 +120,8 @@ struct SimdBits {
   void (*f32_to_f16)(const float* x, std::uint16_t* y, std::int64_t n);
   /// Philox4x32-10: words 4 b .. 4 b + 3 of `out` are the block of counter
   /// (first + b, counter[0], counter[1], counter[2]) under `key`, b in [0, blocks). See random.h.
-  void (*philox)(std::uint32_t first, const std::uint32_t* counter, const std::uint32_t* key,
-                 std::uint32_t* out, std::int64_t blocks);
+  void (*philox)(std::uint32_t first, const std::uint32_t* counter, const std::uint32_t* key, std::uint32_t* out,
+                 std::int64_t blocks);
 };
 
 struct SimdTables {

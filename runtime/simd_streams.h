@@ -12,10 +12,10 @@ namespace weft {
 /// One step of AdamW (ops/step/adamw.h) over a span; each operation is rounded by itself.
 template <class T>
 struct AdamwStep {
-  T factor = 1;  ///< by which the gradient is multiplied first
+  T factor = 1;                  ///< by which the gradient is multiplied first
   T beta1, rest1, beta2, rest2;  ///< rest = 1 - beta
-  T decay;       ///< by which the parameter is multiplied: 1 - rate * weight_decay
-  T size, root;  ///< rate / (1 - beta1^t), sqrt(1 - beta2^t)
+  T decay;                       ///< by which the parameter is multiplied: 1 - rate * weight_decay
+  T size, root;                  ///< rate / (1 - beta1^t), sqrt(1 - beta2^t)
   T eps;
 };
 

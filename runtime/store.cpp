@@ -33,7 +33,8 @@ bool matches(std::string_view pattern, std::string_view path) {
 namespace {
 
 // Values first .. first + n of what `kind` draws, with its two numbers; columns of the key's row 0.
-void draw(std::string_view kind, double a, double b, double* values, std::int64_t n, std::uint32_t first, RandomKey key) {
+void draw(std::string_view kind, double a, double b, double* values, std::int64_t n, std::uint32_t first,
+          RandomKey key) {
   if (kind == "constant") {
     std::fill(values, values + n, a);
   } else if (kind == "uniform") {
@@ -44,7 +45,8 @@ void draw(std::string_view kind, double a, double b, double* values, std::int64_
     if (kind == "truncated_normal") {
       // Values beyond two deviations are drawn again, at the same place, from the next run's numbers.
       std::vector<double> again(values, values + n);
-      for (std::uint64_t round = 1; std::any_of(values, values + n, [](double v) { return std::abs(v) > 2; }); ++round) {
+      for (std::uint64_t round = 1; std::any_of(values, values + n, [](double v) { return std::abs(v) > 2; });
+           ++round) {
         normal_fill(again.data(), n, 0, key, round, first);
         for (std::int64_t i = 0; i < n; ++i)
           if (std::abs(values[i]) > 2) values[i] = again[static_cast<std::size_t>(i)];
@@ -120,15 +122,16 @@ const Tensor& Store::tensor(std::string_view path) const {
     std::vector<std::string> names;
     for (const auto& [name, cell] : cells_) names.push_back(name);
     WEFT_CHECK(!names.empty(), "the store has no '{}': it is empty; hint: Store(graph)", path);
-    WEFT_FAIL("the store has no '{}'; hint: the nearest of its {} cells are {}", path, names.size(), nearest(path, names));
+    WEFT_FAIL("the store has no '{}'; hint: the nearest of its {} cells are {}", path, names.size(),
+              nearest(path, names));
   }
   return found->second.tensor;
 }
 
 void Store::set(std::string_view path, const Tensor& values) {
   Tensor& cell = tensor(path);
-  WEFT_CHECK(cell.dtype() == values.dtype() && cell.extents() == values.extents(),
-             "'{}' is {}, it was given {}", path, cell.type_str(), values.type_str());
+  WEFT_CHECK(cell.dtype() == values.dtype() && cell.extents() == values.extents(), "'{}' is {}, it was given {}", path,
+             cell.type_str(), values.type_str());
   if (cell.bytes() > 0) std::memcpy(cell.raw(), values.raw(), cell.bytes());
 }
 

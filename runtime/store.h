@@ -53,8 +53,8 @@ class Store {
   std::size_t bytes() const;
   /// A deep copy.
   Store clone() const;
-  /// Another view of the same bytes, in which a parameter PATH is the cell PREFIX + PATH where there is one of its type. Seed and
-  /// count of runs are copied.
+  /// Another view of the same bytes, in which a parameter PATH is the cell PREFIX + PATH where there is one of its
+  /// type. Seed and count of runs are copied.
   Store overlaid(std::string_view prefix) const;
 
  private:

@@ -24,13 +24,20 @@ double load(const std::byte* at, DType type) {
     return value;
   };
   switch (type) {
-    case DType::f32: return static_cast<double>(read(0.0F));
-    case DType::f64: return read(0.0);
-    case DType::bf16: return static_cast<double>(static_cast<float>(read(bfloat16{})));
-    case DType::f16: return static_cast<double>(static_cast<float>(read(float16{})));
-    case DType::i32: return static_cast<double>(read(std::int32_t{0}));
-    case DType::i64: return static_cast<double>(read(std::int64_t{0}));
-    case DType::boolean: return read(std::uint8_t{0}) != 0 ? 1.0 : 0.0;
+    case DType::f32:
+      return static_cast<double>(read(0.0F));
+    case DType::f64:
+      return read(0.0);
+    case DType::bf16:
+      return static_cast<double>(static_cast<float>(read(bfloat16{})));
+    case DType::f16:
+      return static_cast<double>(static_cast<float>(read(float16{})));
+    case DType::i32:
+      return static_cast<double>(read(std::int32_t{0}));
+    case DType::i64:
+      return static_cast<double>(read(std::int64_t{0}));
+    case DType::boolean:
+      return read(std::uint8_t{0}) != 0 ? 1.0 : 0.0;
   }
   return 0;
 }
@@ -38,20 +45,26 @@ double load(const std::byte* at, DType type) {
 void store(std::byte* at, DType type, double value) {
   auto write = [at](auto converted) { std::memcpy(at, &converted, sizeof converted); };
   switch (type) {
-    case DType::f32: return write(static_cast<float>(value));
-    case DType::f64: return write(value);
-    case DType::bf16: return write(bfloat16(static_cast<float>(value)));
-    case DType::f16: return write(float16(static_cast<float>(value)));
-    case DType::i32: return write(static_cast<std::int32_t>(value));
-    case DType::i64: return write(static_cast<std::int64_t>(value));
-    case DType::boolean: return write(static_cast<std::uint8_t>(value != 0));
+    case DType::f32:
+      return write(static_cast<float>(value));
+    case DType::f64:
+      return write(value);
+    case DType::bf16:
+      return write(bfloat16(static_cast<float>(value)));
+    case DType::f16:
+      return write(float16(static_cast<float>(value)));
+    case DType::i32:
+      return write(static_cast<std::int32_t>(value));
+    case DType::i64:
+      return write(static_cast<std::int64_t>(value));
+    case DType::boolean:
+      return write(static_cast<std::uint8_t>(value != 0));
   }
 }
 
 }  // namespace
 
-Tensor::Tensor(DType type, Extents extents)
-    : type_(type), extents_(std::move(extents)), size_(count(extents_)) {
+Tensor::Tensor(DType type, Extents extents) : type_(type), extents_(std::move(extents)), size_(count(extents_)) {
   auto buffer = allocate_aligned(bytes());
   data_ = buffer.get();
   owner_ = std::move(buffer);
@@ -59,11 +72,7 @@ Tensor::Tensor(DType type, Extents extents)
 }
 
 Tensor::Tensor(DType type, Extents extents, std::byte* data, std::shared_ptr<void> owner)
-    : type_(type),
-      extents_(std::move(extents)),
-      size_(count(extents_)),
-      data_(data),
-      owner_(std::move(owner)) {}
+    : type_(type), extents_(std::move(extents)), size_(count(extents_)), data_(data), owner_(std::move(owner)) {}
 
 std::string Tensor::type_str() const {
   std::string text;
@@ -86,7 +95,8 @@ double Tensor::item() const {
 }
 
 double Tensor::at(std::int64_t index) const {
-  WEFT_CHECK(index >= 0 && index < size_, "there is no element {} of {}: expected 0 to {}", index, type_str(), size_ - 1);
+  WEFT_CHECK(index >= 0 && index < size_, "there is no element {} of {}: expected 0 to {}", index, type_str(),
+             size_ - 1);
   return load(data_ + static_cast<std::size_t>(index) * size_of(type_), type_);
 }
 
@@ -113,8 +123,8 @@ Tensor Tensor::cast(DType type) const {
 
 Tensor Tensor::reshaped(Extents extents) const {
   Tensor view(type_, std::move(extents), data_, owner_);
-  WEFT_CHECK(view.size_ == size_, "a tensor of {} elements cannot be seen as {} elements: {} is no {}", size_, view.size_,
-             type_str(), view.type_str());
+  WEFT_CHECK(view.size_ == size_, "a tensor of {} elements cannot be seen as {} elements: {} is no {}", size_,
+             view.size_, type_str(), view.type_str());
   return view;
 }
 
@@ -125,8 +135,7 @@ Tensor Tensor::rows(std::int64_t first, std::int64_t last) const {
   Extents extents = extents_;
   extents[0] = last - first;
   const std::int64_t row = extents_[0] == 0 ? 0 : size_ / extents_[0];
-  return {type_, std::move(extents), data_ + static_cast<std::size_t>(first * row) * size_of(type_),
-          owner_};
+  return {type_, std::move(extents), data_ + static_cast<std::size_t>(first * row) * size_of(type_), owner_};
 }
 
 bool same_bits(const Tensor& a, const Tensor& b) {

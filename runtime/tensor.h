@@ -58,9 +58,7 @@ class Tensor {
 
   DType dtype() const { return type_; }
   const Extents& extents() const { return extents_; }
-  std::int64_t extent(int axis) const {
-    return extents_.at(static_cast<std::size_t>(axis < 0 ? axis + rank() : axis));
-  }
+  std::int64_t extent(int axis) const { return extents_.at(static_cast<std::size_t>(axis < 0 ? axis + rank() : axis)); }
   int rank() const { return static_cast<int>(extents_.size()); }
   /// Number of elements.
   std::int64_t size() const { return size_; }

@@ -15,12 +15,10 @@ namespace {
 std::regex pattern_of(const std::string& glob) {
   std::string text;
   for (const char letter : glob) {
-    if (letter == '*')
-      text += "([^./]*)";
+    if (letter == '*') text += "([^./]*)";
     else if (std::string_view("\\^$.|?+()[]{}").find(letter) != std::string_view::npos)
       text += std::string("\\") + letter;
-    else
-      text += letter;
+    else text += letter;
   }
   return std::regex(text);
 }
@@ -30,10 +28,8 @@ std::string filled(const std::string& glob, const std::smatch& stars) {
   std::string text;
   std::size_t next = 1;
   for (const char letter : glob) {
-    if (letter == '*')
-      text += stars[next++].str();
-    else
-      text += letter;
+    if (letter == '*') text += stars[next++].str();
+    else text += letter;
   }
   return text;
 }
@@ -61,10 +57,8 @@ struct Pairing {
 Pairing pair_up(const Step& step, const Safetensors& dump, const DumpOptions& options) {
   Pairing pairs;
   for (const auto& [name, value] : options.values) {
-    if (dump.tensors.contains(name))
-      pairs.add(step.find(value).ref(), name);
-    else
-      pairs.only_in_step.push_back(fmt::format("{} (for '{}')", step.find(value).name(), name));
+    if (dump.tensors.contains(name)) pairs.add(step.find(value).ref(), name);
+    else pairs.only_in_step.push_back(fmt::format("{} (for '{}')", step.find(value).name(), name));
   }
   for (const auto& [name, path] : options.names) {
     WEFT_CHECK(std::ranges::count(name, '*') == std::ranges::count(path, '*'),
@@ -78,10 +72,8 @@ Pairing pair_up(const Step& step, const Safetensors& dump, const DumpOptions& op
         if (!std::regex_match(mine, stars, pattern)) continue;
         any = true;
         const std::string wanted = filled(name, stars);
-        if (dump.tensors.contains(wanted))
-          pairs.add({id, k}, wanted);
-        else
-          pairs.only_in_step.push_back(fmt::format("{} (for '{}')", mine, wanted));
+        if (dump.tensors.contains(wanted)) pairs.add({id, k}, wanted);
+        else pairs.only_in_step.push_back(fmt::format("{} (for '{}')", mine, wanted));
       }
     if (!any) pairs.only_in_step.push_back(fmt::format("'{}' (for '{}') matches no value", path, name));
   }

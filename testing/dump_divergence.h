@@ -7,8 +7,8 @@
 #pragma once
 
 #include <weft/graph/step.h>
-#include <weft/io/safetensors.h>
 #include <weft/inspect/divergence/first_divergence.h>
+#include <weft/io/safetensors.h>
 
 #include <cstdint>
 #include <iosfwd>

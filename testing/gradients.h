@@ -1,8 +1,8 @@
 // Is the gradient right, and does it arrive? The checks behind the matchers GradientsMatch and GradientsFlow.
 #pragma once
 
-#include <weft/inspect/op/check_gradients.h>
 #include <weft/graph/step.h>
+#include <weft/inspect/op/check_gradients.h>
 #include <weft/testing/verdict.h>
 
 #include <cstdint>
@@ -27,10 +27,10 @@ struct GradientsMatchOptions {
 
 /// Central differences and the slope test (inspect/op/check_gradients.h) of d step's loss / d parameter against the
 /// gradients that the step has, as its optimizer would read them: unscaled, divided by their weight, clipped if it
-/// clips. What is not f64 is rebuilt in f64 first (inspect/equivalence/widen.h): parameters, inputs and every cast, so that an f32 or
-/// a mixed step is checked without the noise of its rounding. A random op draws the same numbers in every run.
-/// UserError: no gradients, no parameter of that glob, an op without a kernel for f64, a step that accumulates over
-/// runs.
+/// clips. What is not f64 is rebuilt in f64 first (inspect/equivalence/widen.h): parameters, inputs and every cast, so
+/// that an f32 or a mixed step is checked without the noise of its rounding. A random op draws the same numbers in
+/// every run. UserError: no gradients, no parameter of that glob, an op without a kernel for f64, a step that
+/// accumulates over runs.
 Verdict gradients_match(const Step& step, const GradientsMatchOptions& options = {});
 /// Of training_step(loss).
 Verdict gradients_match(const Loss& loss, const GradientsMatchOptions& options = {});
@@ -38,8 +38,9 @@ Verdict gradients_match(const Loss& loss, const GradientsMatchOptions& options =
 Verdict gradients_match(const Value& value, const GradientsMatchOptions& options = {});
 
 /// Whether every trained parameter has a gradient whose 2-norm is finite and above the threshold, in the step's own
-/// types, as the optimizer would read it. On failure: which have not; where the path is cut (inspect/audit/audit.h), or behind
-/// which node the gradient is lost, with what that node read. Frozen parameters are not asked. UserError: no gradients.
+/// types, as the optimizer would read it. On failure: which have not; where the path is cut (inspect/audit/audit.h), or
+/// behind which node the gradient is lost, with what that node read. Frozen parameters are not asked. UserError: no
+/// gradients.
 Verdict gradients_flow(const Step& step, double threshold = 1e-8, const RunOptions& options = {});
 
 }  // namespace weft::testing

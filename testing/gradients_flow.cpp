@@ -1,13 +1,13 @@
 #include <weft/testing/gradients.h>
 
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/inspect/gradients/arrivals.h>
 #include <weft/inspect/audit/audit.h>
 #include <weft/inspect/equivalence/trial.h>
-#include <weft/optim/fetch.h>
+#include <weft/inspect/gradients/arrivals.h>
 #include <weft/inspect/gradients/gradient_report.h>
 #include <weft/inspect/gradients/zero_start.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/optim/fetch.h>
 #include <weft/testing/local_gradients.h>
 
 #include <algorithm>
@@ -173,10 +173,12 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
     }
     bad += fmt::format(": norm {:.3g}", norm);
     for (const Value& factor : norm == 0 ? behind_zeros(step, parameter) : Values{})
-      if (result.has(gradient_fetch(factor.name())) && norm_of(result.tensor(gradient_fetch(factor.name()))) > threshold) {
-        bad += fmt::format("; {} starts at 0 and is a factor of all that it does; hint: after a step of training it flows, "
-                           "give that store (RunOptions::store)",
-                           place_str(factor));
+      if (result.has(gradient_fetch(factor.name())) &&
+          norm_of(result.tensor(gradient_fetch(factor.name()))) > threshold) {
+        bad += fmt::format(
+            "; {} starts at 0 and is a factor of all that it does; hint: after a step of training it flows, "
+            "give that store (RunOptions::store)",
+            place_str(factor));
         break;
       }
     if (step.micro_batches > 1 || !why_not.empty()) continue;

@@ -1,16 +1,16 @@
 #include <weft/testing/gradients.h>
 
 #include <weft/autodiff/gradient.h>
-#include <weft/inspect/op/gradient_probe.h>
 #include <weft/graph/nearest.h>
 #include <weft/graph/sources.h>
+#include <weft/inspect/divergence/compare.h>
+#include <weft/inspect/divergence/first_nonfinite.h>
+#include <weft/inspect/equivalence/trial.h>
+#include <weft/inspect/equivalence/widen.h>
+#include <weft/inspect/op/gradient_probe.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/reduce/reduce.h>
-#include <weft/inspect/divergence/compare.h>
-#include <weft/inspect/equivalence/trial.h>
-#include <weft/inspect/divergence/first_nonfinite.h>
 #include <weft/optim/training_step.h>
-#include <weft/inspect/equivalence/widen.h>
 #include <weft/runtime/random.h>
 #include <weft/testing/local_gradients.h>
 
@@ -87,8 +87,8 @@ Verdict compare(const Claimed& claimed, const GradientsMatchOptions& options) {
   if (claimed.by.empty()) {
     std::vector<std::string> names;
     for (const Value& parameter : claimed.step.parameters) names.push_back(parameter.name());
-    WEFT_FAIL("GradientsMatch: no trained parameter matches '{}'; hint: the nearest of {} are {}", options.parameters, names.size(),
-              nearest(options.parameters, names));
+    WEFT_FAIL("GradientsMatch: no trained parameter matches '{}'; hint: the nearest of {} are {}", options.parameters,
+              names.size(), nearest(options.parameters, names));
   }
   const RunOptions run = run_options(options);
   NamedTensors tensors = feeds_for(claimed.step.graph, run);
@@ -149,8 +149,8 @@ Verdict compare(const Claimed& claimed, const GradientsMatchOptions& options) {
   for (const Value& value : claimed.by)
     if (std::ranges::find(check.failures, value.name(), &GradientCheck::Failure::value) != check.failures.end())
       failing.push_back(value);
-  return {false, text + "\n" +
-                     wrong_backwards(claimed.step, claimed.scalar, failing, feeds, store, check_options(options))};
+  return {false,
+          text + "\n" + wrong_backwards(claimed.step, claimed.scalar, failing, feeds, store, check_options(options))};
 }
 
 bool depends(const Graph& graph, const Value& value, const Value& on) {

@@ -74,10 +74,12 @@ std::string cuts_between(const Graph& graph, const std::vector<Value>& values, c
   std::string text;
   for (const NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
-    if (!behind.contains(id) || std::ranges::none_of(node.operands, [&](ValueRef ref) { return reached.contains(ref.node); }))
+    if (!behind.contains(id) ||
+        std::ranges::none_of(node.operands, [&](ValueRef ref) { return reached.contains(ref.node); }))
       continue;
     reached.insert(id);
-    if (node.op->traits.cuts_gradient) text += fmt::format("\n  [{}] at {} ({})", node.op->name, node.name, str(node.where));
+    if (node.op->traits.cuts_gradient)
+      text += fmt::format("\n  [{}] at {} ({})", node.op->name, node.name, str(node.where));
   }
   return text;
 }
@@ -122,7 +124,8 @@ std::string wrong_backwards(const Step& step, const Value& scalar, const std::ve
       if (check.passed()) continue;
       const auto at = std::ranges::find(check.failures, false, &GradientCheck::Failure::undecided);
       if (at == check.failures.end()) {
-        kinks += fmt::format("\n  [{}] at {} ({}): {}", node.op->name, node.name, str(node.where), check.failures.front().why);
+        kinks += fmt::format("\n  [{}] at {} ({}): {}", node.op->name, node.name, str(node.where),
+                             check.failures.front().why);
         continue;
       }
       const GradientCheck::Failure& first = *at;
@@ -136,12 +139,13 @@ std::string wrong_backwards(const Step& step, const Value& scalar, const std::ve
   }
   if (text.empty() && !kinks.empty()) return "no op's backward is wrong, but differences cannot tell of these:" + kinks;
   if (text.empty()) {
-    const std::string alone =
-        fmt::format("each op alone has the right gradient on these numbers ({} kinds of nodes were looked at): ", nodes.size());
+    const std::string alone = fmt::format(
+        "each op alone has the right gradient on these numbers ({} kinds of nodes were looked at): ", nodes.size());
     const std::string cuts = cuts_between(step.graph, failing, behind);
     if (cuts.empty()) return alone + "what is wrong came with a transform that changed the gradients";
     return alone + "differences see the ways that these cut on purpose, the gradient does not:" + cuts +
-           "\n  hint: if they are meant to be cut, match parameters whose ways do not lead through them; if the ways around "
+           "\n  hint: if they are meant to be cut, match parameters whose ways do not lead through them; if the ways "
+           "around "
            "them are wrong, a transform changed the gradients";
   }
   return "the backward of these ops, each alone on the numbers that it read, disagrees with differences:" + text;

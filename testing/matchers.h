@@ -81,10 +81,8 @@ class SameBits : public testing::Matcher<T> {
   explicit SameBits(T expected, testing::SameBitsOptions options = {})
       : expected_(std::move(expected)), options_(std::move(options)) {}
   bool match(const T& found) const override {
-    if constexpr (std::is_same_v<T, Step>)
-      verdict_ = testing::bits_agree(found, expected_, options_);
-    else
-      verdict_ = testing::bits_agree(found, expected_);
+    if constexpr (std::is_same_v<T, Step>) verdict_ = testing::bits_agree(found, expected_, options_);
+    else verdict_ = testing::bits_agree(found, expected_);
     return verdict_.passed;
   }
   std::string describe() const override { return "should have the same bits:\n" + verdict_.text; }

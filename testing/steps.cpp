@@ -1,11 +1,11 @@
 #include <weft/testing/steps.h>
 
 #include <weft/graph/sources.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/inspect/equivalence/trial.h>
-#include <weft/optim/fetch.h>
 #include <weft/inspect/divergence/first_divergence.h>
 #include <weft/inspect/divergence/whole_values.h>
+#include <weft/inspect/equivalence/trial.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/optim/fetch.h>
 #include <weft/testing/local_gradients.h>
 #include <weft/testing/values.h>
 
@@ -102,7 +102,8 @@ std::string where_it_begins(const Step& step, const Value& result, const NamedTe
   const NodeId nan = begins(is_nan);
   if (first == no_node && nan == no_node)  // nothing but a constant
     for (const NodeId id : ids)
-      if (first == no_node && carries.contains(id) && is_constant(step.graph.node(id)) && bad({id, 0}, is_bad)) first = id;
+      if (first == no_node && carries.contains(id) && is_constant(step.graph.node(id)) && bad({id, 0}, is_bad))
+        first = id;
   std::string text;
   if (first != no_node) text += describe(first, "first not finite:");
   if (nan != no_node && nan != first) text += describe(nan, "first NaN:");
@@ -180,8 +181,7 @@ Verdict bits_agree(const Step& found, const Step& expected, const SameBitsOption
       for (const Fetch& fetch : step.fetches) {
         if (fetch.name.starts_with(gradient_fetch("")))
           clean[side][fetch.name.substr(gradient_fetch("").size())] = result.tensor(fetch.name);
-        else
-          published[side][fetch.name] = result.tensor(fetch.name);
+        else published[side][fetch.name] = result.tensor(fetch.name);
       }
       for (const Update& update : step.updates) cells[side][update.state.name()] = store.tensor(update.state.name());
     };

@@ -23,8 +23,8 @@ struct SameBitsOptions {
 
 /// Whether two steps give the same bits: what both publish, the clean gradients that both have, the cells that both
 /// update, run after run. The steps may be forms of one step or of graphs built apart with the same paths. On failure
-/// the first quantity that differs and, of its run, the first node (inspect/divergence/first_divergence.h). UserError: nothing to
-/// compare.
+/// the first quantity that differs and, of its run, the first node (inspect/divergence/first_divergence.h). UserError:
+/// nothing to compare.
 Verdict bits_agree(const Step& found, const Step& expected, const SameBitsOptions& options = {});
 
 }  // namespace weft::testing

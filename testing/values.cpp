@@ -98,8 +98,7 @@ Verdict bits_agree(const Tensor& found, const Tensor& expected) {
     if (differing++ == 0) first = i;
     if (is_float(found.dtype()) && std::isfinite(found.at(i)) && std::isfinite(expected.at(i)))
       most_ulps = std::max(most_ulps, std::abs(ordinal(a, width) - ordinal(b, width)));
-    else
-      ++not_finite;
+    else ++not_finite;
   }
   if (differing == 0) return {true, fmt::format("the same {} elements", found.size())};
   std::string text =
@@ -109,8 +108,8 @@ Verdict bits_agree(const Tensor& found, const Tensor& expected) {
     if (std::isfinite(found.at(first)) && std::isfinite(expected.at(first)))
       text += found.at(first) == expected.at(first)
                   ? ", zeros of either sign"
-                  : fmt::format(", {} ulps apart",
-                                std::abs(ordinal(bits_of(found, first), width) - ordinal(bits_of(expected, first), width)));
+                  : fmt::format(", {} ulps apart", std::abs(ordinal(bits_of(found, first), width) -
+                                                            ordinal(bits_of(expected, first), width)));
     if (differing > not_finite) text += fmt::format("; at most {} ulps", most_ulps);
     if (not_finite > 0) text += fmt::format("; {} of them are not finite on one side or both", not_finite);
   }
@@ -157,13 +156,14 @@ Verdict close_to(const Tensor& found, const Tensor& expected, std::optional<doub
   std::string text = fmt::format("mismatched elements: {} / {} ({:.1f}%)", off + not_finite, found.size(),
                                  100.0 * static_cast<double>(off + not_finite) / static_cast<double>(found.size()));
   if (not_finite > 0)
-    text += fmt::format("\nnot finite on one side or both: {}, the first at {}: {}", not_finite, at_str(first_bad, found),
-                        pair_str(first_bad));
+    text += fmt::format("\nnot finite on one side or both: {}, the first at {}: {}", not_finite,
+                        at_str(first_bad, found), pair_str(first_bad));
   if (off > 0)
-    text += fmt::format("\ngreatest absolute difference: {:.6g} at {} (up to {:g} allowed): {}"
-                        "\ngreatest relative difference: {:.6g} at {} (up to {:g} allowed): {}",
-                        most_absolute, at_str(at_absolute, found), absolute, pair_str(at_absolute), most_relative,
-                        at_str(at_relative, found), relative, pair_str(at_relative));
+    text += fmt::format(
+        "\ngreatest absolute difference: {:.6g} at {} (up to {:g} allowed): {}"
+        "\ngreatest relative difference: {:.6g} at {} (up to {:g} allowed): {}",
+        most_absolute, at_str(at_absolute, found), absolute, pair_str(at_absolute), most_relative,
+        at_str(at_relative, found), relative, pair_str(at_relative));
   return {false, text};
 }
 

@@ -23,7 +23,8 @@ namespace {
     all += "\n  " + place_str(input);
     names.push_back(input.name());
   }
-  WEFT_FAIL("the feed '{}' is no input; hint: the nearest name is '{}'; the inputs are:{}", name, nearest(name, names, 1), all);
+  WEFT_FAIL("the feed '{}' is no input; hint: the nearest name is '{}'; the inputs are:{}", name,
+            nearest(name, names, 1), all);
 }
 
 // A store that does not know a parameter is one of another model: it would be drawn, and that tested.
@@ -36,10 +37,12 @@ void expect_parameters(const Step& step, const Store& given) {
   if (count == 0) return;
   std::vector<std::string> cells;
   for (const auto& [path, cell] : given.cells()) cells.push_back(path);
-  WEFT_FAIL("the given store has no cell for {} of {} parameters of the step:{}{}\nhint: give a store that was made for this step or for "
-            "one of its model; that one has {}",
-            count, parameters.size(), missing, count > 3 ? "\n  ..." : "",
-            cells.empty() ? "no cells" : fmt::format("{} cells, the first is '{}'", cells.size(), cells.front()));
+  WEFT_FAIL(
+      "the given store has no cell for {} of {} parameters of the step:{}{}\nhint: give a store that was made for this "
+      "step or for "
+      "one of its model; that one has {}",
+      count, parameters.size(), missing, count > 3 ? "\n  ..." : "",
+      cells.empty() ? "no cells" : fmt::format("{} cells, the first is '{}'", cells.size(), cells.front()));
 }
 
 }  // namespace
@@ -50,11 +53,13 @@ void check_feeds(const Graph& graph, const NamedTensors& feeds) {
   for (const auto& [name, tensor] : feeds) {
     const auto at = std::ranges::find_if(inputs, [&](const Value& input) { return input.name() == name; });
     if (at == inputs.end()) refuse_feed(name, inputs);
-    WEFT_CHECK(given.insert(name).second, "the feed '{}' is given twice, for {}; hint: RunOptions::feeds holds each input once", name,
+    WEFT_CHECK(given.insert(name).second,
+               "the feed '{}' is given twice, for {}; hint: RunOptions::feeds holds each input once", name,
                place_str(*at));
     const bool same = at->dtype() == tensor.dtype() || (is_float(at->dtype()) && is_float(tensor.dtype()));
-    WEFT_CHECK(same && at->shape().extents() == tensor.extents(), "the feed '{}' is {}, expected {}{}", name, tensor.type_str(),
-               place_str(*at), same ? "" : "; hint: floats are converted, whole numbers and truth values are not");
+    WEFT_CHECK(same && at->shape().extents() == tensor.extents(), "the feed '{}' is {}, expected {}{}", name,
+               tensor.type_str(), place_str(*at),
+               same ? "" : "; hint: floats are converted, whole numbers and truth values are not");
   }
 }
 
@@ -90,10 +95,8 @@ std::string range_str(const Tensor& tensor) {
   std::int64_t finite = 0, nan = 0, infinite = 0;
   for (std::int64_t i = 0; i < tensor.size(); ++i) {
     const double x = tensor.at(i);
-    if (std::isnan(x))
-      ++nan;
-    else if (std::isinf(x))
-      ++infinite;
+    if (std::isnan(x)) ++nan;
+    else if (std::isinf(x)) ++infinite;
     else {
       least = finite == 0 ? x : std::min(least, x);
       most = finite == 0 ? x : std::max(most, x);

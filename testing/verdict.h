@@ -33,8 +33,8 @@ struct RunOptions {
 NamedTensors feeds_for(const Graph& graph, const RunOptions& options);
 /// Of these errors those about the given feeds; nothing is drawn.
 void check_feeds(const Graph& graph, const NamedTensors& feeds);
-/// A store for the step with the cells of options.store, in the step's types; states that it does not have begin as in a new store.
-/// UserError: it lacks a parameter.
+/// A store for the step with the cells of options.store, in the step's types; states that it does not have begin as in
+/// a new store. UserError: it lacks a parameter.
 Store store_for(const Step& step, const RunOptions& options);
 
 /// "f32[4, 8] in [-1.2, 3.4]", with the numbers of NaN and infinite elements.

@@ -31,10 +31,8 @@ class Chooser {
   std::vector<bool> picked(const std::vector<Pick>& picks, std::string_view what) const {
     std::vector<bool> marked(graph_.stored.size(), false);
     for (const Pick& pick : picks) {
-      if (!pick.value.absent())
-        mark_value(marked, pick.value, what);
-      else
-        mark_glob(marked, pick.glob, what);
+      if (!pick.value.absent()) mark_value(marked, pick.value, what);
+      else mark_glob(marked, pick.glob, what);
     }
     return marked;
   }

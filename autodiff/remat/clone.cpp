@@ -82,8 +82,7 @@ class Sequence {
     ask(reader);
     while (!open.empty()) {
       const int op = open.back();
-      if (made_.contains({segment, op}))
-        open.pop_back();
+      if (made_.contains({segment, op})) open.pop_back();
       else if (!ask(op)) {
         events.push_back({op, segment});
         made_.emplace(std::pair{segment, op}, true);

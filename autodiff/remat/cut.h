@@ -1,8 +1,8 @@
 // Which values to keep so that the fewest bytes cross from the forward to the backward pass. Private to autodiff/.
 #pragma once
 
-#include <weft/autodiff/remat/min_cut.h>
 #include <weft/autodiff/remat/graph.h>
+#include <weft/autodiff/remat/min_cut.h>
 
 #include <vector>
 

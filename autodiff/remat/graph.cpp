@@ -47,12 +47,9 @@ NodeId origin_of(const Node& node, const Graph& lowered, const Graph& before, co
   NodeId at = node.provenance.origin;
   for (int hops = 0; at != no_node && hops < 16; ++hops) {
     if (at < forward.size() && forward[at]) return at;
-    if (lowered.has(at))
-      at = lowered.node(at).provenance.origin;
-    else if (before.has(at))
-      at = before.node(at).provenance.origin;
-    else
-      return no_node;
+    if (lowered.has(at)) at = lowered.node(at).provenance.origin;
+    else if (before.has(at)) at = before.node(at).provenance.origin;
+    else return no_node;
   }
   return no_node;
 }

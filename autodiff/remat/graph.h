@@ -41,8 +41,9 @@ struct Stored {
   std::vector<int> readers = {};  ///< ops, each once, views left out: their readers count
 };
 
-/// Whether lowering has computed what depends on constants alone. Folded: what plan() sees, for scoring. Exact: numbers stay
-/// as the user gave them for the float64 twin of the result (inspect/equivalence/widen.h), and plan() folds them later.
+/// Whether lowering has computed what depends on constants alone. Folded: what plan() sees, for scoring. Exact: numbers
+/// stay as the user gave them for the float64 twin of the result (inspect/equivalence/widen.h), and plan() folds them
+/// later.
 enum class Numbers : std::uint8_t { folded, exact };
 
 struct RematGraph {

@@ -25,7 +25,8 @@ MemoryFrontier memory_frontier(const Step& step, const FrontierOptions& options)
   frontier.whole_bytes = planned.total_bytes();
   frontier.whole_seconds = whole.seconds;
   frontier.persistent_bytes = planned.persistent_bytes;
-  // Scores are bytes of quick plans; what is reported is what a program takes of the step that checkpoint(budget) gives.
+  // Scores are bytes of quick plans; what is reported is what a program takes of the step that checkpoint(budget)
+  // gives.
   for (remat::Score& score : scores) {
     Step made = search.result(score.saved);
     made.lowered = false;

@@ -1,5 +1,5 @@
-#include <weft/autodiff/remat/knapsack.h>
 #include <weft/autodiff/remat/cut.h>
+#include <weft/autodiff/remat/knapsack.h>
 #include <weft/autodiff/remat/search.h>
 
 #include <algorithm>

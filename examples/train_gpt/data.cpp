@@ -22,14 +22,16 @@ Data read_data(const Options& options, Recipe& recipe) {
 
   // A window and its last target in the first nine tenths, one prediction in the last.
   const auto least = std::max<std::size_t>(11, (static_cast<std::size_t>(recipe.context + 1) * 10 + 8) / 9);
-  WEFT_CHECK(text.size() >= least, "'{}' is too short: a context of {} needs a text of at least {} characters, it has {}",
-             options.text, recipe.context, least, text.size());
+  WEFT_CHECK(text.size() >= least,
+             "'{}' is too short: a context of {} needs a text of at least {} characters, it has {}", options.text,
+             recipe.context, least, text.size());
 
   Data data{weft::CharVocabulary(weft::decode_utf8(recipe.characters)), {}, {}};
   data.tokens = data.vocabulary.encode(text);
   if (options.sample > 0) {
     const std::u32string prompt = weft::decode_utf8(options.prompt);
-    if (prompt == U"\n" && data.vocabulary.characters().find(U'\n') == std::u32string::npos) data.prompt = {data.tokens.front()};
+    if (prompt == U"\n" && data.vocabulary.characters().find(U'\n') == std::u32string::npos)
+      data.prompt = {data.tokens.front()};
     else data.prompt = data.vocabulary.encode(prompt);
     WEFT_CHECK(!data.prompt.empty(), "--prompt is empty; hint: --sample 0 writes no text");
   }

@@ -21,8 +21,8 @@ struct Options {
   std::int64_t sample = 400;
   std::string prompt = "\n";
   double temperature = 0.8;
-  std::string attention;       ///< file for a picture; empty: none
-  std::string attention_text;  ///< empty: the beginning of the held-out tenth
+  std::string attention;                                        ///< file for a picture; empty: none
+  std::string attention_text;                                   ///< empty: the beginning of the held-out tenth
   std::vector<std::int64_t> attention_layers, attention_heads;  ///< empty: all
   std::string attention_divide = "nothing";
 };
@@ -34,8 +34,8 @@ struct ParsedOptions {
 };
 ParsedOptions parse_options(int argc, char** argv);
 
-/// The recipe under which to go on: the saved one, with what is given and may change. UserError: a flag that was given asks for what
-/// the save cannot be.
+/// The recipe under which to go on: the saved one, with what is given and may change. UserError: a flag that was given
+/// asks for what the save cannot be.
 Recipe merge_saved(const Options& options, const Recipe& saved);
 
 /// Fills in what depends on other fields, and checks how they fit. UserError.

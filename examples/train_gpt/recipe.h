@@ -16,15 +16,15 @@ struct Recipe {
 
   std::int64_t batch = 12, steps = 2000;
   double rate = 1e-3;
-  double least_rate = -1;     ///< negative: a tenth of rate
-  std::int64_t warmup = -1;   ///< negative: 100, or a tenth of the steps where there are no more than 100
+  double least_rate = -1;    ///< negative: a tenth of rate
+  std::int64_t warmup = -1;  ///< negative: 100, or a tenth of the steps where there are no more than 100
   double beta1 = 0.9, beta2 = 0.99;
   double weight_decay = 0.1;  ///< of tensors with two and more axes
   double clip = 1;
   std::uint64_t seed = 1;
 
-  std::string characters;     ///< the vocabulary, as UTF-8
-  std::string text_hash;      ///< of the text, to say when another one is read on
+  std::string characters;  ///< the vocabulary, as UTF-8
+  std::string text_hash;   ///< of the text, to say when another one is read on
 };
 
 /// A field that a resumed run may change, or one that the saved tensors depend on.

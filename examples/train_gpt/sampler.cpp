@@ -27,7 +27,8 @@ std::vector<std::int32_t> Sampler::draw(std::span<const std::int32_t> prompt, st
     std::copy(tokens.end() - static_cast<std::ptrdiff_t>(seen), tokens.end(), window.data<std::int32_t>());
     const Tensor logits = program_.run({{"tokens", window}}).tensor(logits_);
     const std::int64_t last = static_cast<std::int64_t>(seen - 1) * vocabulary;
-    for (std::int64_t c = 0; c < vocabulary; ++c) weights[static_cast<std::size_t>(c)] = logits.at(last + c) / temperature;
+    for (std::int64_t c = 0; c < vocabulary; ++c)
+      weights[static_cast<std::size_t>(c)] = logits.at(last + c) / temperature;
     const double most = *std::ranges::max_element(weights);
     double sum = 0;
     for (double& weight : weights) sum += weight = std::exp(weight - most);

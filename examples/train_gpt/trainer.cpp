@@ -83,8 +83,11 @@ void Trainer::train_one() {
   const double speed = static_cast<double>(batch_.tokens.size()) / seconds_between(begin, end);
   const double loss = result.scalar("loss");
   const std::int64_t step = store_.runs();
-  say(json_line({{"step", step}, {"loss", loss}, {"rate", result.scalar("rate")},
-                 {"grad_norm", result.scalar("grad_norm")}, {"tokens_per_s", std::round(speed)}}),
+  say(json_line({{"step", step},
+                 {"loss", loss},
+                 {"rate", result.scalar("rate")},
+                 {"grad_norm", result.scalar("grad_norm")},
+                 {"tokens_per_s", std::round(speed)}}),
       false);
   const double each = seconds_between(started_, end) / static_cast<double>(step - first_step_);
   progress_.draw(step, loss, static_cast<double>(batch_.tokens.size()) / each,
@@ -132,9 +135,12 @@ void Trainer::leave(bool finished) {
     save();
     draw();
     progress_.clear();
-    fmt::print(stderr, "stopped after step {} of {}{}\n", store_.runs(), recipe_.steps,
-               options_.save.empty() ? "; nothing was saved, there was no --save" : ", saved to '" + options_.save + "'");
-    say(json_line({{"done", false}, {"steps", store_.runs()}, {"seconds", seconds()},
+    fmt::print(
+        stderr, "stopped after step {} of {}{}\n", store_.runs(), recipe_.steps,
+        options_.save.empty() ? "; nothing was saved, there was no --save" : ", saved to '" + options_.save + "'");
+    say(json_line({{"done", false},
+                   {"steps", store_.runs()},
+                   {"seconds", seconds()},
                    {"peak_bytes", static_cast<std::int64_t>(bytes_)}}));
     return;
   }
@@ -142,7 +148,10 @@ void Trainer::leave(bool finished) {
   save();
   write_sample();
   draw();
-  say(json_line({{"done", true}, {"val_loss", loss}, {"steps", store_.runs()}, {"seconds", seconds()},
+  say(json_line({{"done", true},
+                 {"val_loss", loss},
+                 {"steps", store_.runs()},
+                 {"seconds", seconds()},
                  {"peak_bytes", static_cast<std::int64_t>(bytes_)}}));
 }
 

@@ -27,7 +27,8 @@ Model build_model(const Recipe& recipe, std::int64_t vocabulary);
 
 class Trainer {
  public:
-  /// Builds graph, plans, store and programs; reads the save if one is to be resumed. Nothing is written before it succeeds.
+  /// Builds graph, plans, store and programs; reads the save if one is to be resumed. Nothing is written before it
+  /// succeeds.
   Trainer(const Options& options, Recipe recipe, Data data);
 
   /// Trains to the end of the schedule, or until it is to stop.

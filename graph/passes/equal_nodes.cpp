@@ -9,7 +9,9 @@
 namespace weft {
 namespace {
 
-void combine(std::size_t& seed, std::size_t hash) { seed ^= hash + 0x9e3779b97f4a7c15ULL + (seed << 6U) + (seed >> 2U); }
+void combine(std::size_t& seed, std::size_t hash) {
+  seed ^= hash + 0x9e3779b97f4a7c15ULL + (seed << 6U) + (seed >> 2U);
+}
 
 struct HashAttribute {
   std::size_t operator()(const Shape& shape) const {
@@ -37,8 +39,8 @@ struct HashAttribute {
 // Two extents of equal value but different names are different: at another batch they part.
 bool same_names(const Shape& a, const Shape& b) {
   return std::ranges::equal(a, b, [](const Dim& x, const Dim& y) {
-    return x.number() == y.number() && std::ranges::equal(x.factors(), y.factors(), {}, &Dim::Factor::symbol,
-                                                          &Dim::Factor::symbol);
+    return x.number() == y.number() &&
+           std::ranges::equal(x.factors(), y.factors(), {}, &Dim::Factor::symbol, &Dim::Factor::symbol);
   });
 }
 

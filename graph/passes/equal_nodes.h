@@ -12,9 +12,9 @@ struct EqualNodes {
   bool any_phase = false;  ///< also nodes of different phases
 };
 
-/// By id: the first node, in build order, of the same op, attributes, types, phase and equal operands; the node itself where there
-/// is none, no_node for ids that the graph does not have. Sources other than equal constants, nodes with effects and clones
-/// made by checkpoint equal nobody.
+/// By id: the first node, in build order, of the same op, attributes, types, phase and equal operands; the node itself
+/// where there is none, no_node for ids that the graph does not have. Sources other than equal constants, nodes with
+/// effects and clones made by checkpoint equal nobody.
 std::vector<NodeId> equal_nodes(const Graph& graph, const EqualNodes& options = {});
 
 }  // namespace weft

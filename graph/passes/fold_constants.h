@@ -7,7 +7,8 @@
 
 namespace weft {
 
-/// Runs one node over constant operands; nullopt where that is not worth it (the runtime gives this: runtime/lower.cpp).
+/// Runs one node over constant operands; nullopt where that is not worth it (the runtime gives this:
+/// runtime/lower.cpp).
 using NodeEvaluator =
     std::function<std::optional<std::vector<Constant>>(const Graph&, const Node&, const std::vector<const Constant*>&)>;
 

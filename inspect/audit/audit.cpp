@@ -66,8 +66,8 @@ Audit audit(const Step& step) {
 
 bool Audit::complete() const {
   const bool optimized = std::ranges::any_of(parameters, [](const Row& row) { return row.updated; });
-  return std::ranges::all_of(parameters,
-                             [&](const Row& row) { return row.frozen || (row.reached && (row.updated || !optimized)); });
+  return std::ranges::all_of(
+      parameters, [&](const Row& row) { return row.frozen || (row.reached && (row.updated || !optimized)); });
 }
 
 bool Audit::healthy() const {

@@ -52,8 +52,8 @@ Attributes resized(const Attributes& attributes, const Resize& resize) {
 // The node cannot be tried over small extents.
 struct NoTrial {};
 
-// What operands are drawn as: near 0, of any magnitude, or between the node's own numbers (the bounds of a clamp), which the
-// others may never meet.
+// What operands are drawn as: near 0, of any magnitude, or between the node's own numbers (the bounds of a clamp),
+// which the others may never meet.
 enum class Draw : std::uint8_t { normal, wide, between };
 
 // The node's own rules, or those of its plain definition.
@@ -62,7 +62,8 @@ enum class Rules : std::uint8_t { own, plain };
 // One node alone, over states of its own, and what its backward rule makes of cotangents that are states too.
 class Trial {
  public:
-  Trial(const Graph& from, const Node& node, const std::vector<bool>& outputs, const Resize& resize, Rules rules = Rules::own)
+  Trial(const Graph& from, const Node& node, const std::vector<bool>& outputs, const Resize& resize,
+        Rules rules = Rules::own)
       : from_(from), resize_(resize) {
     std::map<ValueRef, Value> made;  // an operand twice is one value
     for (const ValueRef& ref : node.operands) {
@@ -74,8 +75,7 @@ class Trial {
       if (!value.valid()) value = operand(ref);
       operands_.push_back(value);
     }
-    for (const Attributes::Entry& entry : node.attributes)
-      own(entry);
+    for (const Attributes::Entry& entry : node.attributes) own(entry);
     const Attributes attributes = resized(node.attributes, resize);
     std::vector<TensorType> types = node.types;
     for (TensorType& type : types) type.shape = resized(type.shape, resize);
@@ -93,7 +93,8 @@ class Trial {
     }
     std::vector<Value> wanted;
     for (const Value& value : operands_)
-      if (value.valid() && is_float(value.dtype()) && std::ranges::find(wanted, value) == wanted.end()) wanted.push_back(value);
+      if (value.valid() && is_float(value.dtype()) && std::ranges::find(wanted, value) == wanted.end())
+        wanted.push_back(value);
     const std::vector<Value> found = vector_jacobian(from_values, cotangents, wanted);
     for (std::size_t i = 0; i < wanted.size(); ++i) gradients_[wanted[i].ref()] = found[i];
   }
@@ -120,7 +121,8 @@ class Trial {
       if (draw == Draw::between && own_.empty()) continue;
       std::mt19937 random(static_cast<unsigned>(draw) + 1);
       for (int time = 0; time < draws; ++time) {
-        for (const Value& operand : step.graph.states()) store.set(operand.name(), numbers(operand.type(), random, draw));
+        for (const Value& operand : step.graph.states())
+          store.set(operand.name(), numbers(operand.type(), random, draw));
         const Result result = program.run();
         for (std::size_t i = 0; i < values.size(); ++i) {
           const double size = largest_of(result.tensor(values[i].name()));
@@ -145,7 +147,8 @@ class Trial {
   }
 
   void own(const Attributes::Entry& entry) {
-    if (const double* number = std::get_if<double>(&entry.value); number != nullptr && std::isfinite(*number)) own_.insert(*number);
+    if (const double* number = std::get_if<double>(&entry.value); number != nullptr && std::isfinite(*number))
+      own_.insert(*number);
   }
 
   Value operand(ValueRef ref) {
@@ -218,14 +221,18 @@ Resize smaller(const Graph& graph, const Node& node) {
 // What a rule may leave of a 0, of numbers near 1.
 double rounding(DType dtype) {
   switch (size_of(dtype)) {
-    case 8: return 16 * std::numeric_limits<double>::epsilon();
-    case 4: return 16 * static_cast<double>(std::numeric_limits<float>::epsilon());
-    default: return 16 * std::ldexp(1.0, dtype == bf16 ? -7 : -10);
+    case 8:
+      return 16 * std::numeric_limits<double>::epsilon();
+    case 4:
+      return 16 * static_cast<double>(std::numeric_limits<float>::epsilon());
+    default:
+      return 16 * std::ldexp(1.0, dtype == bf16 ? -7 : -10);
   }
 }
 
 // A fused rule rounds where the plain definition gives exactly 0: attention to a single key.
-bool zero_by_plain(const Graph& graph, const Node& node, const std::vector<bool>& outputs, const Resize& resize, std::size_t operand) {
+bool zero_by_plain(const Graph& graph, const Node& node, const std::vector<bool>& outputs, const Resize& resize,
+                   std::size_t operand) {
   if (!node.op->plain || !node.op->backward) return false;
   const Trial plain(graph, node, outputs, resize, Rules::plain);
   const Value gradient = plain.gradient(operand);
@@ -250,7 +257,8 @@ bool may_try(const Graph& graph, const Node& node) {
 std::string EdgeFlows::key(const Node& node, const std::vector<bool>& outputs) const {
   std::string key = fmt::format("{}", static_cast<const void*>(node.op));
   for (const Attributes::Entry& entry : node.attributes)
-    if (!(node.op->traits.random && entry.name == "stream")) key += fmt::format(";{}={}", entry.name, weft::str(entry.value));
+    if (!(node.op->traits.random && entry.name == "stream"))
+      key += fmt::format(";{}={}", entry.name, weft::str(entry.value));
   for (const bool output : outputs) key += output ? 'y' : 'n';
   for (std::size_t i = 0; i < node.operands.size(); ++i) {
     const ValueRef ref = node.operands[i];
@@ -263,7 +271,8 @@ std::string EdgeFlows::key(const Node& node, const std::vector<bool>& outputs) c
     const Node& from = graph_.node(ref.node);
     if (from.op == &constant_op()) key += fmt::format("#{}", from.id);
     else if (is_number(from))
-      for (const Attributes::Entry& entry : from.attributes) key += fmt::format("#{}={}", entry.name, weft::str(entry.value));
+      for (const Attributes::Entry& entry : from.attributes)
+        key += fmt::format("#{}={}", entry.name, weft::str(entry.value));
   }
   return key;
 }

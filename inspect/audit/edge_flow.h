@@ -24,13 +24,13 @@ enum class EdgeFlow : std::uint8_t {
   no_backward     ///< there is no backward rule and no plain definition
 };
 
-/// Answers by node, kept by what decides them (op, attributes, types, operands that are one value or a number), so that the layers
-/// of a model are asked once.
+/// Answers by node, kept by what decides them (op, attributes, types, operands that are one value or a number), so that
+/// the layers of a model are asked once.
 ///
-/// The backward rule is built over operands of the node's types. `zero`: it is also built over small extents (the same where
-/// they were 1 or equal, constants as they are) and run twice, on normal numbers and on numbers of magnitude 1e-3 to 1e4, with
-/// random cotangents: the gradient is 0 where every element was exactly 0. Not asked of nodes with whole numbers among their
-/// operands, nor of those that refuse the small extents: they flow.
+/// The backward rule is built over operands of the node's types. `zero`: it is also built over small extents (the same
+/// where they were 1 or equal, constants as they are) and run twice, on normal numbers and on numbers of magnitude 1e-3
+/// to 1e4, with random cotangents: the gradient is 0 where every element was exactly 0. Not asked of nodes with whole
+/// numbers among their operands, nor of those that refuse the small extents: they flow.
 class EdgeFlows {
  public:
   explicit EdgeFlows(Graph graph) : graph_(std::move(graph)) {}

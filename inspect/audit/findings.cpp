@@ -42,7 +42,9 @@ std::string also(const std::map<NodeId, std::vector<NodeId>>& readers, NodeId fr
           open.push_back(id);
           ++count;
         }
-  return count == 0 ? "" : fmt::format(", and {} {} before it {}", count, count == 1 ? "node" : "nodes", count == 1 ? "is" : "are");
+  return count == 0
+             ? ""
+             : fmt::format(", and {} {} before it {}", count, count == 1 ? "node" : "nodes", count == 1 ? "is" : "are");
 }
 
 }  // namespace
@@ -66,10 +68,12 @@ void find_idle_parameters(const Step& step, Audit& audit) {
     };
     if (row.frozen) continue;
     if (!leads[node.id] && !step.loss.terms.empty())
-      add(Kind::unused_parameter, "the loss does not use this parameter; hint: call the module that holds it, or freeze it");
+      add(Kind::unused_parameter,
+          "the loss does not use this parameter; hint: call the module that holds it, or freeze it");
     if (optimized && row.reached && !row.updated)
       add(Kind::not_updated,
-          "this parameter has a gradient, and no optimizer changes it although others are changed; hint: an optimizer whose "
+          "this parameter has a gradient, and no optimizer changes it although others are changed; hint: an optimizer "
+          "whose "
           "pattern matches it, or freeze it");
   }
 }
@@ -95,10 +99,15 @@ void find_unused_outputs(const Step& step, Audit& audit) {
   for (const NodeId id : ids) {
     if (!dead[id] || read[id]) continue;
     const Node& node = graph.node(id);
-    audit.findings.push_back({Kind::unused_output, Severity::warning, node.name, str(node.where), {},
-                              fmt::format("[{}] neither the loss nor a fetch nor an update reads it{}; hint: use the value, fetch "
-                                          "it, or take it out",
-                                          node.op->name, also(producers, id, dead))});
+    audit.findings.push_back(
+        {Kind::unused_output,
+         Severity::warning,
+         node.name,
+         str(node.where),
+         {},
+         fmt::format("[{}] neither the loss nor a fetch nor an update reads it{}; hint: use the value, fetch "
+                     "it, or take it out",
+                     node.op->name, also(producers, id, dead))});
   }
 }
 
@@ -121,10 +130,15 @@ void find_duplicates(const Step& step, Audit& audit) {
   for (const NodeId id : graph.ids()) {
     if (!again[id] || goes_on[id]) continue;  // of a chain the last node
     const Node &node = graph.node(id), &same = graph.node(first[id]);
-    audit.findings.push_back({Kind::duplicate, Severity::note, node.name, str(node.where), {},
-                              fmt::format("[{}] computes what '{}' ({}) has computed{}; lower() merges them; hint: if it was to be "
-                                          "another value, look at its operands",
-                                          node.op->name, same.name, str(same.where), also(producers, id, again))});
+    audit.findings.push_back(
+        {Kind::duplicate,
+         Severity::note,
+         node.name,
+         str(node.where),
+         {},
+         fmt::format("[{}] computes what '{}' ({}) has computed{}; lower() merges them; hint: if it was to be "
+                     "another value, look at its operands",
+                     node.op->name, same.name, str(same.where), also(producers, id, again))});
   }
 }
 
@@ -164,17 +178,24 @@ void find_mixed_batch(const Step& step, Audit& audit) {
       const bool moved = node.op->traits.view;
       const Severity severity = moved ? Severity::error : against_itself ? Severity::warning : Severity::note;
       audit.findings.push_back(
-          {Kind::batch_mixed, severity, node.name, str(node.where), {},
-           moved ? fmt::format("[{}] {} -> {} mixes the batch with another axis, so an example's elements are spread over "
-                               "others; hint: transpose the axes, then reshape",
-                               node.op->name, from, node.types[k].str())
+          {Kind::batch_mixed,
+           severity,
+           node.name,
+           str(node.where),
+           {},
+           moved ? fmt::format(
+                       "[{}] {} -> {} mixes the batch with another axis, so an example's elements are spread over "
+                       "others; hint: transpose the axes, then reshape",
+                       node.op->name, from, node.types[k].str())
            : against_itself
-               ? fmt::format("[{}] broadcasts the batch against itself, every example with every other: {} gives {}; hint: "
-                             "reshape one to the other's extents, such as a target [batch] beside [batch, 1]",
-                             node.op->name, fmt::join(types, " beside "), node.types[k].str())
-               : fmt::format("[{}] examples meet here: {} of the whole batch; accumulate() cannot split it; hint: keep the "
-                               "examples apart unless it is meant",
-                               node.op->name, node.types[k].str())});
+               ? fmt::format(
+                     "[{}] broadcasts the batch against itself, every example with every other: {} gives {}; hint: "
+                     "reshape one to the other's extents, such as a target [batch] beside [batch, 1]",
+                     node.op->name, fmt::join(types, " beside "), node.types[k].str())
+               : fmt::format(
+                     "[{}] examples meet here: {} of the whole batch; accumulate() cannot split it; hint: keep the "
+                     "examples apart unless it is meant",
+                     node.op->name, node.types[k].str())});
       break;
     }
   }

@@ -7,8 +7,8 @@
 
 namespace weft {
 
-/// Fills Row::paths, blocks, cuts, and the findings about cuts: one walk forwards (which parameters a value carries), one back
-/// (how many ways lead from it to the loss, and through which blocks).
+/// Fills Row::paths, blocks, cuts, and the findings about cuts: one walk forwards (which parameters a value carries),
+/// one back (how many ways lead from it to the loss, and through which blocks).
 void find_paths(const Step& step, Audit& audit);
 /// Parameters that the loss does not read, that no optimizer changes, or whose gradient is 0 by construction.
 void find_idle_parameters(const Step& step, Audit& audit);

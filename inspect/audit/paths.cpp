@@ -45,7 +45,8 @@ Why why(EdgeFlow flow) {
   using Kind = Finding::Kind;
   switch (flow) {
     case EdgeFlow::on_purpose:
-      return {Kind::stop_gradient, "stops the gradient on purpose", "take it out if the parameter is to learn through here"};
+      return {Kind::stop_gradient, "stops the gradient on purpose",
+              "take it out if the parameter is to learn through here"};
     case EdgeFlow::integer:
       return {Kind::integer, "gives whole numbers, which carry no gradient",
               "keep the value in a floating type, or weigh by a softmax instead of choosing"};
@@ -56,7 +57,9 @@ Why why(EdgeFlow flow) {
               "look at its constants and at axes of extent 1, or take the op out"};
     case EdgeFlow::no_backward:
       return {Kind::no_backward, "has neither a backward nor a plain definition", "give its OpDef .backward or .plain"};
-    default: return {Kind::no_derivative, "has a derivative of 0 or none there", "a smooth op in its place carries a gradient"};
+    default:
+      return {Kind::no_derivative, "has a derivative of 0 or none there",
+              "a smooth op in its place carries a gradient"};
   }
 }
 
@@ -64,8 +67,14 @@ Why why(EdgeFlow flow) {
 class Walk {
  public:
   Walk(const Step& step, Audit& audit)
-      : graph_(step.graph), audit_(audit), leading_(step), flows_(step.graph), trained_(step.graph.parameters()),
-        carries_(graph_.next_id()), ways_(graph_.next_id()), through_(graph_.next_id()) {
+      : graph_(step.graph),
+        audit_(audit),
+        leading_(step),
+        flows_(step.graph),
+        trained_(step.graph.parameters()),
+        carries_(graph_.next_id()),
+        ways_(graph_.next_id()),
+        through_(graph_.next_id()) {
     for (const LossTerm& term : step.loss.terms)
       if (term.sum.valid()) ++sums_[term.sum.ref()];
   }
@@ -170,7 +179,8 @@ class Walk {
     for (const Cut& cut : cuts_) {
       const Node& node = graph_.node(cut.node);
       const Why reason = why(cut.flow);
-      Finding finding{.kind = reason.kind, .path = node.name, .where = str(node.where), .parameters = {}, .message = {}};
+      Finding finding{
+          .kind = reason.kind, .path = node.name, .where = str(node.where), .parameters = {}, .message = {}};
       std::vector<std::string> without;  // any other way
       for (std::size_t p = 0; p < trained_.size(); ++p) {
         Audit::Row& row = audit_.parameters[p];
@@ -180,12 +190,16 @@ class Walk {
         if (row.paths == 0) without.push_back(row.path);
       }
       if (finding.parameters.empty()) continue;
-      const bool meant = cut.flow == EdgeFlow::integer || cut.flow == EdgeFlow::comparison || cut.flow == EdgeFlow::no_derivative;
-      finding.severity = !without.empty() ? Finding::Severity::error : meant ? Finding::Severity::note : Finding::Severity::warning;
+      const bool meant =
+          cut.flow == EdgeFlow::integer || cut.flow == EdgeFlow::comparison || cut.flow == EdgeFlow::no_derivative;
+      finding.severity = !without.empty() ? Finding::Severity::error
+                         : meant          ? Finding::Severity::note
+                                          : Finding::Severity::warning;
       finding.message = fmt::format("[{}] {}; ", node.op->name, reason.what);
-      finding.message += without.empty()
-                             ? fmt::format("a way of {} ends here, others go on", some_of(finding.parameters))
-                             : fmt::format("{} {} no other way to the loss", some_of(without), without.size() == 1 ? "has" : "have");
+      finding.message +=
+          without.empty()
+              ? fmt::format("a way of {} ends here, others go on", some_of(finding.parameters))
+              : fmt::format("{} {} no other way to the loss", some_of(without), without.size() == 1 ? "has" : "have");
       finding.message += fmt::format("; hint: {}", reason.hint);
       audit_.findings.push_back(std::move(finding));
     }
@@ -198,7 +212,7 @@ class Walk {
   std::vector<Value> trained_;  // all parameters, in the order of the rows
   std::vector<Bits> carries_;   // by id: parameters from which a gradient could come; empty: none
   std::vector<std::vector<double>> ways_;
-  std::vector<Bits> through_;   // by id: blocks on the ways from it to the loss
+  std::vector<Bits> through_;  // by id: blocks on the ways from it to the loss
   std::map<ValueRef, double> sums_;
   std::map<NodeId, const std::vector<EdgeFlow>*> edges_;  // of nodes that a gradient could pass
   std::unordered_map<NodeId, std::size_t> block_at_;

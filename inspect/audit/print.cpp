@@ -10,8 +10,9 @@
 namespace weft {
 namespace {
 
-constexpr std::array kinds{"stop_gradient", "integer",          "comparison",    "no_derivative", "zero_jacobian", "no_backward",
-                           "unused_parameter", "unused_output", "duplicate", "not_updated",   "batch_mixed"};
+constexpr std::array kinds{"stop_gradient", "integer",     "comparison",       "no_derivative",
+                           "zero_jacobian", "no_backward", "unused_parameter", "unused_output",
+                           "duplicate",     "not_updated", "batch_mixed"};
 
 std::string joined(const std::vector<std::string>& names, const char* between) {
   std::string text;
@@ -21,7 +22,7 @@ std::string joined(const std::vector<std::string>& names, const char* between) {
 
 // Rows that differ in one number of their path only: "decoder/0..11/attention/query/weight".
 struct Line {
-  std::string path;     // of the first, with the numbers of all
+  std::string path;  // of the first, with the numbers of all
   const Audit::Row* row = nullptr;
   double least = 0, most = 0;  // ways
   std::size_t count = 0;
@@ -36,7 +37,8 @@ std::string number_of(const Audit::Row& row) {
 
 std::vector<Line> lines_of(const Audit& audit) {
   std::vector<Line> lines;
-  std::map<std::string, std::pair<std::size_t, std::pair<std::string, std::string>>> groups;  // key -> line, first and last number
+  // key -> line, first and last number
+  std::map<std::string, std::pair<std::size_t, std::pair<std::string, std::string>>> groups;
   for (const Audit::Row& row : audit.parameters) {
     const std::string number = number_of(row);
     if (number.empty()) {
@@ -45,8 +47,8 @@ std::vector<Line> lines_of(const Audit& audit) {
     }
     const std::string block = block_of(row.path), series = block.substr(0, block.size() - number.size());
     const std::string rest = row.path.substr(block.size());
-    const std::string key = fmt::format("{}#{} {} {}{}{}{} {}", series, rest, row.type.str(), row.reached, row.updated, row.frozen,
-                                        row.paths == 0, row.cut);
+    const std::string key = fmt::format("{}#{} {} {}{}{}{} {}", series, rest, row.type.str(), row.reached, row.updated,
+                                        row.frozen, row.paths == 0, row.cut);
     const auto [at, is_new] = groups.try_emplace(key, lines.size(), std::pair{number, number});
     if (is_new) {
       lines.push_back({row.path, &row, row.paths, row.paths, 1});
@@ -67,7 +69,8 @@ std::string lines_of(const std::vector<Finding>& findings) {
   std::map<std::pair<Finding::Kind, std::string>, std::size_t> count;
   for (const Finding& finding : findings) ++count[{finding.kind, finding.where}];
   std::string text;
-  for (const Finding::Severity severity : {Finding::Severity::error, Finding::Severity::warning, Finding::Severity::note})
+  for (const Finding::Severity severity :
+       {Finding::Severity::error, Finding::Severity::warning, Finding::Severity::note})
     for (const Finding& finding : findings) {
       std::size_t& left = count[{finding.kind, finding.where}];
       if (finding.severity != severity || left == 0) continue;
@@ -89,23 +92,25 @@ std::string_view name_of(Finding::Severity severity) {
 std::string Finding::str() const { return fmt::format("{}: {} ({}): {}", name_of(severity), path, where, message); }
 
 std::string Audit::str() const {
-  std::string text = fmt::format("step: {}\n  {} nodes; {}\n  publishes {}\n", joined(history, " | "), nodes,
-                                 differentiated ? fmt::format("{} of {} parameters learn ({} of {} elements)",
-                                                              std::ranges::count_if(parameters, [](const Row& row) { return row.reached; }),
-                                                              parameters.size(), trained, total)
-                                                : fmt::format("{} parameters ({} elements), no backward pass", parameters.size(), total),
-                                 joined(published, ", "));
+  std::string text = fmt::format(
+      "step: {}\n  {} nodes; {}\n  publishes {}\n", joined(history, " | "), nodes,
+      differentiated ? fmt::format("{} of {} parameters learn ({} of {} elements)",
+                                   std::ranges::count_if(parameters, [](const Row& row) { return row.reached; }),
+                                   parameters.size(), trained, total)
+                     : fmt::format("{} parameters ({} elements), no backward pass", parameters.size(), total),
+      joined(published, ", "));
   const std::vector<Line> lines = lines_of(*this);
   std::size_t width = 9, type = 4;
   for (const Line& line : lines) {
     width = std::max(width, line.path.size());
     type = std::max(type, line.row->type.str().size());
   }
-  text += fmt::format("  {:<{}}  {:<{}}  gradient  update  {:<16}  through\n", "parameter", width, "type", type, "ways");
+  text +=
+      fmt::format("  {:<{}}  {:<{}}  gradient  update  {:<16}  through\n", "parameter", width, "type", type, "ways");
   for (const Line& line : lines) {
     const Row& row = *line.row;
-    const std::string count = line.count == 1 || line.least == line.most ? ways(line.most)
-                                                                         : ways(line.most) + " .. " + ways(line.least);
+    const std::string count =
+        line.count == 1 || line.least == line.most ? ways(line.most) : ways(line.most) + " .. " + ways(line.least);
     text += fmt::format("  {:<{}}  {:<{}}  {:<8}  {:<6}  {:<16}  {}{}\n", line.path, width, row.type.str(), type,
                         !differentiated ? "-"
                         : row.frozen    ? "frozen"
@@ -113,7 +118,8 @@ std::string Audit::str() const {
                                         : "NO",
                         !differentiated ? "-"
                         : row.updated   ? "yes"
-                                        : "no", count, joined_blocks(row.blocks), row.cut.empty() || !differentiated ? "" : "  <- " + row.cut);
+                                        : "no",
+                        count, joined_blocks(row.blocks), row.cut.empty() || !differentiated ? "" : "  <- " + row.cut);
   }
   text += "  op                      forward backward  other\n";
   for (const Use& use : ops)

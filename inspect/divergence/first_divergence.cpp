@@ -314,8 +314,8 @@ std::string Divergence::str() const {
   if (!sides.empty()) text += fmt::format(", {}", sides);
   if (!mismatch.empty()) return text + ": " + mismatch;
   const auto number = [](double x) { return std::isnan(x) ? std::string("NaN") : fmt::format("{:.9g}", x); };
-  text += fmt::format(": element {}{} is {}, expected {}", element, extents.size() > 1 ? " " + index_str(element, extents) : "",
-                      number(found), number(expected));
+  text += fmt::format(": element {}{} is {}, expected {}", element,
+                      extents.size() > 1 ? " " + index_str(element, extents) : "", number(found), number(expected));
   if (std::isfinite(error)) text += fmt::format("; the difference {:.3g} is over the bound {:.3g}", error, bound);
   if (direction) text += " (up to one factor)";
   text += fmt::format("; {} of {} elements differ", differing, compared);

@@ -13,7 +13,8 @@ namespace {
 
 ValueRange range_of(const Value& value, const Tensor& tensor) {
   constexpr double none = std::numeric_limits<double>::quiet_NaN();
-  ValueRange range{.path = value.name(), .type = value.type().str(), .least = none, .most = none, .elements = tensor.size()};
+  ValueRange range{
+      .path = value.name(), .type = value.type().str(), .least = none, .most = none, .elements = tensor.size()};
   for (std::int64_t i = 0; i < tensor.size(); ++i) {
     const double x = tensor.at(i);
     if (std::isnan(x)) ++range.nan;
@@ -87,7 +88,8 @@ std::vector<Root> roots_of(const Step& step) {
   if (step.loss_value.valid()) roots.push_back({step.loss_value.ref(), "the loss"});
   for (const Gradient& gradient : step.gradients)
     roots.push_back({gradient.value.ref(), "the gradient of " + gradient.parameter.name()});
-  for (const Update& update : step.updates) roots.push_back({update.value.ref(), "the update of " + update.state.name()});
+  for (const Update& update : step.updates)
+    roots.push_back({update.value.ref(), "the update of " + update.state.name()});
   return roots;
 }
 
@@ -133,7 +135,8 @@ std::optional<NonFiniteNode> first_nonfinite(const Step& step, const Store& stor
     for (std::uint32_t k = static_cast<std::uint32_t>(node.types.size()); k-- > 0;)
       if (run.bad(ValueRef{node.id, k}, nan)) found.output = *run.range({node.id, k});
     for (const ValueRef& ref : node.operands)
-      if (const ValueRange* range = ref.node == no_node ? nullptr : run.range(ref); range != nullptr) found.inputs.push_back(*range);
+      if (const ValueRange* range = ref.node == no_node ? nullptr : run.range(ref); range != nullptr)
+        found.inputs.push_back(*range);
     return found;
   }
   return std::nullopt;
@@ -149,19 +152,22 @@ std::string ValueRange::str() const {
 }
 
 std::string NonFiniteNode::str() const {
-  std::string text = fmt::format("{} begins in {} [{}] ({}){}, and reaches {}\n  gives {}\n", nan ? "NaN" : "infinity", path, op, where,
-                                 pass.empty() ? "" : ", made by " + pass, reached, output.str());
+  std::string text = fmt::format("{} begins in {} [{}] ({}){}, and reaches {}\n  gives {}\n", nan ? "NaN" : "infinity",
+                                 path, op, where, pass.empty() ? "" : ", made by " + pass, reached, output.str());
   for (const ValueRange& input : inputs) text += fmt::format("  reads {}\n", input.str());
   const bool too_large = std::ranges::any_of(inputs, [](const ValueRange& input) { return input.infinite > 0; });
   if (inputs.empty()) {  // nothing computes it
     const bool cell = op == "parameter" || op == "state";
     return text + (op == "input" ? "  hint: it is fed so: look at the data, or at what prepares it\n"
-                   : cell        ? "  hint: the store holds it so: an earlier update wrote it (scale_loss(dynamic_scale()) skips such an update), or it "
+                   : cell ? "  hint: the store holds it so: an earlier update wrote it (scale_loss(dynamic_scale()) "
+                            "skips such an update), or it "
                             "was loaded so\n"
-                                 : "  hint: the constant itself is not finite: keep it out of what reaches the result\n");
+                          : "  hint: the constant itself is not finite: keep it out of what reaches the result\n");
   }
-  text += too_large ? "  hint: an operand is infinite: bound what makes it (a scale, a maximum, log_softmax instead of log of softmax)\n"
-                    : "  hint: keep its operands where it is finite (an epsilon under a root or a division, a clamp before log or exp)\n";
+  text += too_large ? "  hint: an operand is infinite: bound what makes it (a scale, a maximum, log_softmax instead of "
+                      "log of softmax)\n"
+                    : "  hint: keep its operands where it is finite (an epsilon under a root or a division, a clamp "
+                      "before log or exp)\n";
   return text;
 }
 

@@ -15,7 +15,7 @@ namespace weft {
 
 /// What a tensor holds.
 struct ValueRange {
-  std::string path, type;   ///< of the value: "decoder/0/attention/softmax", "f32[4, 8]"
+  std::string path, type;      ///< of the value: "decoder/0/attention/softmax", "f32[4, 8]"
   double least = 0, most = 0;  ///< of the finite elements; NaN where there are none
   std::int64_t nan = 0, infinite = 0, elements = 0;
   std::string str() const;  ///< "PATH f32[4, 8]: -3 to 2, 1 NaN, 2 infinite of 32"
@@ -23,24 +23,26 @@ struct ValueRange {
 
 struct NonFiniteNode {
   std::string path, op;
-  std::string where;   ///< the user's line; of a node of the backward pass: that of the node that it belongs to
-  std::string pass;    ///< that made the node: "gradient", ...; "": the user
-  bool nan = false;    ///< it makes NaN; false: infinity
+  std::string where;  ///< the user's line; of a node of the backward pass: that of the node that it belongs to
+  std::string pass;   ///< that made the node: "gradient", ...; "": the user
+  bool nan = false;   ///< it makes NaN; false: infinity
   ValueRange output;
   std::vector<ValueRange> inputs;  ///< in the order of its operands
-  std::string reached;             ///< what is not finite because of it: "the loss", "the gradient of PATH", "the update of PATH"
-  std::string str() const;         ///< lines for people, with what to do
+  /// what is not finite because of it: "the loss", "the gradient of PATH", "the update of PATH"
+  std::string reached;
+  std::string str() const;  ///< lines for people, with what to do
 };
 
-/// Runs the step once, from a copy of `store`, with every value fetched: the first node, in build order, whose output holds NaN
-/// although no operand does, and from which NaN comes to the loss, a gradient or an update; where none of those is NaN, the same
-/// with infinity. A parameter, state or input that holds it is the first. An infinity that does no harm (the -inf of a mask) is
-/// passed over. None: the loss, all gradients and updates are finite.
+/// Runs the step once, from a copy of `store`, with every value fetched: the first node, in build order, whose output
+/// holds NaN although no operand does, and from which NaN comes to the loss, a gradient or an update; where none of
+/// those is NaN, the same with infinity. A parameter, state or input that holds it is the first. An infinity that does
+/// no harm (the -inf of a mask) is passed over. None: the loss, all gradients and updates are finite.
 ///
-/// Keeps every value of the step in memory. Of a step of several micro-batches: of the micro-batches together, where a value is one of
-/// each example or a sum over them. UserError as of Program and run().
+/// Keeps every value of the step in memory. Of a step of several micro-batches: of the micro-batches together, where a
+/// value is one of each example or a sum over them. UserError as of Program and run().
 std::optional<NonFiniteNode> first_nonfinite(const Step& step, const Store& store, std::span<const Feed> feeds);
-inline std::optional<NonFiniteNode> first_nonfinite(const Step& step, const Store& store, std::initializer_list<Feed> feeds) {
+inline std::optional<NonFiniteNode> first_nonfinite(const Step& step, const Store& store,
+                                                    std::initializer_list<Feed> feeds) {
   return first_nonfinite(step, store, std::span<const Feed>(feeds.begin(), feeds.size()));
 }
 

@@ -15,12 +15,9 @@ std::pair<std::vector<bool>, std::vector<bool>> common(const std::vector<Applied
       length[i][j] = a[i].name == b[j].name ? length[i + 1][j + 1] + 1 : std::max(length[i + 1][j], length[i][j + 1]);
   std::pair<std::vector<bool>, std::vector<bool>> kept{std::vector<bool>(a.size()), std::vector<bool>(b.size())};
   for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
-    if (a[i].name == b[j].name)
-      kept.first[i++] = kept.second[j++] = true;
-    else if (length[i + 1][j] >= length[i][j + 1])
-      ++i;
-    else
-      ++j;
+    if (a[i].name == b[j].name) kept.first[i++] = kept.second[j++] = true;
+    else if (length[i + 1][j] >= length[i][j + 1]) ++i;
+    else ++j;
   }
   return kept;
 }
@@ -44,7 +41,8 @@ std::vector<GradientTable> Claims::stages(GradientTable table, bool of_before) c
   std::vector<GradientTable> tables{std::move(table)};
   for (const Equivalence::ClaimLine& line : lines)
     if (line.of_before == of_before && line.transform.claim == Claim::changes_meaning && line.transform.law)
-      tables.push_back(user_rule(fmt::format("the law of '{}'", line.transform.name), [&] { return line.transform.law(tables.back()); }));
+      tables.push_back(user_rule(fmt::format("the law of '{}'", line.transform.name),
+                                 [&] { return line.transform.law(tables.back()); }));
   return tables;
 }
 

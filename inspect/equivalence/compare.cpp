@@ -251,7 +251,8 @@ void Comparison::norm_by_laws(const Seen& seen, const Seen* other, const Tensor&
          .exact = claims_.exact && stage == 0 && other_stage == 0});
 }
 
-// A law speaks of each gradient that both steps have, in its size, and of no others. (What a transform froze it leaves out.)
+// A law speaks of each gradient that both steps have, in its size, and of no others. (What a transform froze it leaves
+// out.)
 void Comparison::laws_are_whole(std::map<std::string, Tensor>& told, const std::map<std::string, Tensor>& given,
                                 const std::map<std::string, Tensor>& there) {
   std::string laws;
@@ -265,7 +266,8 @@ void Comparison::laws_are_whole(std::map<std::string, Tensor>& told, const std::
   };
   for (const auto& [path, tensor] : given) {
     const Tensor* found = find(told, path);
-    if (found == nullptr && there.contains(path)) fail(path, "gives nothing for it; hint: it gives back a table with every path of the one that it gets");
+    if (found == nullptr && there.contains(path))
+      fail(path, "gives nothing for it; hint: it gives back a table with every path of the one that it gets");
     if (found != nullptr && found->size() != tensor.size())
       fail(path, fmt::format("gives {} numbers for it, it has {}", found->size(), tensor.size()));
   }

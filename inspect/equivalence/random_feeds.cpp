@@ -54,10 +54,8 @@ NamedTensors random_feeds(const Graph& graph, std::int64_t run, const RandomFeed
     const std::int64_t n = drawn.size();
     const RandomKey key = random_key(options.seed, "feed " + name);
     const auto at = static_cast<std::uint64_t>(run);
-    if (is_float(dtype))
-      normal_fill(x, n, 0, key, at);
-    else
-      uniform_fill(x, n, 0, key, at);
+    if (is_float(dtype)) normal_fill(x, n, 0, key, at);
+    else uniform_fill(x, n, 0, key, at);
     if (dtype == boolean)
       for (std::int64_t i = 0; i < n; ++i) x[i] = x[i] < 0.5 ? 0 : 1;
     if (is_integer(dtype)) {

@@ -41,8 +41,7 @@ Observation Trial::run(const NamedTensors& feeds) {
   for (const Fetch& fetch : step_.fetches) {
     if (fetch.name.starts_with(prefix))
       seen.gradients[fetch.name.substr(prefix.size())] = result.tensor(fetch.name).clone();
-    else if (fetch.name != taken && fetch.name != due)
-      seen.published[fetch.name] = result.tensor(fetch.name).clone();
+    else if (fetch.name != taken && fetch.name != due) seen.published[fetch.name] = result.tensor(fetch.name).clone();
   }
   for (const std::string& path : updated_) {
     seen.starts[path] = start_->tensor(path);

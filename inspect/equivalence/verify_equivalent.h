@@ -79,8 +79,8 @@ std::ostream& operator<<(std::ostream& out, const Equivalence& equivalence);
 /// - rounding, in float64: |a - b| <= (run + 1) max(1e-12 s, 16 e 2^-53 / u), s the largest number of the tensor, e the
 ///   error of `before` in its own types, measured against its float64 twin, u the unit roundoff of the coarsest of
 ///   these (where there is none narrower than f64: 1e-10 s).
-/// - rounding, in the own types, with U the unit roundoff of the coarsest type to which a transform rounds, v that
-///   of the tensor: |a - B| <= 8 (e U / u + U s) + 8 v s, B the float64 twin of `before`; a cell's first s is its change;
+/// - rounding, in the own types, with U the unit roundoff of the coarsest type to which a transform rounds, v that of
+///   the tensor: |a - B| <= 8 (e U / u + U s) + 8 v s, B the float64 twin of `before`; a cell's first s is its change;
 ///   the first 8 of gradients and published values is 12 (run + 1) where U > u.
 /// - both bounds are 8 times as wide for cells: optimizers magnify the rounding of small gradients.
 ///   Parameters, states and the loss must not have gone through the coarse type on the way.

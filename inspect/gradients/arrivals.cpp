@@ -1,10 +1,10 @@
 #include <weft/inspect/gradients/arrivals.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/step/micro.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/inspect/equivalence/claims.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/step/micro.h>
 
 #include <algorithm>
 #include <map>
@@ -72,7 +72,9 @@ class Walk {
       parts = {node.operands[0]};
     const bool adds = parts.size() > 1;
     for (const ValueRef& ref : parts)
-      if (!is_float(graph_.type(ref).dtype) || graph_.node(ref.node).op->traits.source || (adds && count(ref) != count(of))) return {};
+      if (!is_float(graph_.type(ref).dtype) || graph_.node(ref.node).op->traits.source ||
+          (adds && count(ref) != count(of)))
+        return {};
     return parts;
   }
 
@@ -83,7 +85,8 @@ class Walk {
     for (const ValueRef& ref : parts) sizes.push_back(magnitude(ref));
     const auto phase = graph_.phase(node.phase);
     if (parts.empty()) {
-      const Value value = graph_.value(at), size = abs(size_of(value.dtype()) < size_of(f32) ? cast(value, f32) : value);
+      const Value value = graph_.value(at),
+                  size = abs(size_of(value.dtype()) < size_of(f32) ? cast(value, f32) : value);
       return value.rank() == 0 ? cast(size, f64) : sum(cast(sum(size, {.axes = {-1}}), f64));
     }
     Value total = sizes.front();

@@ -31,7 +31,8 @@ BlockFlow::BlockFlow(const Step& step, const ForwardValues& forward) {
   for (const LossTerm& term : step.loss.terms) open.push_back(term.sum.ref());
   std::set<NodeId> seen;
   for (std::size_t i = 0; i < open.size(); ++i) {
-    if (!forward.learns(open[i]) || !seen.insert(open[i].node).second || graph.node(open[i].node).op->traits.source) continue;
+    if (!forward.learns(open[i]) || !seen.insert(open[i].node).second || graph.node(open[i].node).op->traits.source)
+      continue;
     if (block[open[i].node] < count) {
       nearest_[block[open[i].node]] = true;
       continue;

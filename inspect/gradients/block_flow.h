@@ -13,7 +13,8 @@ class BlockFlow {
  public:
   BlockFlow(const Step& step, const ForwardValues& forward);
 
-  /// The block's own cotangents make those of `other`, perhaps through more blocks: what `other` gives ends in what `block` reads.
+  /// The block's own cotangents make those of `other`, perhaps through more blocks: what `other` gives ends in what
+  /// `block` reads.
   bool comes_through(const std::string& other, const std::string& block) const;
   /// Nothing of a block stands between it and a sum of the loss.
   bool nearest_to_loss(const std::string& block) const;

@@ -11,8 +11,8 @@
 namespace weft {
 namespace {
 
-// A copy in which each reader of the forward pass has its own of what a transform put behind a value (its cast): so it was while
-// the gradients were derived, and sums of cotangents are what they were then.
+// A copy in which each reader of the forward pass has its own of what a transform put behind a value (its cast): so it
+// was while the gradients were derived, and sums of cotangents are what they were then.
 Graph unmerged(const Step& step) {
   const Graph& graph = step.graph;
   const std::vector<bool> leads = leads_to_loss(step);
@@ -32,7 +32,8 @@ Graph unmerged(const Step& step) {
     }
     rebuild.keep_as(std::move(changed));
     const std::string& pass = node.provenance.pass;
-    const bool put_behind = !pass.empty() && pass != "gradient" && node.op->traits.pointwise && node.operands.size() == 1;
+    const bool put_behind =
+        !pass.empty() && pass != "gradient" && node.op->traits.pointwise && node.operands.size() == 1;
     if (!leads[id] || !put_behind || readers[{id, 0}] < 2) continue;
     std::vector<Value>& own = copies[{id, 0}];
     own.push_back(rebuild.to().value(id));

@@ -20,15 +20,19 @@ bool lasts_differ_only(const Shape& a, const Shape& b) {
 bool decided_by(const Graph& graph, ValueRef ref, ValueRef x) {
   if (ref.node == no_node || graph.type(ref).shape.count() == 1) return true;
   const Node& node = graph.node(ref.node);
-  return node.op->traits.pointwise && graph.type(ref).dtype == boolean && std::ranges::all_of(node.operands, [&](ValueRef operand) {
-    return operand == x || operand.node == no_node || graph.type(operand).shape.count() == 1;
-  });
+  return node.op->traits.pointwise && graph.type(ref).dtype == boolean &&
+         std::ranges::all_of(node.operands, [&](ValueRef operand) {
+           return operand == x || operand.node == no_node || graph.type(operand).shape.count() == 1;
+         });
 }
 
 }  // namespace
 
 ForwardValues::ForwardValues(const Step& step)
-    : graph_(step.graph), leads_(leads_to_loss(step)), trained_(graph_.next_id(), false), fed_(graph_.next_id(), false),
+    : graph_(step.graph),
+      leads_(leads_to_loss(step)),
+      trained_(graph_.next_id(), false),
+      fed_(graph_.next_id(), false),
       blocks_(graph_.next_id()) {
   for (const Value& input : graph_.inputs()) fed_[input.ref().node] = true;
   if (graph_.inputs().empty())  // a graph that is fed nothing: all is as if it were
@@ -97,7 +101,8 @@ std::vector<Passage> unit_passages(const Step& step, const ForwardValues& forwar
     const Shape& shape = graph.type(*at).shape;
     if (shape.rank() < 2 || shape != node.types.front().shape || !forward.fed(at->node)) continue;
     // What the data or a constant masks is no dead unit.
-    if (!std::ranges::all_of(node.operands, [&](ValueRef ref) { return ref == *at || decided_by(graph, ref, *at); })) continue;
+    if (!std::ranges::all_of(node.operands, [&](ValueRef ref) { return ref == *at || decided_by(graph, ref, *at); }))
+      continue;
     passages.push_back({id, static_cast<std::size_t>(at - node.operands.begin())});
   }
   return passages;
@@ -116,7 +121,8 @@ std::vector<Passage> row_passages(const Step& step, const ForwardValues& forward
     if (weighs) continue;
     for (std::size_t i = 0; i < node.operands.size(); ++i) {
       const ValueRef ref = node.operands[i];
-      if (forward.learns(ref) && forward.fed(ref.node) && lasts_differ_only(graph.type(ref).shape, node.types.front().shape))
+      if (forward.learns(ref) && forward.fed(ref.node) &&
+          lasts_differ_only(graph.type(ref).shape, node.types.front().shape))
         passages.push_back({id, i});
     }
   }

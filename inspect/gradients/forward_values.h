@@ -40,10 +40,11 @@ struct Passage {
   NodeId node = no_node;
   std::size_t operand = 0;
 };
-/// Pointwise nodes with one operand that learns, of the output's shape, whose other operands are scalars or conditions on it: activations.
+/// Pointwise nodes with one operand that learns, of the output's shape, whose other operands are scalars or conditions
+/// on it: activations.
 std::vector<Passage> unit_passages(const Step& step, const ForwardValues& forward);
-/// Operands that learn and are fed, of nodes that are not pointwise and hold no matrix of weights, whose extents are the output's
-/// but for the last: softmax, attention, norms.
+/// Operands that learn and are fed, of nodes that are not pointwise and hold no matrix of weights, whose extents are
+/// the output's but for the last: softmax, attention, norms.
 std::vector<Passage> row_passages(const Step& step, const ForwardValues& forward);
 
 }  // namespace weft

@@ -26,8 +26,9 @@ class GradientHistory {
   const std::vector<std::int64_t>& steps() const { return steps_; }
   const std::vector<Curve>& curves() const { return curves_; }
 
-  /// An SVG document: a curve a block over the steps, on a logarithmic scale, coloured from the first block to the last, with a
-  /// legend. What is 0 lies on the lower edge, what is not finite breaks the curve. UserError: no report was added.
+  /// An SVG document: a curve a block over the steps, on a logarithmic scale, coloured from the first block to the
+  /// last, with a legend. What is 0 lies on the lower edge, what is not finite breaks the curve. UserError: no report
+  /// was added.
   std::string svg(const std::string& title = "Gradient norm of each block") const;
 
  private:

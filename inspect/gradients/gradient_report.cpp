@@ -29,8 +29,8 @@ class Reader {
   bool has(const std::string& name) const { return std::ranges::binary_search(taps_, std::string(folder) + name); }
   std::vector<double> numbers(const std::string& name) const {
     const std::string full = std::string(folder) + name;
-    WEFT_CHECK(result_.has(full), "gradient_report: the result has no '{}', which the step publishes; hint: give the step that ran",
-               full);
+    WEFT_CHECK(result_.has(full),
+               "gradient_report: the result has no '{}', which the step publishes; hint: give the step that ran", full);
     const Tensor tensor = result_.tensor(full);
     std::vector<double> values;
     for (std::int64_t i = 0; i < tensor.size(); ++i) values.push_back(tensor.at(i));
@@ -42,7 +42,8 @@ class Reader {
     const std::string start = fmt::format("{}{}/", folder, kind);
     std::vector<std::string> paths;
     for (const Fetch& fetch : step_.fetches)
-      if (fetch.name.starts_with(start) && std::ranges::binary_search(taps_, fetch.name)) paths.push_back(fetch.name.substr(start.size()));
+      if (fetch.name.starts_with(start) && std::ranges::binary_search(taps_, fetch.name))
+        paths.push_back(fetch.name.substr(start.size()));
     return paths;
   }
 
@@ -83,7 +84,8 @@ GradientReport::Parameter read_parameter(const Reader& reader, const Value& para
   if (reader.has("arrives/" + path)) {
     const std::vector<double> arrives = reader.numbers("arrives/" + path);
     row.arrives = arrives[0];
-    row.cancels = std::isfinite(row.arrives) && row.norm > 0 && row.norm <= std::max(thresholds.cancels, arrives[1]) * row.arrives;
+    row.cancels = std::isfinite(row.arrives) && row.norm > 0 &&
+                  row.norm <= std::max(thresholds.cancels, arrives[1]) * row.arrives;
   }
   if (reader.has("f16/" + path)) read_f16(reader.numbers("f16/" + path), sums[3], thresholds, row);
   if (reader.has("rows/" + path)) {
@@ -177,10 +179,12 @@ std::string first_of(const auto& rows, auto name) {
 
 }  // namespace
 
-GradientReport gradient_report(const Result& result, const Step& step, const GradientThresholds& thresholds, std::source_location where) {
+GradientReport gradient_report(const Result& result, const Step& step, const GradientThresholds& thresholds,
+                               std::source_location where) {
   const UserLine line(where);
   const Reader reader(result, step);
-  WEFT_CHECK(reader.any(), "gradient_report: the gradients of this step are not tapped; hint: step | report_gradients()");
+  WEFT_CHECK(reader.any(),
+             "gradient_report: the gradients of this step are not tapped; hint: step | report_gradients()");
   GradientReport report;
   const ForwardValues forward(step);
   double squares = 0;
@@ -191,7 +195,8 @@ GradientReport gradient_report(const Result& result, const Step& step, const Gra
     report.parameters.push_back(read_parameter(reader, parameter, use_of(step, forward, parameter), thresholds));
     const GradientReport::Parameter& row = report.parameters.back();
     squares += row.norm * row.norm;
-    if (!row.cancels && !std::isnan(row.f16_scale) && !(row.f16_scale <= report.f16_scale)) report.f16_scale = row.f16_scale;
+    if (!row.cancels && !std::isnan(row.f16_scale) && !(row.f16_scale <= report.f16_scale))
+      report.f16_scale = row.f16_scale;
   }
   report.norm = std::sqrt(squares);
   report.loss = result.has("loss") ? result.scalar("loss") : unknown;
@@ -212,7 +217,8 @@ GradientReport gradient_report(const Result& result, const Step& step, const Gra
 
 std::vector<Verdict> GradientReport::of(Verdict::Kind kind) const {
   std::vector<Verdict> found;
-  std::ranges::copy_if(verdicts, std::back_inserter(found), [&](const Verdict& verdict) { return verdict.kind == kind; });
+  std::ranges::copy_if(verdicts, std::back_inserter(found),
+                       [&](const Verdict& verdict) { return verdict.kind == kind; });
   return found;
 }
 
@@ -226,7 +232,8 @@ const GradientReport::Parameter& GradientReport::parameter(std::string_view path
 const GradientReport::Block& GradientReport::block(std::string_view name) const {
   const auto at = std::ranges::find(blocks, name, &Block::name);
   if (at != blocks.end()) return *at;
-  WEFT_FAIL("the report has no block '{}'; hint: the first of {} are {}", name, blocks.size(), first_of(blocks, &Block::name));
+  WEFT_FAIL("the report has no block '{}'; hint: the first of {} are {}", name, blocks.size(),
+            first_of(blocks, &Block::name));
 }
 
 }  // namespace weft

@@ -51,20 +51,14 @@ Json json_of(const GradientReport::Parameter& row) {
 }
 
 Json json_of(const GradientReport::Block& block) {
-  return {{"block", block.name},
-          {"elements", block.elements},
-          {"norm", finite(block.norm)},
-          {"mean", finite(block.mean)},
-          {"largest", finite(block.largest)},
-          {"zeros", finite(block.zeros)},
-          {"reads", finite(block.reads)},
-          {"gives", finite(block.gives)},
-          {"gain", finite(block.gain)}};
+  return {{"block", block.name},          {"elements", block.elements},       {"norm", finite(block.norm)},
+          {"mean", finite(block.mean)},   {"largest", finite(block.largest)}, {"zeros", finite(block.zeros)},
+          {"reads", finite(block.reads)}, {"gives", finite(block.gives)},     {"gain", finite(block.gain)}};
 }
 
 Json json_of(const GradientReport::Passage& passage) {
-  Json json{{"path", passage.path},         {"op", passage.op},           {"where", passage.where},
-            {"closed", passage.closed}, {"reached", passage.reached}, {"share", finite(passage.share())},
+  Json json{{"path", passage.path},        {"op", passage.op},           {"where", passage.where},
+            {"closed", passage.closed},    {"reached", passage.reached}, {"share", finite(passage.share())},
             {"examples", passage.examples}};
   if (passage.operand >= 0) json["operand"] = passage.operand;
   return json;
@@ -82,30 +76,33 @@ Json json_of(const Verdict& verdict) {
 }  // namespace
 
 std::string GradientReport::str() const {
-  std::string text = fmt::format("gradients: norm {}, loss {}, loss scale for f16 {}\n", number(norm), number(loss), scale(f16_scale));
+  std::string text =
+      fmt::format("gradients: norm {}, loss {}, loss scale for f16 {}\n", number(norm), number(loss), scale(f16_scale));
   std::size_t width = widest(blocks, [](const Block& b) { return shown(b.name); }, 5);
-  text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}\n", "block", width, "norm", "mean", "largest", "zeros",
-                      "arrives", "goes on", "gain");
+  text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}\n", "block", width, "norm", "mean",
+                      "largest", "zeros", "arrives", "goes on", "gain");
   for (const Block& block : blocks)
-    text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}\n", shown(block.name), width, number(block.norm),
-                        number(block.mean), number(block.largest), share(block.zeros), number(block.gives), number(block.reads),
-                        number(block.gain));
+    text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>9}  {:>9}  {:>9}\n", shown(block.name), width,
+                        number(block.norm), number(block.mean), number(block.largest), share(block.zeros),
+                        number(block.gives), number(block.reads), number(block.gain));
   width = widest(parameters, [](const Parameter& p) { return p.path; }, 9);
-  text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}\n", "parameter", width, "norm", "mean",
-                      "largest", "zeros", "lost f16", "f16 scale", "dead", "update/w");
+  text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}\n", "parameter", width, "norm",
+                      "mean", "largest", "zeros", "lost f16", "f16 scale", "dead", "update/w");
   for (const Parameter& row : parameters)
-    text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}{}\n", row.path, width, number(row.norm),
-                        number(row.mean), number(row.largest), share(row.zeros), share(row.f16_lost), scale(row.f16_scale),
-                        share(row.dead_rows), number(row.update_ratio), row.cancels               ? "  cancels: the loss ignores it"
+    text += fmt::format("  {:<{}}  {:>9}  {:>9}  {:>9}  {:>8}  {:>8}  {:>9}  {:>8}  {:>9}{}\n", row.path, width,
+                        number(row.norm), number(row.mean), number(row.largest), share(row.zeros), share(row.f16_lost),
+                        scale(row.f16_scale), share(row.dead_rows), number(row.update_ratio),
+                        row.cancels              ? "  cancels: the loss ignores it"
                         : !row.waits_for.empty() ? "  waits for " + row.waits_for + ", which starts at 0"
                                                  : "");
   for (const Passage& unit : units)
     if (unit.closed > 0)
-      text += fmt::format("  {} [{}] ({}): {:.0f} of {:.0f} units dead\n", unit.path, unit.op, unit.where, unit.closed, unit.reached);
+      text += fmt::format("  {} [{}] ({}): {:.0f} of {:.0f} units dead\n", unit.path, unit.op, unit.where, unit.closed,
+                          unit.reached);
   for (const Passage& row : rows)
     if (row.closed > 0)
-      text += fmt::format("  {} [{}] ({}): {:.0f} of {:.0f} rows closed to operand {}\n", row.path, row.op, row.where, row.closed,
-                          row.reached, row.operand);
+      text += fmt::format("  {} [{}] ({}): {:.0f} of {:.0f} rows closed to operand {}\n", row.path, row.op, row.where,
+                          row.closed, row.reached, row.operand);
   constexpr std::size_t most = 5;  // of a kind
   std::map<Verdict::Kind, std::size_t> count;
   for (const Verdict& verdict : verdicts)
@@ -122,7 +119,8 @@ std::string GradientReport::json_lines(std::int64_t step) const {
     json.update(fields);
     text += json.dump() + "\n";
   };
-  line("step", {{"norm", finite(norm)}, {"loss", finite(loss)}, {"f16_scale", finite(f16_scale)}, {"healthy", healthy()}});
+  line("step",
+       {{"norm", finite(norm)}, {"loss", finite(loss)}, {"f16_scale", finite(f16_scale)}, {"healthy", healthy()}});
   for (const Block& block : blocks) line("block", json_of(block));
   for (const Parameter& row : parameters) line("parameter", json_of(row));
   for (const Passage& unit : units) line("units", json_of(unit));

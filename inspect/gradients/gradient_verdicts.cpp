@@ -12,7 +12,7 @@ namespace {
 
 using Kind = Verdict::Kind;
 
-constexpr std::array kinds{"no_flow",    "vanishing",     "exploding",        "not_finite",
+constexpr std::array kinds{"no_flow",    "vanishing", "exploding",     "not_finite",
                            "dead_units", "saturated", "f16_underflow", "update_too_large"};
 
 bool computes_in_f16(const Step& step) {
@@ -25,8 +25,13 @@ bool computes_in_f16(const Step& step) {
 
 class Judge {
  public:
-  Judge(const GradientReport& report, const Step& step, const ForwardValues& forward, const GradientThresholds& thresholds)
-      : report_(report), step_(step), forward_(forward), least_(thresholds), flows_above_(no_flow_below(report, thresholds)) {}
+  Judge(const GradientReport& report, const Step& step, const ForwardValues& forward,
+        const GradientThresholds& thresholds)
+      : report_(report),
+        step_(step),
+        forward_(forward),
+        least_(thresholds),
+        flows_above_(no_flow_below(report, thresholds)) {}
 
   std::vector<Verdict> run() {
     of_loss();
@@ -37,28 +42,34 @@ class Judge {
       if (!(unit.share() > least_.dead) || unit.examples < least_.dead_examples) continue;
       if (rounds_to_f16(unit.path))
         add(Kind::f16_underflow, unit.path, unit.where, unit.share(), least_.dead,
-            fmt::format("[{}] rounds the gradient of {:.0f} of the {:.0f} units that it reaches to 0, since it flows in f16 from here; "
+            fmt::format("[{}] rounds the gradient of {:.0f} of the {:.0f} units that it reaches to 0, since it flows "
+                        "in f16 from here; "
                         "hint: scale_loss(dynamic_scale()), or bf16",
                         unit.op, unit.closed, unit.reached));
       else
         add(Kind::dead_units, unit.path, unit.where, unit.share(), least_.dead,
-            fmt::format("[{}] lets nothing through to {:.0f} of the {:.0f} units that the gradient reaches, for no example of this "
-                        "batch; hint: a smaller rate or bias, a normalisation before it, or an activation without a flat side",
-                        unit.op, unit.closed, unit.reached));
+            fmt::format(
+                "[{}] lets nothing through to {:.0f} of the {:.0f} units that the gradient reaches, for no example of "
+                "this "
+                "batch; hint: a smaller rate or bias, a normalisation before it, or an activation without a flat side",
+                unit.op, unit.closed, unit.reached));
     }
     for (const auto& rows : report_.rows) {
       if (rows.share() > least_.saturated && !starts_closed(rows))
         add(Kind::saturated, rows.path, rows.where, rows.share(), least_.saturated,
-            fmt::format("[{}] lets next to nothing through to operand {} in {:.0f} of {:.0f} rows: it is saturated; hint: scale "
-                        "its operand down (1 / sqrt(width) for scores), normalise queries and keys, or raise the temperature",
-                        rows.op, rows.operand, rows.closed, rows.reached));
+            fmt::format(
+                "[{}] lets next to nothing through to operand {} in {:.0f} of {:.0f} rows: it is saturated; hint: "
+                "scale "
+                "its operand down (1 / sqrt(width) for scores), normalise queries and keys, or raise the temperature",
+                rows.op, rows.operand, rows.closed, rows.reached));
     }
     if (computes_in_f16(step_))
       for (const auto& row : report_.parameters) of_f16(row);
     for (const auto& row : report_.parameters)
       if (has_scale(row.path) && row.weight_norm > 0 && row.update_ratio > least_.update)
         add(Kind::update_too_large, row.path, row.where, row.update_ratio, least_.update,
-            fmt::format("the update is {:.3g} of the weight's norm; hint: a smaller rate, a warm-up, or clipping", row.update_ratio));
+            fmt::format("the update is {:.3g} of the weight's norm; hint: a smaller rate, a warm-up, or clipping",
+                        row.update_ratio));
     std::ranges::stable_sort(verdicts_, {}, &Verdict::kind);
     return std::move(verdicts_);
   }
@@ -73,8 +84,8 @@ class Judge {
     const Value node = step_.graph.find_name(path);
     if (!node.valid() || node.dtype() == f16) return false;
     const std::vector<ValueRef>& operands = node.node().operands;
-    return std::ranges::any_of(
-        operands, [&](ValueRef ref) { return ref.node != no_node && step_.graph.type(ref).dtype == f16; });
+    return std::ranges::any_of(operands,
+                               [&](ValueRef ref) { return ref.node != no_node && step_.graph.type(ref).dtype == f16; });
   }
 
   // A gain of zeros is no saturation: it opens with its first update.
@@ -97,7 +108,8 @@ class Judge {
   void of_loss() {
     if (!step_.has_fetch("loss") || std::isfinite(report_.loss)) return;
     const bool known = step_.loss_value.valid();
-    add(Kind::not_finite, known ? step_.loss_value.name() : "loss", known ? weft::str(step_.loss_value.node().where) : "", report_.loss, 0,
+    add(Kind::not_finite, known ? step_.loss_value.name() : "loss",
+        known ? weft::str(step_.loss_value.node().where) : "", report_.loss, 0,
         fmt::format("the loss is {}; hint: first_nonfinite(step, store, feeds) names the node where that begins",
                     std::isnan(report_.loss) ? "NaN" : "infinite"));
   }
@@ -105,14 +117,17 @@ class Judge {
   void of_norm(const GradientReport::Parameter& row) {
     if (row.not_finite > 0)
       add(Kind::not_finite, row.path, row.where, row.not_finite, 0,
-          fmt::format("{:.3g} % of the gradient is NaN or infinite; hint: {}first_nonfinite(step, store, feeds) names the node where "
+          fmt::format("{:.3g} % of the gradient is NaN or infinite; hint: {}first_nonfinite(step, store, feeds) names "
+                      "the node where "
                       "that begins",
                       100 * row.not_finite,
                       step_.loss_scale ? "a dynamic loss scale skips such a step and falls; " : ""));
     else if (!(row.norm > flows_above_) && !row.cancels && row.waits_for.empty() && !learned())
       add(Kind::no_flow, row.path, row.where, row.norm, flows_above_,
-          fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn from this batch; hint: audit(step) says where "
-                      "its ways to the loss end, or testing::gradients_flow(step) behind which node nothing is left on these numbers",
+          fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn from this batch; hint: "
+                      "audit(step) says where "
+                      "its ways to the loss end, or testing::gradients_flow(step) behind which node nothing is left on "
+                      "these numbers",
                       row.norm, flows_above_));
   }
   bool learned() const { return report_.loss >= 0 && report_.loss <= least_.learned; }
@@ -137,30 +152,34 @@ class Judge {
       if (least == nullptr) continue;
       // Where blocks further back get more, the gradient goes around this one.
       const bool side = std::ranges::any_of(report_.blocks, [&](const Block& behind) {
-        return measured(behind) && behind.gives >= least_.vanishing * least->gives && flow.comes_through(behind.name, block.name);
+        return measured(behind) && behind.gives >= least_.vanishing * least->gives &&
+               flow.comes_through(behind.name, block.name);
       });
       if (const double down = block.gives / least->gives; down < low.factor && !side) low = {&block, least, down};
       if (const double up = block.gives / most->gives; up > high.factor) high = {&block, most, up};
     }
     if (low.factor < least_.vanishing)
       add(Kind::vanishing, low.block->name, "", low.factor, least_.vanishing,
-          fmt::format("the gradient falls to {:.3g} between {} and here; hint: residual connections, a normalisation in each block, "
+          fmt::format("the gradient falls to {:.3g} between {} and here; hint: residual connections, a normalisation "
+                      "in each block, "
                       "or a larger initialisation",
                       low.factor, low.from->name));
     if (high.factor > least_.exploding)
       add(Kind::exploding, high.block->name, "", high.factor, least_.exploding,
-          fmt::format("the gradient grows to {:.3g} times between {} and here; hint: a normalisation in each block, a smaller "
-                      "initialisation of what ends in the residual stream, or clipping",
-                      high.factor, high.from->name));
+          fmt::format(
+              "the gradient grows to {:.3g} times between {} and here; hint: a normalisation in each block, a smaller "
+              "initialisation of what ends in the residual stream, or clipping",
+              high.factor, high.from->name));
   }
 
   void of_units(const GradientReport::Parameter& row) {
     if (!(row.dead_rows > least_.dead) || row.examples < least_.dead_examples) return;
     if (!(row.norm > flows_above_)) return;  // all 0 is no_flow
     add(Kind::dead_units, row.path, row.where, row.dead_rows, least_.dead,
-        fmt::format("{:.3g} % of its units have a gradient of exactly 0 over this whole batch; hint: a smaller rate or bias, a "
-                    "normalisation before it, or an activation without a flat side",
-                    100 * row.dead_rows));
+        fmt::format(
+            "{:.3g} % of its units have a gradient of exactly 0 over this whole batch; hint: a smaller rate or bias, a "
+            "normalisation before it, or an activation without a flat side",
+            100 * row.dead_rows));
   }
 
   void of_f16(const GradientReport::Parameter& row) {
@@ -168,8 +187,10 @@ class Judge {
     if (!(others > 0) || !(row.f16_weak_in_use > least_.f16_weak * others)) return;
     const double in_use = step_.loss_scale ? 0 : 1;
     add(Kind::f16_underflow, row.path, row.where, row.f16_weak_in_use / others, least_.f16_weak,
-        fmt::format("{:.3g} % of the gradient's elements that are not 0 are below 2^-14 {}, where f16 loses digits and then all; hint: {}",
-                    100 * row.f16_weak_in_use / others, in_use == 1 ? "without a loss scale" : "at the loss scale in use",
+        fmt::format("{:.3g} % of the gradient's elements that are not 0 are below 2^-14 {}, where f16 loses digits and "
+                    "then all; hint: {}",
+                    100 * row.f16_weak_in_use / others,
+                    in_use == 1 ? "without a loss scale" : "at the loss scale in use",
                     std::isfinite(row.f16_scale) && row.f16_scale > 1
                         ? fmt::format("scale_loss(static_scale({:.0f})), or dynamic_scale()", row.f16_scale)
                         : std::string("scale_loss(dynamic_scale()), or bf16")));

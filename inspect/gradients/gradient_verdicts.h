@@ -11,6 +11,7 @@ namespace weft {
 /// The norm that a gradient must be above: GradientThresholds::flows_above, by the loss.
 double no_flow_below(const GradientReport& report, const GradientThresholds& thresholds);
 
-std::vector<Verdict> judge(const GradientReport& report, const Step& step, const ForwardValues& forward, const GradientThresholds& thresholds);
+std::vector<Verdict> judge(const GradientReport& report, const Step& step, const ForwardValues& forward,
+                           const GradientThresholds& thresholds);
 
 }  // namespace weft

@@ -12,7 +12,9 @@ std::optional<int> unit_axis_in(const Graph& graph, const ForwardValues& forward
   for (const ValueRef& ref : node.operands)
     if (ref.node != no_node && !is_float(graph.type(ref).dtype)) return std::nullopt;
   const int rank = graph.type(node.operands[at]).shape.rank();
-  if (op == "linear" || op == "feed_forward" || op == "gated_feed_forward") return at >= 1 ? std::optional(0) : std::nullopt;  // [out, in], [out]
+  // [out, in], [out]
+  if (op == "linear" || op == "feed_forward" || op == "gated_feed_forward")
+    return at >= 1 ? std::optional(0) : std::nullopt;
   if (op == "matmul" && rank == 2) {
     const bool transposed = node.attributes.flag(at == 0 ? "transpose_a" : "transpose_b");
     return (at == 0) == transposed ? 1 : 0;
@@ -21,7 +23,8 @@ std::optional<int> unit_axis_in(const Graph& graph, const ForwardValues& forward
   if ((op == "layer_norm" || op == "rms_norm") && at >= 1) return 0;
   if (op == "add" || op == "subtract") return 0;
   // What is multiplied by the data is a weight of its features, not a unit's.
-  if (op == "multiply" && std::ranges::all_of(node.operands, [&](ValueRef ref) { return forward.learns(ref); })) return 0;
+  if (op == "multiply" && std::ranges::all_of(node.operands, [&](ValueRef ref) { return forward.learns(ref); }))
+    return 0;
   return std::nullopt;
 }
 

@@ -9,8 +9,9 @@
 namespace weft {
 
 struct ParameterUse {
-  /// Its indices are units, each with a gradient of its own: outputs of a product, elements of a bias or of a gain. Absent: nodes
-  /// disagree, pick from it by whole numbers (embeddings), or an index may belong to a feature of the data that no example has.
+  /// Its indices are units, each with a gradient of its own: outputs of a product, elements of a bias or of a gain.
+  /// Absent: nodes disagree, pick from it by whole numbers (embeddings), or an index may belong to a feature of the
+  /// data that no example has.
   std::optional<int> unit_axis;
   /// Rows of the whole batch that its gradient sums over.
   std::int64_t examples = 0;

@@ -2,16 +2,16 @@
 
 #include <weft/graph/taps.h>
 #include <weft/graph/user_line.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/step/micro.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
-#include <weft/ops/reduce/summary.h>
 #include <weft/inspect/gradients/arrivals.h>
 #include <weft/inspect/gradients/cotangents.h>
 #include <weft/inspect/gradients/forward_values.h>
 #include <weft/inspect/gradients/parameter_use.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/reduce/summary.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
+#include <weft/ops/step/micro.h>
 
 #include <algorithm>
 #include <cmath>
@@ -77,7 +77,9 @@ class Taps {
 
  private:
   ValueRef operand_of(const Passage& passage) const { return step_.graph.node(passage.node).operands[passage.operand]; }
-  void publish(const std::string& name, const std::vector<Value>& scalars) { add_tap(step_, "flow/" + name, stack(scalars, 0)); }
+  void publish(const std::string& name, const std::vector<Value>& scalars) {
+    add_tap(step_, "flow/" + name, stack(scalars, 0));
+  }
 
   // 1 / (loss scale * weight of the loss), f64, of those that the cotangents or a gradient carry; absent: 1.
   Value factor(bool scaled, bool weighted) {
@@ -111,17 +113,19 @@ class Taps {
     add_tap(step_, "flow/gradient/" + path, summary(g));
     if (options_.f16) add_tap(step_, "flow/f16/" + path, count_within(g, f16_bounds_));
     if (auto [terms, rounding] = arriving(step_, gradient.value); terms.valid()) {
-      if (const Value clean = factor(gradient.tags.scaled, !gradient.tags.weight_normalised); clean.valid()) terms = multiply(terms, abs(clean));
+      if (const Value clean = factor(gradient.tags.scaled, !gradient.tags.weight_normalised); clean.valid())
+        terms = multiply(terms, abs(clean));
       publish("arrives/" + path, {terms, full(step_.graph, {}, f64, rounding)});
     }
     if (const ParameterUse use = use_of(step_, forward_, gradient.parameter); g.rank() == 2 && use.unit_axis) {
       const auto units = static_cast<double>(g.shape().extent(*use.unit_axis));
-      publish("rows/" + path, {count(equal(max(abs(wide(g)), {.axes = {1 - *use.unit_axis}}), 0.0)), full(step_.graph, {}, f64, units)});
+      publish("rows/" + path, {count(equal(max(abs(wide(g)), {.axes = {1 - *use.unit_axis}}), 0.0)),
+                               full(step_.graph, {}, f64, units)});
     }
   }
 
-  // Of |g|, for count_within: what f16 rounds to 0 and what it keeps with fewer digits at the scale in use, then at each of
-  // f16_scales. What flows is |g| times the scale in use, so its bounds are over that.
+  // Of |g|, for count_within: what f16 rounds to 0 and what it keeps with fewer digits at the scale in use, then at
+  // each of f16_scales. What flows is |g| times the scale in use, so its bounds are over that.
   Value f16_bounds() {
     std::vector<double> in_use{lost_below, std::nextafter(subnormal_below, 0.0)}, at_scales;
     for (const double scale : f16_scales) at_scales.push_back(lost_below / scale);
@@ -130,19 +134,24 @@ class Taps {
     return concatenate({first, numbers(at_scales)}, 0);
   }
   Value numbers(const std::vector<double>& values) {
-    Constant constant{{f64, {static_cast<std::int64_t>(values.size())}}, std::vector<std::byte>(values.size() * sizeof(double))};
+    Constant constant{{f64, {static_cast<std::int64_t>(values.size())}},
+                      std::vector<std::byte>(values.size() * sizeof(double))};
     std::memcpy(constant.bytes.data(), values.data(), constant.bytes.size());
     return step_.graph.constant(std::move(constant));
   }
 
   void of_update(const Update& update) {
-    if (std::ranges::find(step_.parameters, update.state) == step_.parameters.end() || update.value.shape().count() == 0) return;
+    if (std::ranges::find(step_.parameters, update.state) == step_.parameters.end() ||
+        update.value.shape().count() == 0)
+      return;
     const TapScope scope(step_.graph, "flow/" + update.state.name(), pass, update.value.ref().node);
     const auto phase = step_.graph.phase(Phase::step);
-    publish("update/" + update.state.name(), {sum_squares(update.state), sum_squares(wide(update.value) - wide(update.state))});
+    publish("update/" + update.state.name(),
+            {sum_squares(update.state), sum_squares(wide(update.value) - wide(update.state))});
   }
 
-  // Of the whole batch, from what `make` gives for one micro-batch. A cotangent that is the same for all of them counts once.
+  // Of the whole batch, from what `make` gives for one micro-batch. A cotangent that is the same for all of them counts
+  // once.
   Value of_batch(const Value& cotangent, const std::function<Value()>& make) {
     const bool once = step_.micro_batches == 1 || cotangent.node().phase == Phase::step;
     Value part;
@@ -219,8 +228,8 @@ class Taps {
 }  // namespace
 
 Transform report_gradients(GradientReportOptions options, std::source_location where) {
-  WEFT_CHECK(options.closed_below >= 0 && options.closed_below < 1, "report_gradients ({}): closed_below must be in [0, 1), got {}",
-             str(where), options.closed_below);
+  WEFT_CHECK(options.closed_below >= 0 && options.closed_below < 1,
+             "report_gradients ({}): closed_below must be in [0, 1), got {}", str(where), options.closed_below);
   return {.name = pass,
           .claim = Claim::same_bits,
           .needs = {"gradients"},

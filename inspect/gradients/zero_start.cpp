@@ -30,8 +30,10 @@ class Zeros {
     if (op == "multiply" || op == "matmul") return first_of({1 - at});
     if (op == "linear" && at < 2) return first_of({1 - at});
     if (op == "layer_norm" || op == "rms_norm") return at == 0 ? first_of({1}) : nullptr;
-    if (op == "feed_forward") return at == 2 || at == 4 ? nullptr : first_of({2});           // x, weight1, weight2, bias1, bias2
-    if (op == "gated_feed_forward") return at == 3 || at == 6 ? nullptr : first_of({3});  // x, weight1, gate, weight2, biases
+    // x, weight1, weight2, bias1, bias2
+    if (op == "feed_forward") return at == 2 || at == 4 ? nullptr : first_of({2});
+    // x, weight1, gate, weight2, biases
+    if (op == "gated_feed_forward") return at == 3 || at == 6 ? nullptr : first_of({3});
     if (op == "attention") {  // q and k are factors of each other and, by the probabilities, of v
       if (at == 0) return first_of({1, 2});
       if (at == 1) return first_of({0, 2});
@@ -50,8 +52,8 @@ class Zeros {
     const bool has_bias = op == "linear" && node.operands.size() > 2 && node.operands[2].node != no_node;
     if (op == "multiply" || op == "matmul" || (op == "linear" && (!has_bias || of(node, 2) != nullptr)))
       return of(node, 0) != nullptr ? of(node, 0) : of(node, 1);
-    if (op == "divide" || op == "cast" || op == "negate" || op == "transpose" || op == "broadcast_to" || op == "sum" || op == "slice" ||
-        op == "reshape" || op == "unsqueeze" || op == "squeeze")
+    if (op == "divide" || op == "cast" || op == "negate" || op == "transpose" || op == "broadcast_to" || op == "sum" ||
+        op == "slice" || op == "reshape" || op == "unsqueeze" || op == "squeeze")
       return of(node, 0);
     return nullptr;
   }

@@ -1,7 +1,7 @@
-#include <weft/inspect/op/check_gradients.h>
 #include <weft/autodiff/gradient.h>
-#include <weft/inspect/op/gradient_probe.h>
 #include <weft/graph/sources.h>
+#include <weft/inspect/op/check_gradients.h>
+#include <weft/inspect/op/gradient_probe.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/runtime/random.h>
@@ -30,8 +30,9 @@ class Probe {
     Value scalar;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const Value output = graph.find(outputs[i]);
-      WEFT_CHECK(output.dtype() == f64, "check_gradients needs f64 outputs, {} ({}) is {}; hint: build the model in f64",
-                 output.name(), str(output.node().where), output.type().str());
+      WEFT_CHECK(output.dtype() == f64,
+                 "check_gradients needs f64 outputs, {} ({}) is {}; hint: build the model in f64", output.name(),
+                 str(output.node().where), output.type().str());
       const Value cotangent = graph.constant(draw(output.type(), fmt::format("cotangent {}", i), options.seed));
       const Value term = sum(output * cotangent);
       scalar = scalar.valid() ? scalar + term : term;
@@ -108,13 +109,15 @@ struct Sides {
   bool differ(const GradientCheckOptions& options) const { return std::abs(right - left) > 2 * slack(options); }
   /// They differ, and the gradient lies between them: a subgradient, which no differences can confirm.
   bool kink(double analytic, const GradientCheckOptions& options) const {
-    return differ(options) && analytic >= std::min(left, right) - slack(options) && analytic <= std::max(left, right) + slack(options);
+    return differ(options) && analytic >= std::min(left, right) - slack(options) &&
+           analytic <= std::max(left, right) + slack(options);
   }
   std::string str(double analytic) const {
     const bool between = analytic >= std::min(left, right) && analytic <= std::max(left, right);
-    return fmt::format("the point is on a kink: the slope is {:.6g} on its left and {:.6g} on its right{}; hint: another seed, or "
-                       "feeds off the kink",
-                       left, right, between ? ", and the gradient is between them" : "");
+    return fmt::format(
+        "the point is on a kink: the slope is {:.6g} on its left and {:.6g} on its right{}; hint: another seed, or "
+        "feeds off the kink",
+        left, right, between ? ", and the gradient is between them" : "");
   }
 };
 
@@ -139,19 +142,22 @@ void compare_elements(const GradientProbe& probe, std::size_t i, const std::stri
     check.worst = std::max(check.worst, std::isnan(error) ? std::numeric_limits<double>::infinity() : error);
     if (error <= 1) continue;
     if (!std::isfinite(analytic) || !std::isfinite(numeric)) {
-      check.failures.push_back({name, k, analytic, numeric, "is not finite; first_nonfinite(step, store, feeds) names the node where that begins"});
+      check.failures.push_back({name, k, analytic, numeric,
+                                "is not finite; first_nonfinite(step, store, feeds) names the node where that begins"});
       continue;
     }
     const double noise = 4 * std::numeric_limits<double>::epsilon() * probe.scale / options.h;
     if (std::abs(analytic - numeric) <= noise) {
-      const std::string why = fmt::format("the value is {:.3g}, so that differences are only good to {:.3g}; hint: a larger h, or smaller feeds",
-                                          probe.scale, noise);
+      const std::string why = fmt::format(
+          "the value is {:.3g}, so that differences are only good to {:.3g}; hint: a larger h, or smaller feeds",
+          probe.scale, noise);
       check.failures.push_back({name, k, analytic, numeric, why, true});
       continue;
     }
     const Sides sides{(here() - below) / options.h, (above - here()) / options.h};
     const bool kink = sides.kink(analytic, options);
-    check.failures.push_back({name, k, analytic, numeric, kink ? sides.str(analytic) : "differs from central differences", kink});
+    check.failures.push_back(
+        {name, k, analytic, numeric, kink ? sides.str(analytic) : "differs from central differences", kink});
   }
 }
 
@@ -198,12 +204,17 @@ void compare_slope(const GradientProbe& probe, std::size_t i, const std::string&
     std::copy(x0, x0 + n, x);
     const Sides sides{(here - below) / h, (above - here) / h};
     // Along a line many kinks add up, and the gradient need not lie between: then the elements tell.
-    const auto of_this = [&](const GradientCheck::Failure& failure) { return failure.value == name && failure.element >= 0; };
-    const bool elements = std::ranges::any_of(check.failures, of_this) &&
-                          std::ranges::all_of(check.failures, [&](const auto& failure) { return !of_this(failure) || failure.undecided; });
+    const auto of_this = [&](const GradientCheck::Failure& failure) {
+      return failure.value == name && failure.element >= 0;
+    };
+    const bool elements =
+        std::ranges::any_of(check.failures, of_this) && std::ranges::all_of(check.failures, [&](const auto& failure) {
+          return !of_this(failure) || failure.undecided;
+        });
     const bool kink = sides.kink(analytic, options) || (elements && sides.differ(options));
-    const std::string stops = fmt::format("along direction {} the error stops at {:.3g}, above the rounding floor: it does not fall as h^2",
-                                          direction, nearest);
+    const std::string stops =
+        fmt::format("along direction {} the error stops at {:.3g}, above the rounding floor: it does not fall as h^2",
+                    direction, nearest);
     check.failures.push_back({name, -1, analytic, numeric, kink ? sides.str(analytic) : stops, kink});
     return;
   }
@@ -221,16 +232,20 @@ void compare_slope(const GradientProbe& probe, std::size_t i, const std::string&
   const double order = orders[orders.size() - 2];
   check.order = check.order == 0 ? order : std::min(check.order, order);
   if (order < 1.5)
-    check.failures.push_back({name, -1, analytic, numeric, fmt::format("along direction {} the error falls as h^{:.2f}, expected h^2", direction, order)});
+    check.failures.push_back(
+        {name, -1, analytic, numeric,
+         fmt::format("along direction {} the error falls as h^{:.2f}, expected h^2", direction, order)});
 }
 
 }  // namespace
 
 GradientCheck compare_with_differences(const GradientProbe& probe, const GradientCheckOptions& options) {
   WEFT_CHECK(std::isfinite(options.h) && options.h > 0, "finite differences need a step h > 0, got {}", options.h);
-  WEFT_CHECK(options.atol >= 0 && options.rtol >= 0, "tolerances are at least 0, got rtol {} and atol {}", options.rtol, options.atol);
+  WEFT_CHECK(options.atol >= 0 && options.rtol >= 0, "tolerances are at least 0, got rtol {} and atol {}", options.rtol,
+             options.atol);
   WEFT_CHECK(options.most_elements >= 1, "most_elements must be at least 1, got {}", options.most_elements);
-  WEFT_CHECK(!options.slope || options.directions >= 1, "the slope test needs at least 1 direction, got {}", options.directions);
+  WEFT_CHECK(!options.slope || options.directions >= 1, "the slope test needs at least 1 direction, got {}",
+             options.directions);
   GradientCheck check;
   for (std::size_t i = 0; i < probe.points.size(); ++i) {
     compare_elements(probe, i, probe.names[i], options, check);
@@ -251,8 +266,9 @@ GradientCheck check_gradients(const std::vector<Value>& outputs, const std::vect
 }
 
 std::string GradientCheck::str() const {
-  std::string text = fmt::format("{} elements compared, worst error {:.3g} of the tolerance, order {:.2f}: {}", compared,
-                                 worst, order, passed() ? "passed" : fmt::format("{} failures", failures.size()));
+  std::string text =
+      fmt::format("{} elements compared, worst error {:.3g} of the tolerance, order {:.2f}: {}", compared, worst, order,
+                  passed() ? "passed" : fmt::format("{} failures", failures.size()));
   for (std::size_t i = 0; i < std::min<std::size_t>(failures.size(), 8); ++i)
     text += fmt::format("\n  {}{}: gradient {:.12g}, differences {:.12g}; {}", failures[i].value,
                         failures[i].element < 0 ? "" : fmt::format("[{}]", failures[i].element), failures[i].analytic,

@@ -14,25 +14,26 @@ struct GradientCheckOptions {
   double h = 1e-6;     ///< torch.autograd.gradcheck: eps
   double atol = 1e-5;  ///< and its tolerances: |analytic - numeric| <= atol + rtol |numeric|
   double rtol = 1e-3;
-  bool slope = true;   ///< the order test, along random directions
+  bool slope = true;  ///< the order test, along random directions
   int directions = 2;
-  std::uint64_t seed = 0;  ///< of the cotangents, the directions and the parameters
+  std::uint64_t seed = 0;            ///< of the cotangents, the directions and the parameters
   std::int64_t most_elements = 200;  ///< elements of each value that are differenced one by one (evenly spread)
 };
 
 struct GradientCheck {
   struct Failure {
-    std::string value;        ///< what was differentiated by
+    std::string value;          ///< what was differentiated by
     std::int64_t element = -1;  ///< -1: along a direction
     double analytic = 0, numeric = 0;
     std::string why;
-    /// Differences do not tell: the point is on a kink and the gradient lies between the slopes on either side, or the value is so large
-    /// that its rounding hides them.
+    /// Differences do not tell: the point is on a kink and the gradient lies between the slopes on either side, or the
+    /// value is so large that its rounding hides them.
     bool undecided = false;
   };
-  std::int64_t compared = 0;      ///< elements
-  double worst = 0;               ///< largest |analytic - numeric| / (atol + rtol |numeric|)
-  double order = 0;               ///< least observed order of the error over all directions (2 expected; 0: always at the floor)
+  std::int64_t compared = 0;  ///< elements
+  double worst = 0;           ///< largest |analytic - numeric| / (atol + rtol |numeric|)
+  /// least observed order of the error over all directions (2 expected; 0: always at the floor)
+  double order = 0;
   std::vector<Failure> failures;
   bool passed() const { return failures.empty(); }
   std::string str() const;
@@ -45,7 +46,8 @@ GradientCheck check_gradients(const std::vector<Value>& outputs, const std::vect
                               std::span<const Feed> feeds = {}, const GradientCheckOptions& options = {});
 inline GradientCheck check_gradients(const Value& output, const std::vector<Value>& values,
                                      std::initializer_list<Feed> feeds = {}, const GradientCheckOptions& options = {}) {
-  return check_gradients(std::vector<Value>{output}, values, std::span<const Feed>(feeds.begin(), feeds.size()), options);
+  return check_gradients(std::vector<Value>{output}, values, std::span<const Feed>(feeds.begin(), feeds.size()),
+                         options);
 }
 
 }  // namespace weft

@@ -101,8 +101,7 @@ bool OpCheck::passed() const {
 std::string OpCheck::str() const {
   std::string text;
   for (const Line& line : lines)
-    if (!line.passed)
-      text += fmt::format("{}, sample {}, {}: {}\n", op, line.sample, line.check, line.message);
+    if (!line.passed) text += fmt::format("{}, sample {}, {}: {}\n", op, line.sample, line.check, line.message);
   return text;
 }
 

@@ -26,7 +26,7 @@ namespace weft {
 
 struct OpCheck {
   struct Line {
-    std::string check;   ///< "forward f32", ...
+    std::string check;  ///< "forward f32", ...
     int sample = -1;
     bool passed = true;
     std::string message;

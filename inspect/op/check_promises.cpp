@@ -1,7 +1,7 @@
 // What a kernel touches, and what its op's traits promise of rows and of evaluation.
+#include <weft/autodiff/plain_outputs.h>
 #include <weft/inspect/op/hand_run.h>
 #include <weft/inspect/op/op_checker.h>
-#include <weft/autodiff/plain_outputs.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/region/row_shape.h>
 
@@ -25,10 +25,12 @@ std::vector<Bytes> bytes_of(const SampleRun& run) {
 }
 
 // Row `row` of a part, `columns` of its elements from `column` on where it is as wide as the node.
-Bytes row_of(Bytes whole, const TensorType& type, const RowPart& part, std::int64_t row, std::int64_t column, std::int64_t columns,
-             std::int64_t node_width) {
+Bytes row_of(Bytes whole, const TensorType& type, const RowPart& part, std::int64_t row, std::int64_t column,
+             std::int64_t columns, std::int64_t node_width) {
   if (part.cut == RowPart::Cut::whole && part.width != node_width) return whole;
-  const std::int64_t at = part.cut == RowPart::Cut::rows ? row : part.cut == RowPart::Cut::cycles ? row % part.period : 0;
+  const std::int64_t at = part.cut == RowPart::Cut::rows     ? row
+                          : part.cut == RowPart::Cut::cycles ? row % part.period
+                                                             : 0;
   const bool cut = part.width == node_width && !part.flat;
   const auto size = static_cast<std::int64_t>(size_of(type.dtype));
   if (part.cut == RowPart::Cut::whole && columns == node_width) return whole;
@@ -43,11 +45,14 @@ void OpChecker::check_memory(const SampleRun& run) {
   const auto view = run.graph().view(node);
   if (node.op->traits.view || node.op->traits.source || node.op->kernel(kernel_dtype(view->view)) == nullptr) return;
   const std::vector<Bytes> operands = bytes_of(run);
-  const HandRun first = run_by_hand(view->view, operands, std::byte{0xA5}), second = run_by_hand(view->view, operands, std::byte{0x5A});
-  WEFT_CHECK(first.fault.empty(), "the kernel {}; hint: it may touch operands, outputs and the workspace, in their sizes", first.fault);
+  const HandRun first = run_by_hand(view->view, operands, std::byte{0xA5}),
+                second = run_by_hand(view->view, operands, std::byte{0x5A});
+  WEFT_CHECK(first.fault.empty(),
+             "the kernel {}; hint: it may touch operands, outputs and the workspace, in their sizes", first.fault);
   for (std::size_t k = 0; k < first.outputs.size(); ++k)
     WEFT_CHECK(first.outputs[k] == second.outputs[k],
-               "output '{}' depends on what lies in memory around the operands, in the outputs or in the workspace; hint: the kernel reads "
+               "output '{}' depends on what lies in memory around the operands, in the outputs or in the workspace; "
+               "hint: the kernel reads "
                "what nobody wrote, or leaves elements unwritten",
                op_.outputs[std::min(k, op_.outputs.size() - 1)]);
 }
@@ -81,8 +86,10 @@ void OpChecker::check_rows(const SampleRun& run) {
     for (std::size_t k = 0; k < view.out.size(); ++k) {
       const Bytes want = row_of(whole.outputs[k], view.out[k], shape->out[k], row, column, columns, shape->width);
       WEFT_CHECK(std::ranges::equal(got.outputs[k], want),
-                 "row {}{} alone gives other bits in output '{}' than in the whole: {} promises that rows do not meet, which regions rely on",
-                 row, columns == shape->width ? "" : fmt::format(", column {},", column), op_.outputs[std::min(k, op_.outputs.size() - 1)],
+                 "row {}{} alone gives other bits in output '{}' than in the whole: {} promises that rows do not meet, "
+                 "which regions rely on",
+                 row, columns == shape->width ? "" : fmt::format(", column {},", column),
+                 op_.outputs[std::min(k, op_.outputs.size() - 1)],
                  view.op.row_wise != nullptr && view.op.row_wise(view) ? ".row_wise" : ".traits.pointwise");
     }
   };

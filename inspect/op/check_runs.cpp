@@ -1,5 +1,5 @@
-#include <weft/inspect/op/op_checker.h>
 #include <weft/graph/at_batch.h>
+#include <weft/inspect/op/op_checker.h>
 #include <weft/ops/step/micro.h>
 #include <weft/runtime/copy.h>
 
@@ -31,7 +31,7 @@ void OpChecker::check_batch(const SampleRun& exact) {
 }
 
 void OpChecker::compare_parts(const Tensor& whole, const std::vector<std::vector<Tensor>>& parts, std::size_t k,
-                   const BatchState& state) const {
+                              const BatchState& state) const {
   const auto n = static_cast<std::int64_t>(parts.size());
   if (state.kind == BatchState::Kind::free)
     WEFT_CHECK(relative_error(parts[0][k], whole) <= 1e-10, "output '{}' is said not to depend on the batch and does",
@@ -39,29 +39,35 @@ void OpChecker::compare_parts(const Tensor& whole, const std::vector<std::vector
   if (state.kind == BatchState::Kind::summed) {
     Tensor total(f64, whole.extents());
     for (const auto& part : parts)
-      WEFT_CHECK(part[k].extents() == whole.extents(), "output '{}' is said to be a sum over the batch; it is {} of one example and {} of all",
+      WEFT_CHECK(part[k].extents() == whole.extents(),
+                 "output '{}' is said to be a sum over the batch; it is {} of one example and {} of all",
                  op_.outputs[k], part[k].type_str(), whole.type_str());
     for (const auto& part : parts)
       for (std::int64_t i = 0; i < total.size(); ++i) total.data<double>()[i] += part[k].at(i);
     const double error = relative_error(total, whole);
-    WEFT_CHECK(error <= 1e-10, "output '{}' is said to be a sum over the batch; the parts differ by {:.3g}", op_.outputs[k], error);
+    WEFT_CHECK(error <= 1e-10, "output '{}' is said to be a sum over the batch; the parts differ by {:.3g}",
+               op_.outputs[k], error);
   }
   if (state.kind != BatchState::Kind::split) return;
   // whole = [before][outer][n][inner][after]; example i of it is parts[i].
   std::int64_t before = 1, after = 1;
   for (int a = 0; a < state.axis; ++a) before *= whole.extent(a);
   for (int a = state.axis + 1; a < whole.rank(); ++a) after *= whole.extent(a);
-  WEFT_CHECK(whole.extent(state.axis) == state.outer * n * state.inner, "output '{}' has no batch at axis {}", op_.outputs[k], state.axis);
+  WEFT_CHECK(whole.extent(state.axis) == state.outer * n * state.inner, "output '{}' has no batch at axis {}",
+             op_.outputs[k], state.axis);
   const std::int64_t high = before * state.outer, low = state.inner * after;
   double worst = 0;
-  // A random op draws by its row in the full batch: only the first example has the same rows here (check_micro_batches has all).
+  // A random op draws by its row in the full batch: only the first example has the same rows here (check_micro_batches
+  // has all).
   for (std::int64_t i = 0; i < (op_.traits.random ? 1 : n); ++i)
     for (std::int64_t a = 0; a < high; ++a)
       for (std::int64_t b = 0; b < low; ++b) {
         const double x = whole.at((a * n + i) * low + b), y = parts[static_cast<std::size_t>(i)][k].at(a * low + b);
-        if (x != y && !(std::isnan(x) && std::isnan(y))) worst = std::max(worst, std::abs(x - y) / std::max(1.0, std::abs(x)));
+        if (x != y && !(std::isnan(x) && std::isnan(y)))
+          worst = std::max(worst, std::abs(x - y) / std::max(1.0, std::abs(x)));
       }
-  WEFT_CHECK(worst <= 1e-10, "output '{}' of one example alone differs by {:.3g} from the whole batch's", op_.outputs[k], worst);
+  WEFT_CHECK(worst <= 1e-10, "output '{}' of one example alone differs by {:.3g} from the whole batch's",
+             op_.outputs[k], worst);
 }
 
 // As accumulate(n) runs it: an example a micro-batch, its rows counted in the whole batch.
@@ -98,7 +104,8 @@ void OpChecker::check_micro_batches(const SampleRun& run) {
   for (const Fetch& fetch : step.fetches) {
     const std::size_t k = static_cast<std::size_t>(std::stoul(fetch.name));
     WEFT_CHECK(relative_error(result.tensor(fetch.name), whole[k]) <= 1e-10,
-               "output '{}' draws other numbers in {} micro-batches than in one; hint: row r draws at row r + context.random().row_offset",
+               "output '{}' draws other numbers in {} micro-batches than in one; hint: row r draws at row r + "
+               "context.random().row_offset",
                op_.outputs[k], n);
   }
 }
@@ -117,10 +124,11 @@ void OpChecker::check_batched() {
     in.front() = BatchState::split_at(0);
     const auto view = run.graph().view(run.outputs().front().node());
     for (const BatchState& state : op_.batch(view->view, in))
-      WEFT_CHECK(state.kind == BatchState::Kind::free || state.kind == BatchState::Kind::mixed,
-                 "the batch rule says '{}' of a batch at axis 0 of operand 0, and no sample has a batch to check that; hint: "
-                 "sample::normal({{3, 5}}).batched(0)",
-                 state.str());
+      WEFT_CHECK(
+          state.kind == BatchState::Kind::free || state.kind == BatchState::Kind::mixed,
+          "the batch rule says '{}' of a batch at axis 0 of operand 0, and no sample has a batch to check that; hint: "
+          "sample::normal({{3, 5}}).batched(0)",
+          state.str());
     return;
   }
 }
@@ -150,8 +158,8 @@ void OpChecker::check_recompute(const Sample& sample, DType dtype) {
     store.set_runs(0);
     const Result result = program.run(run.feeds());
     for (std::size_t k = 0; k < first.size(); ++k)
-      WEFT_CHECK(same_bits(first[k], result.tensor(outputs[k].name())), "output '{}' has other bits when it runs {}", op_.outputs[k],
-                 again == 0 ? "in place" : "again");
+      WEFT_CHECK(same_bits(first[k], result.tensor(outputs[k].name())), "output '{}' has other bits when it runs {}",
+                 op_.outputs[k], again == 0 ? "in place" : "again");
   }
 }
 

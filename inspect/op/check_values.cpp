@@ -1,5 +1,5 @@
-#include <weft/inspect/op/check_gradients.h>
 #include <weft/autodiff/gradient.h>
+#include <weft/inspect/op/check_gradients.h>
 #include <weft/inspect/op/op_checker.h>
 
 #include <algorithm>
@@ -13,11 +13,16 @@ namespace {
 double tolerance(DType dtype, Precision precision) {
   const int roundings = precision == Precision::low ? 2 : 1;
   switch (dtype) {
-    case DType::f64: return 1e-12;
-    case DType::f32: return 2e-6;
-    case DType::bf16: return 0x1p-8 * roundings + 2e-6;
-    case DType::f16: return 0x1p-11 * roundings + 2e-6;
-    default: return 0;
+    case DType::f64:
+      return 1e-12;
+    case DType::f32:
+      return 2e-6;
+    case DType::bf16:
+      return 0x1p-8 * roundings + 2e-6;
+    case DType::f16:
+      return 0x1p-11 * roundings + 2e-6;
+    default:
+      return 0;
   }
 }
 
@@ -62,7 +67,8 @@ void OpChecker::check_forward(const Sample& sample, DType dtype, const SampleRun
       compare(got[k], want[k], is_float(got[k].dtype()) ? tolerance(rounded, op_.traits.precision) : 0,
               fmt::format("output '{}'{}", op_.outputs[k],
                           op_.traits.random && basic() && !op_.reference
-                              ? " (which draws: in each type the same numbers, as doubles that are then rounded, so that a step has its f64 twin)"
+                              ? " (which draws: in each type the same numbers, as doubles that are then rounded, so "
+                                "that a step has its f64 twin)"
                               : ""));
     }
   });
@@ -102,8 +108,7 @@ void OpChecker::check_nan(const Sample& sample) {
       if (!is_float(tensor.dtype()) || tensor.size() == 0) continue;
       for (const std::int64_t element : {std::int64_t{0}, tensor.size() / 2, tensor.size() - 1}) {
         const std::vector<Tensor> moved = run.with(i, element, tensor.at(element) + 1.0 / 128).run();
-        const std::vector<Tensor> poisoned =
-            run.with(i, element, std::numeric_limits<double>::quiet_NaN()).run();
+        const std::vector<Tensor> poisoned = run.with(i, element, std::numeric_limits<double>::quiet_NaN()).run();
         bool matters = false, visible = false;
         for (std::size_t k = 0; k < base.size(); ++k) {
           if (!is_float(base[k].dtype())) continue;
@@ -128,15 +133,15 @@ void OpChecker::check_gradient(const SampleRun& exact) {
     for (const Value& output : exact.float_outputs()) {
       outputs.push_back(graph.find(output));
       // A cotangent that is not constant: its own gradient is checked too.
-      cotangents.push_back(graph.parameter(fmt::format("cotangent{}", outputs.size()), output.type(), init::normal(0, 1)));
+      cotangents.push_back(
+          graph.parameter(fmt::format("cotangent{}", outputs.size()), output.type(), init::normal(0, 1)));
     }
     for (const Value& input : exact.smooth_inputs()) by.push_back(graph.find(input));
     std::vector<Value> gradients = vector_jacobian(outputs, cotangents, by);
     std::erase_if(gradients, [](const Value& value) { return !value.valid(); });
     if (gradients.empty()) return;
     by.insert(by.end(), cotangents.begin(), cotangents.end());
-    const GradientCheck second =
-        check_gradients(gradients, by, exact.feeds(), {.slope = false, .most_elements = 24});
+    const GradientCheck second = check_gradients(gradients, by, exact.feeds(), {.slope = false, .most_elements = 24});
     WEFT_CHECK(second.passed(), "{}", second.str());
   });
 }

@@ -14,8 +14,8 @@ std::int64_t mapped(std::int64_t extent, const ExtentMap& map) {
   return found == map.end() ? extent : found->second;
 }
 
-// The sample with each extent of its operands, and each equal number in a shape among its attributes, replaced. What the
-// shape rule makes of the result is its affair: it may refuse.
+// The sample with each extent of its operands, and each equal number in a shape among its attributes, replaced. What
+// the shape rule makes of the result is its affair: it may refuse.
 Sample with_extents(const Sample& sample, const ExtentMap& map) {
   Sample made = sample;
   for (SampleInput& input : made.inputs) {

@@ -15,7 +15,8 @@ constexpr std::size_t guard = 256, alignment = 64;
 
 class Guarded {
  public:
-  Guarded(std::size_t bytes, std::byte pattern) : pattern_(pattern), bytes_(bytes), all_(bytes + 2 * guard + alignment, pattern) {
+  Guarded(std::size_t bytes, std::byte pattern)
+      : pattern_(pattern), bytes_(bytes), all_(bytes + 2 * guard + alignment, pattern) {
     const auto at = reinterpret_cast<std::uintptr_t>(all_.data() + guard);
     front_ = guard + (alignment - at % alignment) % alignment;
   }
@@ -26,7 +27,8 @@ class Guarded {
   /// "writes 4 bytes behind WHAT"; "" if the guards are whole.
   std::string fault(const std::string& what) const {
     const auto changed = [&](std::byte byte) { return byte != pattern_; };
-    const auto begin = all_.begin(), data = begin + static_cast<std::ptrdiff_t>(front_), end = data + static_cast<std::ptrdiff_t>(bytes_);
+    const auto begin = all_.begin(), data = begin + static_cast<std::ptrdiff_t>(front_),
+               end = data + static_cast<std::ptrdiff_t>(bytes_);
     if (std::any_of(end, all_.end(), changed)) {
       const auto last = std::find_if(all_.rbegin(), all_.rend(), changed).base();
       return fmt::format("writes {} bytes behind {}, which has {}", last - end, what, bytes_);
@@ -47,10 +49,12 @@ std::string output_name(const OpView& view, std::size_t k) {
 
 }  // namespace
 
-HandRun run_by_hand(const OpView& view, std::span<const std::span<const std::byte>> operands, std::byte pattern, std::int64_t row_offset) {
+HandRun run_by_hand(const OpView& view, std::span<const std::span<const std::byte>> operands, std::byte pattern,
+                    std::int64_t row_offset) {
   const Kernel* kernel = view.op.kernel(kernel_dtype(view));
   WEFT_INVARIANT(kernel != nullptr, "'{}' has no kernel to run by hand", view.op.name);
-  const BoundKernel bound = user_rule("its kernel", [&] { return kernel->run != nullptr ? BoundKernel(kernel->run) : kernel->bind(view); });
+  const BoundKernel bound =
+      user_rule("its kernel", [&] { return kernel->run != nullptr ? BoundKernel(kernel->run) : kernel->bind(view); });
   WEFT_CHECK(bound, ".bind of the kernel of '{}' gives nothing to run", view.op.name);
 
   std::deque<Guarded> given, made;
@@ -64,8 +68,9 @@ HandRun run_by_hand(const OpView& view, std::span<const std::span<const std::byt
     if (!view.has(static_cast<int>(i))) in[i] = nullptr;
   std::vector<std::byte*> out;
   for (const TensorType& type : view.out) out.push_back(made.emplace_back(type.bytes(), pattern).data());
-  const std::size_t asked =
-      kernel->workspace == nullptr ? 0 : user_rule("the workspace of its kernel", [&] { return kernel->workspace(view, threads()); });
+  const std::size_t asked = kernel->workspace == nullptr ? 0 : user_rule("the workspace of its kernel", [&] {
+    return kernel->workspace(view, threads());
+  });
   Guarded workspace(asked, pattern);
   const RandomState random{.seed = 0, .runs = 0, .row_offset = row_offset};
   KernelContext context(view, in, out, workspace.data(), random);

@@ -12,11 +12,13 @@ namespace weft {
 
 struct HandRun {
   std::vector<std::vector<std::byte>> outputs;
-  std::string fault = {};  ///< "writes 4 bytes behind output 'y'", "writes into operand 0"; "": it stays in what it was given
+  /// "writes 4 bytes behind output 'y'", "writes into operand 0"; "": it stays in what it was given
+  std::string fault = {};
 };
 
-/// The kernel for the view's types over copies of `operands` (empty: absent). Outputs, workspace and the guards around all hold
-/// `pattern` before: what is made of it differs between two patterns. UserError: the kernel's own.
-HandRun run_by_hand(const OpView& view, std::span<const std::span<const std::byte>> operands, std::byte pattern, std::int64_t row_offset = 0);
+/// The kernel for the view's types over copies of `operands` (empty: absent). Outputs, workspace and the guards around
+/// all hold `pattern` before: what is made of it differs between two patterns. UserError: the kernel's own.
+HandRun run_by_hand(const OpView& view, std::span<const std::span<const std::byte>> operands, std::byte pattern,
+                    std::int64_t row_offset = 0);
 
 }  // namespace weft

@@ -23,7 +23,9 @@ class OpChecker {
   void check(const std::string& name, const std::function<void()>& body);
   bool basic() const { return !op_.plain; }
 
-  SampleRun built(const Sample& sample, DType dtype, bool by_plain = false) const { return {op_, sample, dtype, by_plain, line_}; }
+  SampleRun built(const Sample& sample, DType dtype, bool by_plain = false) const {
+    return {op_, sample, dtype, by_plain, line_};
+  }
   void check_sample(const Sample& sample);
   void check_bad_inputs();
 

@@ -32,25 +32,38 @@ Tensor fill(const SampleInput& input, std::size_t index, DType dtype) {
   if (gaussian) normal_fill(x, n, 0, key, 0);
   else uniform_fill(x, n, 0, key, 0);
   for (std::int64_t i = 0; i < n; ++i) switch (input.fill) {
-      case SampleInput::Fill::normal: x[i] = input.low + input.high * x[i]; break;
-      case SampleInput::Fill::uniform: x[i] = input.low + (input.high - input.low) * x[i]; break;
-      case SampleInput::Fill::integers: x[i] = std::floor(input.low + (input.high - input.low) * x[i]); break;
-      case SampleInput::Fill::ties: x[i] = std::floor(-3 + 7 * x[i]); break;
-      case SampleInput::Fill::booleans: x[i] = x[i] < 0.5 ? 0 : 1; break;
+      case SampleInput::Fill::normal:
+        x[i] = input.low + input.high * x[i];
+        break;
+      case SampleInput::Fill::uniform:
+        x[i] = input.low + (input.high - input.low) * x[i];
+        break;
+      case SampleInput::Fill::integers:
+        x[i] = std::floor(input.low + (input.high - input.low) * x[i]);
+        break;
+      case SampleInput::Fill::ties:
+        x[i] = std::floor(-3 + 7 * x[i]);
+        break;
+      case SampleInput::Fill::booleans:
+        x[i] = x[i] < 0.5 ? 0 : 1;
+        break;
       case SampleInput::Fill::extremes: {
         constexpr double inf = std::numeric_limits<double>::infinity();
-        constexpr double values[] = {inf, -inf, std::numeric_limits<double>::quiet_NaN(), 1e-40, -1e-40, 1e4, -1e4, 0, -0.0};
+        constexpr double values[] = {inf, -inf, std::numeric_limits<double>::quiet_NaN(), 1e-40, -1e-40, 1e4, -1e4,
+                                     0,   -0.0};
         if (i % 2 == 0) x[i] = values[(i / 2) % 9];
         break;
       }
-      case SampleInput::Fill::absent: break;
+      case SampleInput::Fill::absent:
+        break;
     }
   return drawn.cast(dtype_for(input, dtype));
 }
 
 }  // namespace
 
-SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by_plain, std::source_location where) : sample_(sample) {
+SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by_plain, std::source_location where)
+    : sample_(sample) {
   const auto line = graph_.scope("", where);
   for (std::size_t i = 0; i < sample.inputs.size(); ++i) {
     const SampleInput& input = sample.inputs[i];
@@ -140,7 +153,8 @@ std::vector<Tensor> SampleRun::example(std::int64_t example) const {
     extents[static_cast<std::size_t>(axis)] = 1;
     Tensor part(whole.dtype(), extents);
     for (std::size_t outer = 0; inner > 0 && outer < part.bytes() / inner; ++outer)
-      std::memcpy(part.raw() + outer * inner, whole.raw() + (outer * n + static_cast<std::size_t>(example)) * inner, inner);
+      std::memcpy(part.raw() + outer * inner, whole.raw() + (outer * n + static_cast<std::size_t>(example)) * inner,
+                  inner);
     parts.push_back(part);
   }
   return parts;

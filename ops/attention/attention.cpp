@@ -1,15 +1,15 @@
 #include <weft/ops/attention/attention.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/attention/flash.h>
 #include <weft/ops/attention/plain.h>
 #include <weft/ops/attention/samples.h>
 #include <weft/ops/attention/shape.h>
 #include <weft/ops/attention/sums.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/movement.h>
 
 #include <cmath>
 
@@ -171,8 +171,8 @@ Values plain_of_attention(const Plain& node) {
 
 AttentionCotangents cotangents_of(const Values& in) {
   using In = AttentionIn;
-  return {in[In::q], in[In::k], in[In::v], attention_masks(in, backward_captures), in[In::y], in[In::logsumexp], in[In::d_y],
-          in.size() > In::d_logsumexp ? in[In::d_logsumexp] : Value{}};
+  return {in[In::q], in[In::k],         in[In::v],   attention_masks(in, backward_captures),
+          in[In::y], in[In::logsumexp], in[In::d_y], in.size() > In::d_logsumexp ? in[In::d_logsumexp] : Value{}};
 }
 
 // The node's attributes as its backward has them: which gradients of what is added to the scores are wanted.
@@ -220,7 +220,9 @@ Cost attention_cost(const OpView& view, double products) {
   const AttentionShape s(view);
   const auto n = static_cast<double>(s.batch * s.heads * s.time_q) * static_cast<double>(s.time_k);
   double share = s.causal ? 0.5 : 1.0;
-  if (s.window > 0) share = std::min(share, static_cast<double>(2 * s.window) / static_cast<double>(std::max<std::int64_t>(1, s.time_k)));
+  if (s.window > 0)
+    share =
+        std::min(share, static_cast<double>(2 * s.window) / static_cast<double>(std::max<std::int64_t>(1, s.time_k)));
   Cost cost{n * static_cast<double>(s.width + s.value_width) * products * share, 0};
   for (int i = 0; i < view.inputs(); ++i)
     if (view.has(i)) cost.bytes += static_cast<double>(view.type(i).bytes());
@@ -239,9 +241,10 @@ const OpDef& attention_op() {
       .least_inputs = 3,
       .most_inputs = -1,
       .infer = infer_attention,
-      .batch = [](const OpView& view, std::span<const BatchState> in) {
-        return every_output(view, examples_apart(view, in, AttentionIn::count));
-      },
+      .batch =
+          [](const OpView& view, std::span<const BatchState> in) {
+            return every_output(view, examples_apart(view, in, AttentionIn::count));
+          },
       .backward = differentiate_attention,
       .plain = plain_of_attention,
       .evaluation = without_dropout,
@@ -284,7 +287,9 @@ std::vector<BatchState> batch_of_gradients(const OpView& view, std::span<const B
   const bool mixed = states.front().kind == BatchState::Kind::mixed;
   const auto add = [&](int operand) {
     const BatchState& state = in[static_cast<std::size_t>(operand)];
-    states.push_back(mixed ? BatchState::mixed() : state.kind == BatchState::Kind::split ? state : BatchState::summed());
+    states.push_back(mixed                                   ? BatchState::mixed()
+                     : state.kind == BatchState::Kind::split ? state
+                                                             : BatchState::summed());
   };
   if (view.attributes.flag("d_bias")) add(AttentionIn::bias);
   for (const int capture : summed_captures(view.attributes)) add(backward_captures + capture);

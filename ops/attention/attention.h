@@ -1,9 +1,9 @@
 // Scaled dot-product attention (Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1), block-wise: no buffer
 // grows with time_q x time_k, forward or backward.
 //
-// Layout: q [batch, time_q, heads, width], k [batch, time_k, kv_heads, width], v [batch, time_k, kv_heads, value_width];
-// so a model writes q = reshape(matmul(x, w), {batch, time, heads, width}) and transposes nothing. Head h reads kv head
-// h / (heads / kv_heads) (Ainslie et al. 2023, "GQA").
+// Layout: q [batch, time_q, heads, width], k [batch, time_k, kv_heads, width], v [batch, time_k, kv_heads,
+// value_width]; so a model writes q = reshape(matmul(x, w), {batch, time, heads, width}) and transposes nothing. Head h
+// reads kv head h / (heads / kv_heads) (Ainslie et al. 2023, "GQA").
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -30,12 +30,13 @@ struct AttentionPlace {
 };
 /// What a score modifier works with.
 struct AttentionScore : AttentionPlace {
-  Value score;  ///< [batch, heads, time_q, time_k], f32 (f64 of f64): after scale, clip and soft cap, before bias and masks
+  /// [batch, heads, time_q, time_k], f32 (f64 of f64): after scale, clip and soft cap, before bias and masks
+  Value score;
 };
 /// Another score from a score, and whether a pair exists (bool). Pointwise functions of what they are given, of values
-/// that broadcast to [batch, heads, time_q, time_k] and of tables: take(table, ids) with ids made from indices. They run
-/// inside the block-wise kernel, for all pairs of a block, also those that do not exist. What a modifier reads gets its
-/// gradient.
+/// that broadcast to [batch, heads, time_q, time_k] and of tables: take(table, ids) with ids made from indices. They
+/// run inside the block-wise kernel, for all pairs of a block, also those that do not exist. What a modifier reads gets
+/// its gradient.
 using ScoreModifier = std::function<Value(const AttentionScore&)>;
 struct PairPattern : std::function<Value(const AttentionPlace&)> {
   using std::function<Value(const AttentionPlace&)>::function;
@@ -53,11 +54,11 @@ struct AttentionOptions {
   /// > 0: query i at p = i + offset sees key j iff some m has both p and j in [m window_stride, m window_stride +
   /// window); with stride 1, |p - j| < window. The cost is linear in time.
   std::int64_t window = 0, window_stride = 1;
-  /// Which pairs exist besides (ops/attention/pairs.h has the usual ones). One that reads indices alone leaves out whole
-  /// blocks (pair_report()).
+  /// Which pairs exist besides (ops/attention/pairs.h has the usual ones). One that reads indices alone leaves out
+  /// whole blocks (pair_report()).
   PairPattern pairs = {};
-  /// In (0, 1): of each query's scores that the masks admit only the highest floor(share n) stay, at least one; of equal
-  /// ones those of lower keys. Runs as the plain definition.
+  /// In (0, 1): of each query's scores that the masks admit only the highest floor(share n) stay, at least one; of
+  /// equal ones those of lower keys. Runs as the plain definition.
   double keep_share = 0;
   /// Added to the scores; of q's dtype, broadcast to [batch, heads, time_q, time_k]; differentiated.
   Value bias = {};

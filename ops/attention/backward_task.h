@@ -174,8 +174,7 @@ struct BackwardRun {
           A* sum = sum_of(target, t);
           if (source.ids >= 0)
             AttentionSums::add_to_table(sum, d, program.template output<std::int64_t>(slot, source.ids, r) + first, n);
-          else
-            AttentionSums::add_row(target, sum, at.b, at.h, at.i + r0 + r, at.j + first, n, d);
+          else AttentionSums::add_row(target, sum, at.b, at.h, at.i + r0 + r, at.j + first, n, d);
         }
   }
 

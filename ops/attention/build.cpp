@@ -1,12 +1,12 @@
 #include <weft/ops/attention/attention.h>
 
 #include <weft/graph/user_rule.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/attention/plain.h>
 #include <weft/ops/attention/shape.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/shape/movement.h>
 
 #include <cmath>
 
@@ -76,7 +76,8 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
     try {
       if (checked(q.value(), k.value(), v.value(), masks, law)) {
         if (!law.fused()) return plain_attention(q.value(), k.value(), v.value(), masks, law);
-        const bool traced = user_rule("a function of its scores or pairs", [&] { return trace(q.value(), k.value(), law, masks, q.where()); });
+        const bool traced = user_rule("a function of its scores or pairs",
+                                      [&] { return trace(q.value(), k.value(), law, masks, q.where()); });
         if (!traced) return failed(q.value(), 2);
       }
     } catch (const UserError& error) {

@@ -1,14 +1,14 @@
 #include <weft/ops/attention/cache.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/index/index.h>
-#include <weft/ops/shape/movement.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
 #include <cstring>

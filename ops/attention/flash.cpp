@@ -1,5 +1,5 @@
-#include <weft/ops/attention/flash.h>
 #include <weft/ops/attention/backward_task.h>
+#include <weft/ops/attention/flash.h>
 #include <weft/ops/attention/forward_task.h>
 #include <weft/runtime/parallel.h>
 
@@ -84,7 +84,8 @@ std::size_t backward_slot(const BackwardLayout& layout) {
 template <class T>
 std::size_t backward_workspace(const OpView& view, int threads) {
   const BackwardLayout layout(view);
-  return layout.sums.bytes() + d_q_bytes<T>(layout.shape) + backward_slot<T>(layout) * static_cast<std::size_t>(threads);
+  return layout.sums.bytes() + d_q_bytes<T>(layout.shape) +
+         backward_slot<T>(layout) * static_cast<std::size_t>(threads);
 }
 
 template <class T>

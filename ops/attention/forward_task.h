@@ -101,12 +101,9 @@ struct ForwardTask {
   void tile(const TileRange& range, std::int64_t i, std::int64_t j, bool fresh) const {
     const TileProducts<A> products{range};
     const Rows<A> y{w.y[i], w.y.stride};
-    if (direct())
-      direct_scores(range, i, j);
-    else if (low())
-      low_scores(range, i, j);
-    else
-      products.scores({w.q[i], w.q.stride}, w.k, s.width, w.x);
+    if (direct()) direct_scores(range, i, j);
+    else if (low()) low_scores(range, i, j);
+    else products.scores({w.q[i], w.q.stride}, w.k, s.width, w.x);
     const A factor = shape(range, {b, h, i0 + i, j});
     const TileSoftmax<A> state{w.rows.top + i, w.rows.sum + i, w.rows.shrink + i};
     products.tile.softmax({w.x.data, w.x.stride, range.rows, range.columns, range.first, range.last, factor}, state);
@@ -118,12 +115,9 @@ struct ForwardTask {
     }
     for (std::int64_t r = 0; !fresh && r < range.rows; ++r)
       if (state.shrink[r] != 1) s.simd.scale(y[r], state.shrink[r], y[r], s.value_width);
-    if (direct())
-      direct_sums(range, i, j, !fresh);
-    else if (low())
-      low_sums(range, j, y, !fresh);
-    else
-      products.from_columns(w.x, w.v, rounded_up(s.value_width, products.tile.panel), y, !fresh);
+    if (direct()) direct_sums(range, i, j, !fresh);
+    else if (low()) low_sums(range, j, y, !fresh);
+    else products.from_columns(w.x, w.v, rounded_up(s.value_width, products.tile.panel), y, !fresh);
   }
 
   // Products become scores, up to the factor that is left.
@@ -195,10 +189,8 @@ struct ForwardTask {
     for (std::int64_t r = 0; r < count; ++r, y_out += s.y_stride()) {
       const A sum = w.rows.sum[r];
       A* y = wide_target(y_out, w.y[r]);
-      if (sum != 0)
-        s.simd.scale(w.y[r], 1 / sum, y, s.value_width);
-      else
-        std::fill_n(y, s.value_width, A(0));  // no key was seen
+      if (sum != 0) s.simd.scale(w.y[r], 1 / sum, y, s.value_width);
+      else std::fill_n(y, s.value_width, A(0));  // no key was seen
       store(y, y_out, s.value_width);
     }
   }

@@ -1,5 +1,6 @@
-// Gates: factors, all 1, by which parts of a value are multiplied in thought; what the parts are worth is asked by closing
-// them or by differentiating by them (Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section 4.1: xi).
+// Gates: factors, all 1, by which parts of a value are multiplied in thought; what the parts are worth is asked by
+// closing them or by differentiating by them (Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section
+// 4.1: xi).
 #pragma once
 
 #include <weft/graph/step.h>
@@ -11,8 +12,8 @@
 
 namespace weft {
 
-/// A gate for each index along `axis` of `value` that stands in `at`: heads of an attention, units of a layer. Axis 0 of
-/// the value is the batch.
+/// A gate for each index along `axis` of `value` that stands in `at`: heads of an attention, units of a layer. Axis 0
+/// of the value is the batch.
 struct Gates {
   std::string path;  ///< under which results are published
   Value value;

@@ -1,12 +1,12 @@
 #include <weft/ops/attention/head_statistics.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/attention/attention.h>
 #include <weft/ops/attention/tile.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
-#include <weft/ops/pointwise/unary.h>
 
 #include <algorithm>
 #include <limits>
@@ -15,7 +15,8 @@
 namespace weft {
 namespace {
 
-// --- what exists -------------------------------------------------------------------------------------------------------
+// --- what exists
+// -------------------------------------------------------------------------------------------------------
 
 constexpr double bias_that_masks = -1e4;
 
@@ -103,7 +104,8 @@ HeadWeights head_weights(const Value& y) {
 
 Value HeadMean::value() const { return sum / count; }
 
-// --- statistics --------------------------------------------------------------------------------------------------------
+// --- statistics
+// --------------------------------------------------------------------------------------------------------
 namespace {
 
 // -sum_j p_j ln p_j of each row; 0 ln 0 = 0
@@ -131,11 +133,16 @@ Value head_maximum(const HeadWeights& of) { return max(where(counted(of).pairs, 
 
 const char* name_of(HeadPattern pattern) {
   switch (pattern) {
-    case HeadPattern::diagonal: return "diagonal";
-    case HeadPattern::previous: return "previous";
-    case HeadPattern::first: return "first";
-    case HeadPattern::block: return "block";
-    case HeadPattern::uniform: return "uniform";
+    case HeadPattern::diagonal:
+      return "diagonal";
+    case HeadPattern::previous:
+      return "previous";
+    case HeadPattern::first:
+      return "first";
+    case HeadPattern::block:
+      return "block";
+    case HeadPattern::uniform:
+      return "uniform";
   }
   WEFT_FAIL("there is no pattern {}", static_cast<int>(pattern));
 }
@@ -152,9 +159,9 @@ PatternShare head_pattern(const HeadWeights& of, HeadPattern pattern, std::int64
   }
   const Value member = pattern == HeadPattern::diagonal   ? equal(key, position)
                        : pattern == HeadPattern::previous ? equal(key, position - 1)
-                       : pattern == HeadPattern::first    ? equal(key, 0)
-                                                          : equal(floor_divide(key, block_width),
-                                                                  floor_divide(position, block_width));
+                       : pattern == HeadPattern::first
+                           ? equal(key, 0)
+                           : equal(floor_divide(key, block_width), floor_divide(position, block_width));
   const Value pairs = logical_and(c.pairs, member);
   const Value of_row = over_keys(number(pairs, p));
   const Value count = per_head(number(greater(of_row, 0.0), p));

@@ -1,7 +1,7 @@
 // What an attention looks at, as numbers for each head: graph functions of its weights, in basic ops.
 //
-// A query counts where it sees at least two keys: one that sees a single key has a weight of 1 whatever was learned, and
-// one that sees none has no weights. Masked pairs do not exist: they are neither sparse nor part of a pattern.
+// A query counts where it sees at least two keys: one that sees a single key has a weight of 1 whatever was learned,
+// and one that sees none has no weights. Masked pairs do not exist: they are neither sparse nor part of a pattern.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -18,9 +18,9 @@ struct HeadWeights {
   Value position;  ///< i64, broadcast to [batch, 1, time_q, 1]: each query's place among the keys; absent: its index
 };
 
-/// Of an attention that is built (ops/attention/attention.h: attention_weights_of()): causal, window, offset or start, lengths and
-/// mask say which pairs exist, and so does a bias of -10^4 or less, which is a mask by another name. Of a node with other
-/// rules, the pairs that get a weight above 0 where all products of queries and keys are 0. A buffer of
+/// Of an attention that is built (ops/attention/attention.h: attention_weights_of()): causal, window, offset or start,
+/// lengths and mask say which pairs exist, and so does a bias of -10^4 or less, which is a mask by another name. Of a
+/// node with other rules, the pairs that get a weight above 0 where all products of queries and keys are 0. A buffer of
 /// [batch, heads, time_q, time_k]. UserError: `y` is no output of an attention that runs block-wise.
 HeadWeights head_weights(const Value& y);
 
@@ -40,11 +40,11 @@ HeadMean head_peak(const HeadWeights& of);
 /// [batch, heads]: the largest weight of all counted queries of an example; 0 where none counts.
 Value head_maximum(const HeadWeights& of);
 
-/// What heads are known to learn (Clark et al. 2019, "What Does BERT Look At?", section 3; Voita et al. 2019, "Analyzing
-/// Multi-Head Self-Attention", section 5).
+/// What heads are known to learn (Clark et al. 2019, "What Does BERT Look At?", section 3; Voita et al. 2019,
+/// "Analyzing Multi-Head Self-Attention", section 5).
 enum class HeadPattern : std::uint8_t { diagonal, previous, first, block, uniform };
-inline constexpr std::array<HeadPattern, 5> head_patterns{HeadPattern::diagonal, HeadPattern::previous, HeadPattern::first,
-                                                          HeadPattern::block, HeadPattern::uniform};
+inline constexpr std::array<HeadPattern, 5> head_patterns{HeadPattern::diagonal, HeadPattern::previous,
+                                                          HeadPattern::first, HeadPattern::block, HeadPattern::uniform};
 const char* name_of(HeadPattern pattern);
 
 /// How much of the attention's mass lies on a pattern, mean over those of the queries that count to which the pattern

@@ -2,8 +2,8 @@
 // distinct tile once. Private to ops/.
 #pragma once
 
-#include <weft/ops/attention/shape.h>
 #include <weft/ops/attention/score_function.h>
+#include <weft/ops/attention/shape.h>
 
 #include <cstdint>
 #include <memory>

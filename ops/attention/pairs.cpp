@@ -1,8 +1,8 @@
 #include <weft/ops/attention/pairs.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/index/index.h>
 #include <weft/ops/attention/pair_blocks.h>
+#include <weft/ops/index/index.h>
+#include <weft/ops/pointwise/arithmetic.h>
 
 #include <fmt/format.h>
 

@@ -1,17 +1,17 @@
 #include <weft/ops/attention/plain.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/attention/shape.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/index/index.h>
-#include <weft/ops/product/matmul.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
-#include <weft/ops/norm/softmax_rows.h>
 #include <weft/ops/index/sort.h>
+#include <weft/ops/kit/build.h>
+#include <weft/ops/norm/softmax_rows.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 #include <cmath>
 #include <span>

@@ -1,10 +1,10 @@
 #include <weft/ops/attention/positions.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/index/index.h>
-#include <weft/ops/shape/movement.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,10 +1,10 @@
 #include <weft/ops/attention/relative_positions.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/product/einsum.h>
 #include <weft/ops/index/index.h>
+#include <weft/ops/kit/build.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/product/einsum.h>
+#include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
 
 #include <cmath>

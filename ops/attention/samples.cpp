@@ -1,10 +1,10 @@
 #include <weft/ops/attention/samples.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/attention/pairs.h>
+#include <weft/ops/attention/score_function.h>
 #include <weft/ops/attention/shape.h>
 #include <weft/ops/index/index.h>
-#include <weft/ops/attention/score_function.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
 
 namespace weft {

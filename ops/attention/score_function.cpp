@@ -1,9 +1,9 @@
 #include <weft/ops/attention/score_function.h>
 
 #include <weft/graph/sources.h>
+#include <weft/ops/index/index.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
-#include <weft/ops/index/index.h>
 #include <weft/ops/shape/movement.h>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #include <weft/ops/attention/score_modifiers.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/index/index.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/movement.h>
 
 #include <cstring>

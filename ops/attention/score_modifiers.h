@@ -10,8 +10,8 @@
 
 namespace weft::modifiers {
 
-/// -slope_h |p - j| of query position p and key j (Press et al. 2022, "Train Short, Test Long", section 3); the slopes are
-/// alibi_slopes(heads). UserError: heads below 1; when attention is built: another number of heads.
+/// -slope_h |p - j| of query position p and key j (Press et al. 2022, "Train Short, Test Long", section 3); the slopes
+/// are alibi_slopes(heads). UserError: heads below 1; when attention is built: another number of heads.
 ScoreModifier alibi(std::int64_t heads);
 /// The same with slopes of one's own: [heads], floating; they get their gradient.
 ScoreModifier alibi(const Value& slopes);

@@ -119,10 +119,8 @@ void ScoreProgram::place_values() {
       const std::size_t bytes = aligned(types_[value].bytes());
       const auto fit = free.find(bytes);
       offsets_[value] = fit == free.end() ? bytes_ : fit->second;
-      if (fit == free.end())
-        bytes_ += bytes;
-      else
-        free.erase(fit);
+      if (fit == free.end()) bytes_ += bytes;
+      else free.erase(fit);
     }
     for (const std::size_t value : dying[at]) free.emplace(aligned(types_[value].bytes()), offsets_[value]);
   }
@@ -174,10 +172,8 @@ void ScoreProgram::place(std::byte* slot, const std::byte* const* captures, cons
       std::byte* to = slot + offsets_[value] + static_cast<std::size_t>(r * n) * size_of(types_[value].dtype);
       visit_dtype(capture_types_[c].dtype, [&]<class T>(T) {
         const T* from = reinterpret_cast<const T*>(captures[c]) + at;
-        if constexpr (is_half<T>)
-          copy_row(from, s.key, place.columns, reinterpret_cast<float*>(to), n);
-        else
-          copy_row(from, s.key, place.columns, reinterpret_cast<T*>(to), n);
+        if constexpr (is_half<T>) copy_row(from, s.key, place.columns, reinterpret_cast<float*>(to), n);
+        else copy_row(from, s.key, place.columns, reinterpret_cast<T*>(to), n);
       });
     }
   }

@@ -1,8 +1,8 @@
 // A function of scores bound to blocks of rows x columns of them, for attention's kernels. Private to ops/.
 #pragma once
 
-#include <weft/ops/attention/shape.h>
 #include <weft/ops/attention/score_function.h>
+#include <weft/ops/attention/shape.h>
 #include <weft/runtime/kernel.h>
 
 #include <cstddef>

@@ -3,9 +3,9 @@
 // that it runs over are not cut into tasks; a smaller one has a copy for each task. Private to ops/.
 #pragma once
 
+#include <weft/ops/attention/score_function.h>
 #include <weft/ops/attention/shape.h>
 #include <weft/ops/kit/rows.h>
-#include <weft/ops/attention/score_function.h>
 #include <weft/runtime/kernel.h>
 
 #include <cstddef>
@@ -58,10 +58,8 @@ class AttentionSums {
                       std::int64_t n, const A* d) {
     const ScoreStrides& s = target.strides;
     A* at = sum + b * s.batch + h * s.head + i * s.query + j * s.key;
-    if (s.key != 0)
-      simd<A>().add(at, d, at, n);
-    else
-      *at += simd<A>().sum(d, n);
+    if (s.key != 0) simd<A>().add(at, d, at, n);
+    else *at += simd<A>().sum(d, n);
   }
   template <class A>
   static void add_to_table(A* sum, const A* d, const std::int64_t* ids, std::int64_t n) {
@@ -91,8 +89,7 @@ class AttentionSums {
           store<bfloat16>(all + begin, context.out<bfloat16>(target.output) + begin, end - begin);
         else if (target.dtype == f16)
           store<float16>(all + begin, context.out<float16>(target.output) + begin, end - begin);
-        else
-          std::copy(all + begin, all + end, context.out<A>(target.output) + begin);
+        else std::copy(all + begin, all + end, context.out<A>(target.output) + begin);
       });
     }
   }

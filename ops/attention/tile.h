@@ -60,8 +60,11 @@ struct AttentionScores : AttentionShape {
 
   KeyLimits limits(std::int64_t b) const {
     return {context_.has(AttentionIn::start) ? integer(AttentionIn::start, b) : offset,
-            context_.has(AttentionIn::lengths) ? std::min(time_k, integer(AttentionIn::lengths, b)) : time_k, time_k,
-            window, window_stride, causal};
+            context_.has(AttentionIn::lengths) ? std::min(time_k, integer(AttentionIn::lengths, b)) : time_k,
+            time_k,
+            window,
+            window_stride,
+            causal};
   }
   /// Whether scores are more than scaled products.
   bool shaped() const { return soft_cap > 0 || bias != nullptr || mask != nullptr || functions.any(); }
@@ -119,10 +122,8 @@ class RowScalars {
  public:
   RowScalars(KernelContext& context, int operand) {
     if (!context.has(operand)) return;
-    if (context.type(operand).dtype == dtype_of<T>)
-      narrow_ = context.in<T>(operand);
-    else
-      wide_ = context.in<Wide<T>>(operand);
+    if (context.type(operand).dtype == dtype_of<T>) narrow_ = context.in<T>(operand);
+    else wide_ = context.in<Wide<T>>(operand);
   }
   explicit operator bool() const { return narrow_ != nullptr || wide_ != nullptr; }
   Wide<T> operator[](std::int64_t row) const {

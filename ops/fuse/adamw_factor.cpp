@@ -1,7 +1,7 @@
-#include <weft/ops/step/adamw.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/fuse/adamw_factor.h>
 #include <weft/ops/fuse/fusion.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/step/adamw.h>
 
 namespace weft {
 namespace {

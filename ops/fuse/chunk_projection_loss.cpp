@@ -1,12 +1,12 @@
 #include <weft/ops/fuse/chunk_projection_loss.h>
 
 #include <weft/graph/rewrite.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/loss/cross_entropy.h>
 #include <weft/ops/fuse/linear_cross_entropy.h>
+#include <weft/ops/loss/cross_entropy.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/matmul.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 #include <optional>
@@ -52,7 +52,8 @@ class Finder {
       found.backward = id;
     }
     if (found.backward != no_node && !is_backward(loss, found)) return std::nullopt;
-    for (const std::vector<NodeId>& ids : {std::vector{found.projection, found.backward}, found.d_x, found.d_weight, found.d_bias})
+    for (const std::vector<NodeId>& ids :
+         {std::vector{found.projection, found.backward}, found.d_x, found.d_weight, found.d_bias})
       for (const NodeId id : ids)
         if (id != no_node && graph_.node(id).phase != loss.phase) return std::nullopt;
     return found;
@@ -94,7 +95,8 @@ class Finder {
     std::vector<bool> depends(graph_.next_id(), false);
     for (const NodeId id : graph_.ids()) {
       for (const ValueRef& ref : graph_.node(id).operands)
-        if (ref.node != no_node) depends[id] = depends[id] || depends[ref.node] || (ref.node == loss && ref.output != 1);
+        if (ref.node != no_node)
+          depends[id] = depends[id] || depends[ref.node] || (ref.node == loss && ref.output != 1);
       if (id == value.node) break;
     }
     return depends[value.node] || (value.node == loss && value.output != 1);
@@ -113,7 +115,8 @@ class Finder {
       } else if (product && ta && shape.rank() == 2 && are_rows_of_x(node.operands[1], found)) {
         found.d_weight.push_back(id);
         for (const NodeId reader : graph_.users({id, 0}))
-          if (graph_.node(reader).op == &cast_op() && graph_.type(d).dtype != f64 && graph_.node(reader).types[0].dtype == f32)
+          if (graph_.node(reader).op == &cast_op() && graph_.type(d).dtype != f64 &&
+              graph_.node(reader).types[0].dtype == f32)
             found.widened.push_back(reader);
       } else if (node.op == &sum_op() && found.bias.node != no_node && sums_rows(node, shape)) {
         found.d_bias.push_back(id);
@@ -140,9 +143,8 @@ class Finder {
 
   static bool sums_rows(const Node& sum, const Shape& shape) {
     return sum.types[0].shape.rank() == 1 && !sum.attributes.flag("keep") &&
-           std::ranges::none_of(sum.attributes.integers("axes"), [&](std::int64_t axis) {
-             return axis == -1 || axis == shape.rank() - 1;
-           });
+           std::ranges::none_of(sum.attributes.integers("axes"),
+                                [&](std::int64_t axis) { return axis == -1 || axis == shape.rank() - 1; });
   }
 
   const Graph& graph_;
@@ -182,14 +184,18 @@ class Fusion {
 
  private:
   Value here(ValueRef ref) const { return ref.node == no_node ? Value{} : rebuild_.map(ref); }
-  Value operand(const Node& node, std::size_t i) const { return i < node.operands.size() ? here(node.operands[i]) : Value{}; }
+  Value operand(const Node& node, std::size_t i) const {
+    return i < node.operands.size() ? here(node.operands[i]) : Value{};
+  }
 
   // The weight alone, for seeds that are divided by it.
   void replace_weight(const Node& loss) {
     const Scope scope = rebuild_.in_place_of(loss);
     const std::int64_t classes = step_.graph.type(loss.operands[0]).shape.extent(-1);
-    const Value weight = rebuild_.to().apply(cross_entropy_weight_op(), {operand(loss, 1), operand(loss, 2)},
-                                             loss.attributes.with("classes", classes)).front();
+    const Value weight = rebuild_.to()
+                             .apply(cross_entropy_weight_op(), {operand(loss, 1), operand(loss, 2)},
+                                    loss.attributes.with("classes", classes))
+                             .front();
     weight_ = cast(weight, loss.types[1].dtype);
     rebuild_.replace(loss, {{}, weight_});
   }
@@ -204,7 +210,8 @@ class Fusion {
     const Value x = here(found_.x), weight = here(found_.weight), bias = here(found_.bias);
     const Value targets = operand(loss, 1), class_weights = operand(loss, 2);
     if (found_.backward == no_node) {
-      rebuild_.replace(loss, rebuild_.to().apply(linear_cross_entropy_op(), {x, weight, targets, bias, class_weights}, attributes));
+      rebuild_.replace(
+          loss, rebuild_.to().apply(linear_cross_entropy_op(), {x, weight, targets, bias, class_weights}, attributes));
       return;
     }
     if (!found_.d_x.empty()) attributes.set("d_x", true);
@@ -216,7 +223,8 @@ class Fusion {
     rebuild_.drop(from.node(found_.backward));
     for (const NodeId id : found_.views) rebuild_.drop(from.node(id));
     for (const NodeId id : found_.d_x) rebuild_.replace(from.node(id), {made[3]});
-    for (const NodeId id : found_.d_weight) rebuild_.replace(from.node(id), {cast(made[4], from.node(id).types[0].dtype)});
+    for (const NodeId id : found_.d_weight)
+      rebuild_.replace(from.node(id), {cast(made[4], from.node(id).types[0].dtype)});
     for (const NodeId id : found_.widened) rebuild_.replace(from.node(id), {made[4]});
     for (const NodeId id : found_.d_bias) rebuild_.replace(from.node(id), {made[5]});
   }

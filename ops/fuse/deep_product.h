@@ -8,9 +8,9 @@
 
 namespace weft {
 
-/// A [m, k], B [k, n], C [m, n], packed. gemm cuts C alone: of 128 x 768 that gives narrow tiles, each of which reads its part of
-/// B from far. Here k is cut too, into parts that are summed apart; all of it by shape. Measured at 128 x 768 x 50257, f32, one
-/// core: 80 GFLOP/s, by gemm 70.
+/// A [m, k], B [k, n], C [m, n], packed. gemm cuts C alone: of 128 x 768 that gives narrow tiles, each of which reads
+/// its part of B from far. Here k is cut too, into parts that are summed apart; all of it by shape. Measured at 128 x
+/// 768 x 50257, f32, one core: 80 GFLOP/s, by gemm 70.
 struct DeepProduct {
   static constexpr std::int64_t depth = 1024;  ///< of k at a time: what B's rows of all columns are of it stays in L2
   static constexpr std::int64_t tasks = 16;    ///< parts x tiles of columns, about
@@ -27,7 +27,9 @@ struct DeepProduct {
   /// Of 64 rows oneDNN does not copy B and is fastest; where B is converted, more rows share that.
   static std::int64_t rows(DType input) { return input == f32 || input == f64 ? 64 : 128; }
   static DType sums(DType input) { return input == f64 ? f64 : f32; }
-  Gemm tile(DType input) const { return {.m = std::min(m, rows(input)), .n = std::min(n, columns), .k = std::min(part, depth)}; }
+  Gemm tile(DType input) const {
+    return {.m = std::min(m, rows(input)), .n = std::min(n, columns), .k = std::min(part, depth)};
+  }
   std::size_t sum_bytes(DType input) const {
     return (static_cast<std::size_t>(parts * m * n) * size_of(sums(input)) + 63) / 64 * 64;
   }

@@ -1,7 +1,7 @@
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/index/embedding.h>
 #include <weft/ops/fuse/embedding_gradient.h>
 #include <weft/ops/fuse/fusion.h>
+#include <weft/ops/index/embedding.h>
+#include <weft/ops/pointwise/arithmetic.h>
 
 namespace weft {
 namespace {

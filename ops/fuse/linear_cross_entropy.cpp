@@ -1,16 +1,16 @@
 #include <weft/ops/fuse/linear_cross_entropy.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/fuse/deep_product.h>
+#include <weft/ops/index/one_hot.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/loss/cross_entropy.h>
 #include <weft/ops/loss/cross_entropy_rows.h>
-#include <weft/ops/fuse/deep_product.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/matmul.h>
-#include <weft/ops/index/one_hot.h>
 #include <weft/ops/product/product.h>
 #include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
 
 namespace weft {
 namespace {
@@ -24,8 +24,7 @@ struct Form {
   bool gradients;
   int bias, class_weights;
   bool d_x, d_weight, d_bias;
-  explicit Form(const OpView& view)
-      : Form(&view.op == &linear_cross_entropy_gradients_op(), view.attributes) {}
+  explicit Form(const OpView& view) : Form(&view.op == &linear_cross_entropy_gradients_op(), view.attributes) {}
   Form(bool gradients, const Attributes& attributes)
       : gradients(gradients),
         bias(gradients ? 4 : 3),
@@ -42,8 +41,8 @@ std::vector<TensorType> infer(const OpView& view) {
   const Shape &x = view.shape(0), &weight = view.shape(1);
   const DType dtype = view.type(0).dtype, statistics = wide(dtype);
   expect_dtype(view, 1, dtype);
-  WEFT_CHECK(x.rank() >= 1 && x[-1] == weight[1], "x must be [.., in] for a weight [classes, in]: got {} and {}", x.str(),
-             weight.str());
+  WEFT_CHECK(x.rank() >= 1 && x[-1] == weight[1], "x must be [.., in] for a weight [classes, in]: got {} and {}",
+             x.str(), weight.str());
   const Shape rows = without_last(x);
   entropy::expect_targets(view, 2, rows, form.class_weights, weight[0], statistics);
   if (view.has(form.bias)) {
@@ -130,7 +129,9 @@ struct Space {
   }
 };
 
-std::size_t workspace(const OpView& view, int threads) { return Space(Chunks(view), view.type(0).dtype, threads).bytes; }
+std::size_t workspace(const OpView& view, int threads) {
+  return Space(Chunks(view), view.type(0).dtype, threads).bytes;
+}
 
 // y = the values of y rounded to T, in place.
 template <class T>
@@ -211,7 +212,8 @@ void kernel(KernelContext& context) {
     if (form.d_weight) {
       // The sum is as wide as W and rounded once, when it is whole: as by one product over all rows.
       const auto round = [&](const GemmTile& tile) {
-        for (std::int64_t row = 0; row < tile.rows; ++row) round_to<T>(static_cast<W*>(tile.c) + row * tile.ldc, tile.columns);
+        for (std::int64_t row = 0; row < tile.rows; ++row)
+          round_to<T>(static_cast<W*>(tile.c) + row * tile.ldc, tile.columns);
       };
       const Gemm g = c.d_weight(count, begin == 0);
       if (is_narrow<T> && last) gemm(g, logits, x + begin * c.in, context.out<W>(4), products, round);
@@ -220,15 +222,18 @@ void kernel(KernelContext& context) {
     if (form.d_bias) add_rows(logits, count, c.classes, bias_sums);
   }
   if (form.d_bias) store_bias(bias_sums, context.out<T>(5), c.classes);
-  *context.out<W>(0) = static_cast<W>(entropy::sum_in_blocks(c.rows, [&](std::int64_t row) { return row_losses[row]; }));
+  *context.out<W>(0) =
+      static_cast<W>(entropy::sum_in_blocks(c.rows, [&](std::int64_t row) { return row_losses[row]; }));
   if (!form.gradients)
-    *context.out<W>(1) = static_cast<W>(entropy::sum_in_blocks(c.rows, [&](std::int64_t row) { return row_weights[row]; }));
+    *context.out<W>(1) =
+        static_cast<W>(entropy::sum_in_blocks(c.rows, [&](std::int64_t row) { return row_weights[row]; }));
 }
 
 Cost cost(const OpView& view) {
   const Chunks c(view);
   const int products = 1 + (c.form.d_x ? 1 : 0) + (c.form.d_weight ? 1 : 0);
-  Cost cost{.flops = 2.0 * products * static_cast<double>(c.rows) * static_cast<double>(c.classes) * static_cast<double>(c.in)};
+  Cost cost{.flops = 2.0 * products * static_cast<double>(c.rows) * static_cast<double>(c.classes) *
+                     static_cast<double>(c.in)};
   for (int i = 0; i < view.inputs(); ++i)
     if (view.has(i)) cost.bytes += static_cast<double>(view.type(i).bytes());
   for (const TensorType& type : view.out) cost.bytes += static_cast<double>(type.bytes());
@@ -237,7 +242,9 @@ Cost cost(const OpView& view) {
 
 Values plain(const Plain& p, bool gradients) {
   const Form form(gradients, p.attributes);
-  const auto operand = [&](int i) { return i < static_cast<int>(p.in.size()) ? p.in[static_cast<std::size_t>(i)] : Value{}; };
+  const auto operand = [&](int i) {
+    return i < static_cast<int>(p.in.size()) ? p.in[static_cast<std::size_t>(i)] : Value{};
+  };
   const Value &x = p.in[0], &weight = p.in[1], &targets = p.in[2], class_weights = operand(form.class_weights);
   const Attributes options{{"ignore_index", p.attributes.integer("ignore_index")},
                            {"label_smoothing", p.attributes.number("label_smoothing")}};
@@ -340,14 +347,19 @@ const OpDef& linear_cross_entropy_op() {
                   {{normal({2, 3, 4}).batched(1), normal({5, 4}), integers({2, 3}, 0, 5).batched(1), normal({5}),
                     uniform({5}, 0.5, 2).widened()},
                    chunked(4, 1, 0.2)},
-                  {{normal({3}), normal({4, 3}), integers({}, 0, 4), absent(), uniform({4}, 0.5, 2).widened()}, chunked(0, -100, 0)},
-                  {{normal({150, 40}, 0, 0.2).batched(0), normal({65, 40}, 0, 0.2), integers({150}, 0, 65).batched(0), normal({65})},
-                   chunked(64, 3, 0.1), false},
+                  {{normal({3}), normal({4, 3}), integers({}, 0, 4), absent(), uniform({4}, 0.5, 2).widened()},
+                   chunked(0, -100, 0)},
+                  {{normal({150, 40}, 0, 0.2).batched(0), normal({65, 40}, 0, 0.2), integers({150}, 0, 65).batched(0),
+                    normal({65})},
+                   chunked(64, 3, 0.1),
+                   false},
                   {{sample::extremes({6, 3}), normal({4, 3}), integers({6}, 0, 4)}, chunked(4, -100, 0), false}},
       .bad_samples = {{{{i64, {5, 3}}, {f32, {4, 3}}, {i64, {5}}}, chunked(0, -100, 0), "floating type"},
                       {{{f32, {5, 3}}, {f32, {4, 2}}, {i64, {5}}}, chunked(0, -100, 0), "x must be [.., in]"},
                       {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {4}}}, chunked(0, -100, 0), "the targets must be [5]"},
-                      {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {3}}}, chunked(0, -100, 0), "the bias must be [4]"},
+                      {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {3}}},
+                       chunked(0, -100, 0),
+                       "the bias must be [4]"},
                       {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}}, chunked(-1, -100, 0), "a chunk must have rows"}},
   };
   return op;
@@ -357,8 +369,9 @@ const OpDef& linear_cross_entropy_gradients_op() {
   using sample::integers, sample::normal, sample::uniform, sample::absent;
   static const OpDef op{
       .name = "linear_cross_entropy_gradients",
-      .law = "d_logits = cross_entropy_backward(x weight^T + bias), of which so many rows exist at a time; "
-             "d_x = d_logits weight, d_weight = d_logits^T x, d_bias = sum over rows of d_logits",
+      .law =
+          "d_logits = cross_entropy_backward(x weight^T + bias), of which so many rows exist at a time; "
+          "d_x = d_logits weight, d_weight = d_logits^T x, d_bias = sum over rows of d_logits",
       .source = "Liger Kernel, fused_linear_cross_entropy",
       .outputs = {"sum", "losses", "logsumexp", "d_x", "d_weight", "d_bias"},
       .least_inputs = 4,
@@ -370,25 +383,32 @@ const OpDef& linear_cross_entropy_gradients_op() {
       .traits = {.recomputable = false, .cheap = false, .precision = Precision::low},
       .cost = cost,
       .kernels = kernels(),
-      .samples = {{{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), normal({}).widened()},
+      .samples = {{{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0),
+                    normal({}).widened()},
                    asking(chunked(2, -100, 0), true, true, false)},
                   {{normal({2, 3, 4}, 0, 0.3).batched(1), normal({5, 4}, 0, 0.3), integers({2, 3}, 0, 5).batched(1),
                     normal({2, 3}).batched(1).widened(), normal({5}), uniform({5}, 0.5, 2).widened()},
                    asking(chunked(4, 1, 0.2), true, true, true)},
-                  {{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), normal({}).widened()},
+                  {{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0),
+                    normal({}).widened()},
                    asking(chunked(2, -100, 0), true, false, false)},
                   {{normal({3}, 0, 0.3), normal({4, 3}, 0, 0.3), integers({}, 0, 4), normal({}).widened(), normal({4})},
                    asking(chunked(0, -100, 0), false, true, true)},
-                  {{normal({150, 40}, 0, 0.1).batched(0), normal({65, 40}, 0, 0.1), integers({150}, 0, 65).batched(0), normal({}).widened(),
-                    normal({65})},
-                   asking(chunked(64, 3, 0.1), true, true, true), false},
-                  {{normal({140, 16}, 0, 0.1).batched(0), normal({4200, 16}, 0, 0.1), integers({140}, 0, 4200).batched(0),
-                    normal({140}).batched(0).widened()},
-                   asking(chunked(128, -100, 0.1), true, true, false), false}},
-      .bad_samples = {{{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {4}}}, chunked(0, -100, 0), "the seed must be [5]"},
+                  {{normal({150, 40}, 0, 0.1).batched(0), normal({65, 40}, 0, 0.1), integers({150}, 0, 65).batched(0),
+                    normal({}).widened(), normal({65})},
+                   asking(chunked(64, 3, 0.1), true, true, true),
+                   false},
+                  {{normal({140, 16}, 0, 0.1).batched(0), normal({4200, 16}, 0, 0.1),
+                    integers({140}, 0, 4200).batched(0), normal({140}).batched(0).widened()},
+                   asking(chunked(128, -100, 0.1), true, true, false),
+                   false}},
+      .bad_samples = {{{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {4}}},
+                       chunked(0, -100, 0),
+                       "the seed must be [5]"},
                       {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f64, {}}}, chunked(0, -100, 0), "must be f32"},
                       {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {}}},
-                       asking(chunked(0, -100, 0), false, false, true), "an absent bias"}},
+                       asking(chunked(0, -100, 0), false, false, true),
+                       "an absent bias"}},
   };
   return op;
 }

@@ -1,12 +1,12 @@
 #include <weft/ops/fuse/matmul_accumulate.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/fuse/fusion.h>
-#include <weft/ops/product/matmul.h>
-#include <weft/ops/step/micro.h>
-#include <weft/ops/product/product.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/product/product.h>
+#include <weft/ops/step/micro.h>
 #include <weft/runtime/gemm_tiles.h>
 
 namespace weft {
@@ -72,9 +72,10 @@ Cost cost(const OpView& view) {
 
 // Of the one micro-batch that samples have.
 Values plain(const Plain& p) {
-  return cast(matmul(p.in[0], p.in[1],
-                     {.transpose_a = p.attributes.flag("transpose_a"), .transpose_b = p.attributes.flag("transpose_b")}),
-              p.out[0].dtype);
+  return cast(
+      matmul(p.in[0], p.in[1],
+             {.transpose_a = p.attributes.flag("transpose_a"), .transpose_b = p.attributes.flag("transpose_b")}),
+      p.out[0].dtype);
 }
 
 Attributes transposed(bool a, bool b) { return {{"transpose_a", a}, {"transpose_b", b}}; }

@@ -6,9 +6,9 @@
 
 namespace weft {
 
-/// y = sum over the micro-batches of op(a) op(b), of matrices; attributes transpose_a and transpose_b as matmul's. y is of
-/// accumulator_dtype. Each product is complete, rounded to the operands' dtype, before it is added: the bits are those
-/// of accumulate_sum(matmul(a, b)).
+/// y = sum over the micro-batches of op(a) op(b), of matrices; attributes transpose_a and transpose_b as matmul's. y is
+/// of accumulator_dtype. Each product is complete, rounded to the operands' dtype, before it is added: the bits are
+/// those of accumulate_sum(matmul(a, b)).
 const OpDef& matmul_accumulate_op();
 
 /// accumulate_sum(matmul(a, b)), also with a cast to the accumulator's type between, of a product of matrices that

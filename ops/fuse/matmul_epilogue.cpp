@@ -1,14 +1,14 @@
 #include <weft/ops/fuse/matmul_epilogue.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/fuse/fusion.h>
-#include <weft/ops/product/matmul.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/product/product.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/dropout.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/product/product.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/gemm_tiles.h>
 #include <weft/runtime/random.h>
 
@@ -33,7 +33,8 @@ std::vector<TensorType> infer(const OpView& view) {
   const Shape &a = view.shape(0), &b = view.shape(1);
   WEFT_CHECK(a.rank() >= 1 && a[turn_a ? 0 : -1] == b[turn_b ? 1 : 0],
              "inner extents must agree: {}{} has {}, {}{} has {}", a.str(), turn_a ? " transposed" : "",
-             a.rank() > 0 ? a[turn_a ? 0 : -1].str() : "none", b.str(), turn_b ? " transposed" : "", b[turn_b ? 1 : 0].str());
+             a.rank() > 0 ? a[turn_a ? 0 : -1].str() : "none", b.str(), turn_b ? " transposed" : "",
+             b[turn_b ? 1 : 0].str());
   Shape shape = a;
   if (turn_a) shape[0] = a[1];
   shape[-1] = b[turn_b ? 0 : 1];
@@ -75,7 +76,8 @@ Gemm gemm_of(bool turn_a, bool turn_b, const Shape& b, const TensorType& y) {
 }
 
 Gemm gemm_of(const OpView& view) {
-  return gemm_of(view.attributes.flag("transpose_a"), view.attributes.flag("transpose_b"), view.shape(1), view.out_type(0));
+  return gemm_of(view.attributes.flag("transpose_a"), view.attributes.flag("transpose_b"), view.shape(1),
+                 view.out_type(0));
 }
 
 std::size_t workspace(const OpView& view, int threads) {
@@ -117,8 +119,8 @@ class Epilogue {
     [[maybe_unused]] T rounded[block];
     const W* value = widened(x, wide, count);
     if (p_ > 0) {
-      keep_scale_fill(c, p_, static_cast<W>(1 / (1 - p_)), count, static_cast<std::uint32_t>(row + first_row_), key_, runs_,
-                      static_cast<std::uint32_t>(column));
+      keep_scale_fill(c, p_, static_cast<W>(1 / (1 - p_)), count, static_cast<std::uint32_t>(row + first_row_), key_,
+                      runs_, static_cast<std::uint32_t>(column));
       simd<W>().multiply(value, c, dropped, count);
       store(dropped, rounded, count);
       value = is_narrow<T> ? widened(rounded, wide, count) : dropped;
@@ -228,7 +230,8 @@ std::optional<Chain> chain_of(const Graph& graph, const Readers& readers, const 
 bool is_cut(const Graph& graph, NodeId product) {
   const Node& node = graph.node(product);
   const bool turn_b = node.op == &linear_op() || node.attributes.flag("transpose_b");
-  const Gemm g = gemm_of(node.attributes.flag("transpose_a"), turn_b, graph.type(node.operands[1]).shape, node.types.front());
+  const Gemm g =
+      gemm_of(node.attributes.flag("transpose_a"), turn_b, graph.type(node.operands[1]).shape, node.types.front());
   const GemmCut cut = gemm_cut(g);
   return 4 * cut.rows * cut.columns <= g.m * g.n;
 }
@@ -313,12 +316,14 @@ const OpDef& matmul_epilogue_op() {
                   {{normal({2, 3, 4}).batched(1), normal({4, 2}), normal({2, 3, 2}).batched(1), absent()}},
                   {{normal({4}), normal({4, 3}), normal({3})}},
                   {{normal({4, 3}).batched(0), normal({4, 5}).batched(0)}, {{"transpose_a", true}}},
-                  {{normal({3, 4}).batched(0), normal({5, 4}), normal({3, 5}).batched(0), normal({5})}, dropped(turned(), 0.4)},
+                  {{normal({3, 4}).batched(0), normal({5, 4}), normal({3, 5}).batched(0), normal({5})},
+                   dropped(turned(), 0.4)},
                   {{normal({6, 4}).batched(0), normal({4, 9})}, dropped({}, 0.5)},
                   {{normal({6, 4}).batched(0), normal({9, 4}), normal({6, 9}).batched(0).widened(), normal({9})},
                    wide(dropped(turned(), 0.5))},
                   {{normal({300, 70}).batched(0), normal({300, 600}).batched(0)}, wide({{"transpose_a", true}}), false},
-                  {{normal({400, 70}).batched(0), normal({1030, 70}), normal({400, 1030}).batched(0).widened(), normal({1030})},
+                  {{normal({400, 70}).batched(0), normal({1030, 70}), normal({400, 1030}).batched(0).widened(),
+                    normal({1030})},
                    wide(turned()),
                    false},
                   {{normal({12, 64, 130}).batched(0), normal({67, 130}), normal({12, 64, 67}).batched(0), normal({67})},

@@ -1,9 +1,9 @@
 #include <weft/ops/fuse/norm_gradient.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/fuse/fusion.h>
 #include <weft/ops/norm/layer_norm.h>
 #include <weft/ops/norm/rms_norm.h>
+#include <weft/ops/pointwise/arithmetic.h>
 
 #include <map>
 
@@ -37,8 +37,8 @@ std::optional<Sum> sum_of(const Graph& graph, const Readers& readers, const Node
 
 Step run(const Step& step) {
   const Readers readers(step);
-  std::map<NodeId, NodeId> norm_of;     // by the add that goes
-  std::map<NodeId, ValueRef> onto;      // by the norm
+  std::map<NodeId, NodeId> norm_of;  // by the add that goes
+  std::map<NodeId, ValueRef> onto;   // by the norm
   for (const NodeId id : step.graph.ids())
     if (const auto sum = sum_of(step.graph, readers, step.graph.node(id))) {
       norm_of.emplace(id, sum->norm);

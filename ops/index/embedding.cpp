@@ -1,17 +1,17 @@
 #include <weft/ops/index/embedding.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/fuse/embedding_gradient.h>
 #include <weft/ops/index/ids.h>
-#include <weft/ops/product/matmul.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/index/one_hot.h>
-#include <weft/ops/kit/rows.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/reference.h>
+#include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
 #include <cstring>
@@ -68,7 +68,8 @@ void embedding_backward_rule(Backward& b) {
   b.input(0, build(embedding_backward_op(), {b.cotangent(0), b.in(1)}, b.attributes().with("rows", Shape{rows})));
 }
 
-// --- embedding_backward: d_weight[v, :] = sum_{i: ids[i] = v} d_y[i, :], added to the rows of `onto` where that is given
+// --- embedding_backward: d_weight[v, :] = sum_{i: ids[i] = v} d_y[i, :], added to the rows of `onto` where that is
+// given
 //     (one addition a row, after its sum is complete; rows without a place are onto's) ---
 
 std::vector<TensorType> embedding_backward_infer(const OpView& view) {
@@ -117,34 +118,37 @@ void embedding_backward_kernel(KernelContext& context) {
   for (std::int64_t v = 0; v < rows; ++v) starts[v + 1] += starts[v];
   for (std::int64_t i = 0; i < ids.count(); ++i) places[starts[ids[i]]++] = i;  // now starts[v] is where v ends
 
-  for_row_tiles(rows, width, [&](std::int64_t begin, std::int64_t end, int slot) {
-    constexpr std::int64_t block = 256;
-    [[maybe_unused]] W wide[block];
-    for (std::int64_t v = begin; v < end; ++v) {
-      T* out = context.out<T>(0) + v * width;
-      const std::int64_t first = v == 0 ? 0 : starts[v - 1], last = v == padding ? first : starts[v];
-      if (onto != nullptr && first == last) {
-        if (out != onto + v * width) std::copy_n(onto + v * width, width, out);
-        continue;
-      }
-      W* total = buffers + slot * width;
-      if constexpr (!is_narrow<T>)
-        if (onto == nullptr) total = out;
-      std::fill_n(total, width, W(0));
-      for (std::int64_t k = first; k < last; ++k) {
-        const T* d_y = context.in<T>(0) + places[k] * width;
-        for (std::int64_t c = 0; c < width; c += block) {
-          const std::int64_t count = std::min(block, width - c);
-          simd<W>().add(total + c, widened(d_y + c, wide, count), total + c, count);
+  for_row_tiles(
+      rows, width,
+      [&](std::int64_t begin, std::int64_t end, int slot) {
+        constexpr std::int64_t block = 256;
+        [[maybe_unused]] W wide[block];
+        for (std::int64_t v = begin; v < end; ++v) {
+          T* out = context.out<T>(0) + v * width;
+          const std::int64_t first = v == 0 ? 0 : starts[v - 1], last = v == padding ? first : starts[v];
+          if (onto != nullptr && first == last) {
+            if (out != onto + v * width) std::copy_n(onto + v * width, width, out);
+            continue;
+          }
+          W* total = buffers + slot * width;
+          if constexpr (!is_narrow<T>)
+            if (onto == nullptr) total = out;
+          std::fill_n(total, width, W(0));
+          for (std::int64_t k = first; k < last; ++k) {
+            const T* d_y = context.in<T>(0) + places[k] * width;
+            for (std::int64_t c = 0; c < width; c += block) {
+              const std::int64_t count = std::min(block, width - c);
+              simd<W>().add(total + c, widened(d_y + c, wide, count), total + c, count);
+            }
+          }
+          if (onto == nullptr) {
+            store(total, out, width);
+            continue;
+          }
+          add_rounded(onto + v * width, total, out, width);
         }
-      }
-      if (onto == nullptr) {
-        store(total, out, width);
-        continue;
-      }
-      add_rounded(onto + v * width, total, out, width);
-    }
-  }, 1024);
+      },
+      1024);
 }
 
 Values embedding_backward_plain(const Plain& p) {
@@ -152,18 +156,20 @@ Values embedding_backward_plain(const Plain& p) {
   const Dim rows = p.attributes.shape("rows")[0];
   Value hot = one_hot(reshape(p.in[1], {places}), rows, p.in[0].dtype());
   if (p.attributes.has("padding_index"))
-    hot = hot * cast(not_equal(iota(hot.graph(), rows, i64), static_cast<double>(p.attributes.integer("padding_index"))),
-                     hot.dtype());
+    hot =
+        hot * cast(not_equal(iota(hot.graph(), rows, i64), static_cast<double>(p.attributes.integer("padding_index"))),
+                   hot.dtype());
   const Value table = matmul(hot, reshape(p.in[0], {places, p.out[0].shape[1]}), {.transpose_a = true});
   return p.in.size() < 3 || p.in[2].absent() ? table : p.in[2] + table;
 }
 
 std::vector<double> embedding_backward_reference(const OpView& view, Operands in) {
-  static const ReferenceRule sums = gathered_sums([](const OpView& node, Operands of, const Place& at) -> std::optional<Place> {
-    const auto row = static_cast<std::int64_t>(element(of[1], node.shape(1), Place(at.begin(), at.end() - 1)));
-    if (row == node.attributes.get_or<std::int64_t>("padding_index", -1)) return {};
-    return Place{row, at.back()};
-  });
+  static const ReferenceRule sums =
+      gathered_sums([](const OpView& node, Operands of, const Place& at) -> std::optional<Place> {
+        const auto row = static_cast<std::int64_t>(element(of[1], node.shape(1), Place(at.begin(), at.end() - 1)));
+        if (row == node.attributes.get_or<std::int64_t>("padding_index", -1)) return {};
+        return Place{row, at.back()};
+      });
   std::vector<double> table = sums(view, in);
   for (std::size_t i = 0; view.has(2) && i < table.size(); ++i) table[i] += in[2][i];
   return table;
@@ -237,20 +243,23 @@ const OpDef& embedding_backward_op() {
       .lowerings = {&fuse_embedding_gradient()},
       .kernels = {{.dtype = f32, .run = embedding_backward_kernel<float>, .workspace = embedding_backward_workspace},
                   {.dtype = f64, .run = embedding_backward_kernel<double>, .workspace = embedding_backward_workspace},
-                  {.dtype = bf16, .run = embedding_backward_kernel<bfloat16>, .workspace = embedding_backward_workspace},
+                  {.dtype = bf16,
+                   .run = embedding_backward_kernel<bfloat16>,
+                   .workspace = embedding_backward_workspace},
                   {.dtype = f16, .run = embedding_backward_kernel<float16>, .workspace = embedding_backward_workspace}},
-      .samples = {{{sample::normal({4, 2, 3}).batched(0), sample::integers({4, 2}, 0, 5).batched(0)}, rows_of(5)},
-                  {{sample::normal({4, 2, 3}).batched(1), sample::integers({4, 2}, 0, 5).batched(1)},
-                   rows_of(5).with("padding_index", std::int64_t{2})},
-                  {{sample::normal({7, 1}), sample::integers({7}, 0, 3)}, rows_of(3)},
-                  {{sample::normal({6, 64, 300}).batched(0), sample::integers({6, 64}, 0, 65).batched(0)}, rows_of(65),
-                   false},
-                  {{sample::extremes({18, 2}), sample::integers({18}, 0, 9)}, rows_of(9), false},
-                  {{sample::normal({4, 2, 3}).batched(0), sample::integers({4, 2}, 0, 5).batched(0), sample::normal({9, 3})},
-                   rows_of(9)},
-                  // Whole numbers: the sum is rounded, then the sum with onto, which is more than one rounding.
-                  {{sample::ties({6, 64, 300}), sample::integers({6, 64}, 0, 65), sample::ties({70, 300})}, rows_of(70),
-                   false}},
+      .samples =
+          {{{sample::normal({4, 2, 3}).batched(0), sample::integers({4, 2}, 0, 5).batched(0)}, rows_of(5)},
+           {{sample::normal({4, 2, 3}).batched(1), sample::integers({4, 2}, 0, 5).batched(1)},
+            rows_of(5).with("padding_index", std::int64_t{2})},
+           {{sample::normal({7, 1}), sample::integers({7}, 0, 3)}, rows_of(3)},
+           {{sample::normal({6, 64, 300}).batched(0), sample::integers({6, 64}, 0, 65).batched(0)}, rows_of(65), false},
+           {{sample::extremes({18, 2}), sample::integers({18}, 0, 9)}, rows_of(9), false},
+           {{sample::normal({4, 2, 3}).batched(0), sample::integers({4, 2}, 0, 5).batched(0), sample::normal({9, 3})},
+            rows_of(9)},
+           // Whole numbers: the sum is rounded, then the sum with onto, which is more than one rounding.
+           {{sample::ties({6, 64, 300}), sample::integers({6, 64}, 0, 65), sample::ties({70, 300})},
+            rows_of(70),
+            false}},
       .bad_samples = {{{{f32, {4, 3}}, {i64, {5}}}, rows_of(5), "the cotangent"},
                       {{{f32, {4, 3}}, {f32, {4}}}, rows_of(5), "i32 or i64"},
                       {{{f32, {4, 3}}, {i64, {4}}, {f32, {4, 3}}}, rows_of(5), "onto must be f32[5, 3]"},

@@ -18,7 +18,8 @@ std::string place_of(const Shape& shape, std::int64_t i) {
 }
 
 void Ids::fail(std::int64_t i) const {
-  WEFT_FAIL("{} {} at [{}] is no {}: expected 0 to {}, one of {}", what_, unchecked(i), place_of(*shape_, i), of_, limit_ - 1, limit_);
+  WEFT_FAIL("{} {} at [{}] is no {}: expected 0 to {}, one of {}", what_, unchecked(i), place_of(*shape_, i), of_,
+            limit_ - 1, limit_);
 }
 
 }  // namespace weft

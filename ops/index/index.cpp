@@ -1,14 +1,14 @@
 #include <weft/ops/index/index.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/index/ids.h>
 #include <weft/ops/index/index_rules.h>
-#include <weft/ops/shape/movement.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
 namespace weft {
@@ -20,7 +20,8 @@ namespace {
 void expect_inside(const Shape& ids, const Shape& x, int axis) {
   WEFT_CHECK(ids.rank() == x.rank(), "ids must have the rank of x: {}, got {}", x.str(), ids.str());
   for (int a = 0; a < x.rank(); ++a)
-    WEFT_CHECK(a == axis || ids.extent(a) <= x.extent(a), "ids {} are larger than x {} along axis {}", ids.str(), x.str(), a);
+    WEFT_CHECK(a == axis || ids.extent(a) <= x.extent(a), "ids {} are larger than x {} along axis {}", ids.str(),
+               x.str(), a);
 }
 
 std::vector<TensorType> infer_gather(const OpView& view) {
@@ -72,7 +73,8 @@ void gather_kernel(KernelContext& context) {
   const T* from = context.in<T>(0);
   T* y = context.out<T>(0);
   for_lines(shape, x, axis, [&](std::int64_t first, std::int64_t stride, std::int64_t at, std::int64_t step, int) {
-    for (std::int64_t i = 0; i < shape.extent(axis); ++i) y[first + i * stride] = from[at + ids[first + i * stride] * step];
+    for (std::int64_t i = 0; i < shape.extent(axis); ++i)
+      y[first + i * stride] = from[at + ids[first + i * stride] * step];
   });
 }
 
@@ -82,8 +84,8 @@ Values gather_plain(const Plain& p) {
   for (int a = 0; a < x.rank(); ++a)
     if (a != axis && x.shape().extent(a) != p.in[1].shape().extent(a))
       x = slice(x, {.axis = a, .start = 0, .stop = p.in[1].shape().extent(a)});
-  const Value hit = hits(axis_last(p.in[1], axis), x.dim(axis));                   // [.., i, k]
-  const Value rows = unsqueeze(axis_last(x, axis), -2);                            // [.., 1, k]
+  const Value hit = hits(axis_last(p.in[1], axis), x.dim(axis));  // [.., i, k]
+  const Value rows = unsqueeze(axis_last(x, axis), -2);           // [.., 1, k]
   return axis_back(sum(where(hit, rows, 0.0), {.axes = {-1}}), axis);
 }
 
@@ -120,23 +122,26 @@ void scatter_add_kernel(KernelContext& context) {
   T* y = context.out<T>(0);
   auto* buffers = reinterpret_cast<float*>(context.workspace());
   std::fill_n(y, to.count(), T{});
-  for_lines(shape, to, axis, [&](std::int64_t first, std::int64_t stride, std::int64_t at, std::int64_t step, int slot) {
-    if constexpr (is_half<T>) {
-      float* sums = buffers + slot * places;
-      std::fill_n(sums, places, 0.0F);
-      for (std::int64_t i = 0; i < n; ++i) sums[ids[first + i * stride]] += static_cast<float>(source[first + i * stride]);
-      for (std::int64_t k = 0; k < places; ++k) y[at + k * step] = T(sums[k]);
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) y[at + ids[first + i * stride] * step] += source[first + i * stride];
-    }
-  });
+  for_lines(shape, to, axis,
+            [&](std::int64_t first, std::int64_t stride, std::int64_t at, std::int64_t step, int slot) {
+              if constexpr (is_half<T>) {
+                float* sums = buffers + slot * places;
+                std::fill_n(sums, places, 0.0F);
+                for (std::int64_t i = 0; i < n; ++i)
+                  sums[ids[first + i * stride]] += static_cast<float>(source[first + i * stride]);
+                for (std::int64_t k = 0; k < places; ++k) y[at + k * step] = T(sums[k]);
+              } else {
+                for (std::int64_t i = 0; i < n; ++i)
+                  y[at + ids[first + i * stride] * step] += source[first + i * stride];
+              }
+            });
 }
 
 Values scatter_add_plain(const Plain& p) {
   const Shape& to = p.out[0].shape;
   const int axis = normalize_axis(p.attributes.integer("axis"), to.rank());
-  const Value hit = hits(axis_last(p.in[1], axis), to[axis]);   // [.., i, k]
-  const Value rows = unsqueeze(axis_last(p.in[0], axis), -1);   // [.., i, 1]
+  const Value hit = hits(axis_last(p.in[1], axis), to[axis]);  // [.., i, k]
+  const Value rows = unsqueeze(axis_last(p.in[0], axis), -1);  // [.., i, 1]
   Value y = axis_back(sum(where(hit, rows, 0.0), {.axes = {-2}}), axis);
   for (int a = 0; a < to.rank(); ++a)
     if (y.shape().extent(a) != to.extent(a)) y = slice_scatter(y, a, 0, 1, to[a]);
@@ -158,13 +163,15 @@ const OpDef& gather_op() {
       .most_inputs = 2,
       .infer = infer_gather,
       .batch = batch_gather,
-      .backward = [](Backward& b) {
-        b.input(0, build(scatter_add_op(), {b.cotangent(0), b.in(1)},
-                         into(b.attributes().integer("axis"), b.in(0).shape())));
-      },
+      .backward =
+          [](Backward& b) {
+            b.input(0, build(scatter_add_op(), {b.cotangent(0), b.in(1)},
+                             into(b.attributes().integer("axis"), b.in(0).shape())));
+          },
       .plain = gather_plain,
-      .kernels = index_kernels<gather_kernel<float>, gather_kernel<double>, gather_kernel<bfloat16>, gather_kernel<float16>,
-                               gather_kernel<std::int32_t>, gather_kernel<std::int64_t>, gather_kernel<bool>>(),
+      .kernels =
+          index_kernels<gather_kernel<float>, gather_kernel<double>, gather_kernel<bfloat16>, gather_kernel<float16>,
+                        gather_kernel<std::int32_t>, gather_kernel<std::int64_t>, gather_kernel<bool>>(),
       .samples = {{{normal({3, 5}).batched(0), integers({3, 4}, 0, 5).batched(0)}, along(1)},
                   {{normal({4, 3, 2}).batched(1), integers({5, 3, 2}, 0, 4).batched(1)}, along(-3)},
                   {{normal({5, 4}), integers({3, 2}, 0, 5)}, along(0)},
@@ -189,14 +196,16 @@ const OpDef& scatter_add_op() {
       .most_inputs = 2,
       .infer = infer_scatter_add,
       .batch = batch_scatter_add,
-      .backward = [](Backward& b) {
-        b.input(0, build(gather_op(), {b.cotangent(0), b.in(1)}, along(b.attributes().integer("axis"))));
-      },
+      .backward =
+          [](Backward& b) {
+            b.input(0, build(gather_op(), {b.cotangent(0), b.in(1)}, along(b.attributes().integer("axis"))));
+          },
       .plain = scatter_add_plain,
       .kernels = index_add_kernels<scatter_add_kernel<float>, scatter_add_kernel<double>, scatter_add_kernel<bfloat16>,
                                    scatter_add_kernel<float16>, scatter_add_kernel<std::int32_t>,
                                    scatter_add_kernel<std::int64_t>>(line_sums<bfloat16>),
-      .samples = {{{normal({3, 7}).batched(0), integers({3, 7}, 0, 5).batched(0)}, into(1, {Dim::named("batch", 3), 5})},
+      .samples = {{{normal({3, 7}).batched(0), integers({3, 7}, 0, 5).batched(0)},
+                   into(1, {Dim::named("batch", 3), 5})},
                   {{normal({6, 3}).batched(0), integers({6, 3}, 0, 4).batched(0)}, into(0, {4, 3})},
                   {{normal({2, 3}), integers({2, 3}, 0, 4)}, into(-2, {4, 5})},
                   {{normal({1}), integers({1}, 0, 3)}, into(0, {3})},
@@ -213,7 +222,8 @@ const OpDef& scatter_add_op() {
 Value gather(const Arg& x, std::int64_t axis, const Arg& ids) { return build(gather_op(), {x, ids}, along(axis)); }
 
 Value scatter_add(const Arg& x, std::int64_t axis, const Arg& ids, const Arg& source) {
-  const Value sums = build(scatter_add_op(), {source, ids}, into(axis, x.value().valid() ? x.value().shape() : Shape{}));
+  const Value sums =
+      build(scatter_add_op(), {source, ids}, into(axis, x.value().valid() ? x.value().shape() : Shape{}));
   return x.value() + sums;
 }
 

@@ -1,16 +1,16 @@
-// Elements picked by ids, and their transposes. Ids are i32 or i64; one outside its range is a UserError of the run that
-// names it and its place.
+// Elements picked by ids, and their transposes. Ids are i32 or i64; one outside its range is a UserError of the run
+// that names it and its place.
 #pragma once
 
 #include <weft/graph/graph.h>
 
 namespace weft {
 
-/// y[.., i, ..] = x[.., ids[.., i, ..], ..] along `axis` (torch.gather): ids has x's rank and, along other axes, at most
-/// its extents; y has ids' shape.
+/// y[.., i, ..] = x[.., ids[.., i, ..], ..] along `axis` (torch.gather): ids has x's rank and, along other axes, at
+/// most its extents; y has ids' shape.
 Value gather(const Arg& x, std::int64_t axis, const Arg& ids);
-/// x with y[.., ids[.., i, ..], ..] += source[.., i, ..] (torch.scatter_add); ids and source have one shape. Equal ids add
-/// up in the order of i, so the bits do not depend on threads.
+/// x with y[.., ids[.., i, ..], ..] += source[.., i, ..] (torch.scatter_add); ids and source have one shape. Equal ids
+/// add up in the order of i, so the bits do not depend on threads.
 Value scatter_add(const Arg& x, std::int64_t axis, const Arg& ids, const Arg& source);
 /// y[.., i, ..] = x[.., ids[i], ..] with ids [n] (torch.index_select).
 Value index_select(const Arg& x, std::int64_t axis, const Arg& ids);

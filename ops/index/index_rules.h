@@ -2,9 +2,9 @@
 #pragma once
 
 #include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/runtime/kernel.h>
 
 #include <numeric>
@@ -43,8 +43,8 @@ inline BatchState batch_of_sums(const Shape& from, const Shape& to, int axis, co
   if (ids.kind == Kind::free && source.kind == Kind::free) return {};
   const bool fits = source.in_shape() && source.axis != axis && to.extent(source.axis) == from.extent(source.axis);
   if (ids.kind == Kind::free) return !source.in_shape() ? source : fits ? source : BatchState::mixed();
-  const bool together = source.kind == Kind::split && ids == BatchState{Kind::split, ids.axis, source.outer, source.inner} &&
-                        along == source.axis;
+  const bool together = source.kind == Kind::split &&
+                        ids == BatchState{Kind::split, ids.axis, source.outer, source.inner} && along == source.axis;
   if (together && source.axis == axis) return BatchState::summed();
   if (together && fits) return source;
   return fits ? source.as_mixed() : BatchState::mixed();
@@ -53,8 +53,12 @@ inline BatchState batch_of_sums(const Shape& from, const Shape& to, int axis, co
 using Run = void (*)(KernelContext&);
 template <Run a, Run b, Run c, Run d, Run e, Run f>
 std::vector<Kernel> index_add_kernels(std::size_t (*narrow_sums)(const OpView&, int) = nullptr) {
-  return {{.dtype = f32, .run = a}, {.dtype = f64, .run = b}, {.dtype = bf16, .run = c, .workspace = narrow_sums},
-          {.dtype = f16, .run = d, .workspace = narrow_sums}, {.dtype = i32, .run = e}, {.dtype = i64, .run = f}};
+  return {{.dtype = f32, .run = a},
+          {.dtype = f64, .run = b},
+          {.dtype = bf16, .run = c, .workspace = narrow_sums},
+          {.dtype = f16, .run = d, .workspace = narrow_sums},
+          {.dtype = i32, .run = e},
+          {.dtype = i64, .run = f}};
 }
 template <Run a, Run b, Run c, Run d, Run e, Run f, Run g>
 std::vector<Kernel> index_kernels() {

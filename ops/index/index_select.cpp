@@ -1,14 +1,14 @@
 #include <weft/graph/registry.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/index/ids.h>
 #include <weft/ops/index/index.h>
 #include <weft/ops/index/index_rules.h>
-#include <weft/ops/product/matmul.h>
 #include <weft/ops/index/one_hot.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
-#include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/reference.h>
+#include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/product/matmul.h>
 
 #include <cstring>
 
@@ -65,8 +65,9 @@ std::vector<TensorType> infer_index_add(const OpView& view) {
   WEFT_CHECK(view.type(0).dtype != boolean, "sums need numbers, got {}", view.type(0).str());
   Shape shape = view.shape(0);
   const int axis = axis_of(view, shape);
-  WEFT_CHECK(shape.extent(axis) == view.shape(1).extent(0), "expected an id for each of the {} rows of the source, got {}",
-             shape.extent(axis), view.shape(1).extent(0));
+  WEFT_CHECK(shape.extent(axis) == view.shape(1).extent(0),
+             "expected an id for each of the {} rows of the source, got {}", shape.extent(axis),
+             view.shape(1).extent(0));
   shape[axis] = view.attributes.shape("extent")[0];
   return {{view.type(0).dtype, shape}};
 }
@@ -82,7 +83,8 @@ std::int64_t columns_of(const OpView& view) {
 }
 // Sums of a block of columns in f32, for types that are converted.
 std::size_t column_sums(const OpView& view, int threads) {
-  return static_cast<std::size_t>(threads * columns_of(view) * view.attributes.shape("extent").extent(0)) * sizeof(float);
+  return static_cast<std::size_t>(threads * columns_of(view) * view.attributes.shape("extent").extent(0)) *
+         sizeof(float);
 }
 
 // A tile owns a block of columns, whose rows it adds in order.
@@ -93,7 +95,8 @@ void index_add_kernel(KernelContext& context) {
   const std::int64_t places = context.out_type(0).shape.extent(axis), n = from.extent(axis);
   const std::int64_t inner = extent_product(from, axis + 1, from.rank()), outer = extent_product(from, 0, axis);
   const Ids ids(context, 1, places, "id", "place along the axis");
-  const std::int64_t width = columns_of(context.view()), blocks = (inner + width - 1) / std::max<std::int64_t>(1, width);
+  const std::int64_t width = columns_of(context.view()),
+                     blocks = (inner + width - 1) / std::max<std::int64_t>(1, width);
   parallel_for(outer * blocks, [&](std::int64_t tile, int slot) {
     const std::int64_t first = tile % blocks * width, count = std::min(width, inner - first);
     const T* source = context.in<T>(0) + tile / blocks * n * inner + first;
@@ -136,11 +139,12 @@ const OpDef& index_select_op() {
       .most_inputs = 2,
       .infer = infer_index_select,
       .batch = batch_index_select,
-      .backward = [](Backward& b) {
-        const std::int64_t axis = b.attributes().integer("axis");
-        b.input(0, build(index_add_op(), {b.cotangent(0), b.in(1)},
-                         into(axis, b.in(0).dim(normalize_axis(axis, b.in(0).rank())))));
-      },
+      .backward =
+          [](Backward& b) {
+            const std::int64_t axis = b.attributes().integer("axis");
+            b.input(0, build(index_add_op(), {b.cotangent(0), b.in(1)},
+                             into(axis, b.in(0).dim(normalize_axis(axis, b.in(0).rank())))));
+          },
       .plain = index_select_plain,
       .reference = moved([](const OpView& view, Operands in, Place at) -> std::optional<From> {
         std::int64_t& here = at[static_cast<std::size_t>(axis_of(view, view.shape(0)))];
@@ -172,18 +176,20 @@ const OpDef& index_add_op() {
       .most_inputs = 2,
       .infer = infer_index_add,
       .batch = batch_index_add,
-      .backward = [](Backward& b) {
-        b.input(0, build(index_select_op(), {b.cotangent(0), b.in(1)}, along(b.attributes().integer("axis"))));
-      },
+      .backward =
+          [](Backward& b) {
+            b.input(0, build(index_select_op(), {b.cotangent(0), b.in(1)}, along(b.attributes().integer("axis"))));
+          },
       .plain = index_add_plain,
       .reference = gathered_sums([](const OpView& view, Operands in, Place at) -> std::optional<Place> {
         std::int64_t& here = at[static_cast<std::size_t>(axis_of(view, view.shape(0)))];
         here = static_cast<std::int64_t>(in[1].at(static_cast<std::size_t>(here)));
         return at;
       }),
-      .kernels = index_add_kernels<index_add_kernel<float>, index_add_kernel<double>, index_add_kernel<bfloat16>,
-                                   index_add_kernel<float16>, index_add_kernel<std::int32_t>,
-                                   index_add_kernel<std::int64_t>>(column_sums),
+      .kernels =
+          index_add_kernels<index_add_kernel<float>, index_add_kernel<double>, index_add_kernel<bfloat16>,
+                            index_add_kernel<float16>, index_add_kernel<std::int32_t>, index_add_kernel<std::int64_t>>(
+              column_sums),
       .samples = {{{normal({4, 6}).batched(0), integers({6}, 0, 3)}, into(1, 3)},
                   {{normal({5, 2}).batched(0), integers({5}, 0, 4).batched(0)}, into(0, 4)},
                   {{normal({2, 5, 3}), integers({5}, 0, 4)}, into(-2, 4)},

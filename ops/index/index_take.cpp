@@ -1,8 +1,8 @@
 #include <weft/ops/index/index.h>
 
-#include <weft/ops/kit/build.h>
 #include <weft/ops/index/ids.h>
 #include <weft/ops/index/index_rules.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>

@@ -1,7 +1,7 @@
 #include <weft/ops/index/one_hot.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
 

@@ -1,10 +1,10 @@
 #include <weft/ops/index/sampling.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/random.h>
 
@@ -129,29 +129,33 @@ std::vector<Sample> samples(Make make) {
 }  // namespace
 
 const OpDef& uniform_op() {
-  static const OpDef op = drawn("uniform", "y ~ U[low, high)", infer_uniform,
-                                [](const OpView& view, std::span<const std::vector<double>>) {
-                                  const double low = view.attributes.number("low");
-                                  return rows_of_type(view, low, view.attributes.number("high") - low, uniforms);
-                                },
-                                {{.dtype = f32, .run = uniform_kernel<float>}, {.dtype = f64, .run = uniform_kernel<double>},
-                                 {.dtype = bf16, .run = uniform_kernel<bfloat16>}, {.dtype = f16, .run = uniform_kernel<float16>}},
-                                samples(between),
-                                {{{}, between(i64, {3}, 0, 1, 1), "floating type"},
-                                 {{}, between(f32, {3}, 2, 1, 1), "must not be above"}});
+  static const OpDef op =
+      drawn("uniform", "y ~ U[low, high)", infer_uniform,
+            [](const OpView& view, std::span<const std::vector<double>>) {
+              const double low = view.attributes.number("low");
+              return rows_of_type(view, low, view.attributes.number("high") - low, uniforms);
+            },
+            {{.dtype = f32, .run = uniform_kernel<float>},
+             {.dtype = f64, .run = uniform_kernel<double>},
+             {.dtype = bf16, .run = uniform_kernel<bfloat16>},
+             {.dtype = f16, .run = uniform_kernel<float16>}},
+            samples(between),
+            {{{}, between(i64, {3}, 0, 1, 1), "floating type"}, {{}, between(f32, {3}, 2, 1, 1), "must not be above"}});
   return op;
 }
 
 const OpDef& normal_op() {
-  static const OpDef op = drawn("normal", "y ~ N(mean, deviation^2)", infer_normal,
-                                [](const OpView& view, std::span<const std::vector<double>>) {
-                                  return rows_of_type(view, view.attributes.number("mean"), view.attributes.number("deviation"), normals);
-                                },
-                                {{.dtype = f32, .run = normal_kernel<float>}, {.dtype = f64, .run = normal_kernel<double>},
-                                 {.dtype = bf16, .run = normal_kernel<bfloat16>}, {.dtype = f16, .run = normal_kernel<float16>}},
-                                samples(around),
-                                {{{}, around(i64, {3}, 0, 1, 1), "floating type"},
-                                 {{}, around(f32, {3}, 0, -1, 1), "must not be negative"}});
+  static const OpDef op = drawn(
+      "normal", "y ~ N(mean, deviation^2)", infer_normal,
+      [](const OpView& view, std::span<const std::vector<double>>) {
+        return rows_of_type(view, view.attributes.number("mean"), view.attributes.number("deviation"), normals);
+      },
+      {{.dtype = f32, .run = normal_kernel<float>},
+       {.dtype = f64, .run = normal_kernel<double>},
+       {.dtype = bf16, .run = normal_kernel<bfloat16>},
+       {.dtype = f16, .run = normal_kernel<float16>}},
+      samples(around),
+      {{{}, around(i64, {3}, 0, 1, 1), "floating type"}, {{}, around(f32, {3}, 0, -1, 1), "must not be negative"}});
   return op;
 }
 

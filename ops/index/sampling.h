@@ -1,5 +1,5 @@
-// Random tensors. A number is a function of (seed, node, run, row, column): the same for any number of threads, again in a
-// recomputation, and for an example wherever its micro-batch cuts the batch.
+// Random tensors. A number is a function of (seed, node, run, row, column): the same for any number of threads, again
+// in a recomputation, and for an example wherever its micro-batch cuts the batch.
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -1,16 +1,16 @@
 #include <weft/ops/index/sort.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/index/index.h>
 #include <weft/ops/index/index_rules.h>
-#include <weft/ops/shape/movement.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 #include <numeric>
@@ -37,8 +37,8 @@ std::vector<TensorType> infer_topk(const OpView& view) {
 
 std::vector<BatchState> batch_rule(const OpView& view, std::span<const BatchState> in) {
   const BatchState& x = in[0];
-  const bool apart = x.kind == BatchState::Kind::free ||
-                     (x.kind == BatchState::Kind::split && x.axis != axis_of(view, view.shape(0)));
+  const bool apart =
+      x.kind == BatchState::Kind::free || (x.kind == BatchState::Kind::split && x.axis != axis_of(view, view.shape(0)));
   const bool kept = x.in_shape() && x.axis != axis_of(view, view.shape(0));
   const BatchState state = apart ? x : kept ? x.as_mixed() : BatchState::mixed();
   return {state, state};
@@ -92,8 +92,9 @@ Values plain(const Plain& p) {
     same = logical_or(same, logical_and(isnan(a), isnan(b)));
   }
   const Value before = logical_or(first, logical_and(same, less(index, i)));
-  const Value rank = sum(cast(before, i64), {.axes = {-1}});                   // [.., i]
-  const Value hit = equal(unsqueeze(rank, -2), reshape(iota(x.graph(), p.out[0].shape[axis]), {p.out[0].shape[axis], 1}));
+  const Value rank = sum(cast(before, i64), {.axes = {-1}});  // [.., i]
+  const Value hit =
+      equal(unsqueeze(rank, -2), reshape(iota(x.graph(), p.out[0].shape[axis]), {p.out[0].shape[axis], 1}));
   return {axis_back(sum(where(hit, unsqueeze(x, -2), 0.0), {.axes = {-1}}), axis),
           axis_back(sum(where(hit, index, 0.0), {.axes = {-1}}), axis)};
 }
@@ -140,7 +141,8 @@ const OpDef& sort_op() {
                   {{sample::extremes({4, 19})}, order(-1, false), false},
                   {{sample::extremes({4, 19})}, order(-1, true), false},
                   {{sample::normal({3, 300})}, order(-1, false), false}},
-      .bad_samples = {{{{f32, {3}}}, order(1, false), "axis 1 is outside"}, {{{boolean, {3}}}, order(0, false), "needs numbers"}},
+      .bad_samples = {{{{f32, {3}}}, order(1, false), "axis 1 is outside"},
+                      {{{boolean, {3}}}, order(0, false), "needs numbers"}},
   };
   return op;
 }

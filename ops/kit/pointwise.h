@@ -46,7 +46,7 @@ class BroadcastWalk {
   /// body(offsets, out, n): n elements of a row from element `out` of the output, and where the operands are then.
   template <class F>
   void run(F&& body) const {
-    const std::int64_t pieces = (row_ + pointwise_tile - 1) / pointwise_tile;  // of a long row
+    const std::int64_t pieces = (row_ + pointwise_tile - 1) / pointwise_tile;    // of a long row
     const std::int64_t rows = std::max<std::int64_t>(1, pointwise_tile / row_);  // short rows in a tile
     parallel_for(pieces * ((rows_ + rows - 1) / rows), [&](std::int64_t tile, int) {
       const std::int64_t begin = tile % pieces * pointwise_tile;
@@ -84,13 +84,20 @@ class BroadcastWalk {
 template <class F>
 void visit_dtype(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::bf16: return f(bfloat16{});
-    case DType::f16: return f(float16{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::boolean: return f(bool{});
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::bf16:
+      return f(bfloat16{});
+    case DType::f16:
+      return f(float16{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::boolean:
+      return f(bool{});
   }
 }
 
@@ -106,7 +113,6 @@ void widen(const bfloat16* x, float* y, std::int64_t n);
 void widen(const float16* x, float* y, std::int64_t n);
 void narrow(const float* x, bfloat16* y, std::int64_t n);
 void narrow(const float* x, float16* y, std::int64_t n);
-
 
 // --- y = f(x) ---
 
@@ -129,8 +135,7 @@ template <class F, class T>
 void unary_kernel(KernelContext& k) {
   const T* x = k.in<T>(0);
   T* y = k.out<T>(0);
-  for_tiles(k.out_type(0).count(),
-            [&](std::int64_t begin, std::int64_t n) { unary_span<F>(x + begin, y + begin, n); });
+  for_tiles(k.out_type(0).count(), [&](std::int64_t begin, std::int64_t n) { unary_span<F>(x + begin, y + begin, n); });
 }
 
 template <class F, class... T>

@@ -4,8 +4,8 @@
 //   .kernels = pointwise_kernels<float, double, bfloat16>([](auto x) { return x / (1 + std::abs(x)); }),
 //
 // The function takes as many numbers as the op has operands (one to three), which broadcast, and gives a number or a
-// bool. With Traits::pointwise the op joins regions with its neighbours (runtime/region/row_region.h): a chain of them is one
-// node that runs while its block lies in cache. bf16 and f16 are computed in f32 and rounded once.
+// bool. With Traits::pointwise the op joins regions with its neighbours (runtime/region/row_region.h): a chain of them
+// is one node that runs while its block lies in cache. bf16 and f16 are computed in f32 and rounded once.
 #pragma once
 
 #include <weft/ops/kit/pointwise.h>
@@ -21,14 +21,10 @@ namespace detail {
 template <class F, class T>
 constexpr int operands_of() {
   using C = Compute<T>;
-  if constexpr (std::is_invocable_v<F, C>)
-    return 1;
-  else if constexpr (std::is_invocable_v<F, C, C>)
-    return 2;
-  else if constexpr (std::is_invocable_v<F, C, C, C>)
-    return 3;
-  else
-    return 0;
+  if constexpr (std::is_invocable_v<F, C>) return 1;
+  else if constexpr (std::is_invocable_v<F, C, C>) return 2;
+  else if constexpr (std::is_invocable_v<F, C, C, C>) return 3;
+  else return 0;
 }
 
 // f over a row, operands that step or stand still.
@@ -80,10 +76,8 @@ BoundKernel bind_pointwise(const OpView& view, std::index_sequence<I...> all) {
     const std::array<bool, operands> steps{walk.steps(static_cast<int>(I))...};
     walk.run([&](const BroadcastWalk::Offsets& at, std::int64_t out, std::int64_t n) {
       const std::array<const T*, operands> row{(in[I] + at[I])...};
-      if constexpr (is_half<T>)
-        pointwise_half_row(f, row, steps, y + out, n, all);
-      else
-        pointwise_row(f, row, steps, y + out, n, all);
+      if constexpr (is_half<T>) pointwise_half_row(f, row, steps, y + out, n, all);
+      else pointwise_row(f, row, steps, y + out, n, all);
     });
   };
 }

@@ -13,8 +13,7 @@ ReferenceRule broadcast_law(F f) {
     std::vector<double> y;
     each_place(view.out_type(0).shape, [&](std::int64_t, const Place& place) {
       std::array<double, n> x;
-      for (std::size_t i = 0; i < n; ++i)
-        x[i] = element(in[i], view.shape(static_cast<int>(i)), place);
+      for (std::size_t i = 0; i < n; ++i) x[i] = element(in[i], view.shape(static_cast<int>(i)), place);
       y.push_back(std::apply(f, x));
     });
     return y;

@@ -10,7 +10,7 @@
 namespace weft {
 
 using Place = std::vector<std::int64_t>;  ///< an index for each axis
-using Extended = long double;                 ///< sums of doubles without errors that count
+using Extended = long double;             ///< sums of doubles without errors that count
 
 /// f(i, place) for every place of `shape` in row-major order, i counting them.
 template <class F>

@@ -48,8 +48,8 @@ void store([[maybe_unused]] const Wide<T>* result, [[maybe_unused]] T* y, [[mayb
   }
 }
 
-/// y = addend + x, where x (wide, overwritten) is rounded to T before it is added: the bits of a node that adds a stored x.
-/// y may be addend's place, x may not be y's.
+/// y = addend + x, where x (wide, overwritten) is rounded to T before it is added: the bits of a node that adds a
+/// stored x. y may be addend's place, x may not be y's.
 template <class T>
 void add_rounded(const T* addend, Wide<T>* x, T* y, std::int64_t n) {
   if constexpr (!is_narrow<T>) {
@@ -78,9 +78,8 @@ inline std::int64_t extent_product(const Shape& shape, int from, int to) {
 template <class F>
 void for_row_tiles(std::int64_t count, std::int64_t size, F&& body, std::int64_t grain = 8192) {
   const std::int64_t step = std::max<std::int64_t>(1, grain / std::max<std::int64_t>(1, size));
-  parallel_for((count + step - 1) / step, [&](std::int64_t tile, int slot) {
-    body(tile * step, std::min(count, (tile + 1) * step), slot);
-  });
+  parallel_for((count + step - 1) / step,
+               [&](std::int64_t tile, int slot) { body(tile * step, std::min(count, (tile + 1) * step), slot); });
 }
 
 /// Sum of exp(x - shift) over n elements: blocks of 1024 that stay in L1, their sums in double.

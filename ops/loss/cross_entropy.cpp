@@ -1,16 +1,16 @@
 #include <weft/ops/loss/cross_entropy.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/fuse/chunk_projection_loss.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/loss/cross_entropy_rows.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/index/one_hot.h>
-#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/kit/build.h>
+#include <weft/ops/loss/cross_entropy_rows.h>
 #include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
 namespace weft {
@@ -72,7 +72,8 @@ void cross_entropy_kernel(KernelContext& context) {
   auto* buffers = reinterpret_cast<W*>(weights + rows);
   parallel_for((rows + sum_rows - 1) / sum_rows, [&](std::int64_t block, int slot) {
     for (std::int64_t row = block * sum_rows; row < std::min(rows, (block + 1) * sum_rows); ++row) {
-      const W* x = widened(context.in<T>(0) + row * classes, is_narrow<T> ? buffers + slot * classes : nullptr, classes);
+      const W* x =
+          widened(context.in<T>(0) + row * classes, is_narrow<T> ? buffers + slot * classes : nullptr, classes);
       const entropy::RowLoss result = entropy::row_loss(problem, row, x);
       context.out<W>(3)[row] = static_cast<W>(result.logsumexp);
       context.out<W>(2)[row] = static_cast<W>(result.loss);
@@ -201,8 +202,9 @@ const OpDef& cross_entropy_op() {
   using sample::integers, sample::normal, sample::uniform, sample::absent;
   static const OpDef op{
       .name = "cross_entropy",
-      .law = "losses_i = -(1 - e) w[t_i] log p[i, t_i] - (e / C) sum_c w[c] log p[i, c], p = softmax(logits); "
-             "sum = sum_i losses_i, weight = sum_i w[t_i], rows with t_i = ignore_index left out",
+      .law =
+          "losses_i = -(1 - e) w[t_i] log p[i, t_i] - (e / C) sum_c w[c] log p[i, c], p = softmax(logits); "
+          "sum = sum_i losses_i, weight = sum_i w[t_i], rows with t_i = ignore_index left out",
       .outputs = {"sum", "weight", "losses", "logsumexp"},
       .least_inputs = 2,
       .most_inputs = 3,
@@ -213,7 +215,8 @@ const OpDef& cross_entropy_op() {
       .lowerings = {&chunk_projection_loss_pass()},
       .kernels = {{.dtype = f32, .run = cross_entropy_kernel<float>, .workspace = cross_entropy_workspace<float>},
                   {.dtype = f64, .run = cross_entropy_kernel<double>, .workspace = cross_entropy_workspace<double>},
-                  {.dtype = bf16, .run = cross_entropy_kernel<bfloat16>,
+                  {.dtype = bf16,
+                   .run = cross_entropy_kernel<bfloat16>,
                    .workspace = cross_entropy_workspace<bfloat16>},
                   {.dtype = f16, .run = cross_entropy_kernel<float16>, .workspace = cross_entropy_workspace<float16>}},
       .samples = {{{normal({4, 5}).batched(0), integers({4}, 0, 5).batched(0)}, options_of(-100, 0)},
@@ -241,7 +244,8 @@ const OpDef& cross_entropy_backward_op() {
   using sample::integers, sample::normal, sample::uniform;
   static const OpDef op{
       .name = "cross_entropy_backward",
-      .law = "d_x[i, c] = g_i (((1 - e) w[t_i] + (e / C) sum_c w[c]) p[i, c] - (1 - e) w[t_i] [c = t_i] - (e / C) w[c])",
+      .law =
+          "d_x[i, c] = g_i (((1 - e) w[t_i] + (e / C) sum_c w[c]) p[i, c] - (1 - e) w[t_i] [c = t_i] - (e / C) w[c])",
       .outputs = {"d_logits"},
       .least_inputs = 4,
       .most_inputs = 5,
@@ -262,12 +266,13 @@ const OpDef& cross_entropy_backward_op() {
                   {{normal({4, 5}).batched(0), integers({4}, 0, 5).batched(0), normal({4}, 2, 0.1).batched(0).widened(),
                     normal({}).widened(), uniform({5}, 0.5, 2).widened()},
                    options_of(1, 0.2)},
-                  {{normal({3, 2100}).batched(0), integers({3}, 0, 2100).batched(0), normal({3}, 9, 0.1).batched(0).widened(),
-                    normal({}).widened(), uniform({2100}, 0.5, 2).widened()},
-                   options_of(-100, 0.1), false}},
-      .bad_samples = {{{{f32, {4, 5}}, {i64, {4}}, {f32, {5}}, {f32, {}}}, options_of(-100, 0), "logsumexp must be [4]"},
-                      {{{f32, {4, 5}}, {i64, {4}}, {f32, {4}}, {f32, {5}}}, options_of(-100, 0),
-                       "the cotangent must be [4]"}},
+                  {{normal({3, 2100}).batched(0), integers({3}, 0, 2100).batched(0),
+                    normal({3}, 9, 0.1).batched(0).widened(), normal({}).widened(), uniform({2100}, 0.5, 2).widened()},
+                   options_of(-100, 0.1),
+                   false}},
+      .bad_samples =
+          {{{{f32, {4, 5}}, {i64, {4}}, {f32, {5}}, {f32, {}}}, options_of(-100, 0), "logsumexp must be [4]"},
+           {{{f32, {4, 5}}, {i64, {4}}, {f32, {4}}, {f32, {5}}}, options_of(-100, 0), "the cotangent must be [4]"}},
   };
   return op;
 }
@@ -291,9 +296,9 @@ Value classes_last(const Arg& x, int class_axis) {
 
 CrossEntropy cross_entropy_terms(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options) {
   const auto line = called_at({logits});
-  const Values y = build_all(cross_entropy_op(),
-                             {{classes_last(logits, options.class_axis), logits.where()}, targets, options.class_weights},
-                             options_of(options.ignore_index, options.label_smoothing));
+  const Values y = build_all(
+      cross_entropy_op(), {{classes_last(logits, options.class_axis), logits.where()}, targets, options.class_weights},
+      options_of(options.ignore_index, options.label_smoothing));
   return {y[0], y[1], y[2], y[3]};
 }
 

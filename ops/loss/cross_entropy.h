@@ -28,8 +28,8 @@ struct CrossEntropy {
 };
 CrossEntropy cross_entropy_terms(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options = {});
 
-/// Against probabilities [.., C] of the logits' type: losses[i] = -sum_c q[i, c] log p[i, c] with
-/// q = (1 - e) probabilities + e / C; weight = the number of rows. Both are differentiated. ignore_index has no meaning.
+/// Against probabilities [.., C] of the logits' type: losses[i] = -sum_c q[i, c] log p[i, c] with q = (1 - e)
+/// probabilities + e / C; weight = the number of rows. Both are differentiated. ignore_index has no meaning.
 Loss soft_cross_entropy(const Arg& logits, const Arg& probabilities, const CrossEntropyOptions& options = {});
 
 const OpDef& cross_entropy_op();

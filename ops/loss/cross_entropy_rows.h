@@ -1,5 +1,5 @@
-// What cross_entropy and linear_cross_entropy share: the loss and the gradient of one row of logits, sums over rows. Private
-// to those files.
+// What cross_entropy and linear_cross_entropy share: the loss and the gradient of one row of logits, sums over rows.
+// Private to those files.
 #pragma once
 
 #include <weft/ops/index/ids.h>
@@ -13,7 +13,8 @@ namespace weft::entropy {
 
 inline DType wide(DType type) { return type == f64 ? f64 : f32; }
 
-/// The targets of rows of `classes` logits, their class weights (if `weights` is there, of type `dtype`), the smoothing.
+/// The targets of rows of `classes` logits, their class weights (if `weights` is there, of type `dtype`), the
+/// smoothing.
 inline void expect_targets(const OpView& view, int targets, const Shape& rows, int weights, Dim classes, DType dtype) {
   expect_integer(view, targets);
   expect_shape(view, targets, rows, "the targets");

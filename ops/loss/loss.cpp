@@ -1,12 +1,12 @@
 #include <weft/ops/loss/loss.h>
 
+#include <weft/ops/kit/build.h>
 #include <weft/ops/pointwise/activation.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
+#include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
-#include <weft/ops/pointwise/unary.h>
 
 namespace weft {
 namespace {
@@ -33,8 +33,9 @@ void expect_tensor(const Arg& input, std::string_view loss) {
 
 void expect_one_shape(const Arg& input, const Arg& other, std::string_view loss, std::string_view what) {
   if (other.is_number()) return;
-  WEFT_CHECK(other.value().shape() == input.value().shape(), "{}: {} must be of the input's shape {}, got {} ({}); hint: broadcast_to",
-             loss, what, input.value().shape().str(), other.value().shape().str(), str(input.where()));
+  WEFT_CHECK(other.value().shape() == input.value().shape(),
+             "{}: {} must be of the input's shape {}, got {} ({}); hint: broadcast_to", loss, what,
+             input.value().shape().str(), other.value().shape().str(), str(input.where()));
 }
 
 Arg widened(const Arg& x) {

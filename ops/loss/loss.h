@@ -1,5 +1,5 @@
-// Losses as sum and weight, whose quotient is torch's reduction='mean' (cross entropy: ops/loss/cross_entropy.h). Names and
-// definitions are torch.nn.functional's. The functions in the plural give what is summed: reduction='none'.
+// Losses as sum and weight, whose quotient is torch's reduction='mean' (cross entropy: ops/loss/cross_entropy.h). Names
+// and definitions are torch.nn.functional's. The functions in the plural give what is summed: reduction='none'.
 //
 //   Loss loss = mse_loss(model(x), y);
 //   Loss masked = weighted_mean(huber_losses(model(x), y), mask);
@@ -72,7 +72,8 @@ struct CosineEmbeddingOptions {
 /// For rows a, b [.., width] and targets [..] of 1 or -1: 1 - cos(a, b) for 1, max(0, cos(a, b) - margin) for -1, with
 /// torch's cos: <a, b> / sqrt((|a|^2 + 1e-12) (|b|^2 + 1e-12)). The weight is the number of rows.
 Loss cosine_embedding_loss(const Arg& a, const Arg& b, const Arg& target, const CosineEmbeddingOptions& options = {});
-Value cosine_embedding_losses(const Arg& a, const Arg& b, const Arg& target, const CosineEmbeddingOptions& options = {});
+Value cosine_embedding_losses(const Arg& a, const Arg& b, const Arg& target,
+                              const CosineEmbeddingOptions& options = {});
 
 struct NllOptions {
   std::int64_t ignore_index = -100;  ///< targets of this value count for nothing

@@ -1,14 +1,14 @@
 #include <weft/ops/loss/loss.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/index/ids.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 namespace weft {
 namespace {

@@ -1,14 +1,14 @@
 #include <weft/ops/norm/layer_norm.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/fuse/norm_gradient.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
 #include <cmath>
@@ -20,9 +20,7 @@ namespace {
 int axes_of(const Attributes& attributes) { return static_cast<int>(attributes.integer("axes")); }
 DType wide(DType type) { return type == f64 ? f64 : f32; }
 
-Shape last_axes(const Shape& shape, int axes) {
-  return Shape(std::vector<Dim>(shape.end() - axes, shape.end()));
-}
+Shape last_axes(const Shape& shape, int axes) { return Shape(std::vector<Dim>(shape.end() - axes, shape.end())); }
 
 // The normalised axes as axis numbers from the end: -axes, ..., -1.
 std::vector<std::int64_t> normalised(int axes) {
@@ -134,8 +132,7 @@ Value through_statistics(Backward& b) {
 void layer_norm_gradient(Backward& b) {
   Value d_x;
   if (b.has_cotangent(0)) {
-    const Values d = build_all(layer_norm_backward_op(),
-                               {b.cotangent(0), b.in(0), b.out(1), b.out(2), operand(b, 1)},
+    const Values d = build_all(layer_norm_backward_op(), {b.cotangent(0), b.in(0), b.out(1), b.out(2), operand(b, 1)},
                                {{"axes", b.attributes().integer("axes")}});
     d_x = d[0];
     b.input(1, d[1]);
@@ -172,7 +169,8 @@ std::vector<TensorType> layer_norm_backward_infer(const OpView& view) {
 
 std::vector<BatchState> layer_norm_backward_batch(const OpView& view, std::span<const BatchState> in) {
   const BatchState rows = same_axis(view, in).front();
-  const bool apart = rows.kind == BatchState::Kind::split && rows.axis < view.shape(1).rank() - axes_of(view.attributes);
+  const bool apart =
+      rows.kind == BatchState::Kind::split && rows.axis < view.shape(1).rank() - axes_of(view.attributes);
   // Sums of products of d_y and x: both must be of the same example.
   const bool sums = apart && in[0] == rows && in[1] == rows;
   if (rows.kind == BatchState::Kind::free) return std::vector<BatchState>(3);
@@ -303,8 +301,9 @@ const OpDef& layer_norm_backward_op() {
   using sample::absent, sample::normal, sample::uniform;
   static const OpDef op{
       .name = "layer_norm_backward",
-      .law = "d_x = onto + rstd (g - mean(g) - h mean(g h)), g = d_y weight, h = (x - mean) rstd; "
-             "d_weight = sum_rows d_y h, d_bias = sum_rows d_y",
+      .law =
+          "d_x = onto + rstd (g - mean(g) - h mean(g h)), g = d_y weight, h = (x - mean) rstd; "
+          "d_weight = sum_rows d_y h, d_bias = sum_rows d_y",
       .outputs = {"d_x", "d_weight", "d_bias"},
       .least_inputs = 4,
       .most_inputs = 6,
@@ -313,13 +312,17 @@ const OpDef& layer_norm_backward_op() {
       .plain = layer_norm_backward_plain,
       .traits = {.in_place = {{0, 5}}},
       .lowerings = {&fuse_norm_gradient()},
-      .kernels = {{.dtype = f32, .run = layer_norm_backward_kernel<float>,
+      .kernels = {{.dtype = f32,
+                   .run = layer_norm_backward_kernel<float>,
                    .workspace = layer_norm_backward_workspace<float>},
-                  {.dtype = f64, .run = layer_norm_backward_kernel<double>,
+                  {.dtype = f64,
+                   .run = layer_norm_backward_kernel<double>,
                    .workspace = layer_norm_backward_workspace<double>},
-                  {.dtype = bf16, .run = layer_norm_backward_kernel<bfloat16>,
+                  {.dtype = bf16,
+                   .run = layer_norm_backward_kernel<bfloat16>,
                    .workspace = layer_norm_backward_workspace<bfloat16>},
-                  {.dtype = f16, .run = layer_norm_backward_kernel<float16>,
+                  {.dtype = f16,
+                   .run = layer_norm_backward_kernel<float16>,
                    .workspace = layer_norm_backward_workspace<float16>}},
       .samples = {{{normal({3, 5}).batched(0), normal({3, 5}).batched(0), normal({3, 1}).batched(0).widened(),
                     uniform({3, 1}, 0.5, 2).batched(0).widened(), normal({5})},
@@ -332,19 +335,24 @@ const OpDef& layer_norm_backward_op() {
                    backward_options(1)},
                   {{normal({300, 300}).batched(0), normal({300, 300}).batched(0), normal({300, 1}).batched(0).widened(),
                     uniform({300, 1}, 0.5, 2).batched(0).widened(), normal({300})},
-                   backward_options(1), false},
+                   backward_options(1),
+                   false},
                   {{normal({3, 5}).batched(0), normal({3, 5}).batched(0), normal({3, 1}).batched(0).widened(),
                     uniform({3, 1}, 0.5, 2).batched(0).widened(), normal({5}), normal({3, 5}, 0, 8).batched(0)},
                    backward_options(1)},
                   {{normal({90, 600}).batched(0), normal({90, 600}).batched(0), normal({90, 1}).batched(0).widened(),
                     uniform({90, 1}, 0.5, 2).batched(0).widened(), absent(), normal({90, 600}, 0, 8).batched(0)},
-                   backward_options(1), false}},
-      .bad_samples = {{{{f32, {3, 4}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}}, backward_options(1),
+                   backward_options(1),
+                   false}},
+      .bad_samples = {{{{f32, {3, 4}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}},
+                       backward_options(1),
                        "the cotangent must be [3, 5]"},
-                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3}}, {f32, {3, 1}}}, backward_options(1),
+                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3}}, {f32, {3, 1}}},
+                       backward_options(1),
                        "the mean must be [3, 1]"},
                       {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}},
-                       backward_options(1), "onto must be [3, 5]"}},
+                       backward_options(1),
+                       "onto must be [3, 5]"}},
   };
   return op;
 }

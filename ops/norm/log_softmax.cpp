@@ -1,12 +1,12 @@
 #include <weft/ops/norm/softmax.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/norm/softmax_rows.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
 
 namespace weft {
 using namespace along;
@@ -74,9 +74,7 @@ const OpDef& log_softmax_op() {
       .infer = along_axis,
       .batch = apart_from_axis,
       .backward =
-          [](Backward& b) {
-            b.input(0, build(log_softmax_backward_op(), {b.out(0), b.cotangent(0)}, b.attributes()));
-          },
+          [](Backward& b) { b.input(0, build(log_softmax_backward_op(), {b.out(0), b.cotangent(0)}, b.attributes())); },
       .plain = log_softmax_plain,
       .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
       .row_wise = along_rows,

@@ -1,15 +1,15 @@
 #include <weft/ops/norm/rms_norm.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/fuse/norm_gradient.h>
-#include <weft/ops/norm/layer_norm.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
 #include <cmath>
@@ -83,8 +83,8 @@ Values plain(const Plain& p) {
 void backward(Backward& b) {
   Value d_x;
   if (b.has_cotangent(0)) {
-    const Values d = build_all(rms_norm_backward_op(),
-                               {b.cotangent(0), b.in(0), b.out(1), b.inputs() > 1 ? b.in(1) : Value{}});
+    const Values d =
+        build_all(rms_norm_backward_op(), {b.cotangent(0), b.in(0), b.out(1), b.inputs() > 1 ? b.in(1) : Value{}});
     d_x = d[0];
     if (b.inputs() > 1) b.input(1, d[1]);
   }
@@ -245,17 +245,23 @@ const OpDef& rms_norm_backward_op() {
                   {.dtype = f16, .run = backward_kernel<float16>, .workspace = backward_workspace<float16>}},
       .samples = {{{normal({3, 5}).batched(0), normal({3, 5}).batched(0), uniform({3, 1}, 0.5, 2).batched(0).widened(),
                     normal({5})}},
-                  {{normal({9, 2, 3}).batched(0), normal({9, 2, 3}).batched(0), uniform({9, 2, 1}, 0.5, 2).batched(0).widened(),
-                    absent()}},
+                  {{normal({9, 2, 3}).batched(0), normal({9, 2, 3}).batched(0),
+                    uniform({9, 2, 1}, 0.5, 2).batched(0).widened(), absent()}},
                   {{normal({4}), normal({4}), uniform({1}, 0.5, 2).widened()}},
-                  {{normal({300, 300}), normal({300, 300}), uniform({300, 1}, 0.5, 2).widened(), normal({300})}, {}, false},
+                  {{normal({300, 300}), normal({300, 300}), uniform({300, 1}, 0.5, 2).widened(), normal({300})},
+                   {},
+                   false},
                   {{normal({5, 7}).batched(0), normal({5, 7}).batched(0), uniform({5, 1}, 0.5, 2).batched(0).widened(),
                     normal({7}), normal({5, 7}, 0, 8).batched(0)}},
                   {{normal({90, 600}), normal({90, 600}), uniform({90, 1}, 0.5, 2).widened(), absent(),
-                    normal({90, 600}, 0, 8)}, {}, false}},
+                    normal({90, 600}, 0, 8)},
+                   {},
+                   false}},
       .bad_samples = {{{{f32, {3, 4}}, {f32, {3, 5}}, {f32, {3, 1}}}, {}, "the cotangent must be [3, 5]"},
                       {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3}}}, {}, "rstd must be [3, 1]"},
-                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}}, {}, "onto must be [3, 5]"}},
+                      {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}},
+                       {},
+                       "onto must be [3, 5]"}},
   };
   return op;
 }
@@ -281,7 +287,8 @@ Value group_norm(const Arg& x, std::int64_t groups, const GroupNormOptions& opti
     inside = inside * in.dim(axis);
     affine.push_back(1);
   }
-  Value y = reshape(layer_norm(reshape(x, {in.dim(0), groups, inside}), Value{}, Value{}, {.eps = options.eps}), in.shape());
+  Value y =
+      reshape(layer_norm(reshape(x, {in.dim(0), groups, inside}), Value{}, Value{}, {.eps = options.eps}), in.shape());
   if (!options.weight.absent()) y = y * reshape(options.weight, affine);
   if (!options.bias.absent()) y = y + reshape(options.bias, affine);
   return y;

@@ -20,8 +20,8 @@ struct GroupNormOptions {
   double eps = 1e-5;
 };
 
-/// x [N, C, ..]: each example's channels in `groups` groups of C / groups, each normalised by its own mean and variance;
-/// then weight and bias of each channel (torch.nn.functional.group_norm). Made of layer_norm over the groups.
+/// x [N, C, ..]: each example's channels in `groups` groups of C / groups, each normalised by its own mean and
+/// variance; then weight and bias of each channel (torch.nn.functional.group_norm). Made of layer_norm over the groups.
 Value group_norm(const Arg& x, std::int64_t groups, const GroupNormOptions& options = {});
 
 const OpDef& rms_norm_op();

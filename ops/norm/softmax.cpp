@@ -1,11 +1,11 @@
 #include <weft/ops/norm/softmax.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/norm/softmax_rows.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
 
 namespace weft {
 using namespace along;
@@ -72,14 +72,12 @@ const OpDef& softmax_op() {
       .infer = along_axis,
       .batch = apart_from_axis,
       .backward =
-          [](Backward& b) {
-            b.input(0, build(softmax_backward_op(), {b.out(0), b.cotangent(0)}, b.attributes()));
-          },
+          [](Backward& b) { b.input(0, build(softmax_backward_op(), {b.out(0), b.cotangent(0)}, b.attributes())); },
       .plain = softmax_plain,
       .traits = {.in_place = {{0, 0}}},
       .row_wise = along_rows,
-      .kernels = row_kernels(softmax_kernel<float>, softmax_kernel<double>, softmax_kernel<bfloat16>,
-                             softmax_kernel<float16>),
+      .kernels =
+          row_kernels(softmax_kernel<float>, softmax_kernel<double>, softmax_kernel<bfloat16>, softmax_kernel<float16>),
       .samples = axis_samples(1),
       .bad_samples = bad_axis(),
   };
@@ -116,7 +114,9 @@ void softmax_backward_columns(KernelContext& context, const Layout& layout) {
     W inner[columns], left[columns], right[columns];
     std::fill_n(inner, count, W(0));
     const auto y = [&](std::int64_t i) { return widened(context.in<T>(0) + offset + i * layout.inner, left, count); };
-    const auto d_y = [&](std::int64_t i) { return widened(context.in<T>(1) + offset + i * layout.inner, right, count); };
+    const auto d_y = [&](std::int64_t i) {
+      return widened(context.in<T>(1) + offset + i * layout.inner, right, count);
+    };
     for (std::int64_t i = 0; i < layout.n; ++i) v.accumulate_product(y(i), d_y(i), inner, count);
     for (std::int64_t i = 0; i < layout.n; ++i) {
       T* out = context.out<T>(0) + offset + i * layout.inner;

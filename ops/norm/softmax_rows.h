@@ -1,10 +1,10 @@
 // What softmax, log_softmax and logsumexp share: rules along an axis, rows and columns. Private to those files.
 #pragma once
 
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
 #include <weft/runtime/kernel.h>
 
 #include <cmath>
@@ -91,8 +91,8 @@ inline std::vector<Kernel> row_kernels(Run run_f32, Run run_f64, Run run_bf16, R
 inline Attributes at(std::int64_t axis) { return {{"axis", axis}}; }
 inline Attributes kept_at(std::int64_t axis) { return {{"axis", axis}, {"keep", true}}; }
 
-// Along the last axis, along others (more columns than a block too), one element, extremes (in a row with others, and beside one
-// number each), logits of +-1e4.
+// Along the last axis, along others (more columns than a block too), one element, extremes (in a row with others, and
+// beside one number each), logits of +-1e4.
 inline std::vector<Sample> axis_samples(int operands) {
   std::vector<Sample> samples;
   const auto add = [&](const SampleInput& input, std::int64_t axis, bool gradient) {

@@ -1,11 +1,11 @@
 #include <weft/ops/pointwise/activation.h>
 
 #include <weft/graph/registry.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/pointwise/activation_curves.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/shape/creation.h>
 
 #include <cmath>
 #include <numbers>
@@ -26,9 +26,10 @@ Value inner(const Value& x) { return tanh((x + x * x * x * cubic) * root_2_over_
 // --- relu: y = max(x, 0); d_x = d_y [x > 0] ---
 
 const OpDef& relu_op() {
-  static const OpDef op = activation({.name = "relu", .law = "y = max(x, 0)", .smooth = away_from_0}, relu_grad_op,
-                                     [](const Plain& p) -> Values { return where(less_equal(p.in[0], 0.0), 0.0, p.in[0]); },
-                                     activation_kernels<curves::Relu>());
+  static const OpDef op = activation(
+      {.name = "relu", .law = "y = max(x, 0)", .smooth = away_from_0}, relu_grad_op,
+      [](const Plain& p) -> Values { return where(less_equal(p.in[0], 0.0), 0.0, p.in[0]); },
+      activation_kernels<curves::Relu>());
   return op;
 }
 
@@ -45,8 +46,7 @@ const OpDef& relu_grad_op() {
 const OpDef& gelu_op() {
   static const OpDef op = activation(
       {.name = "gelu", .law = "y = x Phi(x)"}, gelu_grad_op,
-      [](const Plain& p) -> Values { return p.in[0] * phi(p.in[0]); },
-      activation_kernels<curves::Gelu>());
+      [](const Plain& p) -> Values { return p.in[0] * phi(p.in[0]); }, activation_kernels<curves::Gelu>());
   return op;
 }
 
@@ -93,8 +93,7 @@ const OpDef& gelu_tanh_grad_op() {
 const OpDef& silu_op() {
   static const OpDef op = activation(
       {.name = "silu", .law = "y = x / (1 + e^-x)"}, silu_grad_op,
-      [](const Plain& p) -> Values { return p.in[0] * sigmoid(p.in[0]); },
-      activation_kernels<curves::Silu>());
+      [](const Plain& p) -> Values { return p.in[0] * sigmoid(p.in[0]); }, activation_kernels<curves::Silu>());
   return op;
 }
 
@@ -123,12 +122,36 @@ Value gelu_tanh_grad(const Arg& x, const Arg& d_y) { return build(gelu_tanh_grad
 Value silu_grad(const Arg& x, const Arg& d_y) { return build(silu_grad_op(), {x, d_y}); }
 
 void register_activation() {
-  for (const OpDef* op :
-       {&relu_op(), &gelu_op(), &gelu_tanh_op(), &silu_op(), &mish_op(), &logsigmoid_op(), &softplus_op(), &elu_op(),
-        &celu_op(), &selu_op(), &leaky_relu_op(), &hardtanh_op(), &relu6_op(), &hardsigmoid_op(), &hardswish_op(),
-        &relu_grad_op(), &gelu_grad_op(), &gelu_tanh_grad_op(), &silu_grad_op(), &mish_grad_op(),
-        &logsigmoid_grad_op(), &softplus_grad_op(), &elu_grad_op(), &celu_grad_op(), &selu_grad_op(),
-        &leaky_relu_grad_op(), &hardtanh_grad_op(), &relu6_grad_op(), &hardsigmoid_grad_op(), &hardswish_grad_op()})
+  for (const OpDef* op : {&relu_op(),
+                          &gelu_op(),
+                          &gelu_tanh_op(),
+                          &silu_op(),
+                          &mish_op(),
+                          &logsigmoid_op(),
+                          &softplus_op(),
+                          &elu_op(),
+                          &celu_op(),
+                          &selu_op(),
+                          &leaky_relu_op(),
+                          &hardtanh_op(),
+                          &relu6_op(),
+                          &hardsigmoid_op(),
+                          &hardswish_op(),
+                          &relu_grad_op(),
+                          &gelu_grad_op(),
+                          &gelu_tanh_grad_op(),
+                          &silu_grad_op(),
+                          &mish_grad_op(),
+                          &logsigmoid_grad_op(),
+                          &softplus_grad_op(),
+                          &elu_grad_op(),
+                          &celu_grad_op(),
+                          &selu_grad_op(),
+                          &leaky_relu_grad_op(),
+                          &hardtanh_grad_op(),
+                          &relu6_grad_op(),
+                          &hardsigmoid_grad_op(),
+                          &hardswish_grad_op()})
     registry().add(*op);
 }
 

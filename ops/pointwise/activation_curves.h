@@ -5,12 +5,12 @@
 
 namespace weft::curves {
 
-#define WEFT_CURVE(Name, function)                                       \
-  struct Name : NoParameters {                                           \
-    template <class T>                                                   \
-    static constexpr auto run = &Simd<T>::function;                      \
-    template <class T>                                                   \
-    static constexpr auto slope = &Simd<T>::function##_grad;             \
+#define WEFT_CURVE(Name, function)                           \
+  struct Name : NoParameters {                               \
+    template <class T>                                       \
+    static constexpr auto run = &Simd<T>::function;          \
+    template <class T>                                       \
+    static constexpr auto slope = &Simd<T>::function##_grad; \
   }
 WEFT_CURVE(Relu, relu);
 WEFT_CURVE(Gelu, gelu);

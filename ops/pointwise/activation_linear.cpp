@@ -1,9 +1,9 @@
 // Activations that are made of lines (hardswish: of lines and a parabola), besides relu.
 #include <weft/ops/pointwise/activation.h>
 
+#include <weft/ops/kit/build.h>
 #include <weft/ops/pointwise/activation_curves.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 
 namespace weft {
 namespace {
@@ -14,9 +14,7 @@ Intervals around(double low, double high) {
 }
 
 Value clamped(const Value& x, double low, double high) { return minimum(maximum(x, low), high); }
-Value beyond(const Value& x, double low, double high) {
-  return logical_or(less_equal(x, low), greater_equal(x, high));
-}
+Value beyond(const Value& x, double low, double high) { return logical_or(less_equal(x, low), greater_equal(x, high)); }
 
 }  // namespace
 
@@ -24,7 +22,9 @@ Value beyond(const Value& x, double low, double high) {
 
 const OpDef& leaky_relu_op() {
   static const OpDef op = activation(
-      {.name = "leaky_relu", .law = "y = x where x > 0, else negative_slope x", .attributes = {{"negative_slope", 0.2}},
+      {.name = "leaky_relu",
+       .law = "y = x where x > 0, else negative_slope x",
+       .attributes = {{"negative_slope", 0.2}},
        .smooth = {{0.1, 3}, {-3, -0.1}}},
       leaky_relu_grad_op,
       [](const Plain& p) -> Values {
@@ -36,8 +36,10 @@ const OpDef& leaky_relu_op() {
 
 const OpDef& leaky_relu_grad_op() {
   static const OpDef op = activation_grad(
-      {.name = "leaky_relu_grad", .law = "d_x = d_y where x > 0, else negative_slope d_y",
-       .attributes = {{"negative_slope", 0.2}}, .smooth = {{0.1, 3}, {-3, -0.1}}},
+      {.name = "leaky_relu_grad",
+       .law = "d_x = d_y where x > 0, else negative_slope d_y",
+       .attributes = {{"negative_slope", 0.2}},
+       .smooth = {{0.1, 3}, {-3, -0.1}}},
       [](const Plain& p) -> Values {
         return where(greater(p.in[0], 0.0), p.in[1], p.in[1] * p.attributes.number("negative_slope"));
       },
@@ -58,20 +60,26 @@ const std::vector<BadSample> bad_bounds{{{}, bounds(1, -1), "min must be below m
 
 const OpDef& hardtanh_op() {
   static const OpDef op = activation(
-      {.name = "hardtanh", .law = "y = min(max(x, min), max)", .attributes = bounds(-1.5, 1), .smooth = around(-1.5, 1),
-       .bad_samples = bad_bounds, .check = check_bounds},
+      {.name = "hardtanh",
+       .law = "y = min(max(x, min), max)",
+       .attributes = bounds(-1.5, 1),
+       .smooth = around(-1.5, 1),
+       .bad_samples = bad_bounds,
+       .check = check_bounds},
       hardtanh_grad_op,
-      [](const Plain& p) -> Values {
-        return clamped(p.in[0], p.attributes.number("min"), p.attributes.number("max"));
-      },
+      [](const Plain& p) -> Values { return clamped(p.in[0], p.attributes.number("min"), p.attributes.number("max")); },
       activation_kernels<curves::HardTanh>());
   return op;
 }
 
 const OpDef& hardtanh_grad_op() {
   static const OpDef op = activation_grad(
-      {.name = "hardtanh_grad", .law = "d_x = d_y [min < x < max]", .attributes = bounds(-1.5, 1),
-       .smooth = around(-1.5, 1), .bad_samples = bad_bounds, .check = check_bounds},
+      {.name = "hardtanh_grad",
+       .law = "d_x = d_y [min < x < max]",
+       .attributes = bounds(-1.5, 1),
+       .smooth = around(-1.5, 1),
+       .bad_samples = bad_bounds,
+       .check = check_bounds},
       [](const Plain& p) -> Values {
         return where(beyond(p.in[0], p.attributes.number("min"), p.attributes.number("max")), 0.0, p.in[1]);
       },
@@ -126,7 +134,8 @@ const OpDef& hardswish_op() {
 
 const OpDef& hardswish_grad_op() {
   static const OpDef op = activation_grad(
-      {.name = "hardswish_grad", .law = "d_x = 0 where x <= -3, d_y where x >= 3, else d_y (x / 3 + 1/2)",
+      {.name = "hardswish_grad",
+       .law = "d_x = 0 where x <= -3, d_y where x >= 3, else d_y (x / 3 + 1/2)",
        .smooth = around(-3, 3)},
       [](const Plain& p) -> Values {
         const Value& x = p.in[0];

@@ -44,14 +44,13 @@ std::vector<BadSample> bad_samples(const ActivationText& text, std::vector<BadSa
 OpDef activation(ActivationText text, const OpDef& (*grad)(), PlainRule plain, std::vector<Kernel> kernels) {
   return {.name = text.name,
           .law = text.law,
-          .infer = [check = text.check](const OpView& view) {
-            if (check != nullptr) check(view.attributes);
-            return same_as_float_input(view);
-          },
+          .infer =
+              [check = text.check](const OpView& view) {
+                if (check != nullptr) check(view.attributes);
+                return same_as_float_input(view);
+              },
           .batch = same_axis,
-          .backward = [grad](Backward& b) {
-            b.input(0, build(grad(), {b.in(0), b.cotangent(0)}, b.attributes()));
-          },
+          .backward = [grad](Backward& b) { b.input(0, build(grad(), {b.in(0), b.cotangent(0)}, b.attributes())); },
           .plain = std::move(plain),
           .traits = {.pointwise = true, .in_place = {{0, 0}}},
           .kernels = std::move(kernels),

@@ -1,9 +1,9 @@
 // Activations made of exponentials, besides gelu and silu.
 #include <weft/ops/pointwise/activation.h>
 
+#include <weft/ops/kit/build.h>
 #include <weft/ops/pointwise/activation_curves.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/pointwise/unary.h>
 
 namespace weft {
@@ -74,8 +74,12 @@ const std::vector<BadSample> bad_beta{{{}, bend(0, 20), "beta must be above 0"}}
 
 const OpDef& softplus_op() {
   static const OpDef op = activation(
-      {.name = "softplus", .law = "y = log(1 + e^(beta x)) / beta, x where beta x > threshold",
-       .attributes = bend(1.5, 20), .smooth = {{-3, 3}, {14, 20}}, .bad_samples = bad_beta, .check = check_beta},
+      {.name = "softplus",
+       .law = "y = log(1 + e^(beta x)) / beta, x where beta x > threshold",
+       .attributes = bend(1.5, 20),
+       .smooth = {{-3, 3}, {14, 20}},
+       .bad_samples = bad_beta,
+       .check = check_beta},
       softplus_grad_op,
       [](const Plain& p) -> Values {
         const double beta = p.attributes.number("beta");
@@ -88,8 +92,12 @@ const OpDef& softplus_op() {
 
 const OpDef& softplus_grad_op() {
   static const OpDef op = activation_grad(
-      {.name = "softplus_grad", .law = "d_x = d_y / (1 + e^(-beta x)), d_y where beta x > threshold",
-       .attributes = bend(1.5, 20), .smooth = {{-3, 3}, {14, 20}}, .bad_samples = bad_beta, .check = check_beta},
+      {.name = "softplus_grad",
+       .law = "d_x = d_y / (1 + e^(-beta x)), d_y where beta x > threshold",
+       .attributes = bend(1.5, 20),
+       .smooth = {{-3, 3}, {14, 20}},
+       .bad_samples = bad_beta,
+       .check = check_beta},
       [](const Plain& p) -> Values {
         const Value z = p.in[0] * p.attributes.number("beta");
         return where(greater(z, p.attributes.number("threshold")), p.in[1], p.in[1] * sigmoid(z));
@@ -111,11 +119,15 @@ OpDef exponential_op(std::string name, std::string law, Attributes attributes, c
                      void (*check)(const Attributes&) = nullptr) {
   std::vector<BadSample> bad;
   if (check != nullptr) bad = {{{}, {{"alpha", 0.0}}, "alpha must be above 0"}};
-  return activation({.name = std::move(name), .law = std::move(law), .attributes = std::move(attributes),
-                     .smooth = away_from_0, .bad_samples = bad, .check = check},
-                    grad,
-                    [](const Plain& p) -> Values { return exponential(p.in[0], F::parameters(p.attributes)); },
-                    activation_kernels<F>());
+  return activation(
+      {.name = std::move(name),
+       .law = std::move(law),
+       .attributes = std::move(attributes),
+       .smooth = away_from_0,
+       .bad_samples = bad,
+       .check = check},
+      grad, [](const Plain& p) -> Values { return exponential(p.in[0], F::parameters(p.attributes)); },
+      activation_kernels<F>());
 }
 template <class F>
 OpDef exponential_grad_op(std::string name, std::string law, Attributes attributes,
@@ -123,8 +135,12 @@ OpDef exponential_grad_op(std::string name, std::string law, Attributes attribut
   std::vector<BadSample> bad;
   if (check != nullptr) bad = {{{}, {{"alpha", 0.0}}, "alpha must be above 0"}};
   return activation_grad(
-      {.name = std::move(name), .law = std::move(law), .attributes = std::move(attributes), .smooth = away_from_0,
-       .bad_samples = bad, .check = check},
+      {.name = std::move(name),
+       .law = std::move(law),
+       .attributes = std::move(attributes),
+       .smooth = away_from_0,
+       .bad_samples = bad,
+       .check = check},
       [](const Plain& p) -> Values { return exponential_grad(p.in[0], p.in[1], F::parameters(p.attributes)); },
       activation_grad_kernels<F>());
 }
@@ -137,8 +153,8 @@ const OpDef& elu_op() {
   return op;
 }
 const OpDef& elu_grad_op() {
-  static const OpDef op = exponential_grad_op<curves::Elu>(
-      "elu_grad", "d_x = d_y where x > 0, else d_y alpha e^x", alpha_of(0.7));
+  static const OpDef op =
+      exponential_grad_op<curves::Elu>("elu_grad", "d_x = d_y where x > 0, else d_y alpha e^x", alpha_of(0.7));
   return op;
 }
 
@@ -154,13 +170,13 @@ const OpDef& celu_grad_op() {
 }
 
 const OpDef& selu_op() {
-  static const OpDef op = exponential_op<curves::Selu>(
-      "selu", "y = 1.0507 x where x > 0, else 1.0507 1.67326 (e^x - 1)", {}, selu_grad_op);
+  static const OpDef op =
+      exponential_op<curves::Selu>("selu", "y = 1.0507 x where x > 0, else 1.0507 1.67326 (e^x - 1)", {}, selu_grad_op);
   return op;
 }
 const OpDef& selu_grad_op() {
-  static const OpDef op = exponential_grad_op<curves::Selu>(
-      "selu_grad", "d_x = 1.0507 d_y where x > 0, else 1.0507 1.67326 d_y e^x", {});
+  static const OpDef op =
+      exponential_grad_op<curves::Selu>("selu_grad", "d_x = 1.0507 d_y where x > 0, else 1.0507 1.67326 d_y e^x", {});
   return op;
 }
 

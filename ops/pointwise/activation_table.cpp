@@ -1,9 +1,9 @@
 #include <weft/ops/pointwise/activation_table.h>
 
+#include <weft/ops/kit/build.h>
 #include <weft/ops/pointwise/activation.h>
 #include <weft/ops/pointwise/activation_curves.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/pointwise/unary.h>
 
 namespace weft {
@@ -16,17 +16,15 @@ const T* defaults() {
 }
 
 template <class F>
-Activation entry(std::string name, const OpDef& (*op)(),
-                 Value (*grad)(const Value&, const Value&, const Attributes&), Attributes attributes = {}) {
+Activation entry(std::string name, const OpDef& (*op)(), Value (*grad)(const Value&, const Value&, const Attributes&),
+                 Attributes attributes = {}) {
   return {.name = std::move(name),
           .f32 = [](const float* x, float* y, std::int64_t n) { run_curve<F>(x, defaults<F, float>(), y, n); },
           .f64 = [](const double* x, double* y, std::int64_t n) { run_curve<F>(x, defaults<F, double>(), y, n); },
-          .grad_f32 = [](const float* x, const float* d_y, float* d_x, std::int64_t n) {
-            run_curve_grad<F>(x, d_y, defaults<F, float>(), d_x, n);
-          },
-          .grad_f64 = [](const double* x, const double* d_y, double* d_x, std::int64_t n) {
-            run_curve_grad<F>(x, d_y, defaults<F, double>(), d_x, n);
-          },
+          .grad_f32 = [](const float* x, const float* d_y, float* d_x,
+                         std::int64_t n) { run_curve_grad<F>(x, d_y, defaults<F, float>(), d_x, n); },
+          .grad_f64 = [](const double* x, const double* d_y, double* d_x,
+                         std::int64_t n) { run_curve_grad<F>(x, d_y, defaults<F, double>(), d_x, n); },
           .op = op,
           .grad_value = grad,
           .attributes = std::move(attributes)};
@@ -65,15 +63,15 @@ const std::vector<Activation>& table() {
       entry<Relu>("relu", relu_op, by_op<relu_grad_op>),
       entry<Relu6>("relu6", relu6_op, by_op<relu6_grad_op>),
       entry<Selu>("selu", selu_op, by_op<selu_grad_op>),
-      entry<Sigmoid>("sigmoid", sigmoid_op, [](const Value& x, const Value& d_y, const Attributes&) {
-        const Value s = sigmoid(x);
-        return d_y * (s * (1.0 - s));
-      }),
+      entry<Sigmoid>("sigmoid", sigmoid_op,
+                     [](const Value& x, const Value& d_y, const Attributes&) {
+                       const Value s = sigmoid(x);
+                       return d_y * (s * (1.0 - s));
+                     }),
       WEFT_BOTH(silu_both)(entry<Silu>("silu", silu_op, by_op<silu_grad_op>)),
       entry<Softplus>("softplus", softplus_op, by_op<softplus_grad_op>, {{"beta", 1.0}, {"threshold", 20.0}}),
-      entry<Tanh>("tanh", tanh_op, [](const Value& x, const Value& d_y, const Attributes&) {
-        return d_y * (1.0 - square(tanh(x)));
-      }),
+      entry<Tanh>("tanh", tanh_op,
+                  [](const Value& x, const Value& d_y, const Attributes&) { return d_y * (1.0 - square(tanh(x))); }),
   };
   return activations;
 }

@@ -13,8 +13,8 @@
 namespace weft {
 namespace {
 
-using sample::normal;
 using sample::integers;
+using sample::normal;
 using sample::uniform;
 
 // Integers are computed as unsigned: beyond their range they wrap, where signed arithmetic would be undefined.
@@ -43,8 +43,7 @@ std::vector<TensorType> floats(const OpView& view) {
 
 // Products and quotients are linear in an operand that alone depends on the batch.
 std::vector<BatchState> product_batch(const OpView& view, std::span<const BatchState> in) {
-  if (in[0].kind == BatchState::Kind::summed && in[1].kind == BatchState::Kind::free)
-    return {BatchState::summed()};
+  if (in[0].kind == BatchState::Kind::summed && in[1].kind == BatchState::Kind::free) return {BatchState::summed()};
   if (&view.op == &multiply_op() && in[1].kind == BatchState::Kind::summed && in[0].kind == BatchState::Kind::free)
     return {BatchState::summed()};
   return same_axis(view, in);
@@ -87,21 +86,27 @@ const std::vector<BadSample> bad_pairs{
 // y = a + b        d_a = d_y, d_b = d_y
 struct Add {
   template <class T>
-  static T apply(T a, T b) { return static_cast<T>(modular(a) + modular(b)); }
+  static T apply(T a, T b) {
+    return static_cast<T>(modular(a) + modular(b));
+  }
   template <std::floating_point T>
-  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().add(a, b, y, n); }
+  static void run(const T* a, const T* b, T* y, std::int64_t n) {
+    simd<T>().add(a, b, y, n);
+  }
 };
 const OpDef& add_op() {
   static const OpDef op{
       .name = "add",
       .law = "y = a + b",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = numbers,
       .batch = linear_same_axis,
-      .backward = [](Backward& b) {
-        b.input(0, b.cotangent(0));
-        b.input(1, b.cotangent(0));
-      },
+      .backward =
+          [](Backward& b) {
+            b.input(0, b.cotangent(0));
+            b.input(1, b.cotangent(0));
+          },
       .reference = law_of([](double a, double b) { return a + b; }),
       .traits = in_place_of_any,
       .kernels = binary_kernels<Add, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
@@ -114,21 +119,27 @@ const OpDef& add_op() {
 // y = a - b        d_a = d_y, d_b = -d_y
 struct Subtract {
   template <class T>
-  static T apply(T a, T b) { return static_cast<T>(modular(a) - modular(b)); }
+  static T apply(T a, T b) {
+    return static_cast<T>(modular(a) - modular(b));
+  }
   template <std::floating_point T>
-  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().subtract(a, b, y, n); }
+  static void run(const T* a, const T* b, T* y, std::int64_t n) {
+    simd<T>().subtract(a, b, y, n);
+  }
 };
 const OpDef& subtract_op() {
   static const OpDef op{
       .name = "subtract",
       .law = "y = a - b",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = numbers,
       .batch = linear_same_axis,
-      .backward = [](Backward& b) {
-        b.input(0, b.cotangent(0));
-        if (b.wants(1)) b.input(1, -b.cotangent(0));
-      },
+      .backward =
+          [](Backward& b) {
+            b.input(0, b.cotangent(0));
+            if (b.wants(1)) b.input(1, -b.cotangent(0));
+          },
       .reference = law_of([](double a, double b) { return a - b; }),
       .traits = in_place_of_any,
       .kernels = binary_kernels<Subtract, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
@@ -141,21 +152,27 @@ const OpDef& subtract_op() {
 // y = a b          d_a = d_y b, d_b = d_y a
 struct Multiply {
   template <class T>
-  static T apply(T a, T b) { return static_cast<T>(modular(a) * modular(b)); }
+  static T apply(T a, T b) {
+    return static_cast<T>(modular(a) * modular(b));
+  }
   template <std::floating_point T>
-  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().multiply(a, b, y, n); }
+  static void run(const T* a, const T* b, T* y, std::int64_t n) {
+    simd<T>().multiply(a, b, y, n);
+  }
 };
 const OpDef& multiply_op() {
   static const OpDef op{
       .name = "multiply",
       .law = "y = a b",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = numbers,
       .batch = product_batch,
-      .backward = [](Backward& b) {
-        if (b.wants(0)) b.input(0, b.cotangent(0) * b.in(1));
-        if (b.wants(1)) b.input(1, b.cotangent(0) * b.in(0));
-      },
+      .backward =
+          [](Backward& b) {
+            if (b.wants(0)) b.input(0, b.cotangent(0) * b.in(1));
+            if (b.wants(1)) b.input(1, b.cotangent(0) * b.in(0));
+          },
       .reference = law_of([](double a, double b) { return a * b; }),
       .traits = in_place_of_any,
       .kernels = binary_kernels<Multiply, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
@@ -168,22 +185,28 @@ const OpDef& multiply_op() {
 // y = a / b        d_a = d_y / b, d_b = -(d_y / b) y
 struct Divide {
   template <class T>
-  static T apply(T a, T b) { return a / b; }
+  static T apply(T a, T b) {
+    return a / b;
+  }
   template <std::floating_point T>
-  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().divide(a, b, y, n); }
+  static void run(const T* a, const T* b, T* y, std::int64_t n) {
+    simd<T>().divide(a, b, y, n);
+  }
 };
 const OpDef& divide_op() {
   static const OpDef op{
       .name = "divide",
       .law = "y = a / b",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = floats,
       .batch = product_batch,
-      .backward = [](Backward& b) {
-        const Value d_a = b.cotangent(0) / b.in(1);
-        b.input(0, d_a);
-        if (b.wants(1)) b.input(1, -(d_a * b.out(0)));
-      },
+      .backward =
+          [](Backward& b) {
+            const Value d_a = b.cotangent(0) / b.in(1);
+            b.input(0, d_a);
+            if (b.wants(1)) b.input(1, -(d_a * b.out(0)));
+          },
       .reference = law_of([](double a, double b) { return a / b; }),
       .traits = in_place_of_any,
       .kernels = binary_kernels<Divide, float, double, bfloat16, float16>(),
@@ -196,23 +219,27 @@ const OpDef& divide_op() {
 // y = a^b          d_a = d_y b a^(b - 1), 0 where b = 0;   d_b = d_y y log a, 0 where a = 0 and b >= 0
 struct Pow {
   template <class T>
-  static T apply(T a, T b) { return std::pow(a, b); }
+  static T apply(T a, T b) {
+    return std::pow(a, b);
+  }
 };
 const OpDef& pow_op() {
   static const OpDef op{
       .name = "pow",
       .law = "y = a^b",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = floats,
       .batch = same_axis,
-      .backward = [](Backward& b) {
-        const Value d_y = b.cotangent(0), base = b.in(0), power = b.in(1);
-        if (b.wants(0)) b.input(0, where(equal(power, 0.0), 0.0, d_y * power * pow(base, power - 1.0)));
-        if (b.wants(1)) {
-          const Value flat = logical_and(equal(base, 0.0), greater_equal(power, 0.0));
-          b.input(1, where(flat, 0.0, d_y * b.out(0) * log(base)));
-        }
-      },
+      .backward =
+          [](Backward& b) {
+            const Value d_y = b.cotangent(0), base = b.in(0), power = b.in(1);
+            if (b.wants(0)) b.input(0, where(equal(power, 0.0), 0.0, d_y * power * pow(base, power - 1.0)));
+            if (b.wants(1)) {
+              const Value flat = logical_and(equal(base, 0.0), greater_equal(power, 0.0));
+              b.input(1, where(flat, 0.0, d_y * b.out(0) * log(base)));
+            }
+          },
       .reference = law_of([](double a, double b) { return std::pow(a, b); }),
       .traits = {.pointwise = true, .cheap = false, .in_place = {{0, 0}, {0, 1}}, .precision = Precision::f32},
       .kernels = binary_kernels<Pow, float, double, bfloat16, float16>(),
@@ -225,15 +252,23 @@ const OpDef& pow_op() {
 // y = min(a, b)    d_a = d_y ([a < b] + [a = b] / 2), d_b = d_y ([b < a] + [a = b] / 2)
 struct Minimum {
   template <class T>
-  static T apply(T a, T b) { return a < b || a != a ? a : b; }
+  static T apply(T a, T b) {
+    return a < b || a != a ? a : b;
+  }
   template <std::floating_point T>
-  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().minimum(a, b, y, n); }
+  static void run(const T* a, const T* b, T* y, std::int64_t n) {
+    simd<T>().minimum(a, b, y, n);
+  }
 };
 struct Maximum {
   template <class T>
-  static T apply(T a, T b) { return a > b || a != a ? a : b; }
+  static T apply(T a, T b) {
+    return a > b || a != a ? a : b;
+  }
   template <std::floating_point T>
-  static void run(const T* a, const T* b, T* y, std::int64_t n) { simd<T>().maximum(a, b, y, n); }
+  static void run(const T* a, const T* b, T* y, std::int64_t n) {
+    simd<T>().maximum(a, b, y, n);
+  }
 };
 void choose_backward(Backward& b, Value (*chosen)(const Arg&, const Arg&)) {
   const Value d_y = b.cotangent(0), shared = where(equal(b.in(0), b.in(1)), d_y * 0.5, 0.0);
@@ -255,7 +290,8 @@ const OpDef& minimum_op() {
   static const OpDef op{
       .name = "minimum",
       .law = "y = min(a, b)",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = numbers,
       .batch = same_axis,
       .backward = [](Backward& b) { choose_backward(b, less); },
@@ -273,7 +309,8 @@ const OpDef& maximum_op() {
   static const OpDef op{
       .name = "maximum",
       .law = "y = max(a, b)",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = numbers,
       .batch = same_axis,
       .backward = [](Backward& b) { choose_backward(b, greater); },
@@ -355,7 +392,9 @@ const OpDef& sign_op() {
       .infer = numbers,
       .batch = same_axis,
       .backward = no_gradient,
-      .reference = law_of([](double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x; }),
+      .reference = law_of([](double x) { return x > 0   ? 1.0
+                                                : x < 0 ? -1.0
+                                                        : x; }),
       .traits = in_place,
       .kernels = unary_kernels_of<Sign, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = {{{normal({3, 5}).batched(0)}, {}},
@@ -378,11 +417,12 @@ Value abs(const Arg& x) { return build(abs_op(), {x}); }
 Value sign(const Arg& x) { return build(sign_op(), {x}); }
 
 void register_arithmetic() {
-  for (const OpDef* op : {&add_op(), &subtract_op(), &multiply_op(), &divide_op(), &pow_op(), &floor_divide_op(),
-                          &remainder_op(), &clamp_op(), &minimum_op(),
-                          &maximum_op(), &negate_op(), &abs_op(), &sign_op(), &equal_op(), &not_equal_op(),
-                          &less_op(), &less_equal_op(), &greater_op(), &greater_equal_op(), &isfinite_op(), &isnan_op(),
-                          &logical_and_op(), &logical_or_op(), &logical_xor_op(), &logical_not_op(), &where_op(), &cast_op()})
+  for (const OpDef* op :
+       {&add_op(),           &subtract_op(), &multiply_op(),  &divide_op(),      &pow_op(),        &floor_divide_op(),
+        &remainder_op(),     &clamp_op(),    &minimum_op(),   &maximum_op(),     &negate_op(),     &abs_op(),
+        &sign_op(),          &equal_op(),    &not_equal_op(), &less_op(),        &less_equal_op(), &greater_op(),
+        &greater_equal_op(), &isfinite_op(), &isnan_op(),     &logical_and_op(), &logical_or_op(), &logical_xor_op(),
+        &logical_not_op(),   &where_op(),    &cast_op()})
     registry().add(*op);
 }
 

@@ -14,11 +14,11 @@ Value subtract(const Arg& a, const Arg& b);  ///< a - b; floats and integers
 Value multiply(const Arg& a, const Arg& b);  ///< a b; floats and integers
 Value divide(const Arg& a, const Arg& b);    ///< a / b; floats
 Value pow(const Arg& a, const Arg& b);       ///< a^b; floats
-/// a / b rounded down, as in Python; floats and integers; its derivative is 0. An integer divided by 0 is a UserError of
-/// the run that names the place; a float gives a / b.
+/// a / b rounded down, as in Python; floats and integers; its derivative is 0. An integer divided by 0 is a UserError
+/// of the run that names the place; a float gives a / b.
 Value floor_divide(const Arg& a, const Arg& b);
-/// a - b floor(a / b): of b's sign, as in Python and torch; floats and integers. d_b = -d_y floor(a / b). Of integers by
-/// 0: as floor_divide; of floats: NaN.
+/// a - b floor(a / b): of b's sign, as in Python and torch; floats and integers. d_b = -d_y floor(a / b). Of integers
+/// by 0: as floor_divide; of floats: NaN.
 Value remainder(const Arg& a, const Arg& b);
 /// The smaller and the larger one; NaN if either is. Floats and integers. Equal operands get half the gradient each.
 Value minimum(const Arg& a, const Arg& b);

@@ -58,12 +58,18 @@ double cast_number(double x, DType dtype) {
   const auto near = [](double value) { return static_cast<double>(static_cast<float>(value)); };
   const double limit = dtype == i32 ? 0x1p31 : 0x1p63;
   switch (dtype) {
-    case DType::f64: return x;
-    case DType::f32: return near(x);
-    case DType::bf16: return rounded(near(x), 8, -126, 0x1.fep127);
-    case DType::f16: return rounded(near(x), 11, -14, 65504);
-    case DType::boolean: return x == 0 ? 0 : 1;
-    default: return x != x ? 0 : std::clamp(std::trunc(x), -limit, limit - (dtype == i32 ? 1 : 0));
+    case DType::f64:
+      return x;
+    case DType::f32:
+      return near(x);
+    case DType::bf16:
+      return rounded(near(x), 8, -126, 0x1.fep127);
+    case DType::f16:
+      return rounded(near(x), 11, -14, 65504);
+    case DType::boolean:
+      return x == 0 ? 0 : 1;
+    default:
+      return x != x ? 0 : std::clamp(std::trunc(x), -limit, limit - (dtype == i32 ? 1 : 0));
   }
 }
 
@@ -86,9 +92,10 @@ const OpDef& cast_op() {
         return {{view.attributes.dtype("dtype"), view.shape(0)}};
       },
       .batch = linear_same_axis,
-      .backward = [](Backward& b) {
-        if (is_float(b.in(0).dtype())) b.input(0, cast(b.cotangent(0), b.in(0).dtype()));
-      },
+      .backward =
+          [](Backward& b) {
+            if (is_float(b.in(0).dtype())) b.input(0, cast(b.cotangent(0), b.in(0).dtype()));
+          },
       .reference = cast_reference,
       .traits = {.pointwise = true},
       .kernels = {{.dtype = f32, .run = cast_kernel<float>},
@@ -102,7 +109,8 @@ const OpDef& cast_op() {
                   {{sample::normal({3, 5}).batched(0)}, {{"dtype", f32}}, false},
                   {{sample::extremes({2, 9000})}, {{"dtype", bf16}}, false},
                   {{sample::extremes({2, 9000})}, {{"dtype", f16}}, false},
-                  to(sample::extremes({2, 30}), i32), to(sample::extremes({2, 30}), i64),
+                  to(sample::extremes({2, 30}), i32),
+                  to(sample::extremes({2, 30}), i64),
                   to(sample::extremes({2, 30}), boolean),
                   {{sample::integers({7}, -5, 5)}, {{"dtype", f32}}, false},
                   {{sample::booleans({7}).batched(0)}, {{"dtype", f32}}, false}},

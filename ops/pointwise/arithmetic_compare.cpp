@@ -1,10 +1,10 @@
 #include <weft/ops/pointwise/arithmetic.h>
 
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/shape/creation.h>
 
 #include <cmath>
 #include <limits>
@@ -46,7 +46,8 @@ OpDef comparison(std::string name, std::string law, double (*reference)(double, 
   return {
       .name = std::move(name),
       .law = std::move(law),
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = broadcast_to_bool,
       .batch = same_axis,
       .backward = no_gradient,
@@ -60,27 +61,39 @@ OpDef comparison(std::string name, std::string law, double (*reference)(double, 
 
 struct Equal {
   template <class T>
-  static bool apply(T a, T b) { return a == b; }
+  static bool apply(T a, T b) {
+    return a == b;
+  }
 };
 struct NotEqual {
   template <class T>
-  static bool apply(T a, T b) { return a != b; }
+  static bool apply(T a, T b) {
+    return a != b;
+  }
 };
 struct Less {
   template <class T>
-  static bool apply(T a, T b) { return a < b; }
+  static bool apply(T a, T b) {
+    return a < b;
+  }
 };
 struct LessEqual {
   template <class T>
-  static bool apply(T a, T b) { return a <= b; }
+  static bool apply(T a, T b) {
+    return a <= b;
+  }
 };
 struct Greater {
   template <class T>
-  static bool apply(T a, T b) { return a > b; }
+  static bool apply(T a, T b) {
+    return a > b;
+  }
 };
 struct GreaterEqual {
   template <class T>
-  static bool apply(T a, T b) { return a >= b; }
+  static bool apply(T a, T b) {
+    return a >= b;
+  }
 };
 struct And {
   static bool apply(bool a, bool b) { return a && b; }
@@ -95,33 +108,32 @@ struct Or {
 }  // namespace
 
 const OpDef& equal_op() {
-  static const OpDef op = comparison<Equal>("equal", "y = [a = b]",
-                                             [](double a, double b) { return a == b ? 1.0 : 0.0; });
+  static const OpDef op =
+      comparison<Equal>("equal", "y = [a = b]", [](double a, double b) { return a == b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& not_equal_op() {
-  static const OpDef op = comparison<NotEqual>("not_equal", "y = [a != b]",
-                                             [](double a, double b) { return a != b ? 1.0 : 0.0; });
+  static const OpDef op =
+      comparison<NotEqual>("not_equal", "y = [a != b]", [](double a, double b) { return a != b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& less_op() {
-  static const OpDef op = comparison<Less>("less", "y = [a < b]",
-                                             [](double a, double b) { return a < b ? 1.0 : 0.0; });
+  static const OpDef op = comparison<Less>("less", "y = [a < b]", [](double a, double b) { return a < b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& less_equal_op() {
-  static const OpDef op = comparison<LessEqual>("less_equal", "y = [a <= b]",
-                                             [](double a, double b) { return a <= b ? 1.0 : 0.0; });
+  static const OpDef op =
+      comparison<LessEqual>("less_equal", "y = [a <= b]", [](double a, double b) { return a <= b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& greater_op() {
-  static const OpDef op = comparison<Greater>("greater", "y = [a > b]",
-                                             [](double a, double b) { return a > b ? 1.0 : 0.0; });
+  static const OpDef op =
+      comparison<Greater>("greater", "y = [a > b]", [](double a, double b) { return a > b ? 1.0 : 0.0; });
   return op;
 }
 const OpDef& greater_equal_op() {
-  static const OpDef op = comparison<GreaterEqual>("greater_equal", "y = [a >= b]",
-                                             [](double a, double b) { return a >= b ? 1.0 : 0.0; });
+  static const OpDef op =
+      comparison<GreaterEqual>("greater_equal", "y = [a >= b]", [](double a, double b) { return a >= b ? 1.0 : 0.0; });
   return op;
 }
 
@@ -161,18 +173,23 @@ OpDef kind(std::string name, std::string law, double (*reference)(double)) {
 }
 struct Finite {
   template <class T>
-  static bool apply(T x) { return std::isfinite(x); }
+  static bool apply(T x) {
+    return std::isfinite(x);
+  }
 };
 struct NotANumber {
   template <class T>
-  static bool apply(T x) { return x != x; }
+  static bool apply(T x) {
+    return x != x;
+  }
 };
 
 }  // namespace
 
 const OpDef& isfinite_op() {
-  static const OpDef op = kind<Finite>("isfinite", "y = [|x| < inf]",
-                                       [](double x) { return std::fabs(x) <= std::numeric_limits<double>::max() ? 1.0 : 0.0; });
+  static const OpDef op = kind<Finite>("isfinite", "y = [|x| < inf]", [](double x) {
+    return std::fabs(x) <= std::numeric_limits<double>::max() ? 1.0 : 0.0;
+  });
   return op;
 }
 const OpDef& isnan_op() {
@@ -184,7 +201,8 @@ const OpDef& logical_and_op() {
   static const OpDef op{
       .name = "logical_and",
       .law = "y = a and b",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = bools,
       .batch = same_axis,
       .backward = no_gradient,
@@ -201,7 +219,8 @@ const OpDef& logical_or_op() {
   static const OpDef op{
       .name = "logical_or",
       .law = "y = a or b",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = bools,
       .batch = same_axis,
       .backward = no_gradient,
@@ -218,7 +237,8 @@ const OpDef& logical_xor_op() {
   static const OpDef op{
       .name = "logical_xor",
       .law = "y = a or b, not both",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = bools,
       .batch = same_axis,
       .backward = no_gradient,
@@ -258,8 +278,9 @@ namespace {
 
 std::vector<TensorType> infer_where(const OpView& view) {
   expect_dtype(view, 0, boolean);
-  WEFT_CHECK(view.type(1).dtype == view.type(2).dtype, "both choices must have one dtype, got {} and {}; hint: cast(x, {})",
-             name_of(view.type(1).dtype), name_of(view.type(2).dtype), name_of(view.type(1).dtype));
+  WEFT_CHECK(view.type(1).dtype == view.type(2).dtype,
+             "both choices must have one dtype, got {} and {}; hint: cast(x, {})", name_of(view.type(1).dtype),
+             name_of(view.type(2).dtype), name_of(view.type(1).dtype));
   return {{view.type(1).dtype, broadcast(view.shape(0), broadcast(view.shape(1), view.shape(2)))}};
 }
 
@@ -294,10 +315,14 @@ BoundKernel bind_where_of(const OpView& view) {
 }
 BoundKernel bind_where(const OpView& view) {
   switch (size_of(view.type(1).dtype)) {
-    case 8: return bind_where_of<std::uint64_t>(view);
-    case 4: return bind_where_of<std::uint32_t>(view);
-    case 2: return bind_where_of<std::uint16_t>(view);
-    default: return bind_where_of<std::uint8_t>(view);
+    case 8:
+      return bind_where_of<std::uint64_t>(view);
+    case 4:
+      return bind_where_of<std::uint32_t>(view);
+    case 2:
+      return bind_where_of<std::uint16_t>(view);
+    default:
+      return bind_where_of<std::uint8_t>(view);
   }
 }
 
@@ -306,13 +331,15 @@ const OpDef& where_op() {
   static const OpDef op{
       .name = "where",
       .law = "y = condition ? a : b",
-      .least_inputs = 3, .most_inputs = 3,
+      .least_inputs = 3,
+      .most_inputs = 3,
       .infer = infer_where,
       .batch = where_batch,
-      .backward = [](Backward& b) {
-        if (b.wants(1)) b.input(1, where(b.in(0), b.cotangent(0), 0.0));
-        if (b.wants(2)) b.input(2, where(b.in(0), 0.0, b.cotangent(0)));
-      },
+      .backward =
+          [](Backward& b) {
+            if (b.wants(1)) b.input(1, where(b.in(0), b.cotangent(0), 0.0));
+            if (b.wants(2)) b.input(2, where(b.in(0), 0.0, b.cotangent(0)));
+          },
       .reference = law_of([](double condition, double a, double b) { return condition != 0 ? a : b; }),
       .traits = {.pointwise = true, .in_place = {{0, 1}, {0, 2}}},
       .kernels = {{.dtype = boolean, .bind = bind_where}},
@@ -352,7 +379,8 @@ Value where(const Arg& condition, const Arg& a, const Arg& b) {
   for (const Arg* arg : {&a, &b})
     if (!arg->is_number() && arg->value().valid()) dtype = arg->value().dtype();
   auto choice = [&](const Arg& arg) {
-    return arg.is_number() ? full(graph_of({condition, a, b}), {}, dtype, arg.number(), condition.where()) : arg.value();
+    return arg.is_number() ? full(graph_of({condition, a, b}), {}, dtype, arg.number(), condition.where())
+                           : arg.value();
   };
   return build(where_op(), {condition, {choice(a), a.where()}, {choice(b), b.where()}});
 }

@@ -1,12 +1,12 @@
 // Division that rounds down and what it leaves, and clamp.
 #include <weft/ops/pointwise/arithmetic.h>
 
-#include <weft/ops/pointwise/activation_op.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/index/ids.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/activation_op.h>
 
 #include <cmath>
 #include <limits>
@@ -56,11 +56,15 @@ T floor_quotient(T a, T b) {
 
 struct FloorDivide {
   template <class T>
-  static T apply(T a, T b) { return floor_quotient(a, b); }
+  static T apply(T a, T b) {
+    return floor_quotient(a, b);
+  }
 };
 struct Remainder {
   template <class T>
-  static T apply(T a, T b) { return remainder_of(a, b); }
+  static T apply(T a, T b) {
+    return remainder_of(a, b);
+  }
 };
 
 // As binary_kernels, after a look at the divisors.
@@ -116,7 +120,8 @@ const OpDef& floor_divide_op() {
   static const OpDef op{
       .name = "floor_divide",
       .law = "y = floor(a / b)",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = numbers,
       .batch = same_axis,
       .backward = no_gradient,
@@ -134,13 +139,15 @@ const OpDef& remainder_op() {
   static const OpDef op{
       .name = "remainder",
       .law = "y = a - b floor(a / b)",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = numbers,
       .batch = same_axis,
-      .backward = [](Backward& b) {
-        b.input(0, b.cotangent(0));
-        if (b.wants(1)) b.input(1, -(b.cotangent(0) * floor_divide(b.in(0), b.in(1))));
-      },
+      .backward =
+          [](Backward& b) {
+            b.input(0, b.cotangent(0));
+            if (b.wants(1)) b.input(1, -(b.cotangent(0) * floor_divide(b.in(0), b.in(1))));
+          },
       .reference = law_of(rest_of_quotient),
       .traits = rounded_quotient,
       .kernels = division_kernels<Remainder>(),

@@ -1,12 +1,12 @@
 #include <weft/ops/pointwise/glu.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/pointwise/glu_rows.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/glu_rows.h>
+#include <weft/ops/shape/movement.h>
 
 namespace weft {
 namespace {
@@ -66,17 +66,19 @@ const OpDef& gated_op() {
       .name = "gated",
       .law = "y = x f(gate)",
       .source = "Dauphin et al. 2017, arXiv:1612.08083, eq. 1; Shazeer 2020, arXiv:2002.05202, eq. 5",
-      .least_inputs = 2, .most_inputs = 2,
+      .least_inputs = 2,
+      .most_inputs = 2,
       .infer = [](const OpView& view) -> std::vector<TensorType> {
         expect_one_type(view);
         return {view.type(0)};
       },
       .batch = same_axis,
-      .backward = [](Backward& b) {
-        const Values d = build_all(gated_backward_op(), {b.in(0), b.in(1), b.cotangent(0)}, b.attributes());
-        b.input(0, d[0]);
-        b.input(1, d[1]);
-      },
+      .backward =
+          [](Backward& b) {
+            const Values d = build_all(gated_backward_op(), {b.in(0), b.in(1), b.cotangent(0)}, b.attributes());
+            b.input(0, d[0]);
+            b.input(1, d[1]);
+          },
       .plain = [](const Plain& p) -> Values { return p.in[0] * activation_of(p.attributes).value(p.in[1]); },
       .traits = {.pointwise = true, .in_place = {{0, 1}, {0, 0}}},
       .kernels = {{.dtype = f32, .run = gated_kernel<float>},
@@ -102,7 +104,8 @@ const OpDef& gated_backward_op() {
       .name = "gated_backward",
       .law = "d_x = d_y f(gate), d_gate = d_y x f'(gate)",
       .outputs = {"d_x", "d_gate"},
-      .least_inputs = 3, .most_inputs = 3,
+      .least_inputs = 3,
+      .most_inputs = 3,
       .infer = [](const OpView& view) -> std::vector<TensorType> {
         expect_one_type(view);
         return {view.type(0), view.type(0)};

@@ -1,11 +1,11 @@
 #include <weft/ops/pointwise/unary.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/runtime/simd.h>
 
 #include <cmath>
@@ -274,7 +274,8 @@ const OpDef& erf_op() {
       .law = "y = erf(x)",
       .infer = same_as_float_input,
       .batch = same_axis,
-      .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (exp(-square(b.in(0))) * (2.0 * std::numbers::inv_sqrtpi))); },
+      .backward =
+          [](Backward& b) { b.input(0, b.cotangent(0) * (exp(-square(b.in(0))) * (2.0 * std::numbers::inv_sqrtpi))); },
       .reference = law_of([](double x) { return std::erf(x); }),
       .traits = in_place,
       .kernels = unary_kernels<Erf>(),
@@ -419,9 +420,9 @@ Value ceil(const Arg& x) { return build(ceil_op(), {x}); }
 Value round(const Arg& x) { return build(round_op(), {x}); }
 
 void register_unary() {
-  for (const OpDef* op : {&exp_op(), &expm1_op(), &log_op(), &log1p_op(), &sqrt_op(), &rsqrt_op(), &reciprocal_op(),
-                          &square_op(), &tanh_op(), &sigmoid_op(), &erf_op(), &sin_op(), &cos_op(), &floor_op(),
-                          &ceil_op(), &round_op()})
+  for (const OpDef* op :
+       {&exp_op(), &expm1_op(), &log_op(), &log1p_op(), &sqrt_op(), &rsqrt_op(), &reciprocal_op(), &square_op(),
+        &tanh_op(), &sigmoid_op(), &erf_op(), &sin_op(), &cos_op(), &floor_op(), &ceil_op(), &round_op()})
     registry().add(*op);
 }
 

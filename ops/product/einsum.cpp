@@ -1,11 +1,11 @@
 #include <weft/ops/product/einsum.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/matmul.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 #include <cctype>
@@ -39,7 +39,8 @@ class Equation {
       else if (c != ' ') parts.back() += c;
     }
     check(parts.size() == operands.size(), "it names {} operands, got {}", parts.size(), operands.size());
-    for (std::size_t i = 0; i < parts.size(); ++i) terms.push_back({operands[i], labels_of(parts[i], operands[i].rank())});
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      terms.push_back({operands[i], labels_of(parts[i], operands[i].rank())});
     for (const Term& term : terms)
       for (const Label label : term.labels)
         if (label >= ellipsis) widest_ = std::max(widest_, label - ellipsis + 1);
@@ -61,8 +62,8 @@ class Equation {
     const std::size_t dots = part.find("...");
     const int letters = static_cast<int>(part.size()) - (dots == std::string::npos ? 0 : 3);
     const int more = rank < 0 ? widest_ : rank - letters;
-    check(dots == std::string::npos ? rank < 0 || more == 0 : more >= 0, "\"{}\" names {} axes, the operand has {}", part,
-          letters, rank);
+    check(dots == std::string::npos ? rank < 0 || more == 0 : more >= 0, "\"{}\" names {} axes, the operand has {}",
+          part, letters, rank);
     Labels labels;
     for (std::size_t i = 0; i < part.size(); ++i) {
       if (i == dots) {
@@ -141,7 +142,8 @@ void broadcast_axes(Equation& equation) {
       if (!first && found->second.value() == 1) found->second = dim;
       const bool letter = term.labels[a] < ellipsis;
       equation.check(dim.value() == found->second.value() || dim.value() == 1, "axis {} is {} and {}",
-                     letter ? std::string(1, static_cast<char>(term.labels[a])) : "...", found->second.str(), dim.str());
+                     letter ? std::string(1, static_cast<char>(term.labels[a])) : "...", found->second.str(),
+                     dim.str());
     }
   for (Term& term : equation.terms) {
     Shape shape = term.x.shape();
@@ -157,7 +159,8 @@ Term contract(Term a, Term b, const std::set<Label>& needed) {
     const Term& other = term == &a ? b : a;
     std::vector<std::int64_t> alone;
     for (std::size_t i = 0; i < term->labels.size(); ++i)
-      if (!needed.contains(term->labels[i]) && !holds(other.labels, term->labels[i])) alone.push_back(static_cast<std::int64_t>(i));
+      if (!needed.contains(term->labels[i]) && !holds(other.labels, term->labels[i]))
+        alone.push_back(static_cast<std::int64_t>(i));
     sum_out(*term, alone);
   }
   Labels batch, rows, inner, columns;
@@ -224,7 +227,8 @@ Value einsum(const std::string& text, const std::vector<Value>& operands, std::s
 Value outer(const Arg& a, const Arg& b) {
   const auto line = called_at({a});
   WEFT_CHECK(!a.value().valid() || !b.value().valid() || (a.value().rank() == 1 && b.value().rank() == 1),
-             "outer ({}): expected two vectors, got {} and {}", str(a.where()), a.value().shape().str(), b.value().shape().str());
+             "outer ({}): expected two vectors, got {} and {}", str(a.where()), a.value().shape().str(),
+             b.value().shape().str());
   return unsqueeze(a, -1) * b.value();
 }
 

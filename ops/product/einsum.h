@@ -8,10 +8,10 @@
 
 namespace weft {
 
-/// torch.einsum: "bqd,bkd->bqk". A letter names an axis; letters that the output lacks are summed over; without "->" the
-/// output has those that occur once, in alphabetical order. "..." stands for leading axes that broadcast. A letter twice
-/// in an operand takes its diagonal. Operands are contracted from left to right. UserError: a malformed equation, another
-/// number of operands or axes, extents that disagree.
+/// torch.einsum: "bqd,bkd->bqk". A letter names an axis; letters that the output lacks are summed over; without "->"
+/// the output has those that occur once, in alphabetical order. "..." stands for leading axes that broadcast. A letter
+/// twice in an operand takes its diagonal. Operands are contracted from left to right. UserError: a malformed equation,
+/// another number of operands or axes, extents that disagree.
 Value einsum(const std::string& equation, const std::vector<Value>& operands,
              std::source_location where = std::source_location::current());
 

@@ -1,12 +1,12 @@
 #include <weft/ops/product/feed_forward.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
+#include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/feed_forward_parts.h>
 #include <weft/ops/product/matmul.h>
 #include <weft/ops/reduce/reduce.h>
-#include <weft/ops/kit/rules.h>
 
 namespace weft {
 namespace {
@@ -36,9 +36,7 @@ std::vector<BatchState> feed_forward_batch(const OpView& view, std::span<const B
   return rows_of_x(view, in, 0);
 }
 
-Products products(const OpView& view, std::int64_t at = 0) {
-  return {view.shape(0), view.shape(1), view.shape(2), at};
-}
+Products products(const OpView& view, std::int64_t at = 0) { return {view.shape(0), view.shape(1), view.shape(2), at}; }
 std::size_t feed_forward_workspace(const OpView& view, int threads) {
   return workspace_of(view.shape(0), view.shape(1), view.shape(2), view.type(0).dtype, threads);
 }
@@ -209,20 +207,21 @@ const OpDef& feed_forward_op() {
                   {{normal({2, 3}).batched(0), normal({4, 3}), normal({3, 4}), absent(), normal({3})}, with("silu")},
                   {{normal({3}), normal({4, 3}), normal({2, 4}), normal({4}), absent()}, with("relu")},
                   {{normal({12, 20, 33}).batched(0), normal({65, 33}), normal({31, 65}), normal({65}), normal({31})},
-                   with("gelu"), false},
+                   with("gelu"),
+                   false},
                   {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("mish")},
                   {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("softplus")},
                   {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("elu")},
                   {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("tanh")},
                   {{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5})}, with("sigmoid")},
-                  {{normal({300, 4}), normal({20000, 4}, 0, 0.1), normal({2, 20000}, 0, 0.01)},
-                   with("silu"), false},
+                  {{normal({300, 4}), normal({20000, 4}, 0, 0.1), normal({2, 20000}, 0, 0.01)}, with("silu"), false},
                   {{sample::extremes({6, 3}), normal({4, 3}), normal({2, 4}), normal({4})}, with("relu"), false}},
       .bad_samples = {{{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {2, 5}}}, with("sine"), "unknown activation 'sine'"},
                       {{{f32, {3, 4}}, {f32, {4, 5}}, {f32, {2, 5}}}, with("gelu"), "x must be [.., in]"},
                       {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {5, 2}}}, with("gelu"), "weight2 must be [out, hidden]"},
                       {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {2, 5}}, {f32, {2}}}, with("gelu"), "bias1 must be [5]"},
-                      {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {2, 5}}, {f32, {5}}, {f32, {5}}}, with("gelu"),
+                      {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {2, 5}}, {f32, {5}}, {f32, {5}}},
+                       with("gelu"),
                        "bias2 must be [2]"},
                       {{{i64, {3, 4}}, {i64, {5, 4}}, {i64, {2, 5}}}, with("gelu"), "floating type"}},
   };
@@ -242,19 +241,17 @@ const OpDef& feed_forward_backward_op() {
       .plain = feed_forward_backward_plain,
       .traits = {.cheap = false, .in_place = {{1, 2}}, .precision = Precision::low},
       .cost = feed_forward_backward_cost,
-      .kernels = {{.dtype = f32, .run = feed_forward_backward_kernel<float>,
-                   .workspace = feed_forward_backward_workspace},
-                  {.dtype = f64, .run = feed_forward_backward_kernel<double>,
-                   .workspace = feed_forward_backward_workspace},
-                  {.dtype = bf16, .run = feed_forward_backward_kernel<bfloat16>,
-                   .workspace = feed_forward_backward_workspace},
-                  {.dtype = f16, .run = feed_forward_backward_kernel<float16>,
-                   .workspace = feed_forward_backward_workspace}},
+      .kernels =
+          {{.dtype = f32, .run = feed_forward_backward_kernel<float>, .workspace = feed_forward_backward_workspace},
+           {.dtype = f64, .run = feed_forward_backward_kernel<double>, .workspace = feed_forward_backward_workspace},
+           {.dtype = bf16, .run = feed_forward_backward_kernel<bfloat16>, .workspace = feed_forward_backward_workspace},
+           {.dtype = f16, .run = feed_forward_backward_kernel<float16>, .workspace = feed_forward_backward_workspace}},
       .samples = {{{normal({3, 2}).batched(0), normal({2, 5}), normal({3, 5}).batched(0)}, with("gelu")},
                   {{normal({2, 3, 2}).batched(1), normal({2, 4}), normal({2, 3, 4}).batched(1)}, with("gelu_tanh")},
                   {{normal({2}), normal({2, 4}), normal({4})}, with("silu")},
                   {{normal({3, 2}).batched(0), normal({2, 5}), normal({3, 5}).batched(0)}, with("relu")},
-                  {{normal({200, 33}).batched(0), normal({33, 600}), normal({200, 600}).batched(0)}, with("gelu"),
+                  {{normal({200, 33}).batched(0), normal({33, 600}), normal({200, 600}).batched(0)},
+                   with("gelu"),
                    false}},
       .bad_samples = {{{{f32, {3, 2}}, {f32, {3, 5}}, {f32, {3, 5}}}, with("gelu"), "d_y must be [.., out]"},
                       {{{f32, {3, 2}}, {f32, {2, 5}}, {f32, {3, 4}}}, with("gelu"), "hidden must be [3, 5]"}},

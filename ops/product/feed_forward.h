@@ -27,11 +27,12 @@ struct GatedFeedForwardOptions {
   Value bias1 = {};      ///< [hidden]
   Value gate_bias = {};  ///< [hidden]
   Value bias2 = {};      ///< [out]
-  std::string activation = "silu";  ///< of the gate: silu (SwiGLU), gelu (GeGLU), relu (ReGLU), sigmoid (GLU), any other
+  /// of the gate: silu (SwiGLU), gelu (GeGLU), relu (ReGLU), sigmoid (GLU), any other
+  std::string activation = "silu";
 };
 
-/// y = ((x weight1^T + bias1) f(x gate^T + gate_bias)) weight2^T + bias2 (Shazeer 2020, arXiv:2002.05202, eqs. 5 and 6):
-/// x [.., in], weight1 and gate [hidden, in], weight2 [out, hidden], y [.., out]. Of the hidden rows only what is
+/// y = ((x weight1^T + bias1) f(x gate^T + gate_bias)) weight2^T + bias2 (Shazeer 2020, arXiv:2002.05202, eqs. 5 and
+/// 6): x [.., in], weight1 and gate [hidden, in], weight2 [out, hidden], y [.., out]. Of the hidden rows only what is
 /// multiplied and what f is applied to are kept, never the product. In Llama's names: up, gate, down.
 Value gated_feed_forward(const Arg& x, const Arg& weight1, const Arg& gate, const Arg& weight2,
                          const GatedFeedForwardOptions& options = {});

@@ -1,9 +1,9 @@
 #include <weft/ops/product/feed_forward.h>
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/product/feed_forward_parts.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/glu_rows.h>
+#include <weft/ops/product/feed_forward_parts.h>
 #include <weft/ops/product/matmul.h>
 #include <weft/ops/reduce/reduce.h>
 
@@ -39,9 +39,7 @@ std::vector<BatchState> gated_batch(const OpView& view, std::span<const BatchSta
   return rows_of_x(view, in, 0);
 }
 
-Products products(const OpView& view, std::int64_t at = 0) {
-  return {view.shape(0), view.shape(1), view.shape(3), at};
-}
+Products products(const OpView& view, std::int64_t at = 0) { return {view.shape(0), view.shape(1), view.shape(3), at}; }
 std::size_t gated_workspace(const OpView& view, int threads) {
   return workspace_of(view.shape(0), view.shape(1), view.shape(3), view.type(0).dtype, threads);
 }
@@ -97,12 +95,13 @@ Values gated_plain(const Plain& p) {
 }
 
 // With d_hidden, d_gated and activated of gated_feed_forward_backward, and what flows into hidden and gated themselves:
-// d_x = d_hidden w1 + d_gated wg, d_w1 = d_hidden^T x, d_wg = d_gated^T x, d_w2 = d_y^T activated; biases: sums of rows.
+// d_x = d_hidden w1 + d_gated wg, d_w1 = d_hidden^T x, d_wg = d_gated^T x, d_w2 = d_y^T activated; biases: sums of
+// rows.
 void gated_gradient(Backward& b) {
   Value d_hidden, d_gated, activated;
   if (b.has_cotangent(0)) {
-    const Values d = build_all(gated_feed_forward_backward_op(), {b.cotangent(0), b.in(3), b.out(1), b.out(2)},
-                               b.attributes());
+    const Values d =
+        build_all(gated_feed_forward_backward_op(), {b.cotangent(0), b.in(3), b.out(1), b.out(2)}, b.attributes());
     d_hidden = d[0];
     d_gated = d[1];
     activated = d[2];
@@ -222,19 +221,24 @@ const OpDef& gated_feed_forward_op() {
                    with("tanh")},
                   {{normal({12, 20, 33}).batched(0), normal({65, 33}), normal({65, 33}), normal({31, 65}), normal({65}),
                     normal({65}), normal({31})},
-                   with("gelu"), false},
+                   with("gelu"),
+                   false},
                   {{normal({300, 4}), normal({20000, 4}, 0, 0.1), normal({20000, 4}), normal({2, 20000}, 0, 0.01)},
-                   with("silu"), false},
+                   with("silu"),
+                   false},
                   {{sample::extremes({6, 3}), normal({4, 3}), normal({4, 3}), normal({2, 4})}, with("relu"), false}},
-      .bad_samples = {{{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {5, 4}}, {f32, {2, 5}}}, with("sine"),
-                       "unknown activation 'sine'"},
-                      {{{f32, {3, 4}}, {f32, {4, 5}}, {f32, {4, 5}}, {f32, {2, 5}}}, with("silu"), "x must be [.., in]"},
-                      {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {4, 4}}, {f32, {2, 5}}}, with("silu"),
-                       "the gate's weight must be [5, 4]"},
-                      {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {5, 4}}, {f32, {5, 2}}}, with("silu"),
-                       "weight2 must be [out, hidden]"},
-                      {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {5, 4}}, {f32, {2, 5}}, {f32, {5}}, {f32, {2}}},
-                       with("silu"), "gate_bias must be [5]"}},
+      .bad_samples =
+          {{{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {5, 4}}, {f32, {2, 5}}}, with("sine"), "unknown activation 'sine'"},
+           {{{f32, {3, 4}}, {f32, {4, 5}}, {f32, {4, 5}}, {f32, {2, 5}}}, with("silu"), "x must be [.., in]"},
+           {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {4, 4}}, {f32, {2, 5}}},
+            with("silu"),
+            "the gate's weight must be [5, 4]"},
+           {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {5, 4}}, {f32, {5, 2}}},
+            with("silu"),
+            "weight2 must be [out, hidden]"},
+           {{{f32, {3, 4}}, {f32, {5, 4}}, {f32, {5, 4}}, {f32, {2, 5}}, {f32, {5}}, {f32, {2}}},
+            with("silu"),
+            "gate_bias must be [5]"}},
   };
   return op;
 }
@@ -264,21 +268,20 @@ const OpDef& gated_feed_forward_backward_op() {
                   {{normal({2}), normal({2, 4}), normal({4}), normal({4})}, with("sigmoid")},
                   {{normal({200, 33}).batched(0), normal({33, 600}), normal({200, 600}).batched(0),
                     normal({200, 600}).batched(0)},
-                   with("silu"), false}},
-      .bad_samples = {{{{f32, {3, 2}}, {f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 5}}}, with("silu"),
-                       "d_y must be [.., out]"},
-                      {{{f32, {3, 2}}, {f32, {2, 5}}, {f32, {3, 4}}, {f32, {3, 5}}}, with("silu"),
-                       "hidden must be [3, 5]"},
-                      {{{f32, {3, 2}}, {f32, {2, 5}}, {f32, {3, 5}}, {f32, {3, 4}}}, with("silu"),
-                       "gated must be [3, 5]"}},
+                   with("silu"),
+                   false}},
+      .bad_samples =
+          {{{{f32, {3, 2}}, {f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 5}}}, with("silu"), "d_y must be [.., out]"},
+           {{{f32, {3, 2}}, {f32, {2, 5}}, {f32, {3, 4}}, {f32, {3, 5}}}, with("silu"), "hidden must be [3, 5]"},
+           {{{f32, {3, 2}}, {f32, {2, 5}}, {f32, {3, 5}}, {f32, {3, 4}}}, with("silu"), "gated must be [3, 5]"}},
   };
   return op;
 }
 
 Value gated_feed_forward(const Arg& x, const Arg& weight1, const Arg& gate, const Arg& weight2,
                          const GatedFeedForwardOptions& options) {
-  return build(gated_feed_forward_op(),
-               {x, weight1, gate, weight2, options.bias1, options.gate_bias, options.bias2}, with(options.activation));
+  return build(gated_feed_forward_op(), {x, weight1, gate, weight2, options.bias1, options.gate_bias, options.bias2},
+               with(options.activation));
 }
 
 }  // namespace weft

@@ -1,9 +1,9 @@
 // What the plain and the gated feed-forward op share: how rows are cut, and where the batch lies.
 #pragma once
 
+#include <weft/ops/kit/rules.h>
 #include <weft/ops/pointwise/activation_table.h>
 #include <weft/ops/product/product.h>
-#include <weft/ops/kit/rules.h>
 
 namespace weft::feed_forward_parts {
 
@@ -17,8 +17,8 @@ inline Shape with_last(const Shape& shape, const Dim& dim) {
 
 inline std::int64_t rows_of(const Shape& shape) { return extent_product(shape, 0, shape.rank() - 1); }
 
-/// Whether the node runs again for the backward pass, which reads the hidden values alone (autodiff/checkpoint.h): then the
-/// second product is left out, and y is not written.
+/// Whether the node runs again for the backward pass, which reads the hidden values alone (autodiff/checkpoint.h): then
+/// the second product is left out, and y is not written.
 inline bool y_unread(const Attributes& attributes) { return (attributes.get_or<std::int64_t>("unread", 0) & 1) != 0; }
 
 inline Value operand(const Values& in, std::size_t i) { return i < in.size() ? in[i] : Value{}; }

@@ -1,14 +1,14 @@
 #include <weft/ops/product/matmul.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/fuse/matmul_epilogue.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/index/one_hot.h>
+#include <weft/ops/kit/build.h>
+#include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/product.h>
 #include <weft/ops/reduce/reduce.h>
-#include <weft/ops/kit/rules.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 #include <utility>
@@ -44,10 +44,11 @@ std::vector<TensorType> matmul_infer(const OpView& view) {
   const Shape &a = view.shape(0), &b = view.shape(1);
   WEFT_CHECK(a.rank() >= 2 && b.rank() >= 2, "operands must have 2 axes or more, got {} and {}", a.str(), b.str());
   const Layout layout(view);
-  WEFT_CHECK(a[layout.inner_a()] == b[layout.inner_b()],
-             "inner extents must agree: {}{} has {}, {}{} has {}; hint: transpose_a and transpose_b swap the last two axes",
-             a.str(), layout.transpose_a ? " transposed" : "", a[layout.inner_a()].str(), b.str(),
-             layout.transpose_b ? " transposed" : "", b[layout.inner_b()].str());
+  WEFT_CHECK(
+      a[layout.inner_a()] == b[layout.inner_b()],
+      "inner extents must agree: {}{} has {}, {}{} has {}; hint: transpose_a and transpose_b swap the last two axes",
+      a.str(), layout.transpose_a ? " transposed" : "", a[layout.inner_a()].str(), b.str(),
+      layout.transpose_b ? " transposed" : "", b[layout.inner_b()].str());
   Shape shape = broadcast(leading(a), leading(b));
   shape.push_back(a[layout.row_axis()]);
   shape.push_back(b[layout.column_axis()]);
@@ -101,8 +102,11 @@ Products products(const OpView& view) {
   const Shape &a = view.shape(0), &b = view.shape(1);
   Products p;
   Gemm& g = p.gemm;
-  g = {.trans_a = layout.transpose_a, .trans_b = layout.transpose_b, .m = a.extent(layout.row_axis()),
-       .n = b.extent(layout.column_axis()), .k = a.extent(layout.inner_a())};
+  g = {.trans_a = layout.transpose_a,
+       .trans_b = layout.transpose_b,
+       .m = a.extent(layout.row_axis()),
+       .n = b.extent(layout.column_axis()),
+       .k = a.extent(layout.inner_a())};
   const int rank = layout.rank();
   const std::int64_t size_a = g.m * g.k, size_b = g.k * g.n;
   if (matrices(b) == 1 && !g.trans_a) {  // a shared right operand: the rows of all leading axes are one matrix
@@ -183,8 +187,7 @@ void matmul_backward(Backward& b) {
   const bool ta = b.attributes().flag("transpose_a"), tb = b.attributes().flag("transpose_b");
   const Value &x = b.in(0), &w = b.in(1), d_y = b.cotangent(0);
   if (b.wants(0)) {
-    b.input(0, ta ? matmul(w, d_y, {.transpose_a = tb, .transpose_b = true})
-                  : matmul(d_y, w, {.transpose_b = !tb}));
+    b.input(0, ta ? matmul(w, d_y, {.transpose_a = tb, .transpose_b = true}) : matmul(d_y, w, {.transpose_b = !tb}));
   }
   if (b.wants(1)) {
     const bool flat = w.rank() == 2 && x.rank() > 2 && !ta;
@@ -353,8 +356,8 @@ Value matmul(const Arg& a, const Arg& b, MatmulOptions options) {
     right = reshape(b, {right.dim(0), 1});
     options.transpose_b = false;
   }
-  const Value y = build(matmul_op(), {{left, a.where()}, {right, b.where()}},
-                        transposed(options.transpose_a, options.transpose_b));
+  const Value y =
+      build(matmul_op(), {{left, a.where()}, {right, b.where()}}, transposed(options.transpose_a, options.transpose_b));
   if ((!row && !column) || !y.valid()) return y;
   Shape shape = y.shape();
   if (row) shape.erase(shape.rank() - 2);

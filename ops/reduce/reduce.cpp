@@ -1,12 +1,12 @@
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
-#include <weft/ops/reduce/reduce_kernel.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/reduce/reduce_kernel.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 namespace weft {
 namespace {
@@ -72,7 +72,8 @@ std::vector<BatchState> batch_extreme(const OpView& view, std::span<const BatchS
 Value expanded(const Value& cotangent, const Value& x, const Attributes& attributes) {
   if (attributes.flag("keep")) return cotangent;
   std::vector<bool> reduced(static_cast<std::size_t>(x.rank()), attributes.integers("axes").empty());
-  for (std::int64_t axis : attributes.integers("axes")) reduced[static_cast<std::size_t>(normalize_axis(axis, x.rank()))] = true;
+  for (std::int64_t axis : attributes.integers("axes"))
+    reduced[static_cast<std::size_t>(normalize_axis(axis, x.rank()))] = true;
   Shape shape = x.shape();
   for (int axis = 0; axis < x.rank(); ++axis)
     if (reduced[static_cast<std::size_t>(axis)]) shape[axis] = 1;
@@ -91,14 +92,17 @@ void backward_mean(Backward& b) {  // d_x = d_y / n, copied
 void backward_extreme(Backward& b) {  // d_x = d_y / (number of equal ones) where x = y
   const Value y = expanded(b.out(0), b.in(0), b.attributes());
   const Value hit = cast(equal(b.in(0), y), b.in(0).dtype());
-  const Value share = expanded(b.cotangent(0), b.in(0), b.attributes()) / sum(hit, {b.attributes().integers("axes"), true});
+  const Value share =
+      expanded(b.cotangent(0), b.in(0), b.attributes()) / sum(hit, {b.attributes().integers("axes"), true});
   b.input(0, hit * share);
 }
 
 constexpr Extended infinity = std::numeric_limits<Extended>::infinity();
 constexpr Fold added{.start = 0, .combine = [](Extended a, Extended b) { return a + b; }};
 
-Attributes over(std::vector<std::int64_t> axes, bool keep = false) { return {{"axes", std::move(axes)}, {"keep", keep}}; }
+Attributes over(std::vector<std::int64_t> axes, bool keep = false) {
+  return {{"axes", std::move(axes)}, {"keep", keep}};
+}
 
 Value reduce(const OpDef& op, const Arg& x, const ReduceOptions& options) {
   return build(op, {x}, over(options.axes, options.keep));
@@ -124,33 +128,36 @@ std::vector<BadSample> bad_samples() {
           {{{boolean, {2}}}, over({}), "got bool[2]"}};
 }
 
-OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule batch, BackwardRule backward, Fold reference,
-                Precision precision, std::vector<Kernel> kernels) {
-  return {.name = std::move(name),
-          .law = std::move(law),
-          .infer = std::move(rule),
-          .batch = std::move(batch),
-          .backward = std::move(backward),
-          .reference = folded(reference),
-          .traits = {.precision = precision},
-          .row_wise = [](const OpView& view) { return reduced_axes(view) == std::vector<int>{view.shape(0).rank() - 1}; },
-          .kernels = std::move(kernels),
-          .samples = samples(),
-          .bad_samples = bad_samples()};
+OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule batch, BackwardRule backward,
+                Fold reference, Precision precision, std::vector<Kernel> kernels) {
+  return {
+      .name = std::move(name),
+      .law = std::move(law),
+      .infer = std::move(rule),
+      .batch = std::move(batch),
+      .backward = std::move(backward),
+      .reference = folded(reference),
+      .traits = {.precision = precision},
+      .row_wise = [](const OpView& view) { return reduced_axes(view) == std::vector<int>{view.shape(0).rank() - 1}; },
+      .kernels = std::move(kernels),
+      .samples = samples(),
+      .bad_samples = bad_samples()};
 }
 
 }  // namespace
 
 const OpDef& sum_op() {
-  static const OpDef op = reduction("sum", "y = sum of x over axes", infer, batch_sum, backward_sum, added, Precision::f32,
-                                    reduction_kernels<SumOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
+  static const OpDef op =
+      reduction("sum", "y = sum of x over axes", infer, batch_sum, backward_sum, added, Precision::f32,
+                reduction_kernels<SumOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 const OpDef& mean_op() {
-  static const OpDef op = reduction("mean", "y = sum of x over axes / number of elements", infer_float, batch_mixing, backward_mean,
-                                    {.start = 0, .combine = added.combine, .finish = [](Extended total, Extended n) { return total / n; }},
-                                    Precision::f32, reduction_kernels<MeanOf, float, double, bfloat16, float16>());
+  static const OpDef op =
+      reduction("mean", "y = sum of x over axes / number of elements", infer_float, batch_mixing, backward_mean,
+                {.start = 0, .combine = added.combine, .finish = [](Extended total, Extended n) { return total / n; }},
+                Precision::f32, reduction_kernels<MeanOf, float, double, bfloat16, float16>());
   return op;
 }
 
@@ -167,8 +174,8 @@ Values extreme_plain(const Plain& p, Value (*opposite)(const Arg&, const ReduceO
 }
 
 OpDef extreme(std::string name, std::string law, PlainRule plain, Fold reference, std::vector<Kernel> kernels) {
-  OpDef op = reduction(std::move(name), std::move(law), infer_extreme, batch_extreme, backward_extreme, reference, Precision::follow,
-                       std::move(kernels));
+  OpDef op = reduction(std::move(name), std::move(law), infer_extreme, batch_extreme, backward_extreme, reference,
+                       Precision::follow, std::move(kernels));
   op.plain = std::move(plain);
   op.samples.push_back({{sample::ties({9, 4}).batched(0)}, over({1}), false});
   op.samples.push_back({{sample::ties({3, 4, 5}).batched(1)}, over({0, 2}, true), false});
@@ -178,18 +185,18 @@ OpDef extreme(std::string name, std::string law, PlainRule plain, Fold reference
 }  // namespace
 
 const OpDef& max_op() {
-  static const OpDef op =
-      extreme("max", "y = largest element of x over axes", [](const Plain& p) { return extreme_plain(p, min); },
-              {.start = -infinity, .combine = [](Extended a, Extended b) { return a != a || a > b ? a : b; }},
-              reduction_kernels<MaxOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
+  static const OpDef op = extreme(
+      "max", "y = largest element of x over axes", [](const Plain& p) { return extreme_plain(p, min); },
+      {.start = -infinity, .combine = [](Extended a, Extended b) { return a != a || a > b ? a : b; }},
+      reduction_kernels<MaxOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
 const OpDef& min_op() {
-  static const OpDef op =
-      extreme("min", "y = smallest element of x over axes", [](const Plain& p) { return extreme_plain(p, max); },
-              {.start = infinity, .combine = [](Extended a, Extended b) { return a != a || a < b ? a : b; }},
-              reduction_kernels<MinOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
+  static const OpDef op = extreme(
+      "min", "y = smallest element of x over axes", [](const Plain& p) { return extreme_plain(p, max); },
+      {.start = infinity, .combine = [](Extended a, Extended b) { return a != a || a < b ? a : b; }},
+      reduction_kernels<MinOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
 
@@ -267,13 +274,15 @@ std::vector<double> argmax_reference(const OpView& view, std::span<const std::ve
 
 const OpDef& all_op() {
   static const OpDef op = of_bools("all", "y = whether all of x are true",
-                                   {.start = 1, .combine = [](Extended a, Extended b) { return std::min(a, b); }}, reduction_kernels<AllOf, bool>());
+                                   {.start = 1, .combine = [](Extended a, Extended b) { return std::min(a, b); }},
+                                   reduction_kernels<AllOf, bool>());
   return op;
 }
 
 const OpDef& any_op() {
   static const OpDef op = of_bools("any", "y = whether any of x is true",
-                                   {.start = 0, .combine = [](Extended a, Extended b) { return std::max(a, b); }}, reduction_kernels<AnyOf, bool>());
+                                   {.start = 0, .combine = [](Extended a, Extended b) { return std::max(a, b); }},
+                                   reduction_kernels<AnyOf, bool>());
   return op;
 }
 
@@ -286,7 +295,8 @@ const OpDef& argmax_op() {
       .backward = [](Backward&) {},
       .reference = argmax_reference,
       .kernels = argmax_kernels<float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
-      .samples = {{{sample::normal({3, 5}).batched(0)}, over({1})}, {{sample::normal({4, 3, 2}).batched(2)}, over({-2}, true)},
+      .samples = {{{sample::normal({3, 5}).batched(0)}, over({1})},
+                  {{sample::normal({4, 3, 2}).batched(2)}, over({-2}, true)},
                   {{sample::integers({4, 9}, 0, 3)}, over({1})},
                   {{sample::extremes({18, 2})}, over({1}), false},
                   {{sample::extremes({4, 9})}, over({1}), false}},
@@ -307,7 +317,8 @@ Value sum_to(const Arg& x, const Shape& shape) {
   const auto line = called_at({x});
   if (!x.value().valid() || x.value().shape() == shape) return x.value();
   const Shape& from = x.value().shape();
-  WEFT_CHECK(broadcasts_to(shape, from), "{} does not broadcast to {}, so it cannot be summed to it", shape.str(), from.str());
+  WEFT_CHECK(broadcasts_to(shape, from), "{} does not broadcast to {}, so it cannot be summed to it", shape.str(),
+             from.str());
   std::vector<std::int64_t> axes;
   const int front = from.rank() - shape.rank();
   for (int axis = 0; axis < from.rank(); ++axis)
@@ -317,8 +328,8 @@ Value sum_to(const Arg& x, const Shape& shape) {
 }
 
 void register_reduce() {
-  for (const OpDef* op : {&sum_op(), &mean_op(), &max_op(), &min_op(), &all_op(), &any_op(), &argmax_op(), &sum_squares_op(),
-                          &sum_powers_op()})
+  for (const OpDef* op : {&sum_op(), &mean_op(), &max_op(), &min_op(), &all_op(), &any_op(), &argmax_op(),
+                          &sum_squares_op(), &sum_powers_op()})
     registry().add(*op);
 }
 

@@ -21,8 +21,8 @@ Value all(const Arg& x, const ReduceOptions& options = {});  ///< of bools; true
 Value any(const Arg& x, const ReduceOptions& options = {});  ///< of bools; false over nothing
 /// Position of the largest element along one axis, i64; of equal ones the first; of the first NaN if there is one.
 Value argmax(const Arg& x, std::int64_t axis, bool keep = false);
-/// Sum of the squares of all elements, an f64 scalar whatever x's dtype: the part of a norm. It is finite exactly where all
-/// of x is, as long as x is narrower than a double.
+/// Sum of the squares of all elements, an f64 scalar whatever x's dtype: the part of a norm. It is finite exactly where
+/// all of x is, as long as x is narrower than a double.
 Value sum_squares(const Arg& x);
 /// Sum of |x|^p over all elements, an f64 scalar. UserError unless 1 <= p < infinity.
 Value sum_powers(const Arg& x, double p);

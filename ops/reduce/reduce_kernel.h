@@ -31,20 +31,21 @@ inline constexpr std::int64_t reduce_rows = 32;      ///< rows of a piece when c
 inline constexpr std::int64_t reduce_piece = 32768;  ///< elements of a piece of a long row
 
 template <class T>
-using Accumulator = std::conditional_t<std::is_integral_v<T>, std::conditional_t<std::is_same_v<T, bool>, bool, std::int64_t>, double>;
+using Accumulator =
+    std::conditional_t<std::is_integral_v<T>, std::conditional_t<std::is_same_v<T, bool>, bool, std::int64_t>, double>;
 
 /// Pieces into which the reduced extent is cut.
 inline std::int64_t reduce_pieces(const ReduceShape& s) {
-  return std::max<std::int64_t>(1, s.inner == 1 ? (s.reduced + reduce_piece - 1) / reduce_piece
-                                                : (s.reduced + reduce_rows - 1) / reduce_rows);
+  return std::max<std::int64_t>(
+      1, s.inner == 1 ? (s.reduced + reduce_piece - 1) / reduce_piece : (s.reduced + reduce_rows - 1) / reduce_rows);
 }
 
 template <class R, class T>
 concept adds_rows = requires(const T* x, Accumulator<T>* y) { R::add_rows(x, std::int64_t{}, y, std::int64_t{}); };
 
 /// R: `static Acc empty()`, `static Acc combine(Acc, Acc)`, `static Acc map(T)`, `static T finish(Acc, count)`, and
-/// optionally `static Acc row(const T*, n)` for contiguous elements and `static void add_rows(const T*, rows, Acc*, n)`,
-/// combine in Acc for each of n columns, row by row.
+/// optionally `static Acc row(const T*, n)` for contiguous elements and `static void add_rows(const T*, rows, Acc*,
+/// n)`, combine in Acc for each of n columns, row by row.
 template <class R, class T>
 BoundKernel bind_reduction(const OpView& view) {
   using Acc = Accumulator<T>;
@@ -55,8 +56,10 @@ BoundKernel bind_reduction(const OpView& view) {
     T* y = ctx.out<T>(0);
     auto* partial = reinterpret_cast<Acc*>(ctx.workspace());
     if (!shape.gathered_extents.empty()) {
-      auto* gathered = ctx.workspace() + (static_cast<std::size_t>(pieces * shape.outer * shape.inner) * sizeof(Acc) + 63) / 64 * 64;
-      Strided(shape.gathered_extents, shape.gathered_strides).gather(gathered, reinterpret_cast<const std::byte*>(x), sizeof(T));
+      auto* gathered =
+          ctx.workspace() + (static_cast<std::size_t>(pieces * shape.outer * shape.inner) * sizeof(Acc) + 63) / 64 * 64;
+      Strided(shape.gathered_extents, shape.gathered_strides)
+          .gather(gathered, reinterpret_cast<const std::byte*>(x), sizeof(T));
       x = reinterpret_cast<const T*>(gathered);
     }
     const std::int64_t n = shape.reduced, inner = shape.inner;
@@ -117,7 +120,8 @@ BoundKernel bind_reduction(const OpView& view) {
 template <class T>
 std::size_t reduction_workspace(const OpView& view, int) {
   const ReduceShape shape(view);
-  const auto partials = static_cast<std::size_t>(reduce_pieces(shape) * shape.outer * shape.inner) * sizeof(Accumulator<T>);
+  const auto partials =
+      static_cast<std::size_t>(reduce_pieces(shape) * shape.outer * shape.inner) * sizeof(Accumulator<T>);
   return (partials + 63) / 64 * 64 + (shape.gathered_extents.empty() ? 0 : view.type(0).bytes());
 }
 
@@ -132,7 +136,8 @@ template <class T>
 struct Reducer {
   using Acc = Accumulator<T>;
   static Acc map(T x) {
-    if constexpr (std::is_same_v<T, bfloat16> || std::is_same_v<T, float16>) return static_cast<double>(static_cast<float>(x));
+    if constexpr (std::is_same_v<T, bfloat16> || std::is_same_v<T, float16>)
+      return static_cast<double>(static_cast<float>(x));
     else return static_cast<Acc>(x);
   }
   static T finish(Acc total, std::int64_t) {

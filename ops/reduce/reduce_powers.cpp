@@ -1,11 +1,11 @@
 // Sums of powers of all elements, added in double whatever the dtype: the parts of a norm over several tensors.
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
+#include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/unary.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/reduce/reduce_kernel.h>
-#include <weft/ops/kit/rules.h>
-#include <weft/ops/pointwise/unary.h>
 
 #include <cmath>
 
@@ -66,10 +66,8 @@ double fold(const T* x, std::int64_t n, Term&& term) {
 template <class T>
 void squares_kernel(KernelContext& ctx) {
   add_up<T>(ctx, [](const T* x, std::int64_t n) {
-    if constexpr (std::is_same_v<T, float>)
-      return simd<float>().sum_squares_f64(x, n);
-    else
-      return fold(x, n, [](double v) { return v * v; });
+    if constexpr (std::is_same_v<T, float>) return simd<float>().sum_squares_f64(x, n);
+    else return fold(x, n, [](double v) { return v * v; });
   });
 }
 

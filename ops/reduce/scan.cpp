@@ -1,15 +1,15 @@
 #include <weft/ops/reduce/scan.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/shape/arrange.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/index/index_rules.h>
-#include <weft/ops/product/matmul.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
-#include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/reference.h>
+#include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/creation.h>
 
 namespace weft {
 using namespace index_rules;
@@ -63,34 +63,40 @@ const OpDef& cumsum_op() {
       .law = "y_i = sum_{j <= i} x_j along `axis` (reverse: j >= i)",
       .infer = infer,
       .batch = batch,
-      .backward = [](Backward& b) {
-        b.input(0, cumsum(b.cotangent(0), b.attributes().integer("axis"), !b.attributes().flag("reverse")));
-      },
+      .backward =
+          [](Backward& b) {
+            b.input(0, cumsum(b.cotangent(0), b.attributes().integer("axis"), !b.attributes().flag("reverse")));
+          },
       .plain = plain,
-      .reference = [](const OpView& view, Operands in) {
-        const int axis = normalize_axis(view.attributes.integer("axis"), view.shape(0).rank());
-        std::vector<double> y;
-        each_place(view.shape(0), [&](std::int64_t, Place at) {
-          std::int64_t& here = at[static_cast<std::size_t>(axis)];
-          const bool reverse = view.attributes.flag("reverse");
-          const std::int64_t first = reverse ? here : 0, last = reverse ? view.shape(0).extent(axis) - 1 : here;
-          Extended sum = 0;
-          for (here = first; here <= last; ++here) sum += element(in[0], view.shape(0), at);
-          y.push_back(static_cast<double>(sum));
-        });
-        return y;
-      },
+      .reference =
+          [](const OpView& view, Operands in) {
+            const int axis = normalize_axis(view.attributes.integer("axis"), view.shape(0).rank());
+            std::vector<double> y;
+            each_place(view.shape(0), [&](std::int64_t, Place at) {
+              std::int64_t& here = at[static_cast<std::size_t>(axis)];
+              const bool reverse = view.attributes.flag("reverse");
+              const std::int64_t first = reverse ? here : 0, last = reverse ? view.shape(0).extent(axis) - 1 : here;
+              Extended sum = 0;
+              for (here = first; here <= last; ++here) sum += element(in[0], view.shape(0), at);
+              y.push_back(static_cast<double>(sum));
+            });
+            return y;
+          },
       .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
-      .kernels = {{.dtype = f32, .run = kernel<float>}, {.dtype = f64, .run = kernel<double>},
-                  {.dtype = bf16, .run = kernel<bfloat16>}, {.dtype = f16, .run = kernel<float16>},
-                  {.dtype = i32, .run = kernel<std::int32_t>}, {.dtype = i64, .run = kernel<std::int64_t>}},
+      .kernels = {{.dtype = f32, .run = kernel<float>},
+                  {.dtype = f64, .run = kernel<double>},
+                  {.dtype = bf16, .run = kernel<bfloat16>},
+                  {.dtype = f16, .run = kernel<float16>},
+                  {.dtype = i32, .run = kernel<std::int32_t>},
+                  {.dtype = i64, .run = kernel<std::int64_t>}},
       .samples = {{{sample::normal({3, 5}).batched(0)}, along(1, false)},
                   {{sample::normal({2, 4, 3}).batched(2)}, along(1, true)},
                   {{sample::normal({4, 3}).batched(0)}, along(0, false)},
                   {{sample::normal({1})}, along(0, true)},
                   {{sample::normal({3, 3000})}, along(-1, false), false},
                   {{sample::extremes({18, 2})}, along(1, false), false}},
-      .bad_samples = {{{{f32, {3}}}, along(1, false), "axis 1 is outside"}, {{{boolean, {3}}}, along(0, false), "need numbers"}},
+      .bad_samples = {{{{f32, {3}}}, along(1, false), "axis 1 is outside"},
+                      {{{boolean, {3}}}, along(0, false), "need numbers"}},
   };
   return op;
 }

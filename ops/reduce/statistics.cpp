@@ -1,16 +1,16 @@
 #include <weft/ops/reduce/statistics.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/index/one_hot.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 
@@ -111,13 +111,10 @@ Values others_plain(const Plain& p) {
 }
 
 std::vector<Sample> row_samples() {
-  return {{{sample::normal({3, 5}).batched(0)}},
-          {{sample::normal({2, 3, 4}).batched(1)}},
-          {{sample::normal({3, 2}).batched(1)}},
-          {{sample::normal({1})}},
+  return {{{sample::normal({3, 5}).batched(0)}},          {{sample::normal({2, 3, 4}).batched(1)}},
+          {{sample::normal({3, 2}).batched(1)}},          {{sample::normal({1})}},
           {{sample::ties({9, 4}).batched(0)}, {}, false},  // one zero, two zeros
-          {{sample::extremes({18, 2})}, {}, false},
-          {{sample::uniform({300, 70}, 0.9, 1.1)}, {}, false}};
+          {{sample::extremes({18, 2})}, {}, false},       {{sample::uniform({300, 70}, 0.9, 1.1)}, {}, false}};
 }
 
 // The reduced axes last and as one; the shape of the result.
@@ -152,14 +149,15 @@ const OpDef& prod_op() {
       .law = "y = x_0 x_1 ... x_{n - 1} of each row",
       .infer = infer_prod,
       .batch = batch_prod,
-      .backward = [](Backward& b) {
-        b.input(0, unsqueeze(b.cotangent(0), -1) * build(prod_others_op(), {b.in(0)}));
-      },
+      .backward = [](Backward& b) { b.input(0, unsqueeze(b.cotangent(0), -1) * build(prod_others_op(), {b.in(0)})); },
       .plain = prod_plain,
       .traits = {.precision = Precision::f32},
-      .kernels = {{.dtype = f32, .run = prod_kernel<float>}, {.dtype = f64, .run = prod_kernel<double>},
-                  {.dtype = bf16, .run = prod_kernel<bfloat16>}, {.dtype = f16, .run = prod_kernel<float16>},
-                  {.dtype = i32, .run = prod_kernel<std::int32_t>}, {.dtype = i64, .run = prod_kernel<std::int64_t>}},
+      .kernels = {{.dtype = f32, .run = prod_kernel<float>},
+                  {.dtype = f64, .run = prod_kernel<double>},
+                  {.dtype = bf16, .run = prod_kernel<bfloat16>},
+                  {.dtype = f16, .run = prod_kernel<float16>},
+                  {.dtype = i32, .run = prod_kernel<std::int32_t>},
+                  {.dtype = i64, .run = prod_kernel<std::int64_t>}},
       .samples = row_samples(),
       .bad_samples = {{{{f32, {}}}, {}, "needs rows"}, {{{boolean, {3}}}, {}, "rows of numbers"}},
   };

@@ -1,4 +1,5 @@
-// Reductions beyond sums and extremes (ops/reduce/reduce.h): products, variance, standard deviation, the place of the smallest.
+// Reductions beyond sums and extremes (ops/reduce/reduce.h): products, variance, standard deviation, the place of the
+// smallest.
 #pragma once
 
 #include <weft/ops/reduce/reduce.h>

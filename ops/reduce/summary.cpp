@@ -1,13 +1,13 @@
 #include <weft/ops/reduce/summary.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/shape/movement.h>
+#include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/reduce/reduce_kernel.h>
-#include <weft/ops/kit/rules.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 #include <array>
 #include <cmath>
@@ -45,7 +45,8 @@ std::vector<TensorType> infer_summary(const OpView& view) {
 Values plain_summary(const Plain& node) {
   const Value x = cast(node.in[0], f64), one = ones(x.graph(), {}, f64);
   const Value largest = x.shape().count() == 0 ? one * 0.0 : max(abs(x));
-  return {stack({sum(x * x), sum(x), largest, sum(cast(equal(x, 0.0), f64)), sum(cast(logical_not(isfinite(x)), f64))}, 0)};
+  return {
+      stack({sum(x * x), sum(x), largest, sum(cast(equal(x, 0.0), f64)), sum(cast(logical_not(isfinite(x)), f64))}, 0)};
 }
 
 // For fold_row: the numbers of one element, and of two parts together.
@@ -117,7 +118,8 @@ void count_kernel(KernelContext& ctx) {
     std::int64_t* counts = partial + k * piece;
     std::fill_n(counts, k, std::int64_t{0});
     std::array<Wide<T>, block> size;
-    for (std::int64_t begin = piece * reduce_piece, end = std::min(n, begin + reduce_piece); begin < end; begin += block) {
+    for (std::int64_t begin = piece * reduce_piece, end = std::min(n, begin + reduce_piece); begin < end;
+         begin += block) {
       const std::int64_t some = std::min(block, end - begin);
       magnitudes(x + begin, some, size.data());
       for (std::int64_t b = 0; b < k; ++b) {

@@ -1,15 +1,15 @@
 #include <weft/ops/shape/arrange.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/index/index.h>
-#include <weft/ops/shape/movement.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
-#include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/reference.h>
+#include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/ops/shape/strided.h>
 
 #include <algorithm>
@@ -30,10 +30,11 @@ std::vector<TensorType> infer_pad(const OpView& view) {
   const auto &before = view.attributes.integers("before"), &after = view.attributes.integers("after");
   Shape shape = view.shape(0);
   const auto rank = static_cast<std::size_t>(shape.rank());
-  WEFT_CHECK(before.size() == rank && after.size() == rank, "expected a padding for each of the {} axes of {}, got {}", rank,
-             shape.str(), before.size());
+  WEFT_CHECK(before.size() == rank && after.size() == rank, "expected a padding for each of the {} axes of {}, got {}",
+             rank, shape.str(), before.size());
   for (std::size_t a = 0; a < rank; ++a) {
-    WEFT_CHECK(before[a] >= 0 && after[a] >= 0, "padding must not be negative, got {} and {}; hint: slice()", before[a], after[a]);
+    WEFT_CHECK(before[a] >= 0 && after[a] >= 0, "padding must not be negative, got {} and {}; hint: slice()", before[a],
+               after[a]);
     const int axis = static_cast<int>(a);
     if (before[a] + after[a] > 0) shape[axis] = shape.extent(axis) + before[a] + after[a];
   }
@@ -121,10 +122,8 @@ BoundKernel bind_flip(const OpView& view) {
     offset += (view.shape(0).extent(axis) - 1) * stride;
     stride = -stride;
   }
-  return [strided = Strided(view.shape(0).extents(), strides, offset),
-          size = size_of(view.type(0).dtype)](KernelContext& ctx) {
-    strided.gather(ctx.out_bytes(0), ctx.in_bytes(0), size);
-  };
+  return [strided = Strided(view.shape(0).extents(), strides, offset), size = size_of(view.type(0).dtype)](
+             KernelContext& ctx) { strided.gather(ctx.out_bytes(0), ctx.in_bytes(0), size); };
 }
 
 Values flip_plain(const Plain& p) {
@@ -164,8 +163,10 @@ void triangle_kernel(KernelContext& context) {
 
 template <bool lower>
 std::vector<Kernel> triangle_kernels() {
-  return {{.dtype = f32, .run = triangle_kernel<float, lower>},   {.dtype = f64, .run = triangle_kernel<double, lower>},
-          {.dtype = bf16, .run = triangle_kernel<bfloat16, lower>}, {.dtype = f16, .run = triangle_kernel<float16, lower>},
+  return {{.dtype = f32, .run = triangle_kernel<float, lower>},
+          {.dtype = f64, .run = triangle_kernel<double, lower>},
+          {.dtype = bf16, .run = triangle_kernel<bfloat16, lower>},
+          {.dtype = f16, .run = triangle_kernel<float16, lower>},
           {.dtype = i32, .run = triangle_kernel<std::int32_t, lower>},
           {.dtype = i64, .run = triangle_kernel<std::int64_t, lower>},
           {.dtype = boolean, .run = triangle_kernel<bool, lower>}};
@@ -252,8 +253,8 @@ const OpDef& flip_op() {
 }
 
 const OpDef& tril_op() {
-  static const OpDef op = triangle("tril", "y[.., i, j] = x[.., i, j] where j - i <= diagonal, else 0", triangle_plain<true>,
-                                   triangle_kernels<true>());
+  static const OpDef op = triangle("tril", "y[.., i, j] = x[.., i, j] where j - i <= diagonal, else 0",
+                                   triangle_plain<true>, triangle_kernels<true>());
   return op;
 }
 const OpDef& triu_op() {
@@ -292,8 +293,8 @@ std::vector<Value> split(const Arg& x, const std::vector<std::int64_t>& sizes, s
   std::int64_t total = 0;
   for (const std::int64_t size : sizes) total += size;
   WEFT_CHECK(total == n && std::ranges::all_of(sizes, [](std::int64_t size) { return size >= 0; }),
-             "split ({}): the sizes must add up to {}, the extent of axis {} of {}; they add up to {}", str(x.where()), n, axis,
-             x.value().shape().str(), total);
+             "split ({}): the sizes must add up to {}, the extent of axis {} of {}; they add up to {}", str(x.where()),
+             n, axis, x.value().shape().str(), total);
   std::vector<Value> pieces;
   std::int64_t start = 0;
   for (const std::int64_t size : sizes) {
@@ -318,8 +319,8 @@ Value repeat(const Arg& x, const std::vector<std::int64_t>& times) {
   if (!x.value().valid()) return x.value();
   const Shape& from = x.value().shape();
   WEFT_CHECK(static_cast<int>(times.size()) == from.rank() && std::ranges::all_of(times, [](auto t) { return t >= 0; }),
-             "repeat ({}): expected a number for each of the {} axes of {}, got {}", str(x.where()), from.rank(), from.str(),
-             str(Attribute(times)));
+             "repeat ({}): expected a number for each of the {} axes of {}, got {}", str(x.where()), from.rank(),
+             from.str(), str(Attribute(times)));
   Shape apart, spread, merged;  // [1, n], [t, n], [t n] for each axis
   for (int axis = 0; axis < from.rank(); ++axis) {
     const std::int64_t t = times[static_cast<std::size_t>(axis)];

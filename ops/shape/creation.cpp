@@ -21,7 +21,8 @@ void full_kernel(KernelContext& k) {
     else return static_cast<T>(k.attributes().number("value"));
   }();
   T* y = k.out<T>(0);
-  for_tiles(k.out_type(0).count(), [&](std::int64_t begin, std::int64_t n) { std::fill(y + begin, y + begin + n, value); });
+  for_tiles(k.out_type(0).count(),
+            [&](std::int64_t begin, std::int64_t n) { std::fill(y + begin, y + begin + n, value); });
 }
 
 std::vector<TensorType> infer_full(const OpView& view) {
@@ -49,13 +50,16 @@ const OpDef& full_op() {
   static const OpDef op{
       .name = "full",
       .law = "y = value",
-      .least_inputs = 0, .most_inputs = 0,
+      .least_inputs = 0,
+      .most_inputs = 0,
       .infer = infer_full,
       .batch = from_shape,
       .backward = no_gradient,
-      .reference = [](const OpView& view, std::span<const std::vector<double>>) {
-        return std::vector<double>(static_cast<std::size_t>(view.out_type(0).count()), view.attributes.number("value"));
-      },
+      .reference =
+          [](const OpView& view, std::span<const std::vector<double>>) {
+            return std::vector<double>(static_cast<std::size_t>(view.out_type(0).count()),
+                                       view.attributes.number("value"));
+          },
       .kernels = {{.dtype = f32, .run = full_kernel<float>},
                   {.dtype = f64, .run = full_kernel<double>},
                   {.dtype = bf16, .run = full_kernel<bfloat16>},
@@ -91,16 +95,18 @@ const OpDef& iota_op() {
   static const OpDef op{
       .name = "iota",
       .law = "y[i] = i",
-      .least_inputs = 0, .most_inputs = 0,
+      .least_inputs = 0,
+      .most_inputs = 0,
       .infer = [](const OpView& view) -> std::vector<TensorType> {
         const auto types = shape_attribute(view);
         expect_extents(types.front().shape);
         WEFT_CHECK(types.front().shape.rank() == 1, "expected one axis, got {}", types.front().shape.str());
         WEFT_CHECK(types.front().dtype != boolean, "a bool cannot count");
         const std::int64_t exact = types.front().dtype == bf16 ? 256 : types.front().dtype == f16 ? 2048 : 1 << 24;
-        WEFT_CHECK(is_integer(types.front().dtype) || types.front().dtype == f64 || types.front().shape.count() <= exact,
-                   "{} counts exactly to {}, got {}; hint: i64, then cast", name_of(types.front().dtype), exact,
-                   types.front().shape.str());
+        WEFT_CHECK(
+            is_integer(types.front().dtype) || types.front().dtype == f64 || types.front().shape.count() <= exact,
+            "{} counts exactly to {}, got {}; hint: i64, then cast", name_of(types.front().dtype), exact,
+            types.front().shape.str());
         return types;
       },
       // An example's number says where it stands in the batch.
@@ -109,21 +115,27 @@ const OpDef& iota_op() {
         return {state.in_shape() ? state.as_mixed() : state};
       },
       .backward = no_gradient,
-      .reference = [](const OpView& view, std::span<const std::vector<double>>) {
-        std::vector<double> y;
-        for (std::int64_t i = 0; i < view.out_type(0).count(); ++i) y.push_back(static_cast<double>(i));
-        return y;
-      },
+      .reference =
+          [](const OpView& view, std::span<const std::vector<double>>) {
+            std::vector<double> y;
+            for (std::int64_t i = 0; i < view.out_type(0).count(); ++i) y.push_back(static_cast<double>(i));
+            return y;
+          },
       .kernels = {{.dtype = f32, .run = iota_kernel<float>},
                   {.dtype = f64, .run = iota_kernel<double>},
-                  {.dtype = bf16, .run = [](KernelContext& k) {
-                     bfloat16* y = k.out<bfloat16>(0);
-                     for (std::int64_t i = 0; i < k.out_type(0).count(); ++i) y[i] = bfloat16(static_cast<float>(i));
-                   }},
-                  {.dtype = f16, .run = [](KernelContext& k) {
-                     float16* y = k.out<float16>(0);
-                     for (std::int64_t i = 0; i < k.out_type(0).count(); ++i) y[i] = float16(static_cast<float>(i));
-                   }},
+                  {.dtype = bf16,
+                   .run =
+                       [](KernelContext& k) {
+                         bfloat16* y = k.out<bfloat16>(0);
+                         for (std::int64_t i = 0; i < k.out_type(0).count(); ++i)
+                           y[i] = bfloat16(static_cast<float>(i));
+                       }},
+                  {.dtype = f16,
+                   .run =
+                       [](KernelContext& k) {
+                         float16* y = k.out<float16>(0);
+                         for (std::int64_t i = 0; i < k.out_type(0).count(); ++i) y[i] = float16(static_cast<float>(i));
+                       }},
                   {.dtype = i32, .run = iota_kernel<std::int32_t>},
                   {.dtype = i64, .run = iota_kernel<std::int64_t>}},
       .samples = {{{}, {{"dtype", i64}, {"shape", Shape{17000}}}, false},

@@ -1,10 +1,10 @@
 #include <weft/graph/at_batch.h>
 #include <weft/graph/registry.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/ops/shape/strided.h>
 #include <weft/runtime/kernel.h>
 
@@ -61,7 +61,8 @@ Shape filled(const Shape& from, Shape to) {
 std::vector<TensorType> infer_reshape(const OpView& view) {
   const Shape& from = view.shape(0);
   const Shape to = filled(from, view.attributes.shape("shape"));
-  WEFT_CHECK(to.count() == from.count(), "{} has {} elements, {} has {}", from.str(), from.count(), to.str(), to.count());
+  WEFT_CHECK(to.count() == from.count(), "{} has {} elements, {} has {}", from.str(), from.count(), to.str(),
+             to.count());
   return {{view.type(0).dtype, to}};
 }
 
@@ -91,10 +92,9 @@ std::vector<BatchState> batch_reshape(const OpView& view, std::span<const BatchS
   std::int64_t after = 1;
   for (int axis = to.rank() - 1; axis >= 0; --axis) {
     const std::int64_t extent = to.extent(axis);
-    const bool holds = after <= behind && after * extent >= behind * n && behind % after == 0 &&
-                       extent % (behind / after * n) == 0;
-    if (holds && (extent > 1 || n == 1))
-      return {{state.kind, axis, extent / (behind / after * n), behind / after}};
+    const bool holds =
+        after <= behind && after * extent >= behind * n && behind % after == 0 && extent % (behind / after * n) == 0;
+    if (holds && (extent > 1 || n == 1)) return {{state.kind, axis, extent / (behind / after * n), behind / after}};
     after *= extent;
   }
   return {BatchState::mixed()};
@@ -145,8 +145,8 @@ std::vector<TensorType> infer_transpose(const OpView& view) {
   std::vector<std::int64_t> sorted = order, axes(static_cast<std::size_t>(from.rank()));
   std::sort(sorted.begin(), sorted.end());
   std::iota(axes.begin(), axes.end(), 0);
-  WEFT_CHECK(sorted == axes, "the permutation must name each of the {} axes of {} once, got {}", from.rank(), from.str(),
-             str(Attribute(order)));
+  WEFT_CHECK(sorted == axes, "the permutation must name each of the {} axes of {} once, got {}", from.rank(),
+             from.str(), str(Attribute(order)));
   Shape to;
   for (std::int64_t axis : order) to.push_back(from[static_cast<int>(axis)]);
   return {{view.type(0).dtype, to}};
@@ -155,7 +155,8 @@ std::vector<TensorType> infer_transpose(const OpView& view) {
 BoundKernel bind_transpose(const OpView& view) {
   const auto from = strides_of(view.shape(0));
   std::vector<std::int64_t> strides;
-  for (std::int64_t axis : view.attributes.integers("permutation")) strides.push_back(from[static_cast<std::size_t>(axis)]);
+  for (std::int64_t axis : view.attributes.integers("permutation"))
+    strides.push_back(from[static_cast<std::size_t>(axis)]);
   return gather_by({view.out_type(0).shape.extents(), strides}, view);
 }
 
@@ -195,8 +196,9 @@ const OpDef& transpose_op() {
                   {{sample::normal({2, 3, 4}).batched(1)}, {{"permutation", std::vector<std::int64_t>{1, 2, 0}}}},
                   {{sample::normal({130, 90})}, {{"permutation", std::vector<std::int64_t>{1, 0}}}, false},
                   {{sample::extremes({3, 5})}, {{"permutation", std::vector<std::int64_t>{1, 0}}}, false}},
-      .bad_samples = {{{{f32, {2, 3}}}, {{"permutation", std::vector<std::int64_t>{0, 0}}}, "must name each of the 2 axes"},
-                      {{{f32, {2, 3}}}, {{"permutation", std::vector<std::int64_t>{0}}}, "must name each of the 2 axes"}},
+      .bad_samples =
+          {{{{f32, {2, 3}}}, {{"permutation", std::vector<std::int64_t>{0, 0}}}, "must name each of the 2 axes"},
+           {{{f32, {2, 3}}}, {{"permutation", std::vector<std::int64_t>{0}}}, "must name each of the 2 axes"}},
   };
   return op;
 }
@@ -217,7 +219,8 @@ Value transpose(const Arg& x, std::int64_t a, std::int64_t b) {
   if (a < 0) a += rank;
   if (b < 0) b += rank;
   // An axis that does not exist makes a permutation that the shape rule refuses, with the user's line.
-  if (a < 0 || a >= rank || b < 0 || b >= rank) return build(transpose_op(), {x}, {{"permutation", std::vector<std::int64_t>{a, b}}});
+  if (a < 0 || a >= rank || b < 0 || b >= rank)
+    return build(transpose_op(), {x}, {{"permutation", std::vector<std::int64_t>{a, b}}});
   std::swap(order[static_cast<std::size_t>(a)], order[static_cast<std::size_t>(b)]);
   return build(transpose_op(), {x}, {{"permutation", std::move(order)}});
 }
@@ -296,7 +299,8 @@ Value squeeze(const Arg& x, std::int64_t axis) {
   if (!x.value().valid()) return x.value();
   Shape shape = x.value().shape();
   const int at = normalize_axis(axis, shape.rank());
-  WEFT_CHECK(shape.extent(at) == 1, "squeeze needs an axis of extent 1, axis {} of {} has {}", axis, shape.str(), shape.extent(at));
+  WEFT_CHECK(shape.extent(at) == 1, "squeeze needs an axis of extent 1, axis {} of {} has {}", axis, shape.str(),
+             shape.extent(at));
   shape.erase(at);
   return reshape(x, shape);
 }

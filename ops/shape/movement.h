@@ -21,9 +21,9 @@ Value broadcast_to(const Arg& x, Shape shape);
 
 struct SliceOptions {
   std::int64_t axis = 0;
-  std::int64_t start = 0;                            ///< negative: from the end
-  std::optional<std::int64_t> stop = std::nullopt;   ///< past the last; negative: from the end; none: to the end
-  std::int64_t step = 1;                             ///< at least 1
+  std::int64_t start = 0;                           ///< negative: from the end
+  std::optional<std::int64_t> stop = std::nullopt;  ///< past the last; negative: from the end; none: to the end
+  std::int64_t step = 1;                            ///< at least 1
 };
 /// x[start:stop:step] along one axis.
 Value slice(const Arg& x, const SliceOptions& options);

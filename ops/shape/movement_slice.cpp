@@ -1,9 +1,9 @@
 // Slices along one axis and their transpose, and putting tensors one after the other.
 #include <weft/graph/registry.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/ops/shape/strided.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
@@ -19,9 +19,7 @@ std::vector<Kernel> every_dtype(BoundKernel (*bind)(const OpView&)) {
   return kernels;
 }
 
-int axis_of(const OpView& view) {
-  return normalize_axis(view.attributes.integer("axis"), view.shape(0).rank());
-}
+int axis_of(const OpView& view) { return normalize_axis(view.attributes.integer("axis"), view.shape(0).rank()); }
 
 // Along another axis than the batch's nothing happens to it; along its own the examples are cut apart.
 std::vector<BatchState> batch_elsewhere(const OpView& view, std::span<const BatchState> in) {
@@ -63,10 +61,8 @@ BoundKernel bind_slice(const OpView& view) {
   auto& along = strides[static_cast<std::size_t>(axis_of(view))];
   const std::int64_t offset = range.start * along;
   along *= range.step;
-  return [strided = Strided(view.out_type(0).shape.extents(), strides, offset),
-          size = size_of(view.out_type(0).dtype)](KernelContext& ctx) {
-    strided.gather(ctx.out_bytes(0), ctx.in_bytes(0), size);
-  };
+  return [strided = Strided(view.out_type(0).shape.extents(), strides, offset), size = size_of(view.out_type(0).dtype)](
+             KernelContext& ctx) { strided.gather(ctx.out_bytes(0), ctx.in_bytes(0), size); };
 }
 
 }  // namespace
@@ -89,19 +85,31 @@ const OpDef& slice_op() {
       .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
         const auto axis = static_cast<std::size_t>(axis_of(view));
         const std::int64_t start = view.attributes.integer("start");
-        at[axis] = start + at[axis] * view.attributes.integer("step") + (start < 0 ? view.shape(0).extent(axis_of(view)) : 0);
+        at[axis] =
+            start + at[axis] * view.attributes.integer("step") + (start < 0 ? view.shape(0).extent(axis_of(view)) : 0);
         return From{0, at};
       }),
       .kernels = every_dtype(bind_slice),
       .samples = {{{sample::normal({4, 7}).batched(0)},
-                   {{"axis", std::int64_t{1}}, {"start", std::int64_t{1}}, {"stop", std::int64_t{6}}, {"step", std::int64_t{2}}}},
+                   {{"axis", std::int64_t{1}},
+                    {"start", std::int64_t{1}},
+                    {"stop", std::int64_t{6}},
+                    {"step", std::int64_t{2}}}},
                   {{sample::normal({5, 3}).batched(1)},
                    {{"axis", std::int64_t{0}}, {"start", std::int64_t{-3}}, {"step", std::int64_t{1}}}},
                   {{sample::normal({2, 6, 3}).batched(0)},
-                   {{"axis", std::int64_t{-1}}, {"start", std::int64_t{0}}, {"stop", std::int64_t{-1}}, {"step", std::int64_t{1}}}},
-                  {{sample::extremes({4, 9})}, {{"axis", std::int64_t{1}}, {"start", std::int64_t{1}}, {"step", std::int64_t{3}}}, false}},
+                   {{"axis", std::int64_t{-1}},
+                    {"start", std::int64_t{0}},
+                    {"stop", std::int64_t{-1}},
+                    {"step", std::int64_t{1}}}},
+                  {{sample::extremes({4, 9})},
+                   {{"axis", std::int64_t{1}}, {"start", std::int64_t{1}}, {"step", std::int64_t{3}}},
+                   false}},
       .bad_samples = {{{{f32, {4}}},
-                       {{"axis", std::int64_t{0}}, {"start", std::int64_t{2}}, {"stop", std::int64_t{9}}, {"step", std::int64_t{1}}},
+                       {{"axis", std::int64_t{0}},
+                        {"start", std::int64_t{2}},
+                        {"stop", std::int64_t{9}},
+                        {"step", std::int64_t{1}}},
                        "the slice [2, 9) is outside axis 0 of [4]"},
                       {{{f32, {4}}},
                        {{"axis", std::int64_t{0}}, {"start", std::int64_t{0}}, {"step", std::int64_t{0}}},
@@ -160,8 +168,10 @@ const OpDef& slice_scatter_op() {
             const Attributes& a = b.attributes();
             const std::int64_t start = a.integer("start"), step = a.integer("step");
             const std::int64_t count = b.in(0).dim(normalize_axis(a.integer("axis"), b.in(0).rank())).value();
-            b.input(0, slice(b.cotangent(0), {.axis = a.integer("axis"), .start = start,
-                                              .stop = count == 0 ? start : start + (count - 1) * step + 1, .step = step}));
+            b.input(0, slice(b.cotangent(0), {.axis = a.integer("axis"),
+                                              .start = start,
+                                              .stop = count == 0 ? start : start + (count - 1) * step + 1,
+                                              .step = step}));
           },
       .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
         std::int64_t& here = at[static_cast<std::size_t>(axis_of(view))];
@@ -171,15 +181,18 @@ const OpDef& slice_scatter_op() {
         return From{0, at};
       }),
       .kernels = every_dtype(bind_scatter),
-      .samples = {{{sample::normal({4, 3}).batched(0)},
-                   {{"axis", std::int64_t{1}}, {"start", std::int64_t{1}}, {"step", std::int64_t{2}}, {"extent", Shape{7}}}},
-                  {{sample::normal({2, 3, 2}).batched(2)},
-                   {{"axis", std::int64_t{1}}, {"start", std::int64_t{0}}, {"step", std::int64_t{1}}, {"extent", Shape{4}}}},
-                  {{sample::extremes({4, 9})},
-                   {{"axis", std::int64_t{0}}, {"start", std::int64_t{1}}, {"step", std::int64_t{2}}, {"extent", Shape{9}}}, false}},
-      .bad_samples = {{{{f32, {4}}},
-                       {{"axis", std::int64_t{0}}, {"start", std::int64_t{2}}, {"step", std::int64_t{1}}, {"extent", Shape{5}}},
-                       "do not fit in 5"}},
+      .samples =
+          {{{sample::normal({4, 3}).batched(0)},
+            {{"axis", std::int64_t{1}}, {"start", std::int64_t{1}}, {"step", std::int64_t{2}}, {"extent", Shape{7}}}},
+           {{sample::normal({2, 3, 2}).batched(2)},
+            {{"axis", std::int64_t{1}}, {"start", std::int64_t{0}}, {"step", std::int64_t{1}}, {"extent", Shape{4}}}},
+           {{sample::extremes({4, 9})},
+            {{"axis", std::int64_t{0}}, {"start", std::int64_t{1}}, {"step", std::int64_t{2}}, {"extent", Shape{9}}},
+            false}},
+      .bad_samples =
+          {{{{f32, {4}}},
+            {{"axis", std::int64_t{0}}, {"start", std::int64_t{2}}, {"step", std::int64_t{1}}, {"extent", Shape{5}}},
+            "do not fit in 5"}},
   };
   return op;
 }
@@ -202,7 +215,8 @@ std::vector<TensorType> infer_concatenate(const OpView& view) {
     WEFT_CHECK(other.rank() == shape.rank(), "all must have one rank, got {} and {}", shape.str(), other.str());
     total += other.extent(axis);
     other[axis] = view.shape(0)[axis];
-    WEFT_CHECK(other == view.shape(0), "extents beside axis {} must agree, got {} and {}", axis, view.shape(0).str(), view.shape(i).str());
+    WEFT_CHECK(other == view.shape(0), "extents beside axis {} must agree, got {} and {}", axis, view.shape(0).str(),
+               view.shape(i).str());
   }
   shape[axis] = total;
   return {{view.type(0).dtype, shape}};
@@ -263,9 +277,11 @@ const OpDef& concatenate_op() {
       }),
       .traits = {.precision = Precision::widest},
       .kernels = every_dtype(bind_concatenate),
-      .samples = {{{sample::normal({4, 3}).batched(0), sample::normal({4, 1}).batched(0), sample::normal({4, 5}).batched(0)},
+      .samples = {{{sample::normal({4, 3}).batched(0), sample::normal({4, 1}).batched(0),
+                    sample::normal({4, 5}).batched(0)},
                    {{"axis", std::int64_t{1}}}},
-                  {{sample::normal({2, 3}).batched(1), sample::normal({1, 3}).batched(1)}, {{"axis", std::int64_t{-2}}}},
+                  {{sample::normal({2, 3}).batched(1), sample::normal({1, 3}).batched(1)},
+                   {{"axis", std::int64_t{-2}}}},
                   {{sample::normal({2, 3})}, {{"axis", std::int64_t{0}}}},
                   {{sample::extremes({4, 9}), sample::extremes({4, 2})}, {{"axis", std::int64_t{1}}}, false}},
       .bad_samples = {{{{f32, {2, 3}}, {f32, {2, 4}}}, {{"axis", std::int64_t{0}}}, "extents beside axis 0 must agree"},
@@ -277,7 +293,10 @@ const OpDef& concatenate_op() {
 
 Value concatenate(const std::vector<Value>& values, std::int64_t axis, std::source_location where) {
   WEFT_CHECK(!values.empty(), "concatenate ({}) needs at least one tensor, got none", str(where));
-  return values.front().graph().apply(concatenate_op(), {values.begin(), values.end()}, {{"axis", axis}}, where).front();
+  return values.front()
+      .graph()
+      .apply(concatenate_op(), {values.begin(), values.end()}, {{"axis", axis}}, where)
+      .front();
 }
 
 Value stack(const std::vector<Value>& values, std::int64_t axis, std::source_location where) {

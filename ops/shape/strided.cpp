@@ -16,7 +16,8 @@ std::vector<std::int64_t> strides_of(const Shape& shape) {
   return strides;
 }
 
-Strided::Strided(const std::vector<std::int64_t>& extents, const std::vector<std::int64_t>& strides, std::int64_t offset)
+Strided::Strided(const std::vector<std::int64_t>& extents, const std::vector<std::int64_t>& strides,
+                 std::int64_t offset)
     : offset_(offset) {
   // Axes that follow one another in memory are one; the last is the row.
   for (std::size_t a = 0; a < extents.size(); ++a) {
@@ -69,15 +70,24 @@ template <bool gathers>
 void Strided::dispatch(std::byte* out, const std::byte* in, std::size_t element) const {
   auto as = [&]<class T>(T) { move<T, gathers>(reinterpret_cast<T*>(out), reinterpret_cast<const T*>(in)); };
   switch (element) {
-    case 1: return as(std::uint8_t{});
-    case 2: return as(std::uint16_t{});
-    case 4: return as(std::uint32_t{});
-    case 8: return as(std::uint64_t{});
-    default: WEFT_INVARIANT(false, "elements of {} bytes", element);
+    case 1:
+      return as(std::uint8_t{});
+    case 2:
+      return as(std::uint16_t{});
+    case 4:
+      return as(std::uint32_t{});
+    case 8:
+      return as(std::uint64_t{});
+    default:
+      WEFT_INVARIANT(false, "elements of {} bytes", element);
   }
 }
 
-void Strided::gather(std::byte* out, const std::byte* in, std::size_t element) const { dispatch<true>(out, in, element); }
-void Strided::scatter(std::byte* out, const std::byte* in, std::size_t element) const { dispatch<false>(out, in, element); }
+void Strided::gather(std::byte* out, const std::byte* in, std::size_t element) const {
+  dispatch<true>(out, in, element);
+}
+void Strided::scatter(std::byte* out, const std::byte* in, std::size_t element) const {
+  dispatch<false>(out, in, element);
+}
 
 }  // namespace weft

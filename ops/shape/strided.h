@@ -29,7 +29,7 @@ class Strided {
   void dispatch(std::byte* out, const std::byte* in, std::size_t element) const;
 
   std::array<std::int64_t, most_axes> extents_{}, strides_{};
-  int axes_ = 0;               ///< outer axes; the innermost is the row
+  int axes_ = 0;  ///< outer axes; the innermost is the row
   std::int64_t row_ = 1, step_ = 1, rows_ = 1, offset_ = 0;
 };
 

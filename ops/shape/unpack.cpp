@@ -2,9 +2,9 @@
 
 #include <weft/graph/registry.h>
 #include <weft/ops/kit/build.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
 #include <array>
@@ -73,10 +73,7 @@ const OpDef& unpack_op() {
       .outputs = {"q", "k", "v"},
       .infer = infer,
       .batch = batch,
-      .backward =
-          [](Backward& b) {
-            b.input(0, concatenate({b.cotangent(0), b.cotangent(1), b.cotangent(2)}, -1));
-          },
+      .backward = [](Backward& b) { b.input(0, concatenate({b.cotangent(0), b.cotangent(1), b.cotangent(2)}, -1)); },
       .plain = plain,
       .kernels = std::move(kernels),
       .samples = {{{normal({3, 9}).batched(0)}, sizes(2, 3)},

@@ -1,11 +1,11 @@
 #include <weft/graph/registry.h>
-#include <weft/ops/step/adamw.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/fuse/adamw_factor.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/step/adamw.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/simd_streams.h>
@@ -98,8 +98,9 @@ const OpDef& adamw_op() {
   const SampleInput taken = sample::integers({}, 1, 2).as(boolean), refused = sample::integers({}, 0, 1).as(boolean);
   static const OpDef op{
       .name = "adamw",
-      .law = "m' = b1 m + (1 - b1) g; v' = b2 v + (1 - b2) g^2; p' = p (1 - rate decay) - rate / (1 - b1^t) m' / "
-             "(sqrt(v' / (1 - b2^t)) + eps), t = updates + 1; g times the factor, if given; unchanged where not finite",
+      .law =
+          "m' = b1 m + (1 - b1) g; v' = b2 v + (1 - b2) g^2; p' = p (1 - rate decay) - rate / (1 - b1^t) m' / "
+          "(sqrt(v' / (1 - b2^t)) + eps), t = updates + 1; g times the factor, if given; unchanged where not finite",
       .source = "Loshchilov & Hutter 2019, algorithm 2; torch.optim.AdamW",
       .outputs = {"parameter", "exp_avg", "exp_avg_sq"},
       .least_inputs = 7,
@@ -126,12 +127,13 @@ const OpDef& adamw_op() {
                   {{sample::normal({7}), sample::normal({7}), sample::normal({7}), sample::uniform({7}, 0.1, 1),
                     sample::uniform({}, 0.01, 0.02).constant().as(f64), sample::integers({}, 0, 9), refused},
                    {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}}}},
-      .bad_samples = {{{{f32, {3}}, {f32, {4}}, {f32, {3}}, {f32, {3}}, {f64, {}}, {i64, {}}, {boolean, {}}},
-                       {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}},
-                       "as the parameter is"},
-                      {{{f32, {3}}, {f32, {3}}, {f32, {3}}, {f32, {3}}, {f64, {}}, {i64, {}}, {boolean, {}}, {f32, {1}}},
-                       {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}},
-                       "the factor must be f32[]"}},
+      .bad_samples =
+          {{{{f32, {3}}, {f32, {4}}, {f32, {3}}, {f32, {3}}, {f64, {}}, {i64, {}}, {boolean, {}}},
+            {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}},
+            "as the parameter is"},
+           {{{f32, {3}}, {f32, {3}}, {f32, {3}}, {f32, {3}}, {f64, {}}, {i64, {}}, {boolean, {}}, {f32, {1}}},
+            {{"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.1}},
+            "the factor must be f32[]"}},
   };
   return op;
 }

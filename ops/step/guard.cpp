@@ -1,7 +1,7 @@
 #include <weft/graph/registry.h>
-#include <weft/ops/step/guard.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/step/guard.h>
 #include <weft/runtime/kernel.h>
 
 #include <algorithm>

@@ -2,12 +2,12 @@
 
 #include <weft/graph/at_batch.h>
 #include <weft/graph/registry.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/kit/build.h>
 #include <weft/ops/fuse/matmul_accumulate.h>
+#include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/runtime/kernel.h>
 
 #include <cstring>
@@ -18,7 +18,8 @@ DType accumulator_dtype(DType dtype) { return dtype == bf16 || dtype == f16 ? f3
 
 namespace {
 
-// --- parts along the batch: whole = [before * outer][count * n][inner * after], the part of a micro-batch has n -----------
+// --- parts along the batch: whole = [before * outer][count * n][inner * after], the part of a micro-batch has n
+// -----------
 
 BatchState place_of(const OpView& view) {
   const Attributes& a = view.attributes;
@@ -126,7 +127,8 @@ std::vector<Sample> part_samples() {
           {{sample::extremes({9, 7000})}, one(0), false}};
 }
 
-// --- sums ------------------------------------------------------------------------------------------------------------------
+// --- sums
+// ------------------------------------------------------------------------------------------------------------------
 
 std::vector<TensorType> infer_sum(const OpView& view) {
   WEFT_CHECK(view.type(0).dtype != boolean, "sums need numbers, got {}; hint: cast(x, i64)", view.type(0).str());
@@ -149,7 +151,8 @@ void put(const T* x, Compute<T>* y, std::int64_t n, bool first) {
       if (to != x + begin) std::memcpy(to, x + begin, static_cast<std::size_t>(count) * sizeof(T));
     } else if constexpr (std::is_integral_v<T>) {
       using U = std::make_unsigned_t<T>;  // wraps around, as add does
-      for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<T>(static_cast<U>(to[i]) + static_cast<U>(x[begin + i]));
+      for (std::int64_t i = 0; i < count; ++i)
+        to[i] = static_cast<T>(static_cast<U>(to[i]) + static_cast<U>(x[begin + i]));
     } else {
       for (std::int64_t i = 0; i < count; ++i) to[i] += x[begin + i];
     }
@@ -163,8 +166,8 @@ void sum_kernel(KernelContext& ctx) {
 
 std::vector<TensorType> infer_onto(const OpView& view) {
   const TensorType want{accumulator_dtype(view.type(1).dtype), view.shape(1)};
-  WEFT_CHECK(view.type(0).dtype != boolean && view.type(0) == want, "the sum of {} must be {}, got {}", view.type(1).str(),
-             want.str(), view.type(0).str());
+  WEFT_CHECK(view.type(0).dtype != boolean && view.type(0) == want, "the sum of {} must be {}, got {}",
+             view.type(1).str(), want.str(), view.type(0).str());
   expect_dtype(view, 2, boolean);
   expect_shape(view, 2, {}, "first");
   return {view.type(0)};
@@ -175,7 +178,8 @@ void onto_kernel(KernelContext& ctx) {
   const bool first = *ctx.in<bool>(2);
   const std::int64_t n = ctx.type(0).count();
   A* y = ctx.out<A>(0);
-  if (!first && ctx.out_bytes(0) != ctx.in_bytes(0)) std::memcpy(ctx.out_bytes(0), ctx.in_bytes(0), ctx.type(0).bytes());
+  if (!first && ctx.out_bytes(0) != ctx.in_bytes(0))
+    std::memcpy(ctx.out_bytes(0), ctx.in_bytes(0), ctx.type(0).bytes());
   if constexpr (std::is_same_v<A, float>) {
     if (ctx.type(1).dtype == bf16) return put(ctx.in<bfloat16>(1), y, n, first);
     if (ctx.type(1).dtype == f16) return put(ctx.in<float16>(1), y, n, first);
@@ -183,7 +187,9 @@ void onto_kernel(KernelContext& ctx) {
   put(ctx.in<A>(1), y, n, first);
 }
 
-Values onto_plain(const Plain& p) { return where(p.in[2], cast(p.in[1], p.out[0].dtype), p.in[0] + cast(p.in[1], p.out[0].dtype)); }
+Values onto_plain(const Plain& p) {
+  return where(p.in[2], cast(p.in[1], p.out[0].dtype), p.in[0] + cast(p.in[1], p.out[0].dtype));
+}
 
 }  // namespace
 
@@ -260,7 +266,8 @@ const OpDef& accumulate_onto_op() {
       .infer = infer_onto,
       .batch = [](const OpView&, std::span<const BatchState> in) -> std::vector<BatchState> {
         // The runs before are other examples: the sum over all is a sum only where nothing came before.
-        return {in[1].kind == BatchState::Kind::free && in[0].kind == BatchState::Kind::free ? BatchState{} : BatchState::mixed()};
+        return {in[1].kind == BatchState::Kind::free && in[0].kind == BatchState::Kind::free ? BatchState{}
+                                                                                             : BatchState::mixed()};
       },
       .plain = onto_plain,
       .traits = {.in_place = {{0, 0}}},
@@ -270,7 +277,10 @@ const OpDef& accumulate_onto_op() {
                   {.dtype = i64, .run = onto_kernel<std::int64_t>}},
       .samples = {{{sample::normal({3, 5}).widened(), sample::normal({3, 5}), sample::booleans({})}, {}},
                   {{sample::normal({7}).widened(), sample::normal({7}), sample::integers({}, 1, 2).as(boolean)}, {}},
-                  {{sample::normal({2, 9000}).widened(), sample::normal({2, 9000}), sample::integers({}, 0, 1).as(boolean)}, {}, false},
+                  {{sample::normal({2, 9000}).widened(), sample::normal({2, 9000}),
+                    sample::integers({}, 0, 1).as(boolean)},
+                   {},
+                   false},
                   {{sample::integers({4}, -9, 9), sample::integers({4}, -9, 9), sample::booleans({})}, {}, false}},
       .bad_samples = {{{{f32, {3}}, {f64, {3}}, {boolean, {}}}, {}, "the sum of f64[3] must be f64[3], got f32[3]"},
                       {{{bf16, {3}}, {bf16, {3}}, {boolean, {}}}, {}, "must be f32[3]"},

@@ -1,8 +1,8 @@
 #include <weft/graph/user_line.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
 #include <weft/optim/optimizers/adafactor.h>
 
 #include <cmath>

@@ -1,7 +1,7 @@
 #include <weft/graph/user_line.h>
-#include <weft/ops/step/adamw.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/step/adamw.h>
 #include <weft/optim/optimizers/adam.h>
 
 namespace weft {
@@ -45,10 +45,8 @@ void add_update(const UpdateContext& c, bool with_amsgrad, bool maximize, double
   const Value largest = with_amsgrad ? c.state("max_exp_avg_sq") : Value{};
   const auto scope = c.scope();
   const Value g = c.regularised(maximize, penalty);
-  if (with_amsgrad)
-    amsgrad(c, g, m, v, largest, options);
-  else
-    fused(c, g, m, v, options);
+  if (with_amsgrad) amsgrad(c, g, m, v, largest, options);
+  else fused(c, g, m, v, options);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include <weft/graph/user_line.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/optim/optimizers/lamb.h>
 
 #include <cmath>

@@ -1,9 +1,9 @@
 #include <weft/graph/user_line.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/product/matmul.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/optim/optimizers/muon.h>
 
 #include <algorithm>

@@ -23,7 +23,8 @@ struct MuonConfig {
   double eps = 1e-7;
   int ns_steps = 5;
   MuonRate adjust_lr = MuonRate::original;
-  /// To which the Newton-Schulz iteration is rounded after every product; none: the parameter's dtype. PyTorch takes bf16.
+  /// To which the Newton-Schulz iteration is rounded after every product; none: the parameter's dtype. PyTorch takes
+  /// bf16.
   std::optional<DType> ns_dtype = std::nullopt;
   std::vector<ParameterGroup> groups = {};
 };

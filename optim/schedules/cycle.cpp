@@ -1,7 +1,7 @@
 #include <weft/graph/user_line.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/shape/creation.h>
 #include <weft/optim/schedules/cycle.h>
 
 #include <cmath>

@@ -34,8 +34,7 @@ Schedule sequential_lr(const std::vector<Schedule>& schedules, const std::vector
           }};
 }
 
-Schedule warmup(const Schedule& schedule, std::int64_t steps, const WarmupOptions& options,
-                std::source_location line) {
+Schedule warmup(const Schedule& schedule, std::int64_t steps, const WarmupOptions& options, std::source_location line) {
   const UserLine told(line);
   WEFT_CHECK(steps >= 0, "warmup needs steps of at least 0, got {}", steps);
   const double start = options.start_factor.value_or(1.0 / (static_cast<double>(steps) + 1.0));

@@ -22,9 +22,9 @@ struct Decided {
   std::vector<std::vector<InPlace>> in_place;       ///< by node id: which outputs may lie in which operands' bytes
 };
 
-/// Bytes are those of the storages that a plan makes (runtime/memory/plan.cpp), so that peaks are those of the plan: aligned,
-/// with workspaces, without outputs that overwrite an operand that dies. Positions count computing nodes in build
-/// order. A base is a value that owns bytes: views count as their base, sources as nothing.
+/// Bytes are those of the storages that a plan makes (runtime/memory/plan.cpp), so that peaks are those of the plan:
+/// aligned, with workspaces, without outputs that overwrite an operand that dies. Positions count computing nodes in
+/// build order. A base is a value that owns bytes: views count as their base, sources as nothing.
 class Liveness {
  public:
   Liveness(const Step& step, const std::vector<NodeId>& nodes, const Decided& decided);

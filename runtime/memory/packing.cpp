@@ -79,10 +79,8 @@ std::size_t Packing::best_fit(std::size_t bytes, std::span<const Placed> sorted,
 void Packing::pack(std::span<const int> order, Packed& result, std::size_t most) {
   result.offsets.assign(blocks_.size(), 0);
   result.size = 0;
-  if (cost() == 4 * work_)
-    pack_meetings(order, result, most);
-  else
-    pack_all(order, result, most);
+  if (cost() == 4 * work_) pack_meetings(order, result, most);
+  else pack_all(order, result, most);
 }
 
 // Where few live at once: those are found and sorted for each block.
@@ -144,10 +142,8 @@ void Packing::pack_by_start(Packed& result) const {
       begin = before->first;
       remove(before);
     }
-    if (end == top)
-      top = begin;
-    else
-      add(begin, end);
+    if (end == top) top = begin;
+    else add(begin, end);
   };
   for (const int at : by_first_) {
     const Block& block = blocks_[static_cast<std::size_t>(at)];

@@ -1,12 +1,12 @@
 #include <weft/graph/sources.h>
 #include <weft/graph/user_rule.h>
-#include <weft/runtime/memory/liveness.h>
 #include <weft/runtime/lower.h>
-#include <weft/runtime/parallel.h>
+#include <weft/runtime/memory/liveness.h>
 #include <weft/runtime/memory/placement.h>
 #include <weft/runtime/memory/plan.h>
 #include <weft/runtime/memory/schedule.h>
 #include <weft/runtime/memory/segments.h>
+#include <weft/runtime/parallel.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
@@ -102,8 +102,8 @@ class Planner {
       if (makes_nothing(node)) continue;
       const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
       if (kernel != nullptr && kernel->workspace != nullptr)
-        decided_.workspace[id] = aligned(
-            user_rule(node, "the workspace of its kernel", [&] { return kernel->workspace(view->view, plan_.threads); }));
+        decided_.workspace[id] = aligned(user_rule(node, "the workspace of its kernel",
+                                                   [&] { return kernel->workspace(view->view, plan_.threads); }));
     }
   }
 

@@ -11,8 +11,8 @@
 
 namespace weft {
 
-/// How long to look for a smaller plan. Quick: for searches that make hundreds of plans. Full never takes more bytes than
-/// quick does. Neither looks at a clock: the same step gives the same plan.
+/// How long to look for a smaller plan. Quick: for searches that make hundreds of plans. Full never takes more bytes
+/// than quick does. Neither looks at a clock: the same step gives the same plan.
 enum class Effort : std::uint8_t { quick, full };
 
 struct PlanOptions {
@@ -67,10 +67,10 @@ struct Plan {
 
   std::size_t persistent_bytes = 0;  ///< parameters and states that the step uses
   std::size_t constant_bytes = 0;
-  std::size_t arena_bytes = 0;       ///< transient: activations, gradients, workspaces
-  std::size_t lower_bound = 0;       ///< the largest sum of live bytes for this schedule
-  std::size_t unshared_bytes = 0;    ///< what the arena would be if nothing shared
-  std::size_t peak_position = 0;     ///< in the schedule, where most bytes live
+  std::size_t arena_bytes = 0;          ///< transient: activations, gradients, workspaces
+  std::size_t lower_bound = 0;          ///< the largest sum of live bytes for this schedule
+  std::size_t unshared_bytes = 0;       ///< what the arena would be if nothing shared
+  std::size_t peak_position = 0;        ///< in the schedule, where most bytes live
   std::string scheduled_by, placed_by;  ///< which of the ways to order and to place was best
   PassReport passes;
 

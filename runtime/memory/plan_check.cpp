@@ -10,7 +10,8 @@ void check_offsets(const Plan& plan) {
   for (std::size_t a = 0; a < plan.storages.size(); ++a) {
     const Storage& x = plan.storages[a];
     if (x.region != Region::arena || x.bytes == 0) continue;
-    WEFT_INVARIANT(x.offset % alignment == 0 && x.offset + x.bytes <= plan.arena_bytes, "storage {} at {}", a, x.offset);
+    WEFT_INVARIANT(x.offset % alignment == 0 && x.offset + x.bytes <= plan.arena_bytes, "storage {} at {}", a,
+                   x.offset);
     for (std::size_t b = a + 1; b < plan.storages.size(); ++b) {
       const Storage& y = plan.storages[b];
       if (y.region != Region::arena || y.bytes == 0 || x.last < y.first || y.last < x.first) continue;
@@ -21,8 +22,8 @@ void check_offsets(const Plan& plan) {
   }
 }
 
-// Runs the schedule on names instead of numbers: each storage remembers which value was written to it last, and in which
-// micro-batch.
+// Runs the schedule on names instead of numbers: each storage remembers which value was written to it last, and in
+// which micro-batch.
 class Replay {
  public:
   explicit Replay(const Plan& plan) : plan_(plan), graph_(plan.step.graph), content_(plan.storages.size()) {
@@ -87,22 +88,24 @@ class Replay {
     if (batch >= 0 && content(ref).batch < 0) check_held(storage, name);
     const Node& from = graph_.node(base(ref).node);
     const bool micro = plan_.step.micro_batches > 1 && from.phase == Phase::micro && !from.op->traits.source;
-    WEFT_INVARIANT(!micro || (batch >= 0 && content(ref).batch == batch), "{} reads {} of another micro-batch", node.name, name);
+    WEFT_INVARIANT(!micro || (batch >= 0 && content(ref).batch == batch), "{} reads {} of another micro-batch",
+                   node.name, name);
   }
 
   void write(const Node& node, ValueRef ref, int batch) {
     Content& target = content_[plan_.places.at(ref).storage];
     // From the second micro-batch on, what gathers reads what it wrote before.
-    WEFT_INVARIANT(!node.op->traits.gathers || batch <= 0 || holds(ref), "{} gathers into bytes that hold something else",
-                   node.name);
+    WEFT_INVARIANT(!node.op->traits.gathers || batch <= 0 || holds(ref),
+                   "{} gathers into bytes that hold something else", node.name);
     if (node.op->traits.gathers && batch >= 0) check_held(plan_.storage(ref), graph_.value(ref).name());
     target = {ref, batch, true};
   }
 
   // What all micro-batches read or write lives through all of them.
   void check_held(const Storage& storage, const std::string& name) const {
-    WEFT_INVARIANT(storage.region != Region::arena || (storage.first <= plan_.micro_begin && storage.last + 1 >= plan_.micro_end),
-                   "{} lives for a part of the micro-batches", name);
+    WEFT_INVARIANT(
+        storage.region != Region::arena || (storage.first <= plan_.micro_begin && storage.last + 1 >= plan_.micro_end),
+        "{} lives for a part of the micro-batches", name);
   }
 
   const Plan& plan_;

@@ -37,7 +37,9 @@ std::string emulated_products(const Plan& plan) {
   }
   if (!used[0] && !used[1]) return "";
   return fmt::format("  products of {} are computed in f32 on this processor: right, no faster, fewer bytes\n",
-                     used[0] && used[1] ? "bf16 and f16" : used[0] ? "bf16" : "f16");
+                     used[0] && used[1] ? "bf16 and f16"
+                     : used[0]          ? "bf16"
+                                        : "f16");
 }
 
 }  // namespace
@@ -57,8 +59,8 @@ std::string Plan::str() const {
   text += emulated_products(*this);
   if (schedule.empty()) return text;
   if (micro_begin < micro_end)
-    text += fmt::format("  runs {} nodes once, {} for each of {} micro-batches, {} once\n", micro_begin, micro_end - micro_begin,
-                        step.micro_batches, schedule.size() - micro_end);
+    text += fmt::format("  runs {} nodes once, {} for each of {} micro-batches, {} once\n", micro_begin,
+                        micro_end - micro_begin, step.micro_batches, schedule.size() - micro_end);
   const std::size_t at = std::min(peak_position, schedule.size() - 1);
   const Node& peak = graph.node(schedule[at]);
   const bool repeated = micro_begin <= at && at < micro_end;

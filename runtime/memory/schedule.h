@@ -24,8 +24,9 @@ struct Scheduled {
 
 /// Nodes that compute (sources left out), in build order.
 std::vector<NodeId> computing_nodes(const Step& step);
-/// Orders by the schedulers of runtime/memory/schedulers.h, the lowest peak first, ties to build order. All respect `edges`.
-/// Quick: the best of three list schedules. Full: those three, others, and the best improved around their peaks.
+/// Orders by the schedulers of runtime/memory/schedulers.h, the lowest peak first, ties to build order. All respect
+/// `edges`. Quick: the best of three list schedules. Full: those three, others, and the best improved around their
+/// peaks.
 std::vector<Scheduled> schedules(const Step& step, const OrderEdges& edges, const Decided& decided, Effort effort);
 
 }  // namespace weft

@@ -15,8 +15,8 @@ enum class Segment : std::uint8_t { before, micro, after };
 /// Phase::micro and what gathers their values. After: the rest. One micro-batch: everything is after.
 std::unordered_map<NodeId, Segment> segments(const Step& step);
 
-/// Values that must keep their bytes through all micro-batches: those made before and read by them, and those that gather
-/// over them. `base` gives the value that owns another's bytes.
+/// Values that must keep their bytes through all micro-batches: those made before and read by them, and those that
+/// gather over them. `base` gives the value that owns another's bytes.
 template <class Base>
 std::unordered_set<ValueRef> held_through(const Step& step, const std::unordered_map<NodeId, Segment>& segment,
                                           const Base& base) {

@@ -46,8 +46,7 @@ std::vector<TensorType> RowRegion::types(const OpView& view) const {
   for (int i = 0; i < operands; ++i) types.push_back(view.type(i));
   for (const Member& member : members) {
     std::vector<const TensorType*> in;
-    for (int value : member.operands)
-      in.push_back(value == absent ? nullptr : &types[static_cast<std::size_t>(value)]);
+    for (int value : member.operands) in.push_back(value == absent ? nullptr : &types[static_cast<std::size_t>(value)]);
     std::vector<TensorType> out = member.op->infer({*member.op, member.attributes, in, {}});
     types.insert(types.end(), out.begin(), out.end());
   }
@@ -55,7 +54,8 @@ std::vector<TensorType> RowRegion::types(const OpView& view) const {
 }
 
 const RowRegion& row_region_of(const Attributes& attributes) {
-  const auto* region = dynamic_cast<const RowRegion*>(attributes.get<std::shared_ptr<const Description>>("members").get());
+  const auto* region =
+      dynamic_cast<const RowRegion*>(attributes.get<std::shared_ptr<const Description>>("members").get());
   WEFT_INVARIANT(region != nullptr, "the members of a region are described by something else");
   return *region;
 }
@@ -104,7 +104,8 @@ Values plain(const Plain& p) {
 Cost cost(const OpView& view) {
   const RowRegion& region = row_region_of(view.attributes);
   Cost cost;
-  region.each(region.types(view), [&](const RowRegion::Member&, int, const OpView& of) { cost.flops += cost_of(of).flops; });
+  region.each(region.types(view),
+              [&](const RowRegion::Member&, int, const OpView& of) { cost.flops += cost_of(of).flops; });
   for (int i = 0; i < view.inputs(); ++i) cost.bytes += static_cast<double>(view.type(i).bytes());
   for (const TensorType& type : view.out) cost.bytes += static_cast<double>(type.bytes());
   return cost;
@@ -114,8 +115,9 @@ Cost cost(const OpView& view) {
 Attributes two_copies() {
   auto region = std::make_shared<RowRegion>();
   region->operands = 1;
-  region->members = {{.op = &copy_op(), .attributes = {}, .operands = {0}, .outputs = 1, .name = "first", .where = {}},
-                     {.op = &copy_op(), .attributes = {}, .operands = {1}, .outputs = 1, .name = "second", .where = {}}};
+  region->members = {
+      {.op = &copy_op(), .attributes = {}, .operands = {0}, .outputs = 1, .name = "first", .where = {}},
+      {.op = &copy_op(), .attributes = {}, .operands = {1}, .outputs = 1, .name = "second", .where = {}}};
   region->outputs = {2};
   return {{"members", std::shared_ptr<const Description>(std::move(region))}};
 }

@@ -1,6 +1,7 @@
-// A region of pointwise and row-wise nodes as one node: its kernel takes a block of rows through all members while the block
-// lies in cache, each member by its own kernel. What only members read never reaches memory. The same bits as node by node:
-// a member rounds to its own type, and an element's bits do not depend on the block in which it is computed.
+// A region of pointwise and row-wise nodes as one node: its kernel takes a block of rows through all members while the
+// block lies in cache, each member by its own kernel. What only members read never reaches memory. The same bits as
+// node by node: a member rounds to its own type, and an element's bits do not depend on the block in which it is
+// computed.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -11,10 +12,12 @@
 
 namespace weft {
 
-/// The attribute "members" of a region. Values are numbered: first the region's operands, then the members' outputs in order.
+/// The attribute "members" of a region. Values are numbered: first the region's operands, then the members' outputs in
+/// order.
 class RowRegion : public Description {
  public:
-  static constexpr std::size_t most_members = 24, most_values = 64;  ///< the kernel keeps a pointer to each on its stack
+  /// the kernel keeps a pointer to each on its stack
+  static constexpr std::size_t most_members = 24, most_values = 64;
   static constexpr int absent = -1;
 
   struct Member {

@@ -131,47 +131,50 @@ struct Scratch {
       std::size_t begin, end, until, made;  // until, made: members
     };
     std::vector<Piece> live;
-    layout.region.each(layout.types, [&, m = std::size_t{0}](const RowRegion::Member& member, int first, const OpView& of) mutable {
-      const std::vector<InPlace> pairs = in_place_of(of);
-      for (int k = 0; k < member.outputs; ++k) {
-        const auto value = static_cast<std::size_t>(first + k);
-        if (layout.given(first + k)) continue;
-        const std::size_t until = std::max(last[value], m);
-        const std::size_t row = layout.row_bytes(first + k, layout.shapes[m].out[static_cast<std::size_t>(k)]);
-        const auto rows = static_cast<std::size_t>(layout.block_rows), columns = static_cast<std::size_t>(layout.block_columns);
-        const bool cut = layout.block_columns < layout.width;  // then all rows are as wide
-        const std::size_t size = aligned(cut ? row / static_cast<std::size_t>(layout.width) * columns : rows * row);
-        const auto taken = [&](const Piece& piece) {
-          // In the place of an operand that is read here for the last time.
-          if (piece.until != m || piece.made == m || piece.end - piece.begin != size) return false;
-          for (const InPlace& pair : pairs) {
-            if (pair.output != k || pair.operand >= static_cast<int>(member.operands.size())) continue;
-            const int operand = member.operands[static_cast<std::size_t>(pair.operand)];
-            if (operand < 0 || offset[static_cast<std::size_t>(operand)] != piece.begin) continue;
-            if (layout.types[static_cast<std::size_t>(operand)] == of.out_type(k) && std::ranges::count(member.operands, operand) == 1)
-              return true;
+    layout.region.each(
+        layout.types, [&, m = std::size_t{0}](const RowRegion::Member& member, int first, const OpView& of) mutable {
+          const std::vector<InPlace> pairs = in_place_of(of);
+          for (int k = 0; k < member.outputs; ++k) {
+            const auto value = static_cast<std::size_t>(first + k);
+            if (layout.given(first + k)) continue;
+            const std::size_t until = std::max(last[value], m);
+            const std::size_t row = layout.row_bytes(first + k, layout.shapes[m].out[static_cast<std::size_t>(k)]);
+            const auto rows = static_cast<std::size_t>(layout.block_rows),
+                       columns = static_cast<std::size_t>(layout.block_columns);
+            const bool cut = layout.block_columns < layout.width;  // then all rows are as wide
+            const std::size_t size = aligned(cut ? row / static_cast<std::size_t>(layout.width) * columns : rows * row);
+            const auto taken = [&](const Piece& piece) {
+              // In the place of an operand that is read here for the last time.
+              if (piece.until != m || piece.made == m || piece.end - piece.begin != size) return false;
+              for (const InPlace& pair : pairs) {
+                if (pair.output != k || pair.operand >= static_cast<int>(member.operands.size())) continue;
+                const int operand = member.operands[static_cast<std::size_t>(pair.operand)];
+                if (operand < 0 || offset[static_cast<std::size_t>(operand)] != piece.begin) continue;
+                if (layout.types[static_cast<std::size_t>(operand)] == of.out_type(k) &&
+                    std::ranges::count(member.operands, operand) == 1)
+                  return true;
+              }
+              return false;
+            };
+            if (const auto at = std::ranges::find_if(live, taken); at != live.end()) {
+              at->until = until;
+              at->made = m;
+              offset[value] = at->begin;
+              continue;
+            }
+            std::size_t begin = 0;  // the first gap
+            std::ranges::sort(live, {}, &Piece::begin);
+            for (const Piece& piece : live) {
+              if (begin + size <= piece.begin) break;
+              begin = std::max(begin, piece.end);
+            }
+            live.push_back({begin, begin + size, until, m});
+            offset[value] = begin;
+            bytes = std::max(bytes, begin + size);
           }
-          return false;
-        };
-        if (const auto at = std::ranges::find_if(live, taken); at != live.end()) {
-          at->until = until;
-          at->made = m;
-          offset[value] = at->begin;
-          continue;
-        }
-        std::size_t begin = 0;  // the first gap
-        std::ranges::sort(live, {}, &Piece::begin);
-        for (const Piece& piece : live) {
-          if (begin + size <= piece.begin) break;
-          begin = std::max(begin, piece.end);
-        }
-        live.push_back({begin, begin + size, until, m});
-        offset[value] = begin;
-        bytes = std::max(bytes, begin + size);
-      }
-      std::erase_if(live, [&](const Piece& piece) { return piece.until <= m; });
-      ++m;
-    });
+          std::erase_if(live, [&](const Piece& piece) { return piece.until <= m; });
+          ++m;
+        });
   }
 };
 
@@ -189,8 +192,8 @@ struct BlockMember {
     for (std::size_t i = 0; i < member.operands.size(); ++i) {
       in.push_back(nullptr);
       if (member.operands[i] == RowRegion::absent) continue;
-      in_types.push_back(block_type(layout.types[static_cast<std::size_t>(member.operands[i])], shape.in[i], rows, columns,
-                                    layout.width));
+      in_types.push_back(block_type(layout.types[static_cast<std::size_t>(member.operands[i])], shape.in[i], rows,
+                                    columns, layout.width));
       in.back() = &in_types.back();
     }
     for (std::size_t k = 0; k < shape.out.size(); ++k)
@@ -231,8 +234,11 @@ std::vector<Block> blocks_of(const Layout& layout) {
 class Bound {
  public:
   explicit Bound(const OpView& view)
-      : members_(view.attributes.get<std::shared_ptr<const Description>>("members")), layout_(view), scratch_(layout_),
-        blocks_(blocks_of(layout_)), spaces_(scratch_, blocks_) {
+      : members_(view.attributes.get<std::shared_ptr<const Description>>("members")),
+        layout_(view),
+        scratch_(layout_),
+        blocks_(blocks_of(layout_)),
+        spaces_(scratch_, blocks_) {
     for (const Block& block : blocks_)
       for (const BlockMember& member : block.members) kernels_.push_back(member.bind());
     for (const RowRegion::Member& member : layout_.region.members)
@@ -243,7 +249,9 @@ class Bound {
   void run(KernelContext& context) const {
     const std::int64_t columns = layout_.column_tiles();
     parallel_for(layout_.row_tiles() * columns, [&](std::int64_t tile, int slot) {
-      run_alone([&] { run_block(context, tile / columns * layout_.block_rows, tile % columns * layout_.block_columns, slot); });
+      run_alone([&] {
+        run_block(context, tile / columns * layout_.block_rows, tile % columns * layout_.block_columns, slot);
+      });
     });
   }
 
@@ -360,7 +368,8 @@ std::vector<InPlace> row_region_in_place(const OpView& view) {
         if (!read.rows || view.type(i) != of.out_type(output)) continue;
         const bool allowed = std::ranges::any_of(own, [&](const InPlace& pair) {
           return pair.output == output && pair.operand < static_cast<int>(member.operands.size()) &&
-                 member.operands[static_cast<std::size_t>(pair.operand)] == i && std::ranges::count(member.operands, i) == 1;
+                 member.operands[static_cast<std::size_t>(pair.operand)] == i &&
+                 std::ranges::count(member.operands, i) == 1;
         });
         if (read.member < m || (read.member == m && allowed)) pairs.push_back({static_cast<int>(k), i});
       }

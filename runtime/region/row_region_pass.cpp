@@ -1,9 +1,9 @@
 #include <weft/runtime/region/row_region_pass.h>
 
 #include <weft/graph/rewrite.h>
+#include <weft/runtime/memory/segments.h>
 #include <weft/runtime/region/row_region.h>
 #include <weft/runtime/region/row_shape.h>
-#include <weft/runtime/memory/segments.h>
 
 #include <algorithm>
 #include <limits>
@@ -27,7 +27,8 @@ struct Group {
 
 class Regions {
  public:
-  explicit Regions(const Step& step) : step_(step), graph_(step.graph), position_(graph_.next_id(), -1), last_read_(graph_.next_id()) {
+  explicit Regions(const Step& step)
+      : step_(step), graph_(step.graph), position_(graph_.next_id(), -1), last_read_(graph_.next_id()) {
     const auto ids = graph_.ids();
     const auto segment = segments(step);
     heavy_.push_back(0);
@@ -70,7 +71,9 @@ class Regions {
   std::size_t at(ValueRef ref) const { return static_cast<std::size_t>(position_[ref.node]); }
   const Group& group(int g) const { return groups_[static_cast<std::size_t>(g)]; }
   const Node& node(int i) const { return *nodes_[static_cast<std::size_t>(i)]; }
-  bool inside(int i, int p, int q) const { return group_[static_cast<std::size_t>(i)] == p || group_[static_cast<std::size_t>(i)] == q; }
+  bool inside(int i, int p, int q) const {
+    return group_[static_cast<std::size_t>(i)] == p || group_[static_cast<std::size_t>(i)] == q;
+  }
 
   ValueRef base_of(ValueRef ref) const {
     while (graph_.node(ref.node).op->traits.view && ref.output == 0) ref = graph_.node(ref.node).operands.front();
@@ -83,7 +86,8 @@ class Regions {
   }
 
   std::optional<RowShape> shape_of(const Node& node) const {
-    if (node.operands.empty() || node.operands.size() > most_operands || node.types.size() > most_operands) return std::nullopt;
+    if (node.operands.empty() || node.operands.size() > most_operands || node.types.size() > most_operands)
+      return std::nullopt;
     return row_shape(graph_.view(node)->view);
   }
 
@@ -116,12 +120,15 @@ class Regions {
 
   bool alike(int p, int q) const {
     const Group &a = group(p), &b = group(q);
-    const auto first = static_cast<std::size_t>(a.members.front()), second = static_cast<std::size_t>(b.members.front());
-    return shapes_[first] && shapes_[second] && a.rows == b.rows && (a.width == b.width || a.width == 1 || b.width == 1) &&
-           std::max(a.width, b.width) * a.rows > 1 && nodes_[first]->phase == nodes_[second]->phase &&
-           segment_[first] == segment_[second] && a.members.size() + b.members.size() <= RowRegion::most_members &&
+    const auto first = static_cast<std::size_t>(a.members.front()),
+               second = static_cast<std::size_t>(b.members.front());
+    return shapes_[first] && shapes_[second] && a.rows == b.rows &&
+           (a.width == b.width || a.width == 1 || b.width == 1) && std::max(a.width, b.width) * a.rows > 1 &&
+           nodes_[first]->phase == nodes_[second]->phase && segment_[first] == segment_[second] &&
+           a.members.size() + b.members.size() <= RowRegion::most_members &&
            a.values + b.values <= RowRegion::most_values &&
-           !((a.random || b.random) && (a.flat || b.flat));  // by the shape of its output a random node's rows are counted
+           // by the shape of its output a random node's rows are counted
+           !((a.random || b.random) && (a.flat || b.flat));
   }
 
   // What q reads of p it reads by the same rows.
@@ -136,8 +143,8 @@ class Regions {
     return true;
   }
 
-  // p would run when q does. If dear nodes run between them, what p reads lives on till then and what it makes does not: that
-  // must not take more bytes, and nobody may wait for p meanwhile.
+  // p would run when q does. If dear nodes run between them, what p reads lives on till then and what it makes does
+  // not: that must not take more bytes, and nobody may wait for p meanwhile.
   bool lives_longer(int p, int q) const {
     const int end = group(q).last();
     if (heavy_[static_cast<std::size_t>(end)] == heavy_[static_cast<std::size_t>(group(p).last()) + 1]) return false;
@@ -154,7 +161,8 @@ class Regions {
         if (ref.node != no_node && group_[at(ref)] != p) read.insert(base_of(ref));
     }
     for (ValueRef ref : read)
-      if (!graph_.node(ref.node).op->traits.source && last_read_[ref.node][ref.output] < end) held += graph_.type(ref).bytes();
+      if (!graph_.node(ref.node).op->traits.source && last_read_[ref.node][ref.output] < end)
+        held += graph_.type(ref).bytes();
     return held > made;
   }
 
@@ -200,7 +208,8 @@ class Regions {
     for (std::size_t i = 0; i < nodes_.size(); ++i)
       for (ValueRef ref : nodes_[i]->operands) {
         if (ref.node == no_node || group_[at(ref)] == group_[i]) continue;
-        if (after[static_cast<std::size_t>(group_[at(ref)])].insert(group_[i]).second) ++waits[static_cast<std::size_t>(group_[i])];
+        if (after[static_cast<std::size_t>(group_[at(ref)])].insert(group_[i]).second)
+          ++waits[static_cast<std::size_t>(group_[i])];
       }
     using Next = std::pair<int, int>;  // (last member, group)
     std::priority_queue<Next, std::vector<Next>, std::greater<>> ready;
@@ -237,7 +246,8 @@ class Regions {
     std::unordered_map<ValueRef, int> value;  // of the region
     for (int member : group(g).members)
       for (ValueRef ref : node(member).operands)
-        if (ref.node != no_node && group_[at(ref)] != g && value.try_emplace(ref, static_cast<int>(operands.size())).second)
+        if (ref.node != no_node && group_[at(ref)] != g &&
+            value.try_emplace(ref, static_cast<int>(operands.size())).second)
           operands.push_back(ref);
     region->operands = static_cast<int>(operands.size());
     int next = region->operands;
@@ -246,12 +256,14 @@ class Regions {
     for (int i : group(g).members) {
       const Node& of = node(i);
       RowRegion::Member member{of.op, of.attributes, {}, static_cast<int>(of.types.size()), of.name, of.where};
-      for (ValueRef ref : of.operands) member.operands.push_back(ref.node == no_node ? RowRegion::absent : value.at(ref));
+      for (ValueRef ref : of.operands)
+        member.operands.push_back(ref.node == no_node ? RowRegion::absent : value.at(ref));
       for (std::uint32_t k = 0; k < of.types.size(); ++k) {
         value[{of.id, k}] = next++;
         if (read_outside({of.id, k}, g)) given.push_back({of.id, k});
       }
-      if (of.op->traits.random && of.attributes.has("stream")) attributes.set("stream", of.attributes.integer("stream"));
+      if (of.op->traits.random && of.attributes.has("stream"))
+        attributes.set("stream", of.attributes.integer("stream"));
       region->members.push_back(std::move(member));
     }
     for (ValueRef ref : given) region->outputs.push_back(value.at(ref));

@@ -55,7 +55,8 @@ bool holds(const OpView& view, const RowShape& shape, std::int64_t rows) {
     pointers.back() = &in.back();
   }
   try {
-    const std::vector<TensorType> out = user_rule("its shape rule", [&] { return view.op.infer({view.op, view.attributes, pointers, {}}); });
+    const std::vector<TensorType> out =
+        user_rule("its shape rule", [&] { return view.op.infer({view.op, view.attributes, pointers, {}}); });
     if (out.size() != shape.out.size()) return false;
     for (std::size_t k = 0; k < out.size(); ++k)
       if (out[k] != block_type(view.out[k], shape.out[k], rows, shape.width, shape.width)) return false;
@@ -115,7 +116,8 @@ TensorType block_type(const TensorType& type, const RowPart& part, std::int64_t 
 
 std::optional<RowShape> row_shape(const OpView& view) {
   const Traits& traits = view.op.traits;
-  const bool row_wise = view.op.row_wise != nullptr && user_rule("its row-wise rule", [&] { return view.op.row_wise(view); });
+  const bool row_wise =
+      view.op.row_wise != nullptr && user_rule("its row-wise rule", [&] { return view.op.row_wise(view); });
   if (!row_wise && (!traits.pointwise || traits.random)) return std::nullopt;
   if (traits.source || traits.view || traits.per_micro_batch || traits.gathers || traits.guard || !traits.recomputable)
     return std::nullopt;

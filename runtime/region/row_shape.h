@@ -25,16 +25,17 @@ struct RowPart {
 
 struct RowShape {
   std::int64_t rows = 1, width = 1;  ///< of the node: its widest part
-  bool whole_rows = false;           ///< a row may not be cut in its turn: it is summed over, or numbers are drawn for it
-  std::vector<RowPart> in, out;      ///< absent operands are whole
+  /// a row may not be cut in its turn: it is summed over, or numbers are drawn for it
+  bool whole_rows = false;
+  std::vector<RowPart> in, out;  ///< absent operands are whole
 };
 
 /// Null where the node does not work row by row: neither pointwise nor row-wise, effects, an empty tensor, a broadcast
 /// that no part describes, or a shape rule that refuses a block of rows.
 std::optional<RowShape> row_shape(const OpView& view);
 
-/// The type of a block of `rows` rows and, of parts that are `node_width` wide, `columns` columns. The rank stays, so that axes in
-/// attributes mean the same.
+/// The type of a block of `rows` rows and, of parts that are `node_width` wide, `columns` columns. The rank stays, so
+/// that axes in attributes mean the same.
 TensorType block_type(const TensorType& type, const RowPart& part, std::int64_t rows, std::int64_t columns,
                       std::int64_t node_width);
 

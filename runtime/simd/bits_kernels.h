@@ -86,8 +86,7 @@ inline void f32_to_f16(const float* x, std::uint16_t* y, std::int64_t n) {
 #else
 
 inline void f16_to_f32(const std::uint16_t* x, float* y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i)
-    y[i] = static_cast<float>(__builtin_bit_cast(_Float16, x[i]));
+  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(__builtin_bit_cast(_Float16, x[i]));
 }
 
 inline void f32_to_f16(const float* x, std::uint16_t* y, std::int64_t n) {
@@ -128,12 +127,11 @@ inline Product multiply(Words a, Words m) {
 inline void store_blocks(const Words (&c)[4], std::uint32_t* out) {
   const Words a = _mm256_unpacklo_epi32(c[0], c[1]), b = _mm256_unpacklo_epi32(c[2], c[3]);
   const Words d = _mm256_unpackhi_epi32(c[0], c[1]), e = _mm256_unpackhi_epi32(c[2], c[3]);
-  const Words blocks[4] = {_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b),
-                           _mm256_unpacklo_epi64(d, e), _mm256_unpackhi_epi64(d, e)};
+  const Words blocks[4] = {_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b), _mm256_unpacklo_epi64(d, e),
+                           _mm256_unpackhi_epi64(d, e)};
   for (int i = 0; i < 4; ++i) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 4 * i), _mm256_castsi256_si128(blocks[i]));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 + 4 * i),
-                     _mm256_extracti128_si256(blocks[i], 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 + 4 * i), _mm256_extracti128_si256(blocks[i], 1));
   }
 }
 
@@ -160,11 +158,11 @@ inline void store_blocks(const Words (&c)[4], std::uint32_t* out) {
 
 #endif
 
-inline void philox(std::uint32_t first, const std::uint32_t* counter, const std::uint32_t* key,
-                   std::uint32_t* out, std::int64_t blocks) {
+inline void philox(std::uint32_t first, const std::uint32_t* counter, const std::uint32_t* key, std::uint32_t* out,
+                   std::int64_t blocks) {
   for (std::int64_t block = 0; block < blocks; block += philox_lanes) {
-    Words c[4] = {add(all(first + static_cast<std::uint32_t>(block)), count_up()), all(counter[0]),
-                  all(counter[1]), all(counter[2])};
+    Words c[4] = {add(all(first + static_cast<std::uint32_t>(block)), count_up()), all(counter[0]), all(counter[1]),
+                  all(counter[2])};
     std::uint32_t k0 = key[0], k1 = key[1];
     for (int round = 0; round < philox_rounds; ++round) {
       const Product p = multiply(c[0], all(philox_multiplier[0]));

@@ -121,9 +121,7 @@ template <class T, class F, class... In>
 double sum_of(std::int64_t n, F f, const In*... in) {
   return sum_lanes<T>(
       n, [&](std::int64_t i) { return f(load(in + i)...); },
-      [&](std::int64_t i, std::int64_t count) {
-        return mask_part<T>(f(load_part(in + i, count)...), count);
-      });
+      [&](std::int64_t i, std::int64_t count) { return mask_part<T>(f(load_part(in + i, count)...), count); });
 }
 
 /// y = f(inputs...); returns the sum of y.

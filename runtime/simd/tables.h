@@ -17,48 +17,35 @@ struct Kernels {
 
   template <class F>
   static constexpr auto unary(F) {
-    return [](const T* x, T* y, N n) {
-      map(
-          y, n, [](V v) { return F()(v); }, x);
-    };
+    return [](const T* x, T* y, N n) { map(y, n, [](V v) { return F()(v); }, x); };
   }
   template <class F>
   static constexpr auto binary(F) {
-    return [](const T* a, const T* b, T* y, N n) {
-      map(
-          y, n, [](V v, V w) { return F()(v, w); }, a, b);
-    };
+    return [](const T* a, const T* b, T* y, N n) { map(y, n, [](V v, V w) { return F()(v, w); }, a, b); };
   }
 
   static void scale(const T* x, T a, T* y, N n) {
-    map(
-        y, n, [a](V v) { return V(a) * v; }, x);
+    map(y, n, [a](V v) { return V(a) * v; }, x);
   }
   static void add_scalar(const T* x, T a, T* y, N n) {
-    map(
-        y, n, [a](V v) { return v + V(a); }, x);
+    map(y, n, [a](V v) { return v + V(a); }, x);
   }
   static void axpy(const T* x, T a, T* y, N n) {
-    map(
-        y, n, [a](V v, V w) { return v_fma(V(a), v, w); }, x, static_cast<const T*>(y));
+    map(y, n, [a](V v, V w) { return v_fma(V(a), v, w); }, x, static_cast<const T*>(y));
   }
   static void multiply_add(const T* a, const T* b, const T* c, T* y, N n) {
-    map(
-        y, n, [](V u, V v, V w) { return v_fma(u, v, w); }, a, b, c);
+    map(y, n, [](V u, V v, V w) { return v_fma(u, v, w); }, a, b, c);
   }
   static void accumulate_product(const T* a, const T* b, T* y, N n) { multiply_add(a, b, y, y, n); }
 
   static T sum(const T* x, N n) {
-    return static_cast<T>(sum_of<T>(
-        n, [](V v) { return v; }, x));
+    return static_cast<T>(sum_of<T>(n, [](V v) { return v; }, x));
   }
   static T dot(const T* a, const T* b, N n) {
-    return static_cast<T>(sum_of<T>(
-        n, [](V v, V w) { return v * w; }, a, b));
+    return static_cast<T>(sum_of<T>(n, [](V v, V w) { return v * w; }, a, b));
   }
   static T sum_squares(const T* x, N n) {
-    return static_cast<T>(sum_of<T>(
-        n, [](V v) { return v * v; }, x));
+    return static_cast<T>(sum_of<T>(n, [](V v) { return v * v; }, x));
   }
   static T sum_deviations(const T* x, T mean, N n) {
     return static_cast<T>(sum_of<T>(
@@ -72,72 +59,49 @@ struct Kernels {
   static T max(const T* x, N n) { return max_of(x, n); }
 
   static double sum_f64(const T* x, N n) {
-    return sum_wide(
-        n, [](Vec<double> v) { return v; }, x);
+    return sum_wide(n, [](Vec<double> v) { return v; }, x);
   }
   static double dot_f64(const T* a, const T* b, N n) {
-    return sum_wide(
-        n, [](Vec<double> v, Vec<double> w) { return v * w; }, a, b);
+    return sum_wide(n, [](Vec<double> v, Vec<double> w) { return v * w; }, a, b);
   }
   static double sum_squares_f64(const T* x, N n) {
-    return sum_wide(
-        n, [](Vec<double> v) { return v * v; }, x);
+    return sum_wide(n, [](Vec<double> v) { return v * v; }, x);
   }
 
   static T exp_sum(const T* x, T scale, T shift, T* y, N n) {
-    return static_cast<T>(map_sum(
-        y, n, [=](V v) { return v_exp<T>(v_fma(v, V(scale), -V(shift))); }, x));
+    return static_cast<T>(map_sum(y, n, [=](V v) { return v_exp<T>(v_fma(v, V(scale), -V(shift))); }, x));
   }
   static void softmax_grad(const T* p, const T* d_p, T inner, T scale, T* d_x, N n) {
-    map(
-        d_x, n, [=](V v, V d) { return V(scale) * v * (d - V(inner)); }, p, d_p);
+    map(d_x, n, [=](V v, V d) { return V(scale) * v * (d - V(inner)); }, p, d_p);
   }
 
   static void normalize(const T* x, T mean, T rstd, const T* weight, const T* bias, T* y, N n) {
     const V m(mean), r(rstd);
     if (weight != nullptr && bias != nullptr) {
-      map(
-          y, n, [=](V v, V w, V b) { return v_fma((v - m) * r, w, b); }, x, weight, bias);
+      map(y, n, [=](V v, V w, V b) { return v_fma((v - m) * r, w, b); }, x, weight, bias);
     } else if (weight != nullptr) {
-      map(
-          y, n, [=](V v, V w) { return (v - m) * r * w; }, x, weight);
+      map(y, n, [=](V v, V w) { return (v - m) * r * w; }, x, weight);
     } else if (bias != nullptr) {
-      map(
-          y, n, [=](V v, V b) { return (v - m) * r + b; }, x, bias);
+      map(y, n, [=](V v, V b) { return (v - m) * r + b; }, x, bias);
     } else {
-      map(
-          y, n, [=](V v) { return (v - m) * r; }, x);
+      map(y, n, [=](V v) { return (v - m) * r; }, x);
     }
   }
-  static void normalize_grad(const T* x, const T* d_y, T mean, T rstd, const T* weight, T* d_x,
-                             N n) {
+  static void normalize_grad(const T* x, const T* d_y, T mean, T rstd, const T* weight, T* d_x, N n) {
     const V m(mean), r(rstd);
-    const auto finish = [=](V v, V g, V mean_g, V mean_gh) {
-      return r * ((g - mean_g) - (v - m) * r * mean_gh);
-    };
+    const auto finish = [=](V v, V g, V mean_g, V mean_gh) { return r * ((g - mean_g) - (v - m) * r * mean_gh); };
     if (weight != nullptr) {
-      const V a(static_cast<T>(sum_of<T>(
-                                   n, [](V d, V w) { return d * w; }, d_y, weight) /
-                               double(n)));
+      const V a(static_cast<T>(sum_of<T>(n, [](V d, V w) { return d * w; }, d_y, weight) / double(n)));
       const V b(static_cast<T>(
-          sum_of<T>(
-              n, [=](V v, V d, V w) { return d * w * ((v - m) * r); }, x, d_y, weight) /
-          double(n)));
-      map(
-          d_x, n, [=](V v, V d, V w) { return finish(v, d * w, a, b); }, x, d_y, weight);
+          sum_of<T>(n, [=](V v, V d, V w) { return d * w * ((v - m) * r); }, x, d_y, weight) / double(n)));
+      map(d_x, n, [=](V v, V d, V w) { return finish(v, d * w, a, b); }, x, d_y, weight);
     } else {
-      const V a(static_cast<T>(sum_of<T>(
-                                   n, [](V d) { return d; }, d_y) /
-                               double(n)));
-      const V b(static_cast<T>(sum_of<T>(
-                                   n, [=](V v, V d) { return d * ((v - m) * r); }, x, d_y) /
-                               double(n)));
-      map(
-          d_x, n, [=](V v, V d) { return finish(v, d, a, b); }, x, d_y);
+      const V a(static_cast<T>(sum_of<T>(n, [](V d) { return d; }, d_y) / double(n)));
+      const V b(static_cast<T>(sum_of<T>(n, [=](V v, V d) { return d * ((v - m) * r); }, x, d_y) / double(n)));
+      map(d_x, n, [=](V v, V d) { return finish(v, d, a, b); }, x, d_y);
     }
   }
-  static void normalize_param_grad(const T* x, const T* d_y, T mean, T rstd, T* d_weight, T* d_bias,
-                                   N n) {
+  static void normalize_param_grad(const T* x, const T* d_y, T mean, T rstd, T* d_weight, T* d_bias, N n) {
     const V m(mean), r(rstd);
     if (d_weight != nullptr) {
       map(
@@ -145,8 +109,7 @@ struct Kernels {
           static_cast<const T*>(d_weight));
     }
     if (d_bias != nullptr) {
-      map(
-          d_bias, n, [](V d, V s) { return d + s; }, d_y, static_cast<const T*>(d_bias));
+      map(d_bias, n, [](V d, V s) { return d + s; }, d_y, static_cast<const T*>(d_bias));
     }
   }
 
@@ -157,10 +120,7 @@ struct Kernels {
   static constexpr Simd<T> table() {
     const auto slope = [](auto f) {
       using F = decltype(f);
-      return [](const T* x, const T* d_y, T* d_x, N n) {
-        map(
-            d_x, n, [](V v, V d) { return d * F()(v); }, x, d_y);
-      };
+      return [](const T* x, const T* d_y, T* d_x, N n) { map(d_x, n, [](V v, V d) { return d * F()(v); }, x, d_y); };
     };
     const auto both = [](auto f) {
       using F = decltype(f);
@@ -223,11 +183,8 @@ struct Kernels {
         .mish = unary([](V x) { return x * v_mish_gate<T>(x).value; }),
         .hardsigmoid = unary([](V x) { return v_hardsigmoid<T>(x); }),
         .hardswish = unary([](V x) { return v_hardswish<T>(x); }),
-        .relu_grad =
-            [](const T* x, const T* d_y, T* d_x, N n) {
-              map(
-                  d_x, n, [](V v, V d) { return xsimd::select(v <= V(T(0)), V(T(0)), d); }, x, d_y);
-            },
+        .relu_grad = [](const T* x, const T* d_y, T* d_x,
+                        N n) { map(d_x, n, [](V v, V d) { return xsimd::select(v <= V(T(0)), V(T(0)), d); }, x, d_y); },
         .silu_grad = slope([](V x) { return v_silu_both<T>(x).slope; }),
         .gelu_grad = slope([](V x) { return v_gelu_slope(x); }),
         .gelu_tanh_grad = slope([](V x) { return v_gelu_tanh_both<T>(x).slope; }),

@@ -93,13 +93,12 @@ inline Normal v_normal(Vec<float> x) {
   const V t = V(1.0F) / (scaled + V(1.0F));
   const V s = scaled * t;
   V p(-0.03172068353F);
-  for (const float c : {0.1111610886F, -0.1242378466F, 0.05430930591F, -0.05948835619F,
-                        0.02230576131F, 0.1167624144F, 0.06784180868F, -0.4973568637F, 0.5F}) {
+  for (const float c : {0.1111610886F, -0.1242378466F, 0.05430930591F, -0.05948835619F, 0.02230576131F, 0.1167624144F,
+                        0.06784180868F, -0.4973568637F, 0.5F}) {
     p = v_fma(p, s, V(c));
   }
   const V tail = density * t * p;
-  return {density * V(0.398942280F),
-          xsimd::select(x < V(0.0F), tail, xsimd::select(x == x, V(1.0F) - tail, x))};
+  return {density * V(0.398942280F), xsimd::select(x < V(0.0F), tail, xsimd::select(x == x, V(1.0F) - tail, x))};
 }
 
 inline Vec<float> v_gelu(Vec<float> x) { return x * v_normal(x).distribution; }
@@ -113,8 +112,7 @@ inline Vec<float> v_gelu_slope(Vec<float> x) {
 }
 inline Vec<double> v_gelu_slope(Vec<double> x) {
   return by_lane(x, [](double lane) {
-    return 0.5 * ::erfc(-lane * 0.70710678118654752) +
-           lane * ::exp(-0.5 * lane * lane) * 0.39894228040143268;
+    return 0.5 * ::erfc(-lane * 0.70710678118654752) + lane * ::exp(-0.5 * lane * lane) * 0.39894228040143268;
   });
 }
 

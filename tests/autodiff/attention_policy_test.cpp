@@ -2,8 +2,8 @@
 #include <weft/autodiff/checkpoint.h>
 #include <weft/autodiff/gradient.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/optim/fetch_gradients.h>
 #include <weft/optim/training_step.h>
 #include <weft/runtime/memory/plan.h>
@@ -80,7 +80,8 @@ TEST_CASE("the bytes of an advice are those of a plan of the same attention, to 
       CHECK(advice.candidate(AttentionWay::block_wise).bytes == Real(c, {}).planned(threads).arena_bytes);
       CHECK(advice.candidate(AttentionWay::local).bytes == Real(c, {.window = 32}).planned(threads).arena_bytes);
       // A modifier that changes nothing makes attention() take its plain definition.
-      CHECK(advice.candidate(AttentionWay::plain).bytes == Real(c, {.method = AttentionMethod::plain}).planned(threads).arena_bytes);
+      CHECK(advice.candidate(AttentionWay::plain).bytes ==
+            Real(c, {.method = AttentionMethod::plain}).planned(threads).arena_bytes);
     }
 }
 
@@ -173,8 +174,9 @@ TEST_CASE("long-sequence advice: without a byte budget the length decides, by th
   CHECK(attention_advice({.heads = 2, .width = 16, .time = 100}, {.checkpoint_over = 80}).recompute());
 }
 
-TEST_CASE("long-sequence advice: with a byte budget the first exact way that fits is taken, and the advice says what did not",
-          "[core][autodiff][attention_policy]") {
+TEST_CASE(
+    "long-sequence advice: with a byte budget the first exact way that fits is taken, and the advice says what did not",
+    "[core][autodiff][attention_policy]") {
   const AttentionCase c{.batch = 1, .heads = 4, .width = 32, .time = 700, .layers = 8};
   const AttentionAdvice free = attention_advice(c, {.threads = 2});
   const auto bytes = [&](AttentionWay way) { return static_cast<std::int64_t>(free.candidate(way).bytes); };
@@ -211,8 +213,9 @@ TEST_CASE("short sequences are plain where that takes fewer bytes than a workspa
   CHECK_FALSE(attention_advice(c, {.threads = 16}).candidate(AttentionWay::plain).refused.empty());
 }
 
-TEST_CASE("long-sequence advice: a budget of operations gives the widest window that fits, and only where that is allowed",
-          "[core][autodiff][attention_policy]") {
+TEST_CASE(
+    "long-sequence advice: a budget of operations gives the widest window that fits, and only where that is allowed",
+    "[core][autodiff][attention_policy]") {
   const AttentionCase c{.batch = 1, .heads = 4, .width = 32, .time = 1000};
   const double whole = attention_advice(c).candidate(AttentionWay::block_wise).flops;
   const AttentionAdvice advice = attention_advice(c, {.flops = 0.5 * whole, .approximate = true});
@@ -238,12 +241,11 @@ TEST_CASE("an advice reads as a table and as sentences with numbers", "[core][au
              ContainsSubstring("attention 1 x 2048 queries x 2048 keys, 12 heads of 64, 12 layers, f32, training\n"));
   CHECK_THAT(text, ContainsSubstring("\n> block-wise, checkpointed "));
   CHECK_THAT(text, ContainsSubstring("more than 64 keys: a buffer of all scores\n"));
-  CHECK_THAT(
-      advice.why,
-      StartsWith("block-wise, checkpointed: 2048 keys are over 512, from where on") &&
-          ContainsSubstring("over 1024 a local window would be taken (leaves keys out, which is not allowed)") &&
-          ContainsSubstring(fmt::format("({} B, of which each layer keeps 0 B", advice.chosen().bytes)) &&
-          ContainsSubstring("GFLOP"));
+  CHECK_THAT(advice.why,
+             StartsWith("block-wise, checkpointed: 2048 keys are over 512, from where on") &&
+                 ContainsSubstring("over 1024 a local window would be taken (leaves keys out, which is not allowed)") &&
+                 ContainsSubstring(fmt::format("({} B, of which each layer keeps 0 B", advice.chosen().bytes)) &&
+                 ContainsSubstring("GFLOP"));
 }
 
 TEST_CASE("a case that is no attention is refused", "[core][autodiff][attention_policy][errors]") {

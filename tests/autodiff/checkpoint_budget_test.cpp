@@ -95,9 +95,11 @@ TEST_CASE("memory_frontier refuses what has no backward pass or is checkpointed"
   CHECK_THROWS_WITH(memory_frontier(gpt.step() | checkpoint(every_block())), ContainsSubstring("not checkpointed yet"));
 }
 
-TEST_CASE("GPT-2 124M at 4 x 1024 is planned to fit 3.0 GiB and 2.5 GiB, and its logits, where they are whole, share bytes with "
-          "their gradient",
-          "[autodiff][checkpoint]") {
+TEST_CASE(
+    "GPT-2 124M at 4 x 1024 is planned to fit 3.0 GiB and 2.5 GiB, and its logits, where they are whole, share bytes "
+    "with "
+    "their gradient",
+    "[autodiff][checkpoint]") {
   Graph graph;
   const Dim batch = graph.dim("batch", 4), time = graph.dim("time", 1024);
   const Value tokens = graph.input("tokens", i32, {batch, time}), targets = graph.input("targets", i32, {batch, time});

@@ -53,24 +53,27 @@ TEST_CASE("only what leads to the asked values is differentiated", "[core][autod
   CHECK(for_z == 0);
 }
 
-TEST_CASE("an op without a backward is an error at the user's line that says what to write", "[core][autodiff][errors]") {
+TEST_CASE("an op without a backward is an error at the user's line that says what to write",
+          "[core][autodiff][errors]") {
   static const OpDef hard{.name = "hard",
                           .infer = [](const OpView& view) -> std::vector<TensorType> { return {view.type(0)}; }};
   Graph graph;
   const Value x = graph.input("x", f64, {3});
   const Value y = graph.apply(hard, {x}).front();
-  CHECK_THROWS_WITH(gradient(sum(y), {x}), ContainsSubstring("hard (gradient_test.cpp:") && ContainsSubstring("this op has no backward") &&
+  CHECK_THROWS_WITH(gradient(sum(y), {x}), ContainsSubstring("hard (gradient_test.cpp:") &&
+                                               ContainsSubstring("this op has no backward") &&
                                                ContainsSubstring(".plain"));
 }
 
 TEST_CASE("a wrong backward fails the check, by its size or by its order", "[core][autodiff]") {
   // d tanh = 1 - y^2; the wrong one is off by a part in 10^5: within gradcheck's tolerances, but no derivative.
   static double factor = 1.0;
-  static const OpDef almost{.name = "almost_tanh",
-                            .infer = [](const OpView& view) -> std::vector<TensorType> { return {view.type(0)}; },
-                            .batch = [](const OpView&, std::span<const BatchState> in) { return std::vector<BatchState>{in[0]}; },
-                            .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (1.0 - b.out(0) * b.out(0)) * factor); },
-                            .kernels = tanh_op().kernels};
+  static const OpDef almost{
+      .name = "almost_tanh",
+      .infer = [](const OpView& view) -> std::vector<TensorType> { return {view.type(0)}; },
+      .batch = [](const OpView&, std::span<const BatchState> in) { return std::vector<BatchState>{in[0]}; },
+      .backward = [](Backward& b) { b.input(0, b.cotangent(0) * (1.0 - b.out(0) * b.out(0)) * factor); },
+      .kernels = tanh_op().kernels};
   Graph graph;
   const Value x = graph.input("x", f64, {5});
   const Value y = graph.apply(almost, {x}).front();

@@ -107,8 +107,7 @@ TEST_CASE("micro-batches that draw other masks than the whole batch are caught",
           const Node& node = s.graph.node(id);
           if (node.op->traits.random && node.attributes.has("stream"))
             rebuild.keep_with(node, node.attributes.with("stream", node.attributes.integer("stream") + 1000));
-          else
-            rebuild.keep(node);
+          else rebuild.keep(node);
         }
         return s.over(rebuild.finish());
       });

@@ -16,10 +16,8 @@ Step with_clones(const Step& step, const std::string& pass,
   for (const NodeId id : step.graph.ids()) {
     const Node& node = step.graph.node(id);
     const auto changed = node.provenance.pass == "checkpoint" ? change(node) : std::nullopt;
-    if (changed)
-      rebuild.keep_with(node, *changed);
-    else
-      rebuild.keep(node);
+    if (changed) rebuild.keep_with(node, *changed);
+    else rebuild.keep(node);
   }
   return step.over(rebuild.finish());
 }

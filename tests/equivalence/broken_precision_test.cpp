@@ -52,8 +52,7 @@ TEST_CASE("mixed precision whose masks are drawn anew is caught", "[optim][equiv
           const Node& node = s.graph.node(id);
           if (node.op->traits.random && node.attributes.has("stream"))
             rebuild.keep_with(node, node.attributes.with("stream", node.attributes.integer("stream") + 1000));
-          else
-            rebuild.keep(node);
+          else rebuild.keep(node);
         }
         return s.over(rebuild.finish());
       });

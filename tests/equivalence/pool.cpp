@@ -94,10 +94,8 @@ std::optional<Step> extend(const Step& step, const Chain& chain, Enumeration& re
     const std::string message = error.what();
     const bool helps =
         message.find("the right order: ") != std::string::npos || message.find("hint: ") != std::string::npos;
-    if (helps)
-      ++result.refused;
-    else
-      result.bad_refusals.push_back(str(chain) + ": " + message);
+    if (helps) ++result.refused;
+    else result.bad_refusals.push_back(str(chain) + ": " + message);
   } catch (const std::exception& error) {
     result.bad_refusals.push_back(str(chain) + ": " + error.what());
   }
@@ -148,10 +146,8 @@ Enumeration drawn_chains(const ProofModel& model, std::size_t count, std::uint32
     for (const std::size_t i : left) {
       if (chain.size() == length) break;
       chain.push_back(i);
-      if (std::optional<Step> next = extend(step, chain, result))
-        step = std::move(*next);
-      else
-        chain.pop_back();
+      if (std::optional<Step> next = extend(step, chain, result)) step = std::move(*next);
+      else chain.pop_back();
     }
     drawn.insert(chain);
   }

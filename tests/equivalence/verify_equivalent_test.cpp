@@ -133,8 +133,7 @@ TEST_CASE("the first node that differs is named with its path, the user's line a
                                  const Node& node = from.graph.node(id);
                                  if (id == dropped)
                                    rebuild.keep_with(node, node.attributes.with("stream", std::int64_t{999}));
-                                 else
-                                   rebuild.keep(node);
+                                 else rebuild.keep(node);
                                }
                                return from.over(rebuild.finish());
                              }};
@@ -181,26 +180,29 @@ TEST_CASE("a law that leaves gradients out, adds some, or throws proves nothing"
     }
     return verify_equivalent(step, changed, options()).str();
   };
-  CHECK_THAT(told([](const GradientTable&) { return GradientTable{}; }), ContainsSubstring("gradient 'table'") && ContainsSubstring("gives nothing for it; hint: it gives back a table"));
+  CHECK_THAT(
+      told([](const GradientTable&) { return GradientTable{}; }),
+      ContainsSubstring("gradient 'table'") && ContainsSubstring("gives nothing for it; hint: it gives back a table"));
   CHECK_THAT(told([](GradientTable table) {
                table.erase("table");
                return table;
              }),
              ContainsSubstring("gives nothing for it"));
-  CHECK_THAT(told([](GradientTable table) {
-               table["tabel"] = table.at("table");
-               return table;
-             }),
-             ContainsSubstring("gradient 'tabel'") && ContainsSubstring("gives it, and there is no gradient of that path"));
+  CHECK_THAT(
+      told([](GradientTable table) {
+        table["tabel"] = table.at("table");
+        return table;
+      }),
+      ContainsSubstring("gradient 'tabel'") && ContainsSubstring("gives it, and there is no gradient of that path"));
   CHECK_THAT(told([](GradientTable table) {
                table.at("table").pop_back();
                return table;
              }),
              ContainsSubstring("numbers for it, it has"));
   const Step throwing = step | on_first_gradient("mine", Claim::changes_meaning, double_all, [](GradientTable table) {
-    table.at("nope").clear();
-    return table;
-  });
+                          table.at("nope").clear();
+                          return table;
+                        });
   CHECK_THROWS_WITH(verify_equivalent(step, throwing, options()), ContainsSubstring("the law of 'mine' threw "));
 }
 

@@ -142,14 +142,10 @@ int main(int argc, char** argv) {
       std::cerr << usage;
       return 2;
     }
-    if (flag == "--length")
-      length = static_cast<std::size_t>(std::atoi(argv[i + 1]));
-    else if (flag == "--jobs")
-      jobs = static_cast<std::size_t>(std::max(1, std::atoi(argv[i + 1])));
-    else if (flag == "--model")
-      only = argv[i + 1];
-    else if (flag == "--write")
-      file = argv[i + 1];
+    if (flag == "--length") length = static_cast<std::size_t>(std::atoi(argv[i + 1]));
+    else if (flag == "--jobs") jobs = static_cast<std::size_t>(std::max(1, std::atoi(argv[i + 1])));
+    else if (flag == "--model") only = argv[i + 1];
+    else if (flag == "--write") file = argv[i + 1];
     else {
       std::cerr << "unknown flag " << flag << "; " << usage;
       return 2;

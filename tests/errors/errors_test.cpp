@@ -19,7 +19,7 @@ TEST_CASE("each error of the gallery says what is wrong, where, and what was exp
       CHECK_FALSE(entry.says.empty());
       for (const std::string& part : entry.says) CHECK_THAT(message, ContainsSubstring(part));
       CHECK(message.find("internal error") == std::string::npos);
-      CHECK(message.find("{}") == std::string::npos);  // a format that was not filled in
+      CHECK(message.find("{}") == std::string::npos);       // a format that was not filled in
       CHECK(message.find("/tests/") == std::string::npos);  // a path of the machine it was built on
     }
   }
@@ -39,7 +39,8 @@ TEST_CASE("the gallery shows at least sixty kinds of errors, no title twice", "[
 
 TEST_CASE("the code of an entry is cut from its source, with its lines", "[core][errors]") {
   const gallery::Entry entry{"two", {"x"}, nullptr};
-  const std::string source = "{\"one\", {\"a\"}, [] {\n   f();\n }},\n{\"two\",\n  {\"x\"}, [] {\n    g();\n\n      h();\n  }},\n";
+  const std::string source =
+      "{\"one\", {\"a\"}, [] {\n   f();\n }},\n{\"two\",\n  {\"x\"}, [] {\n    g();\n\n      h();\n  }},\n";
   const gallery::Code code = gallery::code_of(entry, source);
   CHECK(code.text == "g();\n\n  h();\n");
   CHECK(code.first == 6);

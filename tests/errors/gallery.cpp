@@ -44,7 +44,7 @@ std::string for_the_page(const std::string& message, const std::string& file, co
 }  // namespace
 
 std::vector<Group> all_groups() {
-  return {shape_errors(),   graph_errors(),   attention_errors(), gradient_errors(), order_errors(), setting_errors(),
+  return {shape_errors(),   graph_errors(), attention_errors(), gradient_errors(), order_errors(), setting_errors(),
           program_errors(), store_errors(), file_errors(),      model_errors(),    own_op_errors()};
 }
 
@@ -84,8 +84,10 @@ Code code_of(const Entry& entry, const std::string& source) {
 
 std::string page(const std::string& folder) {
   std::string text =
-      "# Errors\n\nWhat weft says when a program asks for what cannot be. Each message names what is wrong and where, what "
-      "was expected,\nwhat it got, and where there is a cure, the cure. This page is made: `build/release/bin/weft_errors "
+      "# Errors\n\nWhat weft says when a program asks for what cannot be. Each message names what is wrong and where, "
+      "what "
+      "was expected,\nwhat it got, and where there is a cure, the cure. This page is made: "
+      "`build/release/bin/weft_errors "
       "tests/errors > docs/errors.md`\nruns the code below and writes down what it threw; the same entries are tests "
       "([tests/errors/](../tests/errors)).\n\n";
   std::size_t count = 0;

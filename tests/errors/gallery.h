@@ -1,6 +1,6 @@
 // The gallery of errors that a user can cause: code that provokes each, and what the message must say. The same entries
-// are the page docs/errors.md (weft_errors.cpp: the code shown is cut from the sources, the message is what it threw) and
-// tests (errors_test.cpp).
+// are the page docs/errors.md (weft_errors.cpp: the code shown is cut from the sources, the message is what it threw)
+// and tests (errors_test.cpp).
 #pragma once
 
 #include <string>

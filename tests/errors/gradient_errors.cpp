@@ -10,7 +10,8 @@ Group gradient_errors() {
       "gradient_errors.cpp",
       {
           {"A loss that is not one number",
-           {"a loss must be one number of a floating type, multiply (gradient_errors.cpp:", "is f32[3]; hint: sum(x) or mean(x)"},
+           {"a loss must be one number of a floating type, multiply (gradient_errors.cpp:",
+            "is f32[3]; hint: sum(x) or mean(x)"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::ones());
@@ -20,14 +21,16 @@ Group gradient_errors() {
            {"there is no loss to train; hint: Loss loss = cross_entropy(logits, targets)"},
            [] { training_step(Loss()); }},
           {"A loss that reaches no parameter",
-           {"the loss sum (gradient_errors.cpp:", "reaches no parameter, so there is nothing to train; the graph has 1 parameters"},
+           {"the loss sum (gradient_errors.cpp:",
+            "reaches no parameter, so there is nothing to train; the graph has 1 parameters"},
            [] {
              Graph graph;
              graph.parameter("w", {f32, {3}}, init::ones());
              training_step(sum(graph.input("x", f32, {3})));
            }},
           {"The gradient by what the loss does not use",
-           {"sum does not depend on b (gradient_errors.cpp:", "in a differentiable way; hint: audit(step) says where the path is cut"},
+           {"sum does not depend on b (gradient_errors.cpp:",
+            "in a differentiable way; hint: audit(step) says where the path is cut"},
            [] {
              Graph graph;
              const Value a = graph.parameter("a", {f32, {3}}, init::ones());
@@ -35,14 +38,16 @@ Group gradient_errors() {
              gradient(sum(a * stop_gradient(b)), {b});
            }},
           {"The gradient by a value of another graph",
-           {"the value 'b' (gradient_errors.cpp:", "to differentiate by is not in the loss's graph; hint: step.find(value)"},
+           {"the value 'b' (gradient_errors.cpp:",
+            "to differentiate by is not in the loss's graph; hint: step.find(value)"},
            [] {
              Graph one, two;
              const Value a = one.parameter("a", {f32, {3}}, init::ones());
              gradient(sum(a), {two.parameter("b", {f32, {3}}, init::ones())});
            }},
           {"A cotangent of another type",
-           {"the cotangent of multiply (gradient_errors.cpp:", "must be f32[3], got f32[2] from v (gradient_errors.cpp:"},
+           {"the cotangent of multiply (gradient_errors.cpp:",
+            "must be f32[3], got f32[2] from v (gradient_errors.cpp:"},
            [] {
              Graph graph;
              const Value a = graph.parameter("a", {f32, {3}}, init::ones());

@@ -11,7 +11,8 @@ Group order_errors() {
       {
           {"Clipping after the update",
            {"clip_global_norm must come before optimize(adamw): the parameters are already updated by optimize(adamw)",
-            "the right order: training_step | clip_global_norm | optimize(adamw); hint: put clip_global_norm right after training_step"},
+            "the right order: training_step | clip_global_norm | optimize(adamw); hint: put clip_global_norm right "
+            "after training_step"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::ones());
@@ -25,14 +26,16 @@ Group order_errors() {
              training_step(sum(w * w)) | clip_value(1.0) | scale_loss(dynamic_scale());
            }},
           {"A transform twice",
-           {"scale_loss can be applied once: the loss is already scaled by scale_loss", "hint: leave one of the two out"},
+           {"scale_loss can be applied once: the loss is already scaled by scale_loss",
+            "hint: leave one of the two out"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::ones());
              training_step(sum(w * w)) | scale_loss(static_scale(8)) | scale_loss(static_scale(8));
            }},
           {"A transform that needs another",
-           {"average_weights needs 'optimized', which nothing in training_step provides; the right order: training_step | "
+           {"average_weights needs 'optimized', which nothing in training_step provides; the right order: "
+            "training_step | "
             "optimize(adamw()) | average_weights; hint: put optimize(adamw()) before average_weights"},
            [] {
              Graph graph;
@@ -40,7 +43,8 @@ Group order_errors() {
              training_step(sum(w * w)) | average_weights();
            }},
           {"Gradients are clipped where there are none",
-           {"clip_global_norm needs 'gradients', which nothing in evaluation provides; hint: training_step(loss) | ... | clip_global_norm"},
+           {"clip_global_norm needs 'gradients', which nothing in evaluation provides; hint: training_step(loss) | ... "
+            "| clip_global_norm"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::ones());
@@ -64,7 +68,8 @@ Group order_errors() {
              training_step(LossTerm{1, sum(x * w), sum(x)}) | accumulate(5);
            }},
           {"A loss that micro-batches cannot add up",
-           {"the loss term mean (order_errors.cpp:", "is no sum over the examples", "hint: give the loss as a sum over the examples and a weight"},
+           {"the loss term mean (order_errors.cpp:", "is no sum over the examples",
+            "hint: give the loss as a sum over the examples and a weight"},
            [] {
              Graph graph;
              const Value x = graph.input("x", f32, {graph.dim("batch", 12), 3});
@@ -87,7 +92,8 @@ Group order_errors() {
              training_step(sum(a * b)) | optimize({{"a", sgd({.rate = 0.1})}});
            }},
           {"An optimizer that gets no parameter",
-           {"gets no parameter: earlier patterns match all of its own; hint: the first match wins, so put the narrower pattern first"},
+           {"gets no parameter: earlier patterns match all of its own; hint: the first match wins, so put the narrower "
+            "pattern first"},
            [] {
              Graph graph;
              const Value a = graph.parameter("a", {f32, {3}}, init::ones());
@@ -101,14 +107,16 @@ Group order_errors() {
              training_step(sum(w * w)) | freeze("**");
            }},
           {"Freezing what does not exist",
-           {"freeze (order_errors.cpp:", "the pattern 'embeding/**' matches no trained parameter; hint: the first of 1 is embedding/weight"},
+           {"freeze (order_errors.cpp:",
+            "the pattern 'embeding/**' matches no trained parameter; hint: the first of 1 is embedding/weight"},
            [] {
              Graph graph;
              const Value w = graph.parameter("embedding/weight", {f32, {3}}, init::ones());
              training_step(sum(w * w)) | freeze("embeding/**");
            }},
           {"Small updates to narrow parameters",
-           {"sgd: the parameter 'w' (order_errors.cpp:", "is bf16[3], in which small updates round to nothing; hint: keep it f32 and "
+           {"sgd: the parameter 'w' (order_errors.cpp:",
+            "is bf16[3], in which small updates round to nothing; hint: keep it f32 and "
             "compute in bf16 by mixed_precision(bf16)"},
            [] {
              Graph graph;
@@ -147,7 +155,8 @@ Group order_errors() {
              training_step(sum(w * w)) | remove_taps();
            }},
           {"Steps over different graphs are compared",
-           {"steps over different graphs cannot be compared: the parameter 'a' (order_errors.cpp:", "is not in the second; hint: build both from one loss"},
+           {"steps over different graphs cannot be compared: the parameter 'a' (order_errors.cpp:",
+            "is not in the second; hint: build both from one loss"},
            [] {
              Graph one, two;
              const Value a = one.parameter("a", {f32, {3}}, init::ones());

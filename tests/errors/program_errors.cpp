@@ -45,7 +45,8 @@ Group program_errors() {
              evaluate(x * 2.0, {{"x", Tensor(f32, {3})}, {"x", Tensor(f32, {3})}});
            }},
           {"A result that was not fetched",
-           {"multiply is not fetched by this program; hint: step | fetch(\"name\", value), or evaluation(loss, {value})"},
+           {"multiply is not fetched by this program; hint: step | fetch(\"name\", value), or evaluation(loss, "
+            "{value})"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::ones());
@@ -90,7 +91,8 @@ Group program_errors() {
              evaluate(floor_divide(a, b), {{"a", six}, {"b", zero}});
            }},
           {"Gradients that are not finite, where that must not be",
-           {"the norm of the gradients is inf; not finite in 1 of 1: 'w' (inf); hint: NonFinite::skip passes over such a step"},
+           {"the norm of the gradients is inf; not finite in 1 of 1: 'w' (inf); hint: NonFinite::skip passes over such "
+            "a step"},
            [] {
              Graph graph;
              const Value w = graph.parameter("w", {f32, {3}}, init::zeros());
@@ -116,7 +118,8 @@ Group program_errors() {
              training_step(sum(bad));
            }},
           {"Integer inputs without a bound are drawn at random",
-           {"the integer input 'ids' (program_errors.cpp:", "has no bound, so it cannot be drawn at random; hint: .integers = {{\"ids\", n}}"},
+           {"the integer input 'ids' (program_errors.cpp:",
+            "has no bound, so it cannot be drawn at random; hint: .integers = {{\"ids\", n}}"},
            [] {
              Graph graph;
              graph.input("ids", i32, {3});

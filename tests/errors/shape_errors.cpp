@@ -10,8 +10,8 @@ Group shape_errors() {
       "shape_errors.cpp",
       {
           {"Shapes that do not broadcast",
-           {"[add] shapes [2, 3] and [4] do not broadcast: axis -1 has 3 and 4", "operand 0: f32[2, 3] from a (shape_errors.cpp:",
-            "operand 1: f32[4] from b (shape_errors.cpp:"},
+           {"[add] shapes [2, 3] and [4] do not broadcast: axis -1 has 3 and 4",
+            "operand 0: f32[2, 3] from a (shape_errors.cpp:", "operand 1: f32[4] from b (shape_errors.cpp:"},
            [] {
              Graph graph;
              const Value a = graph.input("a", f32, {2, 3});
@@ -43,7 +43,7 @@ Group shape_errors() {
              Graph graph;
              const Value x = graph.input("x", f32, {3});
              const Value n = graph.input("n", i32, {3});
-             x * n;
+             x* n;
              graph.check();
            }},
           {"A function of floats, given integers",

@@ -26,7 +26,8 @@ Group store_errors() {
              store.set("w", Tensor(f32, {4}));
            }},
           {"A store of another model",
-           {"'w' is f32[5] in the graph (store_errors.cpp:", "and f32[3] in the store; hint: a store of its own, or another name"},
+           {"'w' is f32[5] in the graph (store_errors.cpp:",
+            "and f32[3] in the store; hint: a store of its own, or another name"},
            [] {
              Graph small, large;
              small.parameter("w", {f32, {3}}, init::ones());
@@ -59,15 +60,11 @@ Group store_errors() {
           {"One number of a tensor of several",
            {"item() needs a tensor of one element, f32[3] has 3; hint: at(i)"},
            [] { Tensor(f32, {3}).item(); }},
-          {"An element outside",
-           {"there is no element 5 of f32[3]: expected 0 to 2"},
-           [] { Tensor(f32, {3}).at(5); }},
+          {"An element outside", {"there is no element 5 of f32[3]: expected 0 to 2"}, [] { Tensor(f32, {3}).at(5); }},
           {"Rows outside",
            {"there are no rows 1 to 9 of f32[4, 2]: expected 0 <= first <= last <= 4"},
            [] { Tensor(f32, {4, 2}).rows(1, 9); }},
-          {"A negative extent",
-           {"an extent of a tensor is negative: -2"},
-           [] { Tensor(f32, {3, -2}); }},
+          {"A negative extent", {"an extent of a tensor is negative: -2"}, [] { Tensor(f32, {3, -2}); }},
       }};
 }
 

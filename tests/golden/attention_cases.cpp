@@ -43,9 +43,7 @@ Cases attention_cases() {
       {"sdpa_causal", output([](const Case& c) { return attend(c, {.causal = true}); })},
       {"sdpa_bias", output([](const Case& c) { return attend(c, {.bias = c.in("m")}); })},
       {"sdpa_gqa", output([](const Case& c) { return attend(c, {.causal = true}); })},
-      {"mha_self", outputs([](const Case& c) {
-         return multihead(c, {.width = 8, .heads = 2}, {"x", "x", "x"});
-       })},
+      {"mha_self", outputs([](const Case& c) { return multihead(c, {.width = 8, .heads = 2}, {"x", "x", "x"}); })},
       {"mha_padding", outputs([](const Case& c) {
          return multihead(c, {.width = 8, .heads = 2}, {"x", "x", "x"}, {.key_padding_mask = logical_not(c.in("kpm"))});
        })},

@@ -1,25 +1,27 @@
 #include "golden.h"
 
-#include <weft/ops/pointwise/activation.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/product/einsum.h>
 #include <weft/ops/index/embedding.h>
 #include <weft/ops/index/index.h>
 #include <weft/ops/norm/layer_norm.h>
-#include <weft/ops/product/matmul.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/norm/rms_norm.h>
-#include <weft/ops/reduce/scan.h>
 #include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/activation.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/product/einsum.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/reduce/scan.h>
+#include <weft/ops/shape/movement.h>
 
 namespace golden {
 
 using namespace weft;
 
 Cases basic_cases() {
-  auto of_x = [](Value (*function)(const Arg&)) { return output([function](const Case& c) { return function(c.in("x")); }); };
+  auto of_x = [](Value (*function)(const Arg&)) {
+    return output([function](const Case& c) { return function(c.in("x")); });
+  };
   auto softmax_over = [](int axis) { return output([axis](const Case& c) { return softmax(c.in("x"), axis); }); };
   return {
       {"linear", output([](const Case& c) { return linear(c.in("x"), c.in("w"), c.in("b")); })},
@@ -47,12 +49,14 @@ Cases basic_cases() {
       {"softmax_axis-1", softmax_over(-1)},
       {"log_softmax_big", output([](const Case& c) { return log_softmax(c.in("x")); })},
       {"logsumexp", output([](const Case& c) { return logsumexp(c.in("x"), {.axis = 1}); })},
-      {"embedding_repeats", output([](const Case& c) { return embedding(c.in("w"), c.in("i"), {.padding_index = 2}); })},
+      {"embedding_repeats",
+       output([](const Case& c) { return embedding(c.in("w"), c.in("i"), {.padding_index = 2}); })},
       {"max_reduce", output([](const Case& c) { return max(c.in("x"), {.axes = {-1}}); })},
       {"where_mask", output([](const Case& c) { return softmax(where(c.in("m"), -1e9, c.in("x"))); })},
       {"slice_cat", output([](const Case& c) {
          const Value x = c.in("x");
-         return concatenate({slice(x, {.axis = 1, .start = 1, .stop = 3}), slice(x, {.axis = 1, .step = 2}), c.in("y")}, 1);
+         return concatenate({slice(x, {.axis = 1, .start = 1, .stop = 3}), slice(x, {.axis = 1, .step = 2}), c.in("y")},
+                            1);
        })},
   };
 }

@@ -12,12 +12,14 @@ namespace golden {
 using namespace weft;
 
 std::string difference(const std::string& what, const Tensor& got, const Tensor& want, Tolerance tolerance) {
-  if (got.extents() != want.extents()) return fmt::format("{} is {}, expected {}", what, got.type_str(), want.type_str());
+  if (got.extents() != want.extents())
+    return fmt::format("{} is {}, expected {}", what, got.type_str(), want.type_str());
   std::string worst;
   double most = 1;
   for (std::int64_t i = 0; i < want.size(); ++i) {
     const double error = std::abs(got.at(i) - want.at(i));
-    const double ratio = got.at(i) == want.at(i) ? 0 : error / (tolerance.absolute + tolerance.relative * std::abs(want.at(i)));
+    const double ratio =
+        got.at(i) == want.at(i) ? 0 : error / (tolerance.absolute + tolerance.relative * std::abs(want.at(i)));
     if (ratio <= most) continue;  // false for NaN
     worst = fmt::format("{}[{}] is {:.17g}, expected {:.17g}", what, i, got.at(i), want.at(i));
     most = std::isnan(ratio) ? INFINITY : ratio;
@@ -56,7 +58,8 @@ std::string compare(const Safetensors& file, const std::map<std::string, Value>&
   return "";
 }
 
-void add_gradients(const Safetensors& file, const Case& inputs, const Value& total, std::map<std::string, Value>& values) {
+void add_gradients(const Safetensors& file, const Case& inputs, const Value& total,
+                   std::map<std::string, Value>& values) {
   std::vector<std::string> names;
   std::vector<Value> by;
   for (const auto& [name, tensor] : file.tensors) {

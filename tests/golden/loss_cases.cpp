@@ -1,9 +1,9 @@
 #include "golden.h"
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/loss/cross_entropy.h>
 #include <weft/ops/loss/loss.h>
 #include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/arithmetic.h>
 
 namespace golden {
 
@@ -29,9 +29,8 @@ Cases loss_cases() {
       {"ce_none", output([](const Case& c) { return token_losses(c.in("x"), c.in("t"), {.class_axis = 1}); })},
       {"ce_soft_targets", output([](const Case& c) { return mean_of(soft_cross_entropy(c.in("x"), c.in("t"))); })},
       {"mse", output([](const Case& c) { return mean_of(mse_loss(c.in("input"), c.in("target"))); })},
-      {"bce_logits", output([](const Case& c) {
-         return mean_of(binary_cross_entropy_with_logits(c.in("x"), c.in("t")));
-       })},
+      {"bce_logits",
+       output([](const Case& c) { return mean_of(binary_cross_entropy_with_logits(c.in("x"), c.in("t"))); })},
       // The case feeds logits of both.
       {"kl_div", output([](const Case& c) { return mean_of(kl_div(log_softmax(c.in("x")), softmax(c.in("t")))); })},
   };

@@ -2,15 +2,15 @@
 #include "golden.h"
 
 #include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/unary.h>
 #include <weft/ops/product/matmul.h>
 #include <weft/ops/reduce/reduce.h>
-#include <weft/ops/pointwise/unary.h>
-#include <weft/optim/optimizers/adam.h>
 #include <weft/optim/optimize.h>
+#include <weft/optim/optimizers/adam.h>
+#include <weft/optim/optimizers/sgd.h>
 #include <weft/optim/schedules/cycle.h>
 #include <weft/optim/schedules/decay.h>
 #include <weft/optim/schedules/sequence.h>
-#include <weft/optim/optimizers/sgd.h>
 #include <weft/optim/training_step.h>
 #include <weft/runtime/program.h>
 

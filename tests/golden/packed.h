@@ -3,8 +3,8 @@
 
 #include "golden.h"
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/attention/attention.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/matmul.h>
 #include <weft/ops/shape/movement.h>
 
@@ -40,7 +40,9 @@ inline MultiheadResult packed_attention(const Case& c, const std::string& path, 
                                         const Value& memory, const weft::AttentionOptions& options = {}) {
   const Value weight = c.p(path + "in_proj_weight");
   const Value bias = c.p(path + "in_proj_bias");
-  auto project = [&](const Value& from, std::int64_t part) { return weft::linear(from, third(weight, part), third(bias, part)); };
+  auto project = [&](const Value& from, std::int64_t part) {
+    return weft::linear(from, third(weight, part), third(bias, part));
+  };
   return projected_attention(c, path, heads, project(x, 0), project(memory, 1), project(memory, 2), options);
 }
 

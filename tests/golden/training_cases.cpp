@@ -2,13 +2,13 @@
 
 #include <weft/autodiff/gradient.h>
 #include <weft/nn/gpt.h>
-#include <weft/ops/pointwise/activation.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/loss/cross_entropy.h>
 #include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/pointwise/activation.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/unary.h>
 #include <weft/ops/product/matmul.h>
 #include <weft/ops/reduce/reduce.h>
-#include <weft/ops/pointwise/unary.h>
 #include <weft/optim/accumulate.h>
 #include <weft/optim/clip.h>
 #include <weft/optim/optimize.h>
@@ -43,8 +43,10 @@ struct Part {
 };
 
 std::vector<Part> gpt_parts(std::int64_t layers, std::int64_t width) {
-  std::vector<Part> parts{{"embedding/tokens/weight", "tok.weight"}, {"embedding/positions/weight", "pos.weight"},
-                          {"norm/weight", "norm.weight"}, {"norm/bias", "norm.bias"}};
+  std::vector<Part> parts{{"embedding/tokens/weight", "tok.weight"},
+                          {"embedding/positions/weight", "pos.weight"},
+                          {"norm/weight", "norm.weight"},
+                          {"norm/bias", "norm.bias"}};
   for (std::int64_t i = 0; i < layers; ++i) {
     const std::string path = fmt::format("decoder/{}/", i);
     const std::string name = fmt::format("blocks.{}.", i);
@@ -53,7 +55,8 @@ std::vector<Part> gpt_parts(std::int64_t layers, std::int64_t width) {
       for (std::int64_t k = 0; k < 3; ++k)
         parts.push_back({fmt::format("{}attention/{}/{}", path, packed[static_cast<std::size_t>(k)], kind),
                          fmt::format("{}self_attn.in_proj_{}", name, kind), k * width, (k + 1) * width});
-      parts.push_back({fmt::format("{}attention/out/{}", path, kind), fmt::format("{}self_attn.out_proj.{}", name, kind)});
+      parts.push_back(
+          {fmt::format("{}attention/out/{}", path, kind), fmt::format("{}self_attn.out_proj.{}", name, kind)});
       parts.push_back({fmt::format("{}feed_forward/up/{}", path, kind), fmt::format("{}linear1.{}", name, kind)});
       parts.push_back({fmt::format("{}feed_forward/down/{}", path, kind), fmt::format("{}linear2.{}", name, kind)});
       parts.push_back({fmt::format("{}attention_norm/{}", path, kind), fmt::format("{}norm1.{}", name, kind)});
@@ -81,10 +84,13 @@ std::string train_gpt_in(const Safetensors& file, std::int64_t micro_batches) {
   const Dim time = graph.dim("time", context);
   const Value tokens = graph.input("tokens", i64, {batch, time});
   const Value targets = graph.input("targets", i64, {batch, time});
-  const nn::Gpt model(graph, {.vocab = table.extent(0), .layers = layers, .heads = 4, .width = width, .context = context,
-                              .dtype = f64});
-  const Schedule fed("fed", [](const Value& updates) { return updates.graph().input("rate", f64, {}); });  // named under the scope "schedule"
-  const Step step = training_step(cross_entropy(model(tokens), targets)) | accumulate(micro_batches) | clip_global_norm(1.0) |
+  const nn::Gpt model(
+      graph,
+      {.vocab = table.extent(0), .layers = layers, .heads = 4, .width = width, .context = context, .dtype = f64});
+  // named under the scope "schedule"
+  const Schedule fed("fed", [](const Value& updates) { return updates.graph().input("rate", f64, {}); });
+  const Step step = training_step(cross_entropy(model(tokens), targets)) | accumulate(micro_batches) |
+                    clip_global_norm(1.0) |
                     optimize(adamw({.rate = fed, .beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1, .decay_rank = 2}));
   Store store(step);
   const std::vector<Part> parts = gpt_parts(layers, width);
@@ -109,11 +115,13 @@ std::string train_gpt_in(const Safetensors& file, std::int64_t micro_batches) {
   }
   const Tolerance relative{0, 1e-7};
   if (std::string text = difference("loss", losses, file.tensors.at("out.loss"), relative); !text.empty()) return text;
-  if (std::string text = difference("grad_norm", norms, file.tensors.at("out.grad_norm_before_clip"), relative); !text.empty())
+  if (std::string text = difference("grad_norm", norms, file.tensors.at("out.grad_norm_before_clip"), relative);
+      !text.empty())
     return text;
   for (const Part& part : parts) {
     const Tensor want = part_of(file, "out.p.", part);
-    if (std::string text = difference(part.path, store.tensor(part.path), want, {1e-6, 1e-6}); !text.empty()) return text;
+    if (std::string text = difference(part.path, store.tensor(part.path), want, {1e-6, 1e-6}); !text.empty())
+      return text;
   }
   return "";
 }

@@ -1,8 +1,8 @@
 #include "golden.h"
 #include "packed.h"
 
-#include <weft/ops/product/feed_forward.h>
 #include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/product/feed_forward.h>
 
 namespace golden {
 
@@ -29,7 +29,8 @@ struct Layer {
     return norm_first ? x + f(norm(x, number)) : norm(x + f(x), number);
   }
   Value self_attention(const Value& x, int number, const AttentionOptions& options) const {
-    return branch(x, number, [&](const Value& v) { return packed_attention(c, path + "self_attn.", heads, v, v, options).y; });
+    return branch(x, number,
+                  [&](const Value& v) { return packed_attention(c, path + "self_attn.", heads, v, v, options).y; });
   }
   Value cross_attention(const Value& x, int number, const Value& memory, const Value& mask) const {
     return branch(x, number, [&](const Value& v) {
@@ -38,8 +39,9 @@ struct Layer {
   }
   Value feed_forward_branch(const Value& x, int number) const {
     return branch(x, number, [&](const Value& v) {
-      return feed_forward(v, c.p(path + "linear1.weight"), c.p(path + "linear2.weight"),
-                          {.bias1 = c.p(path + "linear1.bias"), .bias2 = c.p(path + "linear2.bias"), .activation = activation});
+      return feed_forward(
+          v, c.p(path + "linear1.weight"), c.p(path + "linear2.weight"),
+          {.bias1 = c.p(path + "linear1.bias"), .bias2 = c.p(path + "linear2.bias"), .activation = activation});
     });
   }
   Value encode(const Value& x, const AttentionOptions& options) const {
@@ -75,7 +77,8 @@ Cases transformer_cases() {
                       return Layer{c, "", norm_first, activation}.encode(c.in("x"), {.causal = true});
                     }));
       cases.emplace("decoder_layer_" + suffix, output([=](const Case& c) {
-                      return Layer{c, "", norm_first, activation}.decode(c.in("x"), c.in("mem"), keep_mask(c.in("kpm")));
+                      return Layer{c, "", norm_first, activation}.decode(c.in("x"), c.in("mem"),
+                                                                         keep_mask(c.in("kpm")));
                     }));
     }
   }

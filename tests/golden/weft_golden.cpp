@@ -31,8 +31,8 @@ std::vector<Listed> read_index(const std::filesystem::path& folder) {
 int run(const std::filesystem::path& folder, const std::set<std::string>& names) {
   weft::register_all();
   golden::Cases cases;
-  for (golden::Cases part : {golden::basic_cases(), golden::loss_cases(), golden::attention_cases(), golden::transformer_cases(),
-                             golden::training_cases(), golden::optim_cases()})
+  for (golden::Cases part : {golden::basic_cases(), golden::loss_cases(), golden::attention_cases(),
+                             golden::transformer_cases(), golden::training_cases(), golden::optim_cases()})
     cases.merge(part);
   int passed = 0;
   int failed = 0;
@@ -62,7 +62,8 @@ int run(const std::filesystem::path& folder, const std::set<std::string>& names)
   for (const auto& [file, compute] : golden::file_cases()) {
     const std::filesystem::path path = folder / file;
     const std::string name = path.stem().string();
-    if (std::filesystem::exists(path) && (names.empty() || names.contains(name))) check(name, [&] { return compute(path); });
+    if (std::filesystem::exists(path) && (names.empty() || names.contains(name)))
+      check(name, [&] { return compute(path); });
   }
   fmt::print("{} passed, {} failed, {} skipped\n", passed, failed, skipped);
   return failed == 0 && passed + skipped > 0 ? 0 : 1;

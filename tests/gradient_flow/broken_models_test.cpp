@@ -1,5 +1,5 @@
-// Models that are broken in the ways in which people break them: the audit, the gradient report, a matcher or an error finds
-// each and names the place; the same models in health pass all of them.
+// Models that are broken in the ways in which people break them: the audit, the gradient report, a matcher or an error
+// finds each and names the place; the same models in health pass all of them.
 #include <gradient_flow/models.h>
 #include <support/catch.h>
 
@@ -57,7 +57,7 @@ struct Read {
   Finding::Kind kind;
   Finding::Severity severity;
   std::vector<std::string> parameters;  ///< those whose way ends there
-  bool also = false;  ///< there is another finding, which is an error
+  bool also = false;                    ///< there is another finding, which is an error
 };
 
 }  // namespace
@@ -73,7 +73,11 @@ TEST_CASE("the audit finds what is cut, mixed, unused or built twice, and names 
       {"hard gate", test::hard_gate, Kind::comparison, Severity::error, gate},
       {"hard routing", test::hard_routing, Kind::integer, Severity::error, {"router/weight", "router/bias"}},
       {"times zero", test::times_zero, Kind::zero_jacobian, Severity::error, {"branch/weight", "branch/bias"}},
-      {"softmax over one", test::softmax_over_one, Kind::zero_jacobian, Severity::error, {"score/weight", "score/bias"}},
+      {"softmax over one",
+       test::softmax_over_one,
+       Kind::zero_jacobian,
+       Severity::error,
+       {"score/weight", "score/bias"}},
       {"forgotten layer", test::forgotten_layer, Kind::unused_parameter, Severity::error, {"second/weight"}},
       {"forgotten result", test::forgotten_layer, Kind::unused_output, Severity::warning, {}, true},
       {"mixing reshape", test::mixing_reshape, Kind::batch_mixed, Severity::error, {}},
@@ -115,7 +119,8 @@ TEST_CASE("what cannot be trained at all is refused with the place", "[core][gra
   expect_healthy(test::parameter_without_group(false));
 }
 
-TEST_CASE("the gradient report finds what is dead, saturated, vanishing, exploding or lost in f16", "[core][gradient_flow]") {
+TEST_CASE("the gradient report finds what is dead, saturated, vanishing, exploding or lost in f16",
+          "[core][gradient_flow]") {
   struct Run {
     const char* name;
     test::Builder build;
@@ -146,8 +151,10 @@ TEST_CASE("the gradient report finds what is dead, saturated, vanishing, explodi
   }
 }
 
-TEST_CASE("the matchers find gradients that do not arrive or are not finite, and name the node", "[core][gradient_flow]") {
-  const auto expect = [](test::Builder build, testing::Verdict (*check)(const Step&), const std::vector<std::string>& words) {
+TEST_CASE("the matchers find gradients that do not arrive or are not finite, and name the node",
+          "[core][gradient_flow]") {
+  const auto expect = [](test::Builder build, testing::Verdict (*check)(const Step&),
+                         const std::vector<std::string>& words) {
     const Built broken = build(true);
     const testing::Verdict found = check(broken.step);
     INFO(found.text);

@@ -82,7 +82,7 @@ Built mixing_reshape(bool broken) {
 Built broadcast_loss(bool broken) {
   Net net;
   const Value y = nn::Linear(net.graph, "out", {.in = width_size, .out = 1})(mean(net.x, {.axes = {1}}));  // [batch, 1]
-  const Value target = mean(net.target, {.axes = {1, 2}, .keep = false});                                 // [batch]
+  const Value target = mean(net.target, {.axes = {1, 2}, .keep = false});                                  // [batch]
   const Value error = net.here(broken ? y - target : y - reshape(target, {net.x.dim(0), 1}));
   return net.trained(weighted_mean(error * error));
 }

@@ -1,5 +1,5 @@
-// Small models that are broken in the ways in which people break them, each with its healthy twin. The tests beside say by
-// what each is found, and that the twin passes.
+// Small models that are broken in the ways in which people break them, each with its healthy twin. The tests beside say
+// by what each is found, and that the twin passes.
 #pragma once
 
 #include <weft/weft.h>
@@ -18,20 +18,20 @@ struct Built {
 using Builder = Built (*)(bool broken);
 
 // What is read off the graph (models.cpp).
-Built frozen_block(bool broken);         ///< a stop_gradient left between two blocks
-Built detached_residual(bool broken);    ///< the residual stream detached, branches only
-Built rounded_hidden(bool broken);       ///< quantised without a straight-through estimator
-Built hard_gate(bool broken);            ///< a comparison where a sigmoid should be
-Built hard_routing(bool broken);         ///< argmax chooses the expert
-Built times_zero(bool broken);           ///< a branch with factor 0
-Built softmax_over_one(bool broken);     ///< pooling weights: softmax over the axis of extent 1
-Built forgotten_layer(bool broken);      ///< its result is never used
-Built detached_head(bool broken);        ///< the loss reads a value that integers went through
-Built mixing_reshape(bool broken);       ///< [batch, time, ..] reshaped, not transposed, to [time, batch, ..]
-Built broadcast_loss(bool broken);       ///< [batch, 1] against [batch]: every prediction against every target
-Built norm_over_batch(bool broken);      ///< statistics over the examples
-Built layer_run_twice(bool broken);      ///< the same computation built twice
-Built parameter_twice(bool broken);      ///< two layers under one path
+Built frozen_block(bool broken);             ///< a stop_gradient left between two blocks
+Built detached_residual(bool broken);        ///< the residual stream detached, branches only
+Built rounded_hidden(bool broken);           ///< quantised without a straight-through estimator
+Built hard_gate(bool broken);                ///< a comparison where a sigmoid should be
+Built hard_routing(bool broken);             ///< argmax chooses the expert
+Built times_zero(bool broken);               ///< a branch with factor 0
+Built softmax_over_one(bool broken);         ///< pooling weights: softmax over the axis of extent 1
+Built forgotten_layer(bool broken);          ///< its result is never used
+Built detached_head(bool broken);            ///< the loss reads a value that integers went through
+Built mixing_reshape(bool broken);           ///< [batch, time, ..] reshaped, not transposed, to [time, batch, ..]
+Built broadcast_loss(bool broken);           ///< [batch, 1] against [batch]: every prediction against every target
+Built norm_over_batch(bool broken);          ///< statistics over the examples
+Built layer_run_twice(bool broken);          ///< the same computation built twice
+Built parameter_twice(bool broken);          ///< two layers under one path
 Built parameter_without_group(bool broken);  ///< no optimizer's pattern matches it
 
 // What shows when they run (runs.cpp).
@@ -46,7 +46,8 @@ Built log_of_softmax(bool broken);       ///< log(softmax(x)), which underflows
 Built two_zero_factors(bool broken);     ///< a low-rank adapter whose factors both start at zero
 Built masked_out(bool broken);           ///< a mask the wrong way round: nobody may attend
 
-/// Feeds of all of them: "x" and "target" [batch 4, time 6, 8] f32; what a model does not read is left out by the caller.
+/// Feeds of all of them: "x" and "target" [batch 4, time 6, 8] f32; what a model does not read is left out by the
+/// caller.
 inline constexpr std::int64_t batch_size = 4, time_size = 6, width_size = 8;
 
 /// Remembers a line of a model.

@@ -15,7 +15,9 @@ Built dead_relus(bool broken) {
 
 Built saturated_softmax(bool broken) {
   Net net;
-  const auto heads = [&](const char* path) { return reshape(net.linear(path, net.x), {net.x.dim(0), net.x.dim(1), 2, 4}); };
+  const auto heads = [&](const char* path) {
+    return reshape(net.linear(path, net.x), {net.x.dim(0), net.x.dim(1), 2, 4});
+  };
   const Value y = net.here(attention(heads("query") * (broken ? 1e4 : 1.0), heads("key"), heads("value")));
   return net.trained(net.linear("out", reshape(y, {net.x.dim(0), net.x.dim(1), width_size})));
 }
@@ -60,7 +62,8 @@ Built f16_underflow(bool broken) {
   const Value y = net.linear("out", gelu(net.linear("in", net.x)));
   const Loss loss = weighted_mean(net.here(mse_losses(y, net.target)) * 1e-6);
   const Step step = training_step(loss) | mixed_precision(f16);
-  return {(broken ? step : step | scale_loss(static_scale(65536 * 16))) | optimize(adamw({.rate = 1e-3})), net.here.str()};
+  return {(broken ? step : step | scale_loss(static_scale(65536 * 16))) | optimize(adamw({.rate = 1e-3})),
+          net.here.str()};
 }
 
 Built norm_of_nothing(bool broken) {
@@ -88,7 +91,9 @@ Built two_zero_factors(bool broken) {
 
 Built masked_out(bool broken) {
   Net net;
-  const auto heads = [&](const char* path) { return reshape(net.linear(path, net.x), {net.x.dim(0), net.x.dim(1), 2, 4}); };
+  const auto heads = [&](const char* path) {
+    return reshape(net.linear(path, net.x), {net.x.dim(0), net.x.dim(1), 2, 4});
+  };
   const Value real = full(net.graph, {net.x.dim(0), 1, 1, net.x.dim(1)}, f32, 1);  // no padding in this batch
   const Value mask = broken ? less(real, 0.5) : greater(real, 0.5);
   const Value y = net.here(attention(heads("query"), heads("key"), heads("value"), {.mask = mask}));

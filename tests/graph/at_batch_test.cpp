@@ -57,7 +57,8 @@ TEST_CASE("a reshape to a number that only equals the batch is blamed on its lin
   const unsigned line = __LINE__ - 1;
   CHECK_THROWS_AS(at_batch(step_of(graph, {{"y", y}}), 3), UserError);
   CHECK_THROWS_WITH(at_batch(step_of(graph, {{"y", y}}), 3),
-                    StartsWith("at_batch(3): ") && ContainsSubstring(fmt::format("head/view_as (at_batch_test.cpp:{})", line)) &&
+                    StartsWith("at_batch(3): ") &&
+                        ContainsSubstring(fmt::format("head/view_as (at_batch_test.cpp:{})", line)) &&
                         ContainsSubstring("[12, 2, 2] does not have as many elements as f32[batch=3, 4]") &&
                         ContainsSubstring("hint: an extent was given as a number that only equals the batch of 12: "
                                           "reshape to the Dim, not to a number"));
@@ -76,12 +77,10 @@ TEST_CASE("a number that equals the batch in another shape is found where it mee
 
 TEST_CASE("an output that does not follow the batch its rule promises is refused", "[core][graph]") {
   // Its shape rule reads a number, its batch rule says that the batch stays where it is.
-  static const OpDef resize{.name = "resize",
-                            .infer =
-                                [](const OpView& view) {
-                                  return std::vector<TensorType>{{f32, {view.attributes.integer("rows"), 4}}};
-                                },
-                            .batch = toy::first_state};
+  static const OpDef resize{
+      .name = "resize",
+      .infer = [](const OpView& view) { return std::vector<TensorType>{{f32, {view.attributes.integer("rows"), 4}}}; },
+      .batch = toy::first_state};
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 12), 4});
   const Value y = toy::apply(resize, {x}, {{"rows", std::int64_t{12}}});
@@ -92,11 +91,10 @@ TEST_CASE("an output that does not follow the batch its rule promises is refused
 }
 
 TEST_CASE("a batch rule that contradicts the types is named", "[core][graph]") {
-  static const OpDef lying{.name = "lying",
-                           .infer = [](const OpView& view) { return std::vector{view.type(0)}; },
-                           .batch = [](const OpView&, std::span<const BatchState>) {
-                             return std::vector{BatchState::split_at(1)};
-                           }};
+  static const OpDef lying{
+      .name = "lying",
+      .infer = [](const OpView& view) { return std::vector{view.type(0)}; },
+      .batch = [](const OpView&, std::span<const BatchState>) { return std::vector{BatchState::split_at(1)}; }};
   Graph graph;
   toy::apply(lying, {graph.input("x", f32, {graph.dim("batch", 12), 4})});
   CHECK_THROWS_WITH(batch_states(graph), ContainsSubstring("the batch rule of lying says 'split at axis 1"));

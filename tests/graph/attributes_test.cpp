@@ -24,7 +24,9 @@ TEST_CASE("attributes of every kind print", "[core][graph]") {
 TEST_CASE("an attribute of another type, or that is not there, is said", "[core][graph]") {
   const Attributes a{{"axis", std::int64_t{1}}};
   CHECK(a.integer("axis") == 1);
-  CHECK_THROWS_WITH(a.number("axis"), ContainsSubstring("there is no attribute 'axis' of the type that is read; hint: {\"axis\", 2.0} sets a number"));
+  CHECK_THROWS_WITH(
+      a.number("axis"),
+      ContainsSubstring("there is no attribute 'axis' of the type that is read; hint: {\"axis\", 2.0} sets a number"));
   CHECK_THROWS_WITH(a.integer("axes"), ContainsSubstring("there is no attribute 'axes' of the type that is read"));
   CHECK_FALSE(a.flag("keep"));
   CHECK(a.get_or<std::int64_t>("from", 7) == 7);

@@ -30,7 +30,8 @@ TEST_CASE("what a transform added is what the graph has more", "[core][graph]") 
   }
   CHECK(counted == found.added);
   CHECK(found.published == std::vector<std::string>{"grad_norm", "finite", "rate", "skipped"});
-  CHECK_THAT(found.str(), ContainsSubstring("+1 adamw") && ContainsSubstring("keeps: updates, skipped, optimizer/exp_avg/weight"));
+  CHECK_THAT(found.str(),
+             ContainsSubstring("+1 adamw") && ContainsSubstring("keeps: updates, skipped, optimizer/exp_avg/weight"));
 }
 
 TEST_CASE("removed nodes are counted by their op", "[core][graph]") {

@@ -4,8 +4,8 @@
 #include <graph/toy_ops.h>
 #include <support/catch.h>
 
-#include <boost/graph/topological_sort.hpp>
 #include <weft/graph/graph_bgl.h>
+#include <boost/graph/topological_sort.hpp>
 
 using namespace weft;
 using toy::negate, toy::plus, toy::halves;
@@ -193,7 +193,8 @@ TEST_CASE("a state is updated once and keeps its type", "[core][graph]") {
 TEST_CASE("a constant's bytes fit its type", "[core][graph]") {
   Graph graph;
   CHECK(graph.constant(toy::numbers({1, 2})).shape() == Shape{2});
-  CHECK_THROWS_WITH(graph.constant({{f32, {3}}, std::vector<std::byte>(8)}), ContainsSubstring("needs 12 bytes, got 8"));
+  CHECK_THROWS_WITH(graph.constant({{f32, {3}}, std::vector<std::byte>(8)}),
+                    ContainsSubstring("needs 12 bytes, got 8"));
 }
 
 TEST_CASE("provenance and phase hold while their scope lives", "[core][graph]") {

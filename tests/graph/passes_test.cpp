@@ -179,7 +179,9 @@ TEST_CASE("nodes over constants become constants", "[core][graph]") {
   verify(after);
   const Value z = expected.input("x", f32, {3});
   const Value d = expected.constant(toy::numbers({-1, 2, -3}));
-  const auto same = [](const Value& value) { return *value.node().attributes.get<std::shared_ptr<const Constant>>("value"); };
+  const auto same = [](const Value& value) {
+    return *value.node().attributes.get<std::shared_ptr<const Constant>>("value");
+  };
   CHECK(after.graph.size() == 3);
   CHECK(same(after.find(y)) == same(d));
   CHECK(after.find(y).name() == "mlp/constant_2");
@@ -214,9 +216,8 @@ TEST_CASE("the runner says what each pass did, and leaves out what is disabled",
   const Value x = input(graph);
   const Value dead = negate(x);
   const Step step = step_of(graph, {{"y", plus(negate(x), negate(x))}});
-  const std::vector<Pass> passes{{"common_subexpressions", common_subexpressions},
-                                 {"dead_code", dead_code},
-                                 {"again", dead_code}};
+  const std::vector<Pass> passes{
+      {"common_subexpressions", common_subexpressions}, {"dead_code", dead_code}, {"again", dead_code}};
   PassReport report;
   const Step after = run_passes(step, passes, {}, &report);
   CHECK(after.graph.size() == 3);

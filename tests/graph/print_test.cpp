@@ -87,7 +87,8 @@ TEST_CASE("DOT shows every node and edge, and a cluster a scope", "[core][graph]
   const std::string text = dot(step.graph);
   CHECK_THAT(text, StartsWith("digraph"));
   CHECK(std::count(text.begin(), text.end(), '{') >= 2);
-  for (std::size_t i = 0; i < step.graph.size(); ++i) CHECK_THAT(text, ContainsSubstring(fmt::format("\n{}[label=", i)));
+  for (std::size_t i = 0; i < step.graph.size(); ++i)
+    CHECK_THAT(text, ContainsSubstring(fmt::format("\n{}[label=", i)));
   for (const NodeId id : step.graph.ids())
     CHECK_THAT(text, ContainsSubstring(fmt::format("%{} {} = ", id, step.graph.node(id).name)));
   CHECK_THAT(text, ContainsSubstring("subgraph \"cluster/head\" {"));

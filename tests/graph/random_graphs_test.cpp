@@ -26,14 +26,19 @@ Step random_step(const std::vector<std::tuple<unsigned, unsigned, unsigned>>& ch
     const Value &left = values[a % values.size()], &right = values[b % values.size()];
     const auto scope = graph.scope(fmt::format("{}", op % 3));
     switch (op % 6) {
-      case 0: values.push_back(toy::noise(left)); break;
-      case 1: values.push_back(toy::negate(left)); break;
+      case 0:
+        values.push_back(toy::noise(left));
+        break;
+      case 1:
+        values.push_back(toy::negate(left));
+        break;
       case 2: {
         const auto phase = graph.phase(Phase::step);
         values.push_back(toy::negate(left));
         break;
       }
-      default: values.push_back(toy::plus(left, right));
+      default:
+        values.push_back(toy::plus(left, right));
     }
   }
   Step step = toy::step_of(graph, {{"last", values.back()}, {"middle", values[values.size() / 2]}});

@@ -161,9 +161,9 @@ TEST_CASE("a refused shape rule names the node and the user's line", "[core][gra
   Rebuild rebuild(graph, "wider");
   rebuild.keep_with(x.node(), x.node().attributes.with("shape", Shape{2, 5}));
   rebuild.keep(graph.find_name("b").node());
-  CHECK_THROWS_WITH(rebuild.keep(y.node()), ContainsSubstring(fmt::format("plus (rewrite_test.cpp:{}): [plus]", line)) &&
-                                                ContainsSubstring("do not broadcast") &&
-                                                ContainsSubstring("operand 0: f32[2, 5] from x"));
+  CHECK_THROWS_WITH(rebuild.keep(y.node()),
+                    ContainsSubstring(fmt::format("plus (rewrite_test.cpp:{}): [plus]", line)) &&
+                        ContainsSubstring("do not broadcast") && ContainsSubstring("operand 0: f32[2, 5] from x"));
 }
 
 TEST_CASE("updates of a graph move with their state and value", "[core][graph]") {

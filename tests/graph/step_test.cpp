@@ -77,9 +77,12 @@ TEST_CASE("a step that a transform broke is refused", "[core][graph]") {
                              step.set_fetch("y", other.input("x", f32, {3}));
                              return step;
                            }};
-  CHECK_THROWS_WITH(start() | breaking, ContainsSubstring("transform 'breaking' (step_test.cpp:") &&
-                                            ContainsSubstring("leaves a step that is not consistent: the fetch 'y' belongs to another graph than the step; hint: "
-                                                              "values of the step that came in are step.find(value)"));
+  CHECK_THROWS_WITH(
+      start() | breaking,
+      ContainsSubstring("transform 'breaking' (step_test.cpp:") &&
+          ContainsSubstring(
+              "leaves a step that is not consistent: the fetch 'y' belongs to another graph than the step; hint: "
+              "values of the step that came in are step.find(value)"));
 }
 
 TEST_CASE("an unknown fetch is answered with the names there are", "[core][graph]") {

@@ -30,22 +30,21 @@ inline const OpDef& negate_op() {
 
 // y = a + b, broadcast
 inline const OpDef& plus_op() {
-  static const OpDef op{.name = "plus",
-                        .least_inputs = 2,
-                        .most_inputs = 2,
-                        .infer =
-                            [](const OpView& view) {
-                              return std::vector<TensorType>{
-                                  {view.type(0).dtype, broadcast(view.shape(0), view.shape(1))}};
-                            },
-                        .batch =
-                            [](const OpView& view, std::span<const BatchState> in) {
-                              const std::size_t from = in[0].in_shape() ? 0 : 1;
-                              const int shift = view.out_type(0).shape.rank() - view.shape(static_cast<int>(from)).rank();
-                              return std::vector{in[from].in_shape() ? in[from].moved_to(in[from].axis + shift)
-                                                                     : in[from]};
-                            },
-                        .traits = {.pointwise = true}};
+  static const OpDef op{
+      .name = "plus",
+      .least_inputs = 2,
+      .most_inputs = 2,
+      .infer =
+          [](const OpView& view) {
+            return std::vector<TensorType>{{view.type(0).dtype, broadcast(view.shape(0), view.shape(1))}};
+          },
+      .batch =
+          [](const OpView& view, std::span<const BatchState> in) {
+            const std::size_t from = in[0].in_shape() ? 0 : 1;
+            const int shift = view.out_type(0).shape.rank() - view.shape(static_cast<int>(from)).rank();
+            return std::vector{in[from].in_shape() ? in[from].moved_to(in[from].axis + shift) : in[from]};
+          },
+      .traits = {.pointwise = true}};
   return op;
 }
 
@@ -75,9 +74,10 @@ inline const OpDef& fill_op() {
       .least_inputs = 0,
       .most_inputs = 0,
       .infer = [](const OpView& view) { return std::vector<TensorType>{{f32, view.attributes.shape("shape")}}; },
-      .batch = [](const OpView& view, std::span<const BatchState>) {
-        return std::vector{locate_batch(view.out_type(0).shape, Symbol("batch"))};
-      }};
+      .batch =
+          [](const OpView& view, std::span<const BatchState>) {
+            return std::vector{locate_batch(view.out_type(0).shape, Symbol("batch"))};
+          }};
   return op;
 }
 

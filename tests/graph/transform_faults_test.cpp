@@ -24,8 +24,8 @@ TEST_CASE("what a transform may not leave behind is said with its name and line"
   const Step step = training_step(Loss(sum(w * x)));
   const auto leaves = [&](const std::string& words, std::function<Step(Step)> apply) {
     const Transform mine{.name = "mine", .apply = std::move(apply)};
-    CHECK_THROWS_WITH(step | mine,
-                      ContainsSubstring("transform 'mine' (transform_faults_test.cpp:") && ContainsSubstring("leaves a step that is not consistent: " + words));
+    CHECK_THROWS_WITH(step | mine, ContainsSubstring("transform 'mine' (transform_faults_test.cpp:") &&
+                                       ContainsSubstring("leaves a step that is not consistent: " + words));
   };
   leaves("'w' has two gradients", [](Step s) {
     s.gradients.push_back(s.gradients.front());
@@ -70,18 +70,23 @@ TEST_CASE("what a transform may not leave behind is said with its name and line"
 }
 
 TEST_CASE("what a transform throws, builds wrongly or lacks is said with its name and line", "[core][graph][errors]") {
-  const auto with = [](std::function<Step(Step)> apply) { return Transform{.name = "mine", .apply = std::move(apply)}; };
-  CHECK_THROWS_WITH(start() | with([](const Step&) -> Step { throw std::runtime_error("no luck"); }),
-                    ContainsSubstring("transform 'mine' (transform_faults_test.cpp:") && ContainsSubstring("threw no luck"));
+  const auto with = [](std::function<Step(Step)> apply) {
+    return Transform{.name = "mine", .apply = std::move(apply)};
+  };
+  CHECK_THROWS_WITH(
+      start() | with([](const Step&) -> Step { throw std::runtime_error("no luck"); }),
+      ContainsSubstring("transform 'mine' (transform_faults_test.cpp:") && ContainsSubstring("threw no luck"));
   const Transform misfit = with([](Step step) {
     step.graph.find_name("x") + step.graph.input("z", f32, {5});
     return step;
   });
-  CHECK_THROWS_WITH(start() | misfit,
-                    ContainsSubstring("transform 'mine' (transform_faults_test.cpp:") && ContainsSubstring("do not broadcast"));
-  CHECK_THROWS_WITH(start() | with(nullptr), ContainsSubstring("transform 'mine' (transform_faults_test.cpp:") && ContainsSubstring("has nothing to apply; hint: .apply ="));
+  CHECK_THROWS_WITH(start() | misfit, ContainsSubstring("transform 'mine' (transform_faults_test.cpp:") &&
+                                          ContainsSubstring("do not broadcast"));
+  CHECK_THROWS_WITH(start() | with(nullptr), ContainsSubstring("transform 'mine' (transform_faults_test.cpp:") &&
+                                                 ContainsSubstring("has nothing to apply; hint: .apply ="));
   const Transform nameless{.name = "", .apply = [](Step step) { return step; }};
-  CHECK_THROWS_WITH(start() | nameless, ContainsSubstring("a transform (transform_faults_test.cpp:") && ContainsSubstring("has no name"));
+  CHECK_THROWS_WITH(start() | nameless,
+                    ContainsSubstring("a transform (transform_faults_test.cpp:") && ContainsSubstring("has no name"));
 }
 
 TEST_CASE("an update that a transform gives to the graph is the step's", "[core][graph]") {

@@ -21,7 +21,8 @@ std::string refused() {
 
 }  // namespace
 
-TEST_CASE("a message begins with the line of the call that the user wrote, and of no call that is over", "[core][graph][errors]") {
+TEST_CASE("a message begins with the line of the call that the user wrote, and of no call that is over",
+          "[core][graph][errors]") {
   CHECK(refused() == "it is refused");
   {
     const auto users = std::source_location::current();

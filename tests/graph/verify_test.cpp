@@ -84,7 +84,8 @@ TEST_CASE("verify refuses a step whose values lie in another graph", "[core][gra
   CHECK_NOTHROW(verify(toy::step_of(s.graph, {{"y", s.y}})));
   CHECK_THROWS_WITH(verify(toy::step_of(s.graph, {{"y", other.y}})),
                     ContainsSubstring("the fetch 'y' belongs to another graph"));
-  CHECK_THROWS_WITH(verify(toy::step_of(s.graph, {{"y", s.y}, {"y", s.x}})), ContainsSubstring("two fetches are named 'y'"));
+  CHECK_THROWS_WITH(verify(toy::step_of(s.graph, {{"y", s.y}, {"y", s.x}})),
+                    ContainsSubstring("two fetches are named 'y'"));
 }
 
 TEST_CASE("verify refuses a gradient of another type than its parameter", "[core][graph]") {
@@ -102,7 +103,8 @@ TEST_CASE("verify refuses two updates of one state, and an update of another typ
   step.updates = {{state, s.y}, {state, s.sum}};
   CHECK_THROWS_WITH(verify(step), ContainsSubstring("'m' is updated twice"));
   step.updates = {{s.sum, s.y}};
-  CHECK_THROWS_WITH(verify(step), ContainsSubstring("'plus' is updated and is no parameter or state but a result of [plus]"));
+  CHECK_THROWS_WITH(verify(step),
+                    ContainsSubstring("'plus' is updated and is no parameter or state but a result of [plus]"));
   step.updates = {{s.graph.state("n", {f32, {3}}, init::zeros()), s.y}};
   CHECK_THROWS_WITH(verify(step), ContainsSubstring("the update of 'n' is f32[2, 3]"));
 }

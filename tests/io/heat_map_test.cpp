@@ -67,8 +67,7 @@ struct Page {
         add(child, child.get("<xmlattr>.font-size", size), child.get("<xmlattr>.text-anchor", anchor));
       else if (name == "path" && child.count("<xmlattr>") > 0 && child.get<std::string>("<xmlattr>.fill", "") != "")
         count(child);
-      else if (name != "<xmlattr>")
-        walk(child, size, anchor);
+      else if (name != "<xmlattr>") walk(child, size, anchor);
     }
   }
   void add(const Tree& node, double size, const std::string& anchor) {

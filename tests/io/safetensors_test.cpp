@@ -102,20 +102,23 @@ TEST_CASE("each kind of corrupt file is one clear error", "[core][io][errors]") 
       {file_of("{" + float_entry("x", 8, 16, "[2]") + "}", data), "ends at byte 16 of 8"},
       {file_of("{" + float_entry("x", 0, 4, "[1]") + "}", data), "the file holds 8"},
       {file_of("{" + float_entry("x", 4, 8, "[1]") + "}", data), "belong to no tensor"},
-      {file_of("{" + float_entry("x", 0, 8, "[2]") + "," + float_entry("y", 4, 8, "[1]") + "}", data), "inside the tensor"},
+      {file_of("{" + float_entry("x", 0, 8, "[2]") + "," + float_entry("y", 4, 8, "[1]") + "}", data),
+       "inside the tensor"},
       {file_of(R"({"x":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})", data), "dtype \"U8\""},
       {file_of(R"({"x":{"shape":[8],"data_offsets":[0,8]}})", data), "has no dtype"},
       {file_of(R"({"x":{"dtype":"F32","data_offsets":[0,8]}})", data), "no list 'shape'"},
       {file_of(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", data), "no range"},
       {file_of(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}})", data), "unknown field 'more'"},
-      {file_of(R"({"x":{"dtype":"BOOL","shape":[8],"data_offsets":[0,8]}})", "\0\1\0\2\0\0\0\0"s.substr(0, 8)), "neither 0 nor 1"},
+      {file_of(R"({"x":{"dtype":"BOOL","shape":[8],"data_offsets":[0,8]}})", "\0\1\0\2\0\0\0\0"s.substr(0, 8)),
+       "neither 0 nor 1"},
       {file_of(R"({"__metadata__":{"a":1}})"), "not a text"},
       {file_of(R"({"__metadata__":[]})"), "not an object"},
   };
   for (const Case& bad : cases) {
     INFO(bad.message);
     CHECK_THROWS_AS(parse_safetensors(bad.bytes, "f"), UserError);
-    CHECK_THROWS_WITH(parse_safetensors(bad.bytes, "f"), StartsWith("'f' is not a sound") && ContainsSubstring(bad.message));
+    CHECK_THROWS_WITH(parse_safetensors(bad.bytes, "f"),
+                      StartsWith("'f' is not a sound") && ContainsSubstring(bad.message));
   }
 }
 

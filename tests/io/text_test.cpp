@@ -17,7 +17,8 @@ TEST_CASE("UTF-8 of one to four bytes survives decoding and encoding", "[core][i
 }
 
 TEST_CASE("bytes that are not UTF-8 are found, with their offset", "[core][io][errors]") {
-  for (const char* bad : {"ab\x80", "ab\xc3", "ab\xc0\x80", "ab\xed\xa0\x80", "ab\xf4\x90\x80\x80", "ab\xff", "ab\xe2\x82", "ab\xc3\x28"})
+  for (const char* bad :
+       {"ab\x80", "ab\xc3", "ab\xc0\x80", "ab\xed\xa0\x80", "ab\xf4\x90\x80\x80", "ab\xff", "ab\xe2\x82", "ab\xc3\x28"})
     CHECK_THROWS_WITH(decode_utf8(bad), ContainsSubstring("at offset 2"));
 }
 

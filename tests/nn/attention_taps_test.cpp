@@ -1,8 +1,8 @@
 #include <equivalence/models.h>
 #include <support/catch.h>
+#include <weft/graph/taps.h>
 #include <weft/nn/attention_report.h>
 #include <weft/nn/attention_taps.h>
-#include <weft/graph/taps.h>
 #include <weft/testing/equivalent_to.h>
 #include <weft/weft.h>
 
@@ -24,12 +24,14 @@ Step after(Step step, const Chain& chain) {
 }
 
 Chain training_chain() {
-  return {scale_loss(dynamic_scale({.start = 64})), accumulate(3), clip_global_norm(0.5), optimize(adamw({.rate = 1e-2}))};
+  return {scale_loss(dynamic_scale({.start = 64})), accumulate(3), clip_global_norm(0.5),
+          optimize(adamw({.rate = 1e-2}))};
 }
 
 std::string text_of(const Step& lowered) {
   std::string text;
-  for (const NodeId id : lowered.graph.ids()) text += fmt::format("{} {}\n", lowered.graph.node(id).op->name, lowered.graph.node(id).name);
+  for (const NodeId id : lowered.graph.ids())
+    text += fmt::format("{} {}\n", lowered.graph.node(id).op->name, lowered.graph.node(id).name);
   return text;
 }
 
@@ -110,7 +112,8 @@ TEST_CASE("a step whose taps are removed runs exactly the nodes as before", "[co
     check_same(bits_of(step, model, published(step)), bits_of(removed, model, published(step)));
   }
   // What came behind the taps is as if they had never been there.
-  const Step late = after(start | nn::tap_attention(), training_chain()) | remove_taps(), never = after(start, training_chain());
+  const Step late = after(start | nn::tap_attention(), training_chain()) | remove_taps(),
+             never = after(start, training_chain());
   CHECK(plan(late).total_bytes() == plan(never).total_bytes());
   CHECK(text_of(lower(late)).size() == text_of(lower(never)).size());
   check_same(bits_of(late, model, published(never)), bits_of(never, model, published(never)));
@@ -123,7 +126,8 @@ TEST_CASE("statistics of micro-batches are those of the whole batch, in both ord
     const nn::AttentionTapOptions options{.sparse_below = 0.2, .block_width = 2, .weights = true};
     const Step whole = step | nn::tap_attention(options);
     const auto expected = taps_by(whole, model);
-    for (const Step& cut : {step | accumulate(3) | nn::tap_attention(options), step | nn::tap_attention(options) | accumulate(3)}) {
+    for (const Step& cut :
+         {step | accumulate(3) | nn::tap_attention(options), step | nn::tap_attention(options) | accumulate(3)}) {
       REQUIRE(taps_of(cut) == taps_of(whole));
       const auto got = taps_by(cut, model);
       REQUIRE(got.size() >= expected.size());
@@ -168,24 +172,33 @@ TEST_CASE("taps of some heads are those heads of all", "[core][nn][inside]") {
   REQUIRE(report.layers.size() == 1);
   REQUIRE(report.layers[0].heads.size() == 1);
   CHECK(report.layers[0].heads[0].head == 1);
-  CHECK(report.head("decoder/0/attention", 1).entropy == nn::attention_report(a, all).head("decoder/0/attention", 1).entropy);
+  CHECK(report.head("decoder/0/attention", 1).entropy ==
+        nn::attention_report(a, all).head("decoder/0/attention", 1).entropy);
   CHECK(report.layers[0].diversity == nn::attention_report(a, all).layers[0].diversity);
-  CHECK_THROWS_WITH(report.head("decoder/0/attention", 0), ContainsSubstring("head 0 of 'decoder/0/attention' is not in"));
+  CHECK_THROWS_WITH(report.head("decoder/0/attention", 0),
+                    ContainsSubstring("head 0 of 'decoder/0/attention' is not in"));
 }
 
 TEST_CASE("dominant pattern per head: of heads that are built to have one", "[core][nn][inside]") {
-  // Zero queries: the scores are the bias alone. 40 where head h looks, by a pattern a head; the last one looks nowhere.
+  // Zero queries: the scores are the bias alone. 40 where head h looks, by a pattern a head; the last one looks
+  // nowhere.
   constexpr std::int64_t time = 8, heads = 6;
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 3), time, heads, 4});
   const auto looks = [](std::int64_t h, std::int64_t i, std::int64_t j) {
     switch (h) {
-      case 0: return j == i;
-      case 1: return j == std::max<std::int64_t>(0, i - 1);
-      case 2: return j == 0;
-      case 3: return j / 4 == i / 4;  // evenly over its block
-      case 4: return false;
-      default: return j == (i + 4) % time;  // far away
+      case 0:
+        return j == i;
+      case 1:
+        return j == std::max<std::int64_t>(0, i - 1);
+      case 2:
+        return j == 0;
+      case 3:
+        return j / 4 == i / 4;  // evenly over its block
+      case 4:
+        return false;
+      default:
+        return j == (i + 4) % time;  // far away
     }
   };
   Constant bias{{f32, {heads, time, time}}, std::vector<std::byte>(static_cast<std::size_t>(4 * heads * time * time))};
@@ -223,7 +236,8 @@ TEST_CASE("a head that learned to copy the token before is found to look there, 
   const Value tokens = graph.input("tokens", i32, {n, time}), targets = graph.input("targets", i32, {n, time});
   const nn::Gpt model(graph, {.vocab = vocab, .layers = 1, .heads = 2, .width = 16, .context = time, .deviation = 0.2});
   const Loss loss = cross_entropy(model(tokens), targets);
-  const Step step = training_step(loss) | optimize(adamw({.rate = 2e-2})) | nn::tap_attention() | gate_importance(nn::heads());
+  const Step step =
+      training_step(loss) | optimize(adamw({.rate = 2e-2})) | nn::tap_attention() | gate_importance(nn::heads());
   Store store(step, {.seed = 1});
   Program program(step, store);
   const auto run = [&](std::uint32_t seed) {
@@ -279,7 +293,8 @@ TEST_CASE("entropies and largest weights of attention are PyTorch's", "[core][nn
   constexpr std::int64_t batch = 3, time = 6, heads = 4, width = 8;
   const auto filled = [](Tensor::Extents extents, double a, double b, double scale = 1) {
     Tensor tensor(f64, std::move(extents));
-    for (std::int64_t i = 0; i < tensor.size(); ++i) tensor.data<double>()[i] = scale * std::sin(a + b * static_cast<double>(i));
+    for (std::int64_t i = 0; i < tensor.size(); ++i)
+      tensor.data<double>()[i] = scale * std::sin(a + b * static_cast<double>(i));
     return tensor;
   };
   const Tensor x = filled({batch, time, width}, 0.2, 2.1), weight = filled({3 * width, width}, 0.3, 1.7, 1.2),
@@ -309,16 +324,17 @@ TEST_CASE("entropies and largest weights of attention are PyTorch's", "[core][nn
 TEST_CASE("taps say what there is nothing to look at", "[core][nn][inside][errors]") {
   const ProofModel model = small_gpt();
   const Step step = training_step(model.loss), plain = training_step(test::small_regression().loss);
-  CHECK_THROWS_WITH(plain | nn::tap_attention(), ContainsSubstring("attention_taps_test.cpp:") &&
-                                                     ContainsSubstring("this step has no attention"));
+  CHECK_THROWS_WITH(plain | nn::tap_attention(),
+                    ContainsSubstring("attention_taps_test.cpp:") && ContainsSubstring("this step has no attention"));
   CHECK_THROWS_WITH(step | nn::tap_attention({.of = {{"encoder/**"}}}),
                     ContainsSubstring("the pattern 'encoder/**' matches no attention; hint: the first of 1 is "
                                       "'decoder/0/attention'"));
   CHECK_THROWS_WITH(step | nn::tap_attention({.of = {{"**", {0, 2}}}}),
                     ContainsSubstring("'decoder/0/attention' has the heads 0 to 1, got 2"));
   CHECK_THROWS_WITH(step | nn::tap_attention({.of = {}}), ContainsSubstring("needs a selection, got none"));
-  CHECK_THROWS_WITH(step | nn::tap_attention() | nn::tap_attention(), ContainsSubstring("publishes 'attention/decoder/0/attention/") &&
-                                                                          ContainsSubstring("remove_taps()"));
+  CHECK_THROWS_WITH(
+      step | nn::tap_attention() | nn::tap_attention(),
+      ContainsSubstring("publishes 'attention/decoder/0/attention/") && ContainsSubstring("remove_taps()"));
   CHECK_THROWS_WITH(step | remove_taps(), ContainsSubstring("nothing taps this step"));
   CHECK_THROWS_WITH(step | nn::tap_attention({.sparse_below = 0}), ContainsSubstring("(0, 1], got 0"));
   Store store(step, {.seed = 5});
@@ -326,5 +342,6 @@ TEST_CASE("taps say what there is nothing to look at", "[core][nn][inside][error
   const NamedTensors feeds = random_feeds(step.graph, 0, {1, model.options.integers, model.options.padding});
   const Result result = program.run(feeds_of(feeds));
   CHECK_THROWS_WITH(nn::attention_report(result, step), ContainsSubstring("no attention of this step is tapped"));
-  CHECK_THROWS_WITH(nn::attention_report(result, step | nn::tap_attention()), ContainsSubstring("give the step that ran"));
+  CHECK_THROWS_WITH(nn::attention_report(result, step | nn::tap_attention()),
+                    ContainsSubstring("give the step that ran"));
 }

@@ -69,8 +69,9 @@ TEST_CASE("collapse detection names the step and the head where it began, and wh
   CHECK(c.began == 11);
   CHECK(c.seen == 13);  // the third observation that shows it
   CHECK((c.by_weight || c.by_entropy));
-  CHECK_THAT(c.str(), ContainsSubstring("head 1 of 'mixer' since step 11") && ContainsSubstring("raise the temperature") &&
-                          ContainsSubstring("attention dropout") && ContainsSubstring("label smoothing"));
+  CHECK_THAT(c.str(), ContainsSubstring("head 1 of 'mixer' since step 11") &&
+                          ContainsSubstring("raise the temperature") && ContainsSubstring("attention dropout") &&
+                          ContainsSubstring("label smoothing"));
   REQUIRE(watch.at_end.size() == 1);
   CHECK(watch.at_end.front().began == 11);
 }
@@ -81,7 +82,8 @@ TEST_CASE("a healthy twin of a collapsing run raises nothing", "[core][nn][insid
   CHECK(watch.at_end.empty());
 }
 
-TEST_CASE("a collapse is a weight above its threshold or an entropy below, for as long as is said", "[core][nn][inside]") {
+TEST_CASE("a collapse is a weight above its threshold or an entropy below, for as long as is said",
+          "[core][nn][inside]") {
   nn::CollapseMonitor monitor({.lasting = 2});
   CHECK(monitor.observe(0, report_of(0.96, 0.5)).empty());
   CHECK(monitor.observe(1, report_of(0.94, 0.5)).empty());  // it passed
@@ -92,7 +94,8 @@ TEST_CASE("a collapse is a weight above its threshold or an entropy below, for a
   CHECK(news[0].seen == 5);
   CHECK(news[0].by_weight);
   CHECK_FALSE(news[0].by_entropy);
-  CHECK_THAT(news[0].str(), ContainsSubstring("since step 2 (at step 5: one weight of 0.960; 0.00 of it on the pattern"));
+  CHECK_THAT(news[0].str(),
+             ContainsSubstring("since step 2 (at step 5: one weight of 0.960; 0.00 of it on the pattern"));
   CHECK(monitor.observe(6, report_of(0.99, 0.01)).empty());  // said once
   CHECK(monitor.collapsed().size() == 1);
   CHECK(monitor.observe(7, report_of(0.5, 0.5)).empty());
@@ -115,9 +118,12 @@ TEST_CASE("a collapse is a weight above its threshold or an entropy below, for a
   CHECK(own.observe(0, report_of(0.61, 0)).size() == 1);
 }
 
-TEST_CASE("a monitor of collapse refuses thresholds out of range and steps that go back", "[core][nn][inside][errors]") {
-  CHECK_THROWS_WITH(nn::CollapseMonitor({.weight_above = 1.5}), ContainsSubstring("weight_above must be in (0, 1], got 1.5"));
-  CHECK_THROWS_WITH(nn::CollapseMonitor({.entropy_below = -1}), ContainsSubstring("entropy_below must be at least 0, got -1"));
+TEST_CASE("a monitor of collapse refuses thresholds out of range and steps that go back",
+          "[core][nn][inside][errors]") {
+  CHECK_THROWS_WITH(nn::CollapseMonitor({.weight_above = 1.5}),
+                    ContainsSubstring("weight_above must be in (0, 1], got 1.5"));
+  CHECK_THROWS_WITH(nn::CollapseMonitor({.entropy_below = -1}),
+                    ContainsSubstring("entropy_below must be at least 0, got -1"));
   CHECK_THROWS_WITH(nn::CollapseMonitor({.lasting = 0}), ContainsSubstring("at least 1 observation, got 0"));
   nn::CollapseMonitor monitor;
   monitor.observe(5, report_of(0.5, 1));

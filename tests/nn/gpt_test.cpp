@@ -45,7 +45,8 @@ TEST_CASE("without biases and tied no parameter but weights is made", "[core][nn
   CHECK(model.head == model.tokens.weight);
 
   Tokens other;
-  const nn::Gpt untied(other.graph, {.vocab = 7, .layers = 2, .heads = 2, .width = 8, .context = 5, .bias = false, .tied = false});
+  const nn::Gpt untied(other.graph,
+                       {.vocab = 7, .layers = 2, .heads = 2, .width = 8, .context = 5, .bias = false, .tied = false});
   CHECK(names_of(other.graph).size() == names_of(in.graph).size() + 1);
   CHECK(names_of(other.graph).contains("head/weight"));
 }
@@ -100,7 +101,8 @@ TEST_CASE("a later token changes no earlier logits", "[core][nn]") {
 TEST_CASE("nodes of a model carry its paths and the user's line", "[core][nn]") {
   Tokens in;
   const nn::Gpt model(in.graph, {.vocab = 7, .layers = 2, .heads = 2, .width = 8, .context = 5});
-  const Value logits = model(in.ids); const auto line = std::source_location::current().line();
+  const Value logits = model(in.ids);
+  const auto line = std::source_location::current().line();
   in.graph.check();
   bool attention_seen = false;
   for (NodeId id : in.graph.ids()) {
@@ -139,5 +141,6 @@ TEST_CASE("a model that cannot be is refused at the user's line", "[core][nn][er
   Tokens again;
   const nn::Gpt model(again.graph, {.vocab = 7, .layers = 1, .heads = 2, .width = 8, .context = 4});
   CHECK_FALSE(model(again.ids).valid());
-  CHECK_THROWS_WITH(again.graph.check(), ContainsSubstring("at most its context of 4") && ContainsSubstring("gpt_test.cpp"));
+  CHECK_THROWS_WITH(again.graph.check(),
+                    ContainsSubstring("at most its context of 4") && ContainsSubstring("gpt_test.cpp"));
 }

@@ -10,8 +10,8 @@ using namespace weft;
 
 namespace {
 
-// Attention of two kinds (a weight for each projection; packed, grouped, with a learned key and heads of their own widths)
-// and what stands between.
+// Attention of two kinds (a weight for each projection; packed, grouped, with a learned key and heads of their own
+// widths) and what stands between.
 struct Model {
   static constexpr std::int64_t batch = 2, time = 5, width = 12;
   Graph graph;
@@ -34,7 +34,12 @@ struct Model {
 
 nn::AttentionConfig first_config(DType dtype) { return {.width = Model::width, .heads = 4, .dtype = dtype}; }
 nn::AttentionConfig second_config(DType dtype) {
-  return {.width = Model::width, .heads = 6, .kv_heads = 3, .head_width = 5, .value_head_width = 2, .add_bias_kv = true,
+  return {.width = Model::width,
+          .heads = 6,
+          .kv_heads = 3,
+          .head_width = 5,
+          .value_head_width = 2,
+          .add_bias_kv = true,
           .dtype = dtype};
 }
 const std::vector<std::int64_t> first_out{1, 3}, second_out{2, 3};
@@ -54,7 +59,8 @@ void disturb(Store& store) {
   for (const auto& [path, cell] : store.cells()) {
     if (!path.ends_with("bias")) continue;
     Tensor values(f64, cell.tensor.extents());
-    for (std::int64_t i = 0; i < values.size(); ++i) values.data<double>()[i] = 0.2 * std::sin(static_cast<double>(3 * i + 1));
+    for (std::int64_t i = 0; i < values.size(); ++i)
+      values.data<double>()[i] = 0.2 * std::sin(static_cast<double>(3 * i + 1));
     store.set(path, values.cast(cell.tensor.dtype()));
   }
 }
@@ -133,9 +139,11 @@ TEST_CASE("a model that is pruned in the middle of its training goes on as the m
 
 TEST_CASE("pruning says which heads cannot go, and what does not fit", "[core][nn][inside][errors]") {
   const nn::AttentionConfig plain = first_config(f64), grouped = second_config(f64);
-  CHECK_THROWS_WITH(nn::without_heads(plain, {4}), ContainsSubstring("prune_test.cpp:") && ContainsSubstring("it has the heads 0 to 3, got 4"));
+  CHECK_THROWS_WITH(nn::without_heads(plain, {4}),
+                    ContainsSubstring("prune_test.cpp:") && ContainsSubstring("it has the heads 0 to 3, got 4"));
   CHECK_THROWS_WITH(nn::without_heads(plain, {0, 1, 2, 3}), ContainsSubstring("all of its 4 heads would go"));
-  CHECK_THROWS_WITH(nn::without_heads(grouped, {2}), ContainsSubstring("heads 2 to 3 share their keys and values: all of them go or none, got 1 of 2"));
+  CHECK_THROWS_WITH(nn::without_heads(grouped, {2}),
+                    ContainsSubstring("heads 2 to 3 share their keys and values: all of them go or none, got 1 of 2"));
   CHECK(nn::without_heads(grouped, {2, 3, 2}).kv_heads == 2);
   CHECK(nn::without_heads(plain, {0}).head_width == 3);
 
@@ -148,8 +156,9 @@ TEST_CASE("pruning says which heads cannot go, and what does not fit", "[core][n
                     ContainsSubstring("'layer/0/attention'") && ContainsSubstring("0 to 3, got 5"));
   CHECK_THROWS_WITH(nn::prune_heads(store, smaller, {{"layer/0/attention", plain, {1}}}),
                     ContainsSubstring("the smaller model's is") && ContainsSubstring("without_heads(config, heads)"));
-  CHECK_THROWS_WITH(nn::prune_heads(store, smaller, {{"layer/0/attention", {.width = 24, .heads = 4, .dtype = f64}, {1}}}),
-                    ContainsSubstring("does not hold the heads of its configuration"));
+  CHECK_THROWS_WITH(
+      nn::prune_heads(store, smaller, {{"layer/0/attention", {.width = 24, .heads = 4, .dtype = f64}, {1}}}),
+      ContainsSubstring("does not hold the heads of its configuration"));
   CHECK_THROWS_WITH(nn::prune_heads(smaller, smaller, prunings(f64)), ContainsSubstring("does not hold the heads"));
   Graph other;
   other.parameter("else", {f64, {3}}, init::zeros());

@@ -1,12 +1,12 @@
 #include "adapters.h"
 
-#include <weft/ops/pointwise/activation.h>
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/reduce/reduce.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/index/one_hot.h>
 #include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/activation.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/movement.h>
 
 namespace onnx_node {
 
@@ -45,20 +45,21 @@ Adapters activation_adapters() {
       {"Tanh", unary(tanh)},
       {"Celu", [](const Call& c) { return celu(c.in(0), c.number("alpha", 1.0)); }},
       {"Elu", [](const Call& c) { return elu(c.in(0), c.number("alpha", 1.0)); }},
-      {"HardSigmoid", [](const Call& c) {
+      {"HardSigmoid",
+       [](const Call& c) {
          return clamp(c.number("alpha", 0.2) * c.in(0) + c.number("beta", 0.5), {.min = 0.0, .max = 1.0});
        }},
       {"HardSwish", unary(hardswish)},
       {"LeakyRelu", [](const Call& c) { return leaky_relu(c.in(0), c.number("alpha", 0.01)); }},
-      {"Selu", [](const Call& c) {
+      {"Selu",
+       [](const Call& c) {
          return c.number("gamma", 1.05070102214813) * elu(c.in(0), c.number("alpha", 1.67326319217681));
        }},
       {"Softplus", [](const Call& c) { return softplus(c.in(0)); }},
       {"PRelu", [](const Call& c) { return where(less(c.in(0), 0), c.in(0) * c.in(1), c.in(0)); }},
       {"Softsign", [](const Call& c) { return c.in(0) / (abs(c.in(0)) + 1); }},
-      {"ThresholdedRelu", [](const Call& c) {
-         return where(greater(c.in(0), c.number("alpha", 1.0)), c.in(0), zeros_of(c.in(0)));
-       }},
+      {"ThresholdedRelu",
+       [](const Call& c) { return where(greater(c.in(0), c.number("alpha", 1.0)), c.in(0), zeros_of(c.in(0))); }},
       {"Shrink", shrunk},
       {"Softmax", [](const Call& c) { return softmax(c.in(0), softmax_axis(c)); }},
       {"LogSoftmax", [](const Call& c) { return log_softmax(c.in(0), softmax_axis(c)); }},

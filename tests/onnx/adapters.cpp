@@ -82,8 +82,6 @@ Value move_axis(const Value& x, std::int64_t from, std::int64_t to) {
   return transpose(x, order);
 }
 
-Value wrapped(const Value& indices, std::int64_t extent) {
-  return where(less(indices, 0), indices + extent, indices);
-}
+Value wrapped(const Value& indices, std::int64_t extent) { return where(less(indices, 0), indices + extent, indices); }
 
 }  // namespace onnx_node

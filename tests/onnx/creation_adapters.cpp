@@ -1,9 +1,9 @@
 #include "adapters.h"
 
 #include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/unary.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
-#include <weft/ops/pointwise/unary.h>
 
 #include <algorithm>
 #include <cmath>
@@ -82,9 +82,7 @@ Adapters creation_adapters() {
       {"EyeLike", eye_like},
       {"Range", range},
       {"Shape", shape_of},
-      {"Size", [](const Call& c) {
-         return full(c.graph(), {}, i64, static_cast<double>(c.in(0).shape().count()));
-       }},
+      {"Size", [](const Call& c) { return full(c.graph(), {}, i64, static_cast<double>(c.in(0).shape().count())); }},
       {"HannWindow", window(0.5, 0.5, 0)},
       {"HammingWindow", window(25.0 / 46, 21.0 / 46, 0)},
       {"BlackmanWindow", window(0.42, 0.5, 0.08)},

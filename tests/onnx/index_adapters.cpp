@@ -1,12 +1,12 @@
 #include "adapters.h"
 
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/shape/arrange.h>
 #include <weft/ops/index/index.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/index/one_hot.h>
 #include <weft/ops/index/sort.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 
@@ -78,8 +78,10 @@ Rows rows_of(const Value& x, const Value& indices, int batch) {
   Value ids;
   for (int i = 0; i < batch + k; ++i) {
     const std::int64_t extent = x.shape().extent(i);
-    const Value here = i < batch ? shaped(iota(x.graph(), extent), i)
-                                 : wrapped(squeeze(slice(indices, {.axis = -1, .start = i - batch, .stop = i - batch + 1}), -1), extent);
+    const Value here =
+        i < batch
+            ? shaped(iota(x.graph(), extent), i)
+            : wrapped(squeeze(slice(indices, {.axis = -1, .start = i - batch, .stop = i - batch + 1}), -1), extent);
     ids = ids.valid() ? ids * extent + here : here;
   }
   rows.ids = ids;
@@ -117,7 +119,8 @@ Value reverse_sequence(const Call& c) {
 
 Values top_k(const Call& c) {
   if (c.integer("sorted", 1) == 0) throw NotCovered("an order that is left open");
-  const Sorted best = topk(c.in(0), static_cast<std::int64_t>(c.number(1)), c.integer("axis", -1), c.integer("largest", 1) != 0);
+  const Sorted best =
+      topk(c.in(0), static_cast<std::int64_t>(c.number(1)), c.integer("axis", -1), c.integer("largest", 1) != 0);
   return {best.values, best.indices};
 }
 
@@ -143,7 +146,8 @@ Value padded(const Call& c) {
       const std::int64_t mirrored = k < 0 ? -k : k >= n ? 2 * (n - 1) - k : k;
       ids.push_back(mode == "edge" ? std::clamp<std::int64_t>(k, 0, n - 1) : mirrored);
     }
-    const Tensor places = Tensor::of<std::int64_t>({static_cast<std::int64_t>(ids.size())}, std::span<const std::int64_t>(ids));
+    const Tensor places =
+        Tensor::of<std::int64_t>({static_cast<std::int64_t>(ids.size())}, std::span<const std::int64_t>(ids));
     x = index_select(x, axis, c.graph().constant(constant_of(places)));
   }
   return x;

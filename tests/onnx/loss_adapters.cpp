@@ -1,9 +1,9 @@
 #include "adapters.h"
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/loss/cross_entropy.h>
 #include <weft/ops/loss/loss.h>
 #include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/arithmetic.h>
 
 namespace onnx_node {
 
@@ -18,9 +18,8 @@ Value reduced(const CrossEntropy& loss, const std::string& reduction) {
 
 // {loss, log-probabilities}; classes on axis 1.
 Values softmax_cross_entropy(const Call& c) {
-  const CrossEntropyOptions options{.ignore_index = c.integer("ignore_index", -100),
-                                    .class_weights = c.optional(2),
-                                    .class_axis = 1};
+  const CrossEntropyOptions options{
+      .ignore_index = c.integer("ignore_index", -100), .class_weights = c.optional(2), .class_axis = 1};
   return {reduced(cross_entropy_terms(c.in(0), c.in(1), options), c.text("reduction", "mean")),
           log_softmax(c.in(0), 1)};
 }

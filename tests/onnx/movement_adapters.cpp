@@ -62,9 +62,7 @@ Value unsqueezed(const Call& c) {
   return x;
 }
 
-Value expanded(const Call& c) {
-  return broadcast_to(c.in(0), broadcast(c.in(0).shape(), shape_of(c.integers(1))));
-}
+Value expanded(const Call& c) { return broadcast_to(c.in(0), broadcast(c.in(0).shape(), shape_of(c.integers(1)))); }
 
 // [n, ..] becomes [copies, n, ..] becomes [copies n, ..], for each axis.
 Value tiled(const Call& c) {

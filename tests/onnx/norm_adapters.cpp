@@ -1,12 +1,12 @@
 #include "adapters.h"
 
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/norm/layer_norm.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 #include <numeric>
@@ -72,8 +72,7 @@ Value local_response_normalization(const Call& c) {
   const std::int64_t size = c.integer("size", 1), before = (size - 1) / 2, channels = x.shape().extent(1);
   const Value squares = slice_scatter(square(x), 1, before, 1, channels + size - 1);
   Value total = slice(squares, {.axis = 1, .start = 0, .stop = channels});
-  for (std::int64_t i = 1; i < size; ++i)
-    total = total + slice(squares, {.axis = 1, .start = i, .stop = i + channels});
+  for (std::int64_t i = 1; i < size; ++i) total = total + slice(squares, {.axis = 1, .start = i, .stop = i + channels});
   const double alpha = c.number("alpha", 1e-4) / static_cast<double>(size);
   return x / pow(c.number("bias", 1.0) + alpha * total, c.number("beta", 0.75));
 }

@@ -12,21 +12,32 @@ using weft::DType;
 
 DType dtype_of(std::int64_t onnx_type) {
   switch (onnx_type) {
-    case onnx::TensorProto::FLOAT: return weft::f32;
-    case onnx::TensorProto::DOUBLE: return weft::f64;
-    case onnx::TensorProto::BFLOAT16: return weft::bf16;
-    case onnx::TensorProto::FLOAT16: return weft::f16;
-    case onnx::TensorProto::INT32: return weft::i32;
-    case onnx::TensorProto::INT64: return weft::i64;
-    case onnx::TensorProto::BOOL: return weft::boolean;
-    case onnx::TensorProto::STRING: throw NotCovered("strings");
+    case onnx::TensorProto::FLOAT:
+      return weft::f32;
+    case onnx::TensorProto::DOUBLE:
+      return weft::f64;
+    case onnx::TensorProto::BFLOAT16:
+      return weft::bf16;
+    case onnx::TensorProto::FLOAT16:
+      return weft::f16;
+    case onnx::TensorProto::INT32:
+      return weft::i32;
+    case onnx::TensorProto::INT64:
+      return weft::i64;
+    case onnx::TensorProto::BOOL:
+      return weft::boolean;
+    case onnx::TensorProto::STRING:
+      throw NotCovered("strings");
     case onnx::TensorProto::INT8:
-    case onnx::TensorProto::INT16: throw NotCovered("int8 and int16 tensors");
+    case onnx::TensorProto::INT16:
+      throw NotCovered("int8 and int16 tensors");
     case onnx::TensorProto::UINT8:
     case onnx::TensorProto::UINT16:
     case onnx::TensorProto::UINT32:
-    case onnx::TensorProto::UINT64: throw NotCovered("unsigned tensors");
-    default: throw NotCovered("tensors of complex numbers");
+    case onnx::TensorProto::UINT64:
+      throw NotCovered("unsigned tensors");
+    default:
+      throw NotCovered("tensors of complex numbers");
   }
 }
 
@@ -57,26 +68,45 @@ Tensor tensor_of(const onnx::TensorProto& stored) {
     return tensor;
   }
   switch (tensor.dtype()) {
-    case DType::f32: fill<float>(tensor, stored.float_data()); break;
-    case DType::f64: fill<double>(tensor, stored.double_data()); break;
-    case DType::i64: fill<std::int64_t>(tensor, stored.int64_data()); break;
-    case DType::i32: fill<std::int32_t>(tensor, stored.int32_data()); break;
-    case DType::boolean: fill<bool>(tensor, stored.int32_data()); break;
+    case DType::f32:
+      fill<float>(tensor, stored.float_data());
+      break;
+    case DType::f64:
+      fill<double>(tensor, stored.double_data());
+      break;
+    case DType::i64:
+      fill<std::int64_t>(tensor, stored.int64_data());
+      break;
+    case DType::i32:
+      fill<std::int32_t>(tensor, stored.int32_data());
+      break;
+    case DType::boolean:
+      fill<bool>(tensor, stored.int32_data());
+      break;
     case DType::bf16:
-    case DType::f16: fill<std::uint16_t>(tensor, stored.int32_data()); break;
+    case DType::f16:
+      fill<std::uint16_t>(tensor, stored.int32_data());
+      break;
   }
   return tensor;
 }
 
 Attribute attribute_of(const onnx::AttributeProto& stored) {
   switch (stored.type()) {
-    case onnx::AttributeProto::INT: return stored.i();
-    case onnx::AttributeProto::FLOAT: return static_cast<double>(stored.f());
-    case onnx::AttributeProto::STRING: return stored.s();
-    case onnx::AttributeProto::INTS: return std::vector<std::int64_t>(stored.ints().begin(), stored.ints().end());
-    case onnx::AttributeProto::FLOATS: return std::vector<double>(stored.floats().begin(), stored.floats().end());
-    case onnx::AttributeProto::TENSOR: return tensor_of(stored.t());
-    default: return {};
+    case onnx::AttributeProto::INT:
+      return stored.i();
+    case onnx::AttributeProto::FLOAT:
+      return static_cast<double>(stored.f());
+    case onnx::AttributeProto::STRING:
+      return stored.s();
+    case onnx::AttributeProto::INTS:
+      return std::vector<std::int64_t>(stored.ints().begin(), stored.ints().end());
+    case onnx::AttributeProto::FLOATS:
+      return std::vector<double>(stored.floats().begin(), stored.floats().end());
+    case onnx::AttributeProto::TENSOR:
+      return tensor_of(stored.t());
+    default:
+      return {};
   }
 }
 

@@ -36,7 +36,8 @@ struct Model {
   std::vector<Node> nodes;
 };
 
-/// UserError if the file cannot be read, NotCovered if it holds what a weft tensor cannot; `ops` are then there already.
+/// UserError if the file cannot be read, NotCovered if it holds what a weft tensor cannot; `ops` are then there
+/// already.
 Model read_model(const std::filesystem::path& file, std::vector<std::string>& ops);
 Tensor read_tensor(const std::filesystem::path& file);
 /// The type of ONNX's enumeration.

@@ -3,10 +3,10 @@
 #include "adapters.h"
 
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/creation.h>
-#include <weft/ops/product/matmul.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/product/matmul.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/ops/shape/movement.h>
 
 namespace onnx_node {
 
@@ -21,8 +21,12 @@ Value part(const Value& x, std::int64_t axis, std::int64_t i, std::int64_t n) {
 class Recurrent {
  public:
   Recurrent(const Call& c, std::int64_t gates, std::size_t state_operand)
-      : c_(c), swapped_(c.integer("layout", 0) != 0), n_(c.integer("hidden_size", 0)), w_(squeeze(c.in(1), 0)),
-        r_(squeeze(c.in(2), 0)), x_(ordered(c.in(0))) {
+      : c_(c),
+        swapped_(c.integer("layout", 0) != 0),
+        n_(c.integer("hidden_size", 0)),
+        w_(squeeze(c.in(1), 0)),
+        r_(squeeze(c.in(2), 0)),
+        x_(ordered(c.in(0))) {
     if (c.text("direction", "forward") != "forward" || c.has("activations")) throw NotCovered("recurrent variants");
     bias_ = c.has(3) ? squeeze(c.in(3), 0) : full(c.graph(), {2 * gates * n_}, x_.dtype(), 0);
     gates_ = gates;
@@ -115,8 +119,6 @@ Values lstm(const Call& c) {
 
 }  // namespace
 
-Adapters recurrent_adapters() {
-  return {{"RNN", rnn}, {"GRU", gru}, {"LSTM", lstm}};
-}
+Adapters recurrent_adapters() { return {{"RNN", rnn}, {"GRU", gru}, {"LSTM", lstm}}; }
 
 }  // namespace onnx_node

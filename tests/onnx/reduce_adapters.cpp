@@ -1,13 +1,13 @@
 #include "adapters.h"
 
+#include <weft/ops/norm/softmax.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/arrange.h>
-#include <weft/ops/shape/movement.h>
+#include <weft/ops/pointwise/unary.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/reduce/scan.h>
-#include <weft/ops/norm/softmax.h>
 #include <weft/ops/reduce/statistics.h>
-#include <weft/ops/pointwise/unary.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 

@@ -17,8 +17,8 @@ struct Reason {
 
 const std::vector<Reason>& reasons() {
   static const std::vector<Reason> list{
-      {"random numbers", {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
-                          "RandomUniformLike"}},
+      {"random numbers",
+       {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}},
       {"shapes that depend on the data", {"Compress", "NonMaxSuppression", "NonZero", "Unique"}},
       {"sequences and optional values",
        {"ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
@@ -28,8 +28,7 @@ const std::vector<Reason>& reasons() {
       {"quantised tensors",
        {"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul",
         "QuantizeLinear"}},
-      {"convolution and pooling",
-       {"AveragePool", "Conv", "ConvTranspose", "LpPool", "MaxPool", "MaxUnpool"}},
+      {"convolution and pooling", {"AveragePool", "Conv", "ConvTranspose", "LpPool", "MaxPool", "MaxUnpool"}},
       {"images: resampling and regions", {"GridSample", "Resize", "RoiAlign", "Upsample"}},
       {"signals", {"DFT", "MelWeightMatrix", "STFT"}},
       {"unsigned tensors", {"BitShift"}},
@@ -100,11 +99,13 @@ std::string markdown(const Outcomes& outcomes) {
   }
   std::string text = fmt::format(
       "# ONNX's node cases\n\n"
-      "`weft_onnx` (tests/onnx/) runs the node cases of the ONNX backend test, as Debian's libonnx-testdata has them, through\n"
+      "`weft_onnx` (tests/onnx/) runs the node cases of the ONNX backend test, as Debian's libonnx-testdata has them, "
+      "through\n"
       "weft's public functions, forward, and compares with the stored results. Made by\n"
       "`build/release/bin/weft_onnx --markdown > docs/onnx.md`; ctest's entry `onnx` runs the same.\n\n"
       "{}.\n\n## Ops\n\nIn a passed case ({}): {}.\n\n"
-      "Models that do not give their stored results:\n\n| case | compared |\n| --- | --- |\n{}\n## Not covered\n\n| reason | ONNX ops | cases |\n| --- | --- | --- |\n",
+      "Models that do not give their stored results:\n\n| case | compared |\n| --- | --- |\n{}\n## Not covered\n\n| "
+      "reason | ONNX ops | cases |\n| --- | --- | --- |\n",
       summary(outcomes), covered.size(), joined(covered), amended);
   for (const auto& [why, row] : missing)
     text += fmt::format("| {} | {} | {}: {} |\n", why, joined(row.ops), row.cases.size(), joined(row.cases));

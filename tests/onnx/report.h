@@ -10,7 +10,7 @@ namespace onnx_node {
 struct Outcome {
   enum class Kind { passed, failed, not_covered };
   Kind kind = Kind::passed;
-  std::string why = {};             ///< of a failure: the first difference; else the reason
+  std::string why = {};               ///< of a failure: the first difference; else the reason
   std::vector<std::string> ops = {};  ///< of the model; of what is not covered: the one op that it is about
 };
 

@@ -24,11 +24,16 @@ struct Tolerance {
 
 Tolerance tolerance(DType dtype) {
   switch (dtype) {
-    case DType::f64: return {1e-9, 1e-7};
-    case DType::f32: return {2e-5, 1e-3};
-    case DType::f16: return {1e-3, 1e-3};
-    case DType::bf16: return {8e-3, 8e-3};
-    default: return {0, 0};
+    case DType::f64:
+      return {1e-9, 1e-7};
+    case DType::f32:
+      return {2e-5, 1e-3};
+    case DType::f16:
+      return {1e-3, 1e-3};
+    case DType::bf16:
+      return {8e-3, 8e-3};
+    default:
+      return {0, 0};
   }
 }
 

@@ -2,18 +2,18 @@
 #include <support/catch.h>
 
 #include <weft/autodiff/gradient.h>
+#include <weft/ops/index/index.h>
+#include <weft/ops/index/sampling.h>
+#include <weft/ops/index/sort.h>
+#include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/norm/rms_norm.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/arrange.h>
 #include <weft/ops/product/einsum.h>
 #include <weft/ops/product/feed_forward.h>
-#include <weft/ops/index/index.h>
-#include <weft/ops/norm/layer_norm.h>
-#include <weft/ops/shape/movement.h>
-#include <weft/ops/norm/rms_norm.h>
-#include <weft/ops/index/sampling.h>
 #include <weft/ops/reduce/scan.h>
-#include <weft/ops/index/sort.h>
 #include <weft/ops/reduce/statistics.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/movement.h>
 #include <weft/runtime/program.h>
 
 #include <algorithm>
@@ -121,12 +121,18 @@ std::vector<Case> cases() {
       {"einsum_bilinear", of_einsum("bi,oij,bj->bo"), {{2, 3}, {4, 3, 5}, {2, 5}}},
       {"einsum_sum", of_einsum("ij->"), {{2, 3}}},
       {"einsum_transpose", of_einsum("ijk->kij"), {{2, 3, 4}}},
-      {"group_norm", [](auto& x) { return group_norm(x[0], 2, {.weight = x[1], .bias = x[2], .eps = 1e-3}); }, {{2, 4, 3}, {4}, {4}}},
+      {"group_norm",
+       [](auto& x) { return group_norm(x[0], 2, {.weight = x[1], .bias = x[2], .eps = 1e-3}); },
+       {{2, 4, 3}, {4}, {4}}},
       {"rms_norm", [](auto& x) { return rms_norm(x[0], x[1], {.eps = 1e-4}); }, {{3, 4}, {4}}},
-      {"layer_norm", [](auto& x) { return layer_norm(x[0], x[1], x[2], {.axes = 2, .eps = 1e-3}); }, {{4, 2, 3}, {2, 3}, {2, 3}}},
+      {"layer_norm",
+       [](auto& x) { return layer_norm(x[0], x[1], x[2], {.axes = 2, .eps = 1e-3}); },
+       {{4, 2, 3}, {2, 3}, {2, 3}}},
       {"gather", [](auto& x) { return gather(x[0], 1, ids(x[0], {2, 3}, {0, 2, 2, 4, 1, 0})); }, {{2, 5}}},
       {"index_select", [](auto& x) { return index_select(x[0], 1, ids(x[0], {3}, {4, 0, 4})); }, {{2, 5}}},
-      {"scatter_add", [](auto& x) { return scatter_add(x[0], 1, ids(x[0], {2, 3}, {0, 2, 2, 4, 1, 0}), x[1]); }, {{2, 5}, {2, 3}}},
+      {"scatter_add",
+       [](auto& x) { return scatter_add(x[0], 1, ids(x[0], {2, 3}, {0, 2, 2, 4, 1, 0}), x[1]); },
+       {{2, 5}, {2, 3}}},
       {"index_add", [](auto& x) { return index_add(x[0], 0, ids(x[0], {3}, {3, 0, 3}), x[1]); }, {{4, 2}, {3, 2}}},
       {"cumsum", [](auto& x) { return cumsum(x[0], 1); }, {{2, 4, 3}}},
       {"sort", [](auto& x) { return sort(x[0], 1, true).values; }, {{2, 6}}},
@@ -160,7 +166,8 @@ TEST_CASE("a malformed einsum names what is wrong", "[core][ops][errors]") {
   Graph graph;
   const Value a = graph.input("a", f32, {2, 3}), b = graph.input("b", f32, {4, 5});
   CHECK_THROWS_WITH(einsum("ij,jk->ik", {a}), ContainsSubstring("it names 2 operands, got 1"));
-  CHECK_THROWS_WITH(einsum("ij,jk->ik", {a, b}), ContainsSubstring("axis j is 3 and 4") && ContainsSubstring("functions_test.cpp:"));
+  CHECK_THROWS_WITH(einsum("ij,jk->ik", {a, b}),
+                    ContainsSubstring("axis j is 3 and 4") && ContainsSubstring("functions_test.cpp:"));
   CHECK_THROWS_WITH(einsum("ijk->i", {a}), ContainsSubstring("names 3 axes, the operand has 2"));
   CHECK_THROWS_WITH(einsum("ij->ik", {a}), ContainsSubstring("'k' is in no operand"));
   CHECK_THROWS_WITH(einsum("ij->ii", {a}), ContainsSubstring("names an axis twice"));
@@ -170,7 +177,8 @@ TEST_CASE("a malformed einsum names what is wrong", "[core][ops][errors]") {
 TEST_CASE("pieces and groups that do not fit are refused with the line", "[core][ops][errors]") {
   Graph graph;
   const Value x = graph.input("x", f32, {2, 6});
-  CHECK_THROWS_WITH(split(x, {1, 2}, 1), ContainsSubstring("must add up to 6") && ContainsSubstring("functions_test.cpp:"));
+  CHECK_THROWS_WITH(split(x, {1, 2}, 1),
+                    ContainsSubstring("must add up to 6") && ContainsSubstring("functions_test.cpp:"));
   CHECK_THROWS_WITH(split(x, 4, 1), ContainsSubstring("cannot be cut into 4 equal pieces"));
   CHECK_THROWS_WITH(repeat(x, {2}), ContainsSubstring("a number for each of the 2 axes"));
   CHECK_THROWS_WITH(group_norm(x, 4), ContainsSubstring("4 groups do not divide 6 channels"));

@@ -77,8 +77,8 @@ Step gpt() {
   return training_step(cross_entropy(model(tokens), targets));
 }
 
-const std::vector<std::string> passes{"fuse_accumulate", "fuse_adamw_factor", "fuse_embedding_gradient", "fuse_matmul_epilogue", "fuse_norm_gradient",
-                                      "row_regions"};
+const std::vector<std::string> passes{"fuse_accumulate",      "fuse_adamw_factor",  "fuse_embedding_gradient",
+                                      "fuse_matmul_epilogue", "fuse_norm_gradient", "row_regions"};
 
 }  // namespace
 

@@ -1,18 +1,18 @@
 #include "made_functions.h"
 
-#include <weft/ops/pointwise/arithmetic.h>
-#include <weft/ops/shape/arrange.h>
 #include <weft/ops/attention/attention.h>
-#include <weft/ops/loss/cross_entropy.h>
-#include <weft/ops/product/einsum.h>
-#include <weft/ops/pointwise/glu.h>
-#include <weft/ops/loss/loss.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/index/one_hot.h>
-#include <weft/ops/reduce/reduce.h>
-#include <weft/ops/norm/rms_norm.h>
 #include <weft/ops/index/sampling.h>
+#include <weft/ops/loss/cross_entropy.h>
+#include <weft/ops/loss/loss.h>
+#include <weft/ops/norm/rms_norm.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/pointwise/glu.h>
+#include <weft/ops/product/einsum.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/reduce/statistics.h>
+#include <weft/ops/shape/arrange.h>
+#include <weft/ops/shape/movement.h>
 
 #include <algorithm>
 
@@ -20,7 +20,9 @@ using namespace weft;
 
 namespace {
 
-Value floats(Graph graph, Shape shape) { return graph.input(fmt::format("x{}", graph.next_id()), f32, std::move(shape)); }
+Value floats(Graph graph, Shape shape) {
+  return graph.input(fmt::format("x{}", graph.next_id()), f32, std::move(shape));
+}
 Value ids(Graph graph, Shape shape) { return graph.input(fmt::format("t{}", graph.next_id()), i64, std::move(shape)); }
 
 using Losses = Value (*)(const Arg&, const Arg&);
@@ -32,7 +34,8 @@ std::function<Value(Graph)> of_pair(Losses losses) {
 
 const std::vector<MadeFunction>& made_functions() {
   static const std::vector<MadeFunction> list{
-      {"argmin", "position of the smallest element along an axis", [](Graph g) { return argmin(floats(g, {4, 6}), 1); }},
+      {"argmin", "position of the smallest element along an axis",
+       [](Graph g) { return argmin(floats(g, {4, 6}), 1); }},
       {"attention_weights", "p_ij = softmax_j(s_ij)",
        [](Graph g) { return attention_weights(floats(g, {1, 4, 2, 3}), floats(g, {1, 4, 2, 3})); }},
       {"bernoulli", "y ~ Bernoulli(p)", [](Graph g) { return bernoulli(floats(g, {4, 6})); }},
@@ -51,7 +54,8 @@ const std::vector<MadeFunction>& made_functions() {
        [](Graph g) { return group_norm(floats(g, {4, 6, 3}), 2, {.weight = floats(g, {6}), .bias = floats(g, {6})}); }},
       {"huber_loss", "d^2 / 2 where d = |x - t| <= delta, else delta (d - delta / 2)",
        [](Graph g) { return huber_losses(floats(g, {4, 6}), floats(g, {4, 6})); }},
-      {"kl_div", "sum_c p_c (log p_c - log q_c)", [](Graph g) { return kl_div_losses(floats(g, {4, 6}), floats(g, {4, 6})); }},
+      {"kl_div", "sum_c p_c (log p_c - log q_c)",
+       [](Graph g) { return kl_div_losses(floats(g, {4, 6}), floats(g, {4, 6})); }},
       {"l1_loss", "|x - t|", of_pair(l1_losses)},
       {"logsumexp over axes", "log sum exp(x) over several axes",
        [](Graph g) { return logsumexp(floats(g, {2, 3, 4}), {.axes = {0, 2}}); }},
@@ -60,7 +64,8 @@ const std::vector<MadeFunction>& made_functions() {
       {"outer", "y[i, j] = a[i] b[j]", [](Graph g) { return outer(floats(g, {3}), floats(g, {4})); }},
       {"padding_mask", "true where token != pad_id", [](Graph g) { return padding_mask(ids(g, {2, 3}), 0); }},
       {"reglu", "y = a relu(b), [a, b] = x", [](Graph g) { return reglu(floats(g, {4, 6})); }},
-      {"repeat", "x times[a] times after itself along each axis", [](Graph g) { return repeat(floats(g, {4, 6}), {2, 1}); }},
+      {"repeat", "x times[a] times after itself along each axis",
+       [](Graph g) { return repeat(floats(g, {4, 6}), {2, 1}); }},
       {"repeat_interleave", "every element `times` times along an axis",
        [](Graph g) { return repeat_interleave(floats(g, {4, 6}), 2, 1); }},
       {"roll", "y[(i + shift) mod n] = x[i]", [](Graph g) { return roll(floats(g, {4, 6}), 2, 1); }},

@@ -1,8 +1,8 @@
 // The tests that registering an op creates (inspect/op/check_op.h lists them): nobody writes these by hand.
 #include <support/catch.h>
 
-#include <weft/inspect/op/check_op.h>
 #include <weft/graph/registry.h>
+#include <weft/inspect/op/check_op.h>
 #include <weft/ops/all.h>
 
 #include <algorithm>
@@ -42,15 +42,16 @@ TEST_CASE("every op says what is wrong with a bad call, but those that take any 
   }
 }
 
-// Infinities, NaN, denormals, +-1e4 and zeros among normals (sample::extremes): the result is the oracle's. Of attention
-// only scores of +-1e4: a weight too small for f32 times infinity is another number in f64.
+// Infinities, NaN, denormals, +-1e4 and zeros among normals (sample::extremes): the result is the oracle's. Of
+// attention only scores of +-1e4: a weight too small for f32 times infinity is another number in f64.
 TEST_CASE("every op of floats that has a gradient meets extremes", "[core][ops][registry]") {
   register_all();
   for (const OpDef* op : registry().all()) {
     if (op->traits.source || op->kernel(f32) == nullptr || !op->backward || op->name == "attention") continue;
     if (op->least_inputs == 0) continue;
     const bool meets = std::ranges::any_of(op->samples, [](const Sample& sample) {
-      return std::ranges::any_of(sample.inputs, [](const SampleInput& x) { return x.fill == SampleInput::Fill::extremes; });
+      return std::ranges::any_of(sample.inputs,
+                                 [](const SampleInput& x) { return x.fill == SampleInput::Fill::extremes; });
     });
     INFO(op->name);
     CHECK(meets);

@@ -3,9 +3,9 @@
 // OP...` runs the checks of those ops and prints what fails: exit status 1 then, 2 for an op that does not exist.
 #include "made_functions.h"
 
+#include <weft/graph/registry.h>
 #include <weft/inspect/op/check_op.h>
 #include <weft/inspect/op/sample_run.h>
-#include <weft/graph/registry.h>
 #include <weft/ops/all.h>
 
 #include <algorithm>
@@ -44,7 +44,8 @@ std::string dtypes(const OpDef& op) {
 std::string gradient(const OpDef& op) {
   if (op.traits.cuts_gradient) return "cut on purpose";
   const SampleRun run(op, op.samples.front(), f64);
-  const bool floating = std::ranges::any_of(run.outputs(), [](const Value& y) { return y.valid() && is_float(y.dtype()); });
+  const bool floating =
+      std::ranges::any_of(run.outputs(), [](const Value& y) { return y.valid() && is_float(y.dtype()); });
   if (!floating || run.operands().empty()) return "-";
   return op.backward ? "own" : op.plain ? "of its plain definition" : "none";
 }
@@ -159,14 +160,18 @@ int main(int count, char** arguments) {
   }
   std::cout << "# Ops\n\nMade by `build/release/bin/weft_ops > docs/ops.md`: " << ops().size() << " ops, " << checks
             << " generated checks, " << failed
-            << " ops with a failure.\n\nShapes are those of the op's first sample. Errors are the largest of all samples, relative "
-               "to the largest element, of\nthe f64 and the f32 kernel against the plain definition in f64; a basic op, which has "
-               "none, is compared with its law on\nplain numbers (the generator with Random123, tests/runtime/random_test.cpp)."
+            << " ops with a failure.\n\nShapes are those of the op's first sample. Errors are the largest of all "
+               "samples, relative "
+               "to the largest element, of\nthe f64 and the f32 kernel against the plain definition in f64; a basic "
+               "op, which has "
+               "none, is compared with its law on\nplain numbers (the generator with Random123, "
+               "tests/runtime/random_test.cpp)."
                "\n\n"
                "| op | law | shapes | outputs | dtypes | gradient | header | paper | f64 error | f32 error | checks |\n"
                "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             << rows
-            << "\n## Functions made of these ops\n\nChecked against PyTorch's values and gradients by tests/ops/ and the golden "
+            << "\n## Functions made of these ops\n\nChecked against PyTorch's values and gradients by tests/ops/ and "
+               "the golden "
                "cases.\n\n| function | law | ops of an example |\n| --- | --- | --- |\n";
   for (const MadeFunction& function : made_functions()) std::cout << row(function) << '\n';
   return failed > 0 ? 1 : 0;

@@ -1,5 +1,5 @@
-// Accumulation between its neighbours in a step: mixed precision and loss scaling before it, clips, optimizer and recomputation
-// after it.
+// Accumulation between its neighbours in a step: mixed precision and loss scaling before it, clips, optimizer and
+// recomputation after it.
 #include <support/catch.h>
 
 #include <weft/weft.h>
@@ -18,8 +18,10 @@ struct Language {
 
   explicit Language(DType dtype = f32, std::int64_t rows = 12) {
     const Dim batch = graph.dim("batch", rows), time = graph.dim("time", 8);
-    const Value tokens = graph.input("tokens", i64, {batch, time}), targets = graph.input("targets", i64, {batch, time});
-    const nn::Gpt model(graph, {.vocab = 17, .layers = 2, .heads = 2, .width = 16, .context = 8, .dropout = 0.1, .dtype = dtype});
+    const Value tokens = graph.input("tokens", i64, {batch, time}),
+                targets = graph.input("targets", i64, {batch, time});
+    const nn::Gpt model(
+        graph, {.vocab = 17, .layers = 2, .heads = 2, .width = 16, .context = 8, .dropout = 0.1, .dtype = dtype});
     loss = cross_entropy(model(tokens), targets);
     for (std::int64_t i = 0; i < x.size(); ++i) {
       x.data<std::int64_t>()[i] = i * 7 % 17;
@@ -41,8 +43,10 @@ TEST_CASE("the whole chain trains in micro-batches as in one batch", "[optim][ac
   const Language model;
   auto chain = [&](std::int64_t k, bool scale_first) {
     Step step = training_step(model.loss) | mixed_precision(bf16);
-    step = scale_first ? step | scale_loss(dynamic_scale()) | accumulate(k) : step | accumulate(k) | scale_loss(dynamic_scale());
-    return step | clip_value(0.5) | clip_global_norm(1.0) | optimize(adamw({.rate = 1e-2, .eps = 1e-4})) | checkpoint(every_block());
+    step = scale_first ? step | scale_loss(dynamic_scale()) | accumulate(k)
+                       : step | accumulate(k) | scale_loss(dynamic_scale());
+    return step | clip_value(0.5) | clip_global_norm(1.0) | optimize(adamw({.rate = 1e-2, .eps = 1e-4})) |
+           checkpoint(every_block());
   };
   const Step whole = chain(1, true);
   Store first(whole, {.seed = 5});
@@ -114,7 +118,8 @@ TEST_CASE("a scaled loss in micro-batches is the scaled loss of the whole batch"
   }
 }
 
-TEST_CASE("over runs the loss scale stays until they are complete, and one bad run halves it once", "[core][optim][accumulate]") {
+TEST_CASE("over runs the loss scale stays until they are complete, and one bad run halves it once",
+          "[core][optim][accumulate]") {
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 4), 3});
   const Value w = graph.parameter("w", {f32, {3, 2}}, init::ones());
@@ -122,7 +127,8 @@ TEST_CASE("over runs the loss scale stays until they are complete, and one bad r
   const Step base = training_step(LossTerm{1, sum(y * y), sum(abs(x))});
   const bool first = GENERATE(true, false);
   const Transform scaled = scale_loss(dynamic_scale({.window = 1}));
-  const Step step = (first ? base | scaled | accumulate_over_runs(3) : base | accumulate_over_runs(3) | scaled) | optimize(adamw({}));
+  const Step step =
+      (first ? base | scaled | accumulate_over_runs(3) : base | accumulate_over_runs(3) | scaled) | optimize(adamw({}));
   Store store(step);
   Program program(step, store);
   Tensor good(f32, {4, 3}), bad(f32, {4, 3});
@@ -140,7 +146,8 @@ TEST_CASE("over runs the loss scale stays until they are complete, and one bad r
 
 TEST_CASE("a run without a weight is no reason to skip the runs around it", "[core][optim][accumulate]") {
   Graph graph;
-  const Value x = graph.input("x", f64, {graph.dim("batch", 4), 3}), counts = graph.input("counts", f64, {graph.dim("batch", 4), 1});
+  const Value x = graph.input("x", f64, {graph.dim("batch", 4), 3}),
+              counts = graph.input("counts", f64, {graph.dim("batch", 4), 1});
   const Value w = graph.parameter("w", {f64, {3, 2}}, init::ones());
   const Value y = matmul(x, w);
   for (const bool two : {false, true}) {

@@ -30,7 +30,8 @@ struct Model {
   explicit Model(std::int64_t n, bool two = true) {
     const Dim batch = graph.dim("batch", n);
     const Value x = graph.input("x", f64, {batch, 5}), y = graph.input("y", i64, {batch});
-    const Value w = graph.parameter("w", {f64, {7, 5}}, init::normal(0, 1)), b = graph.parameter("b", {f64, {7}}, init::normal(0, 1));
+    const Value w = graph.parameter("w", {f64, {7, 5}}, init::normal(0, 1)),
+                b = graph.parameter("b", {f64, {7}}, init::normal(0, 1));
     const Value h = linear(x, w, b);
     loss = cross_entropy(h, y);
     if (two) loss = loss + 0.3 * Loss(LossTerm{1, sum(h * h), sum(abs(x))}) + Loss(LossTerm{0.01, sum(w * w), {}});
@@ -41,18 +42,22 @@ struct Data {
   Tensor x{f64, {12, 5}}, y{i64, {12}};
   explicit Data(int shift) {
     for (std::int64_t i = 0; i < 60; ++i) x.data<double>()[i] = std::sin(1.3 * static_cast<double>(i + 60 * shift));
-    for (std::int64_t i = 0; i < 12; ++i) y.data<std::int64_t>()[i] = i % 4 == shift % 4 || i == 5 ? -100 : (i * 3 + shift) % 7;
+    for (std::int64_t i = 0; i < 12; ++i)
+      y.data<std::int64_t>()[i] = i % 4 == shift % 4 || i == 5 ? -100 : (i * 3 + shift) % 7;
   }
 };
 
-Step trained(const Step& step) { return step | clip_global_norm(0.7) | optimize(adamw({.rate = warmup_cosine(0.1, 1, 9)})); }
+Step trained(const Step& step) {
+  return step | clip_global_norm(0.7) | optimize(adamw({.rate = warmup_cosine(0.1, 1, 9)}));
+}
 
 }  // namespace
 
 TEST_CASE("k runs and one update equal one run over the k batches, in f64 to 1e-12", "[core][optim][accumulate]") {
   const bool two = GENERATE(false, true);
   const Model whole(12, two), part(4, two);
-  const Step one = trained(training_step(whole.loss)), three = trained(training_step(part.loss) | accumulate_over_runs(3));
+  const Step one = trained(training_step(whole.loss)),
+             three = trained(training_step(part.loss) | accumulate_over_runs(3));
   Store a(one, {.seed = 3}), b(three, {.seed = 3});
   Program all(one, a), parts(three, b);
   check_plan(parts.plan());
@@ -112,7 +117,8 @@ TEST_CASE("an accumulation that was saved in its middle goes on to the same bits
   for (const auto& [path, cell] : straight.cells()) CHECK(same_bits(second.tensor(path), cell.tensor));
 }
 
-TEST_CASE("sums that are not finite are judged at the last run, skipped once, and forgotten", "[core][optim][accumulate]") {
+TEST_CASE("sums that are not finite are judged at the last run, skipped once, and forgotten",
+          "[core][optim][accumulate]") {
   const Model part(4, false);
   const Step step = trained(training_step(part.loss) | accumulate_over_runs(3));
   Store store(step, {.seed = 3}), clean(step, {.seed = 3});
@@ -154,7 +160,8 @@ TEST_CASE("sums lie in the store and are overwritten in place", "[core][optim][a
 
 TEST_CASE("one run for each update is training as it was", "[core][optim][accumulate]") {
   const Model whole(12);
-  const Step plain = trained(training_step(whole.loss)), one = trained(training_step(whole.loss) | accumulate_over_runs(1));
+  const Step plain = trained(training_step(whole.loss)),
+             one = trained(training_step(whole.loss) | accumulate_over_runs(1));
   Store a(plain, {.seed = 3}), b(one, {.seed = 3});
   Program first(plain, a), second(one, b);
   for (int i = 0; i < 2; ++i) {

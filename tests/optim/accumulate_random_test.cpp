@@ -1,5 +1,5 @@
-// accumulate(k) on random networks: wherever the batch is moved to, whatever is shared, fetched and updated, the whole batch's
-// numbers come out, or a UserError says why not.
+// accumulate(k) on random networks: wherever the batch is moved to, whatever is shared, fetched and updated, the whole
+// batch's numbers come out, or a UserError says why not.
 #include <support/catch.h>
 
 #include <weft/weft.h>
@@ -35,7 +35,8 @@ class Network {
 
   static Tensor data(Tensor::Extents extents, double phase) {
     Tensor tensor(f64, std::move(extents));
-    for (std::int64_t i = 0; i < tensor.size(); ++i) tensor.data<double>()[i] = std::sin(2.3 * static_cast<double>(i) + phase);
+    for (std::int64_t i = 0; i < tensor.size(); ++i)
+      tensor.data<double>()[i] = std::sin(2.3 * static_cast<double>(i) + phase);
     return tensor;
   }
 
@@ -65,19 +66,45 @@ class Network {
     const int axis = other_axis(v);
     Value made;
     switch (below(13)) {
-      case 0: if (last_free) made = linear(v, parameter({3, v.dim(-1)}), parameter({3})); break;
-      case 1: if (v.rank() == 2) made = transpose(v, {1, 0}); break;
-      case 2: made = gelu(v); break;
-      case 3: made = v * pick_like(v); break;
-      case 4: if (last_free) made = v + parameter({v.dim(-1)}); break;
-      case 5: if (last_free && v.rank() > 1) made = layer_norm(v); break;
-      case 6: if (axis >= 0) made = softmax(v, axis); break;
-      case 7: if (v.rank() == 3) made = reshape(v, {v.dim(0) * v.dim(1), v.dim(2)}); break;
-      case 8: if (axis >= 0 && v.rank() > 1) made = sum(v, {.axes = {axis}}); break;
-      case 9: made = dropout(v, 0.3); break;
-      case 10: if (axis >= 0) made = concatenate({v, pick_like(v)}, axis); break;
-      case 11: if (axis >= 0 && v.shape().extent(axis) > 1) made = slice(v, {.axis = axis, .start = 1}); break;
-      default: made = below(4) == 0 ? softmax(v, 0) : v * exp(parameter({})); break;  // sometimes examples meet
+      case 0:
+        if (last_free) made = linear(v, parameter({3, v.dim(-1)}), parameter({3}));
+        break;
+      case 1:
+        if (v.rank() == 2) made = transpose(v, {1, 0});
+        break;
+      case 2:
+        made = gelu(v);
+        break;
+      case 3:
+        made = v * pick_like(v);
+        break;
+      case 4:
+        if (last_free) made = v + parameter({v.dim(-1)});
+        break;
+      case 5:
+        if (last_free && v.rank() > 1) made = layer_norm(v);
+        break;
+      case 6:
+        if (axis >= 0) made = softmax(v, axis);
+        break;
+      case 7:
+        if (v.rank() == 3) made = reshape(v, {v.dim(0) * v.dim(1), v.dim(2)});
+        break;
+      case 8:
+        if (axis >= 0 && v.rank() > 1) made = sum(v, {.axes = {axis}});
+        break;
+      case 9:
+        made = dropout(v, 0.3);
+        break;
+      case 10:
+        if (axis >= 0) made = concatenate({v, pick_like(v)}, axis);
+        break;
+      case 11:
+        if (axis >= 0 && v.shape().extent(axis) > 1) made = slice(v, {.axis = axis, .start = 1});
+        break;
+      default:
+        made = below(4) == 0 ? softmax(v, 0) : v * exp(parameter({}));
+        break;  // sometimes examples meet
     }
     if (made.valid()) pool_.push_back(made);
   }
@@ -96,14 +123,17 @@ class Network {
 
 Step observed(Step step, const Network& network) {
   step = step | clip_global_norm(1e9);
-  for (std::size_t i = 0; i < network.fetched.size(); ++i) step = step | fetch(fmt::format("fetched {}", i), network.fetched[i]);
-  for (const Gradient& gradient : step.gradients) step.set_fetch("gradient " + gradient.parameter.node().name, gradient.value);
+  for (std::size_t i = 0; i < network.fetched.size(); ++i)
+    step = step | fetch(fmt::format("fetched {}", i), network.fetched[i]);
+  for (const Gradient& gradient : step.gradients)
+    step.set_fetch("gradient " + gradient.parameter.node().name, gradient.value);
   return step;
 }
 
 }  // namespace
 
-TEST_CASE("random networks give the whole batch's gradients, fetches and states in micro-batches, or are refused", "[optim][accumulate]") {
+TEST_CASE("random networks give the whole batch's gradients, fetches and states in micro-batches, or are refused",
+          "[optim][accumulate]") {
   int equal = 0, refused = 0;
   for (std::uint64_t seed = 0; seed < 120; ++seed) {
     const Network network(seed);
@@ -127,7 +157,8 @@ TEST_CASE("random networks give the whole batch's gradients, fetches and states 
         cut = observed(plain | accumulate(k), network);
       } catch (const UserError& error) {
         CHECK_THAT(error.what(), ContainsSubstring("accumulate_random_test.cpp:"));
-        CHECK_THAT(error.what(), ContainsSubstring("mixes the examples") || ContainsSubstring("draws by the row of the whole batch") ||
+        CHECK_THAT(error.what(), ContainsSubstring("mixes the examples") ||
+                                     ContainsSubstring("draws by the row of the whole batch") ||
                                      ContainsSubstring("all examples together decide"));
         ++refused;
         continue;

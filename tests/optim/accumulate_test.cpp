@@ -44,11 +44,13 @@ struct Language {
   Value tokens, targets, logits;
   Loss loss;
 
-  explicit Language(DType dtype, std::int64_t batch = 12, double dropout = 0.1, std::int64_t width = 16, std::int64_t time = 6) {
+  explicit Language(DType dtype, std::int64_t batch = 12, double dropout = 0.1, std::int64_t width = 16,
+                    std::int64_t time = 6) {
     tokens = graph.input("tokens", i64, {graph.dim("batch", batch), graph.dim("time", time)});
     targets = graph.input("targets", i64, {graph.dim("batch", batch), graph.dim("time", time)});
-    const nn::Gpt model(graph, {.vocab = 13, .layers = 2, .heads = 2, .width = width, .context = 8, .dropout = dropout,
-                                .dtype = dtype});
+    const nn::Gpt model(
+        graph,
+        {.vocab = 13, .layers = 2, .heads = 2, .width = width, .context = 8, .dropout = dropout, .dtype = dtype});
     logits = model(tokens);
     loss = cross_entropy(logits, targets);
   }
@@ -91,7 +93,9 @@ Step clipped_and_updated(const Step& step, double eps = 1e-8) {
   return step | clip_global_norm(0.5) | optimize(adamw({.rate = warmup_cosine(1e-2, 2, 20), .eps = eps}));
 }
 
-std::vector<Batch> three_batches(std::int64_t rows = 12) { return {tokens(rows, 6, 0), tokens(rows, 6, 1), tokens(rows, 6, 2)}; }
+std::vector<Batch> three_batches(std::int64_t rows = 12) {
+  return {tokens(rows, 6, 0), tokens(rows, 6, 1), tokens(rows, 6, 2)};
+}
 
 // A regression whose graph a test goes on building.
 struct Regression {
@@ -107,7 +111,8 @@ struct Regression {
   }
   Tensor values(std::int64_t columns) const {
     Tensor tensor(f64, {12, columns});
-    for (std::int64_t i = 0; i < tensor.size(); ++i) tensor.data<double>()[i] = std::sin(1.7 * static_cast<double>(i + columns));
+    for (std::int64_t i = 0; i < tensor.size(); ++i)
+      tensor.data<double>()[i] = std::sin(1.7 * static_cast<double>(i + columns));
     return tensor;
   }
   // Both steps from equal stores, three runs: fetches and cells agree.
@@ -132,7 +137,8 @@ struct Regression {
 
 }  // namespace
 
-TEST_CASE("k micro-batches train a GPT as the whole batch does, with dropout and uneven padding, in f64 to 1e-12", "[core][optim][accumulate]") {
+TEST_CASE("k micro-batches train a GPT as the whole batch does, with dropout and uneven padding, in f64 to 1e-12",
+          "[core][optim][accumulate]") {
   const Language model(f64);
   const Step plain = training_step(model.loss);
   const Trace whole = trace(clipped_and_updated(plain), three_batches());
@@ -186,7 +192,8 @@ TEST_CASE("one micro-batch leaves a step as it is", "[core][optim][accumulate]")
   CHECK(one.gradients.front().tags.weight_normalised);
 }
 
-TEST_CASE("gradients are sums that are not divided yet, and the weight is the whole batch's", "[core][optim][accumulate]") {
+TEST_CASE("gradients are sums that are not divided yet, and the weight is the whole batch's",
+          "[core][optim][accumulate]") {
   const Language model(f32);
   const Step step = training_step(model.loss) | accumulate(4);
   for (const Gradient& gradient : step.gradients) CHECK_FALSE(gradient.tags.weight_normalised);
@@ -203,12 +210,14 @@ TEST_CASE("gradients are sums that are not divided yet, and the weight is the wh
   CHECK(result.scalar("tokens") == count);
 }
 
-TEST_CASE("a micro-batch without a token that counts adds nothing; a batch without one is skipped", "[core][optim][accumulate]") {
+TEST_CASE("a micro-batch without a token that counts adds nothing; a batch without one is skipped",
+          "[core][optim][accumulate]") {
   const Language model(f64);
   Batch batch = tokens(12, 6, 0);
   std::fill_n(batch.y.data<std::int64_t>() + 4 * 6, 4 * 6, -100);  // the second of three
   const Step plain = training_step(model.loss);
-  compare(trace(clipped_and_updated(plain | accumulate(3)), {batch}), trace(clipped_and_updated(plain), {batch}), 1e-12);
+  compare(trace(clipped_and_updated(plain | accumulate(3)), {batch}), trace(clipped_and_updated(plain), {batch}),
+          1e-12);
 
   std::fill_n(batch.y.data<std::int64_t>(), batch.y.size(), -100);
   const Step step = clipped_and_updated(plain | accumulate(3));
@@ -233,7 +242,8 @@ TEST_CASE("what is free of the batch is computed once, before the micro-batches"
   model.expect_equal(plain | optimize(adamw({})), cut | optimize(adamw({})), 1e-6);
 }
 
-TEST_CASE("terms with weights of their own, without one, and free of the batch have accumulators of their own", "[core][optim][accumulate]") {
+TEST_CASE("terms with weights of their own, without one, and free of the batch have accumulators of their own",
+          "[core][optim][accumulate]") {
   Regression model;
   const Value b = model.graph.parameter("b", {f64, {2}}, init::ones());
   const Value unused = model.graph.parameter("c", {f64, {2}}, init::ones());
@@ -246,8 +256,10 @@ TEST_CASE("terms with weights of their own, without one, and free of the batch h
   const Loss decay = LossTerm{0.05, sum(model.w * model.w) + sum(unused * unused), {}};
   const Loss decay_by_weight = LossTerm{2, sum(b * b), sum(positive)};
   const auto trained = [](const Step& step) { return step | clip_global_norm(0.8) | optimize(adamw({.rate = 0.1})); };
-  for (const Loss& loss : {first + second, first + decay, first + plain_sum, second + fixed_weight, first + second + decay + plain_sum,
-                           first + second + decay + plain_sum + fixed_weight + decay_by_weight, decay + plain_sum, fixed_weight + plain_sum}) {
+  for (const Loss& loss :
+       {first + second, first + decay, first + plain_sum, second + fixed_weight, first + second + decay + plain_sum,
+        first + second + decay + plain_sum + fixed_weight + decay_by_weight, decay + plain_sum,
+        fixed_weight + plain_sum}) {
     const Step plain = training_step(loss);
     for (const std::int64_t k : {2, 3, 12}) {
       const Step cut = plain | accumulate(k);
@@ -263,11 +275,13 @@ TEST_CASE("terms with weights of their own, without one, and free of the batch h
 TEST_CASE("terms over one weight share a backward pass", "[core][optim][accumulate]") {
   Regression model;
   const Value weight = sum(abs(model.y));
-  const Loss loss = Loss(LossTerm{1, sum(model.h * model.h), weight}) + 0.5 * Loss(LossTerm{1, sum(abs(model.h)), weight});
+  const Loss loss =
+      Loss(LossTerm{1, sum(model.h * model.h), weight}) + 0.5 * Loss(LossTerm{1, sum(abs(model.h)), weight});
   const Step plain = training_step(loss), cut = plain | accumulate(3);
   CHECK(cut.gradient_weight.valid());
   std::size_t sums = 0;
-  for (const NodeId id : cut.graph.ids()) sums += cut.graph.node(id).op->name == "matmul" && cut.graph.node(id).phase == Phase::micro;
+  for (const NodeId id : cut.graph.ids())
+    sums += cut.graph.node(id).op->name == "matmul" && cut.graph.node(id).phase == Phase::micro;
   CHECK(sums == 2);  // forward, and d_w
   model.expect_equal(plain | optimize(adamw({})), cut | optimize(adamw({})));
 }
@@ -275,7 +289,8 @@ TEST_CASE("terms over one weight share a backward pass", "[core][optim][accumula
 TEST_CASE("states that the forward pass updates end as with the whole batch", "[core][optim][accumulate]") {
   Regression model;
   Graph graph = model.graph;
-  const Value count = graph.state("count", {f64, {}}, init::zeros()), runs = graph.state("runs_seen", {i64, {}}, init::zeros());
+  const Value count = graph.state("count", {f64, {}}, init::zeros()),
+              runs = graph.state("runs_seen", {i64, {}}, init::zeros());
   const Value average = graph.state("average", {f64, {2}}, init::ones());
   const Value memory = graph.state("memory", {f64, {model.batch, 2}}, init::zeros());
   const Value weight = sum(abs(model.x));
@@ -285,7 +300,8 @@ TEST_CASE("states that the forward pass updates end as with the whole batch", "[
   graph.update(average, average * 0.9 + mean * 0.1);
   graph.update(memory, memory * 0.5 + model.h);
   const Step plain = training_step(LossTerm{1, sum((model.h - model.y + average) * (model.h + memory)), weight});
-  for (const std::int64_t k : {2, 6}) model.expect_equal(plain | optimize(adamw({})), plain | accumulate(k) | optimize(adamw({})));
+  for (const std::int64_t k : {2, 6})
+    model.expect_equal(plain | optimize(adamw({})), plain | accumulate(k) | optimize(adamw({})));
 }
 
 TEST_CASE("values are fetched as the whole batch has them, whenever they are asked for", "[core][optim][accumulate]") {
@@ -310,28 +326,31 @@ TEST_CASE("values are fetched as the whole batch has them, whenever they are ask
   CHECK(result.tensor(total).extents() == Tensor::Extents{2});
 }
 
-TEST_CASE("a loss that is scaled before or after its batch is cut has the same gradients", "[core][optim][accumulate]") {
+TEST_CASE("a loss that is scaled before or after its batch is cut has the same gradients",
+          "[core][optim][accumulate]") {
   // Powers of two: scaling rounds nothing.
   const Transform scaled{.name = "scaled", .needs = {"gradients"}, .apply = [](Step step) {
-    Value scale;
-    Step made = replace_seeds(step, "scaled", [&](std::size_t, const Value& seed) {
-      if (scale.absent()) {
-        const auto phase = seed.graph().phase(Phase::step);
-        scale = full(seed.graph(), {}, f64, 4096);
-      }
-      return multiply(seed, cast(scale, seed.dtype()));
-    });
-    made.loss_scale = LossScale{made.find(scale), {}, {}};
-    for (Gradient& gradient : made.gradients) gradient.tags.scaled = true;
-    return made;
-  }};
+                           Value scale;
+                           Step made = replace_seeds(step, "scaled", [&](std::size_t, const Value& seed) {
+                             if (scale.absent()) {
+                               const auto phase = seed.graph().phase(Phase::step);
+                               scale = full(seed.graph(), {}, f64, 4096);
+                             }
+                             return multiply(seed, cast(scale, seed.dtype()));
+                           });
+                           made.loss_scale = LossScale{made.find(scale), {}, {}};
+                           for (Gradient& gradient : made.gradients) gradient.tags.scaled = true;
+                           return made;
+                         }};
   Regression model;
   const Value weight = sum(abs(model.x));
-  const Loss one = LossTerm{0.5, sum(model.h * model.h), weight}, other = LossTerm{1, sum(abs(model.h)), sum(model.y * model.y)};
+  const Loss one = LossTerm{0.5, sum(model.h * model.h), weight},
+             other = LossTerm{1, sum(abs(model.h)), sum(model.y * model.y)};
   for (const Loss& loss : {one, one + other, one + other + Loss(LossTerm{0.1, sum(model.w * model.w), {}})}) {
     const Step plain = training_step(loss);
     const auto trained = [](const Step& step) { return step | clip_global_norm(0.8) | optimize(adamw({.rate = 0.1})); };
-    for (const Step& step : {plain | scaled | accumulate(3), plain | accumulate(3) | scaled, plain | scaled | accumulate_over_runs(1)})
+    for (const Step& step :
+         {plain | scaled | accumulate(3), plain | accumulate(3) | scaled, plain | scaled | accumulate_over_runs(1)})
       model.expect_equal(trained(plain), trained(step));
   }
 }
@@ -358,7 +377,8 @@ TEST_CASE("the bytes of a step of micro-batches are known at another batch too",
   const Batch batch = tokens(6, 6, 1);
   const Language other(f64, 6);
   compare(trace(small, {batch}), trace(clipped_and_updated(training_step(other.loss)), {batch}), 1e-12);
-  CHECK_THROWS_WITH(at_batch(cut, 4), ContainsSubstring("at_batch(4): this step runs 3 micro-batches, which do not divide a batch of 4"));
+  CHECK_THROWS_WITH(at_batch(cut, 4),
+                    ContainsSubstring("at_batch(4): this step runs 3 micro-batches, which do not divide a batch of 4"));
 }
 
 TEST_CASE("a printed step says what runs for each micro-batch", "[core][optim][accumulate]") {

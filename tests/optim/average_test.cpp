@@ -80,7 +80,8 @@ TEST_CASE("until its start an average is the weight, to the bit", "[core][optim]
   Program program(step, store);
   for (std::int64_t t = 1; t <= 6; ++t) {
     model.run(program, t);
-    CHECK(same_bits(store.tensor("average/w"), store.tensor("w")) == (t <= 4));  // the fourth is the first of the average
+    // the fourth is the first of the average
+    CHECK(same_bits(store.tensor("average/w"), store.tensor("w")) == (t <= 4));
     CHECK(store.tensor("average/updates").item() == static_cast<double>(std::max<std::int64_t>(0, t - 3)));
   }
 }
@@ -124,7 +125,8 @@ TEST_CASE("a program on the averaged view evaluates the newest averages without 
     for (std::int64_t i = 0; i < 3; ++i) sum += std::pow(store.tensor(path).at(i) - target.at(i), 2);
     return sum;
   };
-  CHECK(averaged.run({{"target", target}}).scalar("loss") == plain.run({{"target", target}}).scalar("loss"));  // none yet
+  // none yet
+  CHECK(averaged.run({{"target", target}}).scalar("loss") == plain.run({{"target", target}}).scalar("loss"));
   for (int i = 0; i < 4; ++i) {
     train.run({{"target", target}});
     CHECK(averaged.run({{"target", target}}).scalar("loss") == Approx(loss_of("average/layer/w")));
@@ -169,12 +171,16 @@ TEST_CASE("averages in a wrong place or with wrong settings are refused", "[core
   FedGradients model;
   const Step step = training_step(model.loss);
   CHECK_THROWS_WITH(average_weights({.decay = 1}), ContainsSubstring("average_weights needs a decay in [0, 1), got 1"));
-  CHECK_THROWS_WITH(average_weights({.start = -1}), ContainsSubstring("average_weights needs a start of at least 0, got -1"));
+  CHECK_THROWS_WITH(average_weights({.start = -1}),
+                    ContainsSubstring("average_weights needs a start of at least 0, got -1"));
   CHECK_THROWS_WITH(step | average_weights(), ContainsSubstring("average_weights needs 'optimized'"));
   const Step done = step | optimize(sgd());
   CHECK_THROWS_WITH(done | average_weights() | average_weights(), ContainsSubstring("already 'averaged'"));
-  CHECK_THROWS_WITH(done | average_weights({.pattern = "decoder/**"}),
-                    ContainsSubstring("average_weights: the pattern 'decoder/**' matches no updated parameter; hint: the first of 3 is w"));
+  CHECK_THROWS_WITH(
+      done | average_weights({.pattern = "decoder/**"}),
+      ContainsSubstring(
+          "average_weights: the pattern 'decoder/**' matches no updated parameter; hint: the first of 3 is w"));
   Store plain(done);
-  CHECK_THROWS_WITH(with_average(plain), ContainsSubstring("the store holds no averages of weights; hint: step | average_weights()"));
+  CHECK_THROWS_WITH(with_average(plain),
+                    ContainsSubstring("the store holds no averages of weights; hint: step | average_weights()"));
 }

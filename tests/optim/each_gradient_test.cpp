@@ -84,7 +84,8 @@ TEST_CASE("a rule for each gradient is proven by its law, and a wrong law is fou
   const Step plain = training_step(model.loss);
   CHECK(verify_equivalent(plain, plain | centralise(centring_law({{"in/weight", 5}, {"out/weight", 8}}))).passed());
   // Columns of the weights for rows; one weight forgotten.
-  CHECK_FALSE(verify_equivalent(plain, plain | centralise(centring_law({{"in/weight", 8}, {"out/weight", 3}}))).passed());
+  CHECK_FALSE(
+      verify_equivalent(plain, plain | centralise(centring_law({{"in/weight", 8}, {"out/weight", 3}}))).passed());
   CHECK_FALSE(verify_equivalent(plain, plain | centralise(centring_law({{"in/weight", 5}}))).passed());
 }
 
@@ -125,11 +126,11 @@ TEST_CASE("numbers that a rule draws follow from names, run and seed alone", "[c
 TEST_CASE("drawn numbers have the mean and the deviation that were asked for", "[core][optim][each_gradient]") {
   Graph graph;
   const Value w = graph.parameter("w", {f32, {200, 100}}, init::zeros());
-  const Step step = training_step(Loss(sum(w))) |
-                    each_gradient({.name = "noise",
-                                   .change = "noise",
-                                   .make = [](const GradientContext& c) { return c.normal(3, 0.5); }}) |
-                    fetch_gradients();
+  const Step step =
+      training_step(Loss(sum(w))) |
+      each_gradient(
+          {.name = "noise", .change = "noise", .make = [](const GradientContext& c) { return c.normal(3, 0.5); }}) |
+      fetch_gradients();
   Store store(step, {.seed = 1});
   Program program(step, store);
   const Tensor g = program.run().tensor("gradient/w");
@@ -155,7 +156,8 @@ TEST_CASE("a rule reads the count of updates that optimize keeps", "[core][optim
                     optimize(sgd({.rate = 1}));
   Store store(step, {.seed = 1});
   Program program(step, store);
-  const Tensor ones3 = given::tensor(f32, {3, 4}, std::vector<double>(12, 1)), ones = given::tensor(f32, {5}, std::vector<double>(5, 1));
+  const Tensor ones3 = given::tensor(f32, {3, 4}, std::vector<double>(12, 1)),
+               ones = given::tensor(f32, {5}, std::vector<double>(5, 1));
   const double start = store.tensor("layer/bias").at(0);
   for (int i = 0; i < 3; ++i) {
     CHECK(store.tensor("layer/bias").at(0) == start);
@@ -184,28 +186,33 @@ TEST_CASE("a rule that cannot stand says what is wrong", "[core][optim][each_gra
   const Model model;
   const Step plain = training_step(model.loss);
   const auto make = [](const GradientContext& c) { return c.gradient; };
-  CHECK_THROWS_WITH(each_gradient({.name = "", .change = "x", .make = make}), ContainsSubstring("each_gradient_test.cpp:") &&
-                                                                      ContainsSubstring("needs a name, got none"));
+  CHECK_THROWS_WITH(each_gradient({.name = "", .change = "x", .make = make}),
+                    ContainsSubstring("each_gradient_test.cpp:") && ContainsSubstring("needs a name, got none"));
   CHECK_THROWS_WITH(each_gradient({.name = "mine", .change = "x"}),
                     ContainsSubstring("each_gradient 'mine' (each_gradient_test.cpp:") &&
                         ContainsSubstring("needs a rule, got none; hint: .make = "));
   CHECK_THROWS_WITH(each_gradient({.name = "mine", .make = make}),
                     ContainsSubstring("changes the meaning: say what in .change"));
-  CHECK_THROWS_WITH(plain | halves("inn/*"), ContainsSubstring("the pattern 'inn/*' matches no parameter with a gradient; "
-                                                               "hint: the first of 4 is in/weight"));
+  CHECK_THROWS_WITH(plain | halves("inn/*"),
+                    ContainsSubstring("the pattern 'inn/*' matches no parameter with a gradient; "
+                                      "hint: the first of 4 is in/weight"));
   const auto wide = [](const GradientContext& c) { return cast(c.gradient, f64); };
-  CHECK_THROWS_WITH(plain | each_gradient({.name = "mine", .change = "x", .make = wide}),
-                    ContainsSubstring("mine (each_gradient_test.cpp:") &&
-                        ContainsSubstring("its rule gives f64[8, 5] for 'in/weight', expected the gradient's f32[8, 5]; "
-                                          "hint: c.narrow()"));
-  CHECK_THROWS_WITH(plain | each_gradient({.name = "mine", .change = "x", .make = [](const GradientContext&) { return Value{}; }}),
-                    ContainsSubstring("its rule gives no value for 'in/weight', expected f32[8, 5]"));
+  CHECK_THROWS_WITH(
+      plain | each_gradient({.name = "mine", .change = "x", .make = wide}),
+      ContainsSubstring("mine (each_gradient_test.cpp:") &&
+          ContainsSubstring("its rule gives f64[8, 5] for 'in/weight', expected the gradient's f32[8, 5]; "
+                            "hint: c.narrow()"));
+  CHECK_THROWS_WITH(
+      plain | each_gradient({.name = "mine", .change = "x", .make = [](const GradientContext&) { return Value{}; }}),
+      ContainsSubstring("its rule gives no value for 'in/weight', expected f32[8, 5]"));
   CHECK_THROWS_WITH(plain | optimize(sgd({.rate = 1})) | halves(),
                     ContainsSubstring("the right order: training_step | halves | optimize(sgd)"));
-  CHECK_THROWS_WITH(plain | halves() | accumulate(2), ContainsSubstring("the right order: training_step | accumulate(2) | halves"));
+  CHECK_THROWS_WITH(plain | halves() | accumulate(2),
+                    ContainsSubstring("the right order: training_step | accumulate(2) | halves"));
 }
 
-TEST_CASE("a state of the name 'updates' that is not the step's count is refused", "[core][optim][each_gradient][errors]") {
+TEST_CASE("a state of the name 'updates' that is not the step's count is refused",
+          "[core][optim][each_gradient][errors]") {
   Graph graph;
   const Value w = graph.parameter("w", {f32, {3}}, init::ones());
   graph.state("updates", {f32, {3}}, init::zeros());

@@ -68,7 +68,8 @@ class FedGradients {
   Constant constant(const Shape& shape) const {
     Tensor start(dtype_, shape.extents());
     const auto k = static_cast<std::int64_t>(parameters.size());
-    for (std::int64_t i = 0; i < start.size(); ++i) put(start, i, static_cast<double>((5 * i + 3 * k + 2) % 17 - 8) / 16);
+    for (std::int64_t i = 0; i < start.size(); ++i)
+      put(start, i, static_cast<double>((5 * i + 3 * k + 2) % 17 - 8) / 16);
     return {{dtype_, shape}, {start.raw(), start.raw() + start.bytes()}};
   }
 

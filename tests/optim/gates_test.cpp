@@ -19,12 +19,13 @@ namespace {
 
 Tensor filled(Tensor::Extents extents, double a, double b, double scale = 1) {
   Tensor tensor(f64, std::move(extents));
-  for (std::int64_t i = 0; i < tensor.size(); ++i) tensor.data<double>()[i] = scale * std::sin(a + b * static_cast<double>(i));
+  for (std::int64_t i = 0; i < tensor.size(); ++i)
+    tensor.data<double>()[i] = scale * std::sin(a + b * static_cast<double>(i));
   return tensor;
 }
 
-// Two layers of causal attention in f64 and a loss; with `masks`, the heads' outputs are multiplied by inputs xi0 and xi1
-// [batch, 1, heads, 1].
+// Two layers of causal attention in f64 and a loss; with `masks`, the heads' outputs are multiplied by inputs xi0 and
+// xi1 [batch, 1, heads, 1].
 struct TwoLayers {
   static constexpr std::int64_t batch = 3, time = 4, heads = 3, width = 6, layers = 2;
   Graph graph;
@@ -40,7 +41,9 @@ struct TwoLayers {
           k(graph, "k", {.in = width, .out = width / heads * groups, .dtype = f64}),
           v(graph, "v", {.in = width, .out = width / heads * groups, .dtype = f64}),
           out(graph, "out", {.in = width, .out = width, .dtype = f64});
-      const auto split = [&](const Value& t, std::int64_t count) { return reshape(t, {n, time, count, width / heads}); };
+      const auto split = [&](const Value& t, std::int64_t count) {
+        return reshape(t, {n, time, count, width / heads});
+      };
       Value seen = attention(split(q(y), heads), split(k(y), groups), split(v(y), groups), {.causal = true});
       if (masks) seen = seen * graph.input(fmt::format("xi{}", i), f64, {n, 1, heads, 1});
       y = y + out(tanh(reshape(seen, {n, time, width})));
@@ -96,7 +99,8 @@ EquivalenceOptions once(const ProofModel& model) {
 
 }  // namespace
 
-TEST_CASE("ranked head importance by gradient is the finite difference of the loss by the head masks", "[core][optim][inside]") {
+TEST_CASE("ranked head importance by gradient is the finite difference of the loss by the head masks",
+          "[core][optim][inside]") {
   const TwoLayers model(false);
   MaskedLoss loss;
   constexpr double h = 1e-5;
@@ -131,7 +135,8 @@ TEST_CASE("importance of heads is what PyTorch's gradient of a head mask says", 
   const auto stored = nlohmann::json::parse(file)["importance"];
   constexpr std::int64_t batch = 3, time = 6, heads = 4, width = 8;
   Graph graph;
-  const Value x = graph.input("x", f64, {batch, time, width}), target = graph.input("target", f64, {batch, time, width});
+  const Value x = graph.input("x", f64, {batch, time, width}),
+              target = graph.input("target", f64, {batch, time, width});
   const nn::Linear in(graph, "in", {.in = width, .out = 3 * width, .dtype = f64}),
       out(graph, "out", {.in = width, .out = width, .dtype = f64});
   const auto parts = split(in(x), 3, -1);
@@ -153,7 +158,8 @@ TEST_CASE("importance of heads is what PyTorch's gradient of a head mask says", 
     CHECK(got.at(h) == Approx(stored["importance"][static_cast<std::size_t>(h)].get<double>()).epsilon(1e-9));
 }
 
-TEST_CASE("importance changes no bit, is that of the whole batch in micro-batches, and goes away", "[core][optim][inside]") {
+TEST_CASE("importance changes no bit, is that of the whole batch in micro-batches, and goes away",
+          "[core][optim][inside]") {
   for (const ProofModel& model : {small_gpt(), small_encoder()}) {
     INFO(model.name);
     const Step step = training_step(model.loss), ranked = step | gate_importance(nn::heads());
@@ -168,9 +174,11 @@ TEST_CASE("importance changes no bit, is that of the whole batch in micro-batche
     for (const auto& [key, value] : table_of(ranking_of(ranked | accumulate(3), feeds_of(feeds))))
       CHECK(value == Approx(whole.at(key)).epsilon(1e-5));
     // Scaling the loss, or low precision, leaves it what it is.
-    for (const auto& [key, value] : table_of(ranking_of(step | scale_loss(static_scale(64)) | gate_importance(nn::heads()), feeds_of(feeds))))
+    for (const auto& [key, value] :
+         table_of(ranking_of(step | scale_loss(static_scale(64)) | gate_importance(nn::heads()), feeds_of(feeds))))
       CHECK(value == Approx(whole.at(key)).epsilon(1e-5));
-    for (const auto& [key, value] : table_of(ranking_of(step | mixed_precision(bf16) | gate_importance(nn::heads()), feeds_of(feeds))))
+    for (const auto& [key, value] :
+         table_of(ranking_of(step | mixed_precision(bf16) | gate_importance(nn::heads()), feeds_of(feeds))))
       CHECK(value == Approx(whole.at(key)).epsilon(0.2));
   }
 }
@@ -223,7 +231,8 @@ TEST_CASE("a masked step can be trained further in every way", "[core][optim][in
 
 TEST_CASE("the heads that matter least come last, and are what to mask first", "[core][optim][inside]") {
   const TwoLayers model(false);
-  const nn::HeadImportance importance = ranking_of(evaluation(model.loss) | gate_importance(nn::heads()), model.feeds());
+  const nn::HeadImportance importance =
+      ranking_of(evaluation(model.loss) | gate_importance(nn::heads()), model.feeds());
   const auto ranked = importance.ranked();
   const nn::HeadSelections least = importance.least(2);
   REQUIRE(least.size() == 2);
@@ -243,22 +252,29 @@ TEST_CASE("the heads that matter least come last, and are what to mask first", "
 TEST_CASE("gates and rankings say what is wrong with their place", "[core][optim][inside][errors]") {
   const ProofModel model = small_gpt();
   const Step step = training_step(model.loss);
-  CHECK_THROWS_WITH(step | accumulate(3) | gate_importance(nn::heads()), ContainsSubstring("gate_importance must come before accumulate(3)"));
-  CHECK_THROWS_WITH(step | clip_global_norm(1) | close_gates(nn::heads()), ContainsSubstring("close_gates must come before clip_global_norm"));
-  CHECK_THROWS_WITH(step | mixed_precision(bf16) | close_gates(nn::heads()), ContainsSubstring("close_gates must come before mixed_precision"));
-  CHECK_THROWS_WITH(step | gate_importance(nn::heads()) | close_gates(nn::heads()), ContainsSubstring("close_gates must come before gate_importance"));
+  CHECK_THROWS_WITH(step | accumulate(3) | gate_importance(nn::heads()),
+                    ContainsSubstring("gate_importance must come before accumulate(3)"));
+  CHECK_THROWS_WITH(step | clip_global_norm(1) | close_gates(nn::heads()),
+                    ContainsSubstring("close_gates must come before clip_global_norm"));
+  CHECK_THROWS_WITH(step | mixed_precision(bf16) | close_gates(nn::heads()),
+                    ContainsSubstring("close_gates must come before mixed_precision"));
+  CHECK_THROWS_WITH(step | gate_importance(nn::heads()) | close_gates(nn::heads()),
+                    ContainsSubstring("close_gates must come before gate_importance"));
   CHECK_THROWS_WITH(step | gate_importance(nn::heads()) | mixed_precision(bf16),
                     ContainsSubstring("mixed_precision(bf16) must come before gate_importance"));
-  CHECK_THROWS_WITH(step | close_gates(nn::heads({{"decoder/3/**", {0}}})), ContainsSubstring("'decoder/3/**' matches no attention"));
+  CHECK_THROWS_WITH(step | close_gates(nn::heads({{"decoder/3/**", {0}}})),
+                    ContainsSubstring("'decoder/3/**' matches no attention"));
   CHECK_THROWS_WITH(step | close_gates(nn::heads({{"**", {-1}}})), ContainsSubstring("has the heads 0 to 1, got -1"));
-  CHECK_THROWS_WITH(training_step(test::small_regression().loss) | gate_importance(nn::heads()), ContainsSubstring("has no attention"));
+  CHECK_THROWS_WITH(training_step(test::small_regression().loss) | gate_importance(nn::heads()),
+                    ContainsSubstring("has no attention"));
 
   Graph graph;
   const Value x = graph.input("x", f32, {2, 3, 2, 4}), w = graph.parameter("w", {f32, {4}}, init::ones());
   const Value y = attention(x, x, x);
   CHECK_THROWS_WITH(fetching({y}) | gate_importance(nn::heads()), ContainsSubstring("needs a loss"));
   Step unrelated = training_step(Loss(sum(x * w)));
-  CHECK_THROWS_WITH(unrelated | gate_importance(nn::heads()), ContainsSubstring("the loss does not depend on 'attention'"));
+  CHECK_THROWS_WITH(unrelated | gate_importance(nn::heads()),
+                    ContainsSubstring("the loss does not depend on 'attention'"));
 
   nn::HeadImportance importance;
   CHECK_THROWS_WITH(importance.ranked(), ContainsSubstring("no result was added"));
@@ -267,7 +283,8 @@ TEST_CASE("gates and rankings say what is wrong with their place", "[core][optim
   const NamedTensors feeds = random_feeds(step.graph, 0, {1, model.options.integers, model.options.padding});
   const Result result = program.run(feeds_of(feeds));
   CHECK_THROWS_WITH(importance.add(result, step), ContainsSubstring("publishes no importance of heads"));
-  CHECK_THROWS_WITH(importance.add(result, step | gate_importance(nn::heads())), ContainsSubstring("give the step that ran"));
+  CHECK_THROWS_WITH(importance.add(result, step | gate_importance(nn::heads())),
+                    ContainsSubstring("give the step that ran"));
   Step ranking = step | gate_importance(nn::heads());
   Store other(ranking, {.seed = 5});
   Program ranked(ranking, other);

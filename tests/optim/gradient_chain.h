@@ -22,9 +22,9 @@ struct Chain {
   Loss loss;
 
   using Block = std::function<Value(const Value& x, const Value& weight, const Value& bias)>;
-  explicit Chain(int depth, double deviation = 0.5, const Block& block = [](const Value& x, const Value& w, const Value& b) {
-    return tanh(linear(x, w, b));
-  }) {
+  explicit Chain(
+      int depth, double deviation = 0.5,
+      const Block& block = [](const Value& x, const Value& w, const Value& b) { return tanh(linear(x, w, b)); }) {
     Value h = x;
     for (int i = 0; i < depth; ++i) {
       const auto scope = graph.scope(fmt::format("layer/{}", i));
@@ -50,7 +50,9 @@ struct Run {
   Result result;
   Run(Step given, const std::vector<Feed>& feeds, std::uint64_t seed = 1)
       : step(std::move(given)), store(step, {.seed = seed}), program(step, store), result(program.run(feeds)) {}
-  GradientReport report(const GradientThresholds& thresholds = {}) const { return gradient_report(result, step, thresholds); }
+  GradientReport report(const GradientThresholds& thresholds = {}) const {
+    return gradient_report(result, step, thresholds);
+  }
 };
 
 inline std::vector<double> doubles(const Tensor& tensor) {

@@ -43,7 +43,8 @@ struct Layers {
 
 Tensor data(double scale = 1) {
   Tensor tensor(f32, {4, 3});
-  for (std::int64_t i = 0; i < 12; ++i) tensor.data<float>()[i] = static_cast<float>(scale * std::cos(static_cast<double>(i * i)));
+  for (std::int64_t i = 0; i < 12; ++i)
+    tensor.data<float>()[i] = static_cast<float>(scale * std::cos(static_cast<double>(i * i)));
   return tensor;
 }
 
@@ -74,11 +75,13 @@ TEST_CASE("of several optimizers the first whose pattern matches updates a param
   CHECK(audit(step).complete());
   const Store both = train(step);
   CHECK(both.match("optimizer/**") == Paths{"optimizer/exp_avg/head/weight", "optimizer/momentum_buffer/first/bias",
-                                            "optimizer/momentum_buffer/first/weight", "optimizer/momentum_buffer/second/weight"});
+                                            "optimizer/momentum_buffer/first/weight",
+                                            "optimizer/momentum_buffer/second/weight"});
   // The gradients of one step do not depend on the optimizer: each first update is as if its optimizer had all.
   auto first = [&](const Step& s, const char* path) { return train(s, 1).tensor(path).clone(); };
   const Step base = training_step(model.loss);
-  CHECK(same_bits(first(step, "first/bias"), first(base | optimize(sgd({.rate = 0.5, .momentum = 0.9})), "first/bias")));
+  CHECK(
+      same_bits(first(step, "first/bias"), first(base | optimize(sgd({.rate = 0.5, .momentum = 0.9})), "first/bias")));
   CHECK(same_bits(first(step, "head/weight"), first(base | optimize(lion({.rate = 0.01})), "head/weight")));
   CHECK_FALSE(same_bits(first(step, "head/weight"), first(base | optimize(sgd({.rate = 0.5})), "head/weight")));
 }
@@ -99,8 +102,9 @@ TEST_CASE("updates and skipped steps are counted once, whatever the number of op
 
 TEST_CASE("each optimizer publishes its rate", "[core][optim][groups]") {
   const Layers model;
-  const Step step = training_step(model.loss) |
-                    optimize({{"**/bias", sgd({.rate = 0.5})}, {"head/**", adamw({.rate = exponential_lr(0.25, 0.5)})}, {"**", adamw({.rate = 0.125})}});
+  const Step step = training_step(model.loss) | optimize({{"**/bias", sgd({.rate = 0.5})},
+                                                          {"head/**", adamw({.rate = exponential_lr(0.25, 0.5)})},
+                                                          {"**", adamw({.rate = 0.125})}});
   Store store(step);
   Program program(step, store);
   const Tensor x = data();
@@ -116,7 +120,8 @@ TEST_CASE("each optimizer publishes its rate", "[core][optim][groups]") {
 TEST_CASE("a group has its own rate, factor and decay", "[core][optim][groups]") {
   FedGradients model(f64);
   const Step step = training_step(model.loss) |
-                    optimize(sgd({.rate = 0.1, .weight_decay = 0.5,
+                    optimize(sgd({.rate = 0.1,
+                                  .weight_decay = 0.5,
                                   .groups = {{.pattern = "w", .rate = exponential_lr(0.25, 0.5), .rate_factor = 2},
                                              {.pattern = "v", .weight_decay = 0.25},
                                              {.least_rank = 0, .rate_factor = 0.5}}}));
@@ -139,8 +144,10 @@ TEST_CASE("a group has its own rate, factor and decay", "[core][optim][groups]")
 TEST_CASE("decay_rank leaves vectors out of the decay unless a group decides", "[core][optim][groups]") {
   FedGradients model(f64);
   for (Tensor& gradient : model.gradients) gradient = Tensor(f64, gradient.extents());
-  const Step step = training_step(model.loss) |
-                    optimize(lion({.rate = 0.5, .weight_decay = 0.5, .decay_rank = 2, .groups = {{.pattern = "v", .weight_decay = 0.0}}}));
+  const Step step =
+      training_step(model.loss) |
+      optimize(
+          lion({.rate = 0.5, .weight_decay = 0.5, .decay_rank = 2, .groups = {{.pattern = "v", .weight_decay = 0.0}}}));
   Store store(step);
   const Store before = store.clone();
   Program program(step, store);
@@ -150,7 +157,8 @@ TEST_CASE("decay_rank leaves vectors out of the decay unless a group decides", "
   CHECK(same_bits(store.tensor("b"), before.tensor("b")));
 }
 
-TEST_CASE("a frozen parameter keeps its bits, has no state, and its gradient is not computed", "[core][optim][groups][freeze]") {
+TEST_CASE("a frozen parameter keeps its bits, has no state, and its gradient is not computed",
+          "[core][optim][groups][freeze]") {
   const Layers model;
   const Step all = training_step(model.loss);
   const Step step = all | freeze({"first/**"}) | clip_global_norm(1.0) | optimize(adamw({.rate = 0.1}));
@@ -166,12 +174,14 @@ TEST_CASE("a frozen parameter keeps its bits, has no state, and its gradient is 
   CHECK(backward_nodes(frozen) < backward_nodes(all));
   for (const NodeId id : frozen.graph.ids()) {
     const Node& node = frozen.graph.node(id);
-    if (node.provenance.pass == "gradient") CHECK_FALSE(all.graph.node(node.provenance.origin).name.starts_with("first"));
+    if (node.provenance.pass == "gradient")
+      CHECK_FALSE(all.graph.node(node.provenance.origin).name.starts_with("first"));
   }
   CHECK(frozen.find(model.a).valid());
 }
 
-TEST_CASE("what is trained beside frozen parameters has the same gradients as without", "[core][optim][groups][freeze]") {
+TEST_CASE("what is trained beside frozen parameters has the same gradients as without",
+          "[core][optim][groups][freeze]") {
   const Layers model;
   auto gradients = [&](const Step& step) {
     Step fetched = step;
@@ -213,7 +223,8 @@ TEST_CASE("the norm counts no frozen parameter, unless it was clipped before", "
 TEST_CASE("a frozen group is as freeze", "[core][optim][groups][freeze]") {
   const Layers model;
   const Step a = training_step(model.loss) | freeze("first/**") | optimize(sgd({.rate = 0.1}));
-  const Step b = training_step(model.loss) | optimize(sgd({.rate = 0.1, .groups = {{.pattern = "first/**", .frozen = true}}}));
+  const Step b =
+      training_step(model.loss) | optimize(sgd({.rate = 0.1, .groups = {{.pattern = "first/**", .frozen = true}}}));
   CHECK(different_cells(train(a), train(b)).empty());
   CHECK(backward_nodes(a) == backward_nodes(b));
 }
@@ -236,38 +247,51 @@ TEST_CASE("the audit tells frozen from cut off", "[core][optim][groups][freeze][
 TEST_CASE("patterns that get no parameter are refused", "[core][optim][groups][errors]") {
   const Layers model;
   const Step step = training_step(model.loss);
-  CHECK_THROWS_WITH(step | optimize({{"encoder/**", sgd()}, {"**", adamw()}}),
-                    ContainsSubstring("optimize: the pattern 'encoder/**' of sgd matches no parameter; hint: the first of 4 are "
-                                      "first/weight, first/bias, second/weight and 1 more"));
-  CHECK_THROWS_WITH(step | optimize({{"**", adamw()}, {"head/**", sgd()}}),
-                    ContainsSubstring("optimize: the pattern 'head/**' of sgd gets no parameter: earlier patterns match all of its own; "
-                                      "hint: the first match wins, so put the narrower pattern first"));
-  CHECK_THROWS_WITH(step | optimize({{"head/**", sgd({.groups = {{.pattern = "first/**"}}})}, {"**", adamw()}}),
-                    ContainsSubstring("sgd: the group 'first/**' matches no parameter; hint: the first of 1 are head/weight"));
-  CHECK_THROWS_WITH(step | optimize(sgd({.groups = {{.pattern = "**"}, {.pattern = "**/bias", .frozen = true}}})),
-                    ContainsSubstring("sgd: the group '**/bias' gets no parameter: earlier patterns match all of its own"));
-  CHECK_THROWS_WITH(step | freeze({"first/**", "encoder/**"}),
-                    ContainsSubstring("freeze (groups_test.cpp:") &&
-                        ContainsSubstring("the pattern 'encoder/**' matches no trained parameter; hint: the first of 4 is first/weight"));
+  CHECK_THROWS_WITH(
+      step | optimize({{"encoder/**", sgd()}, {"**", adamw()}}),
+      ContainsSubstring("optimize: the pattern 'encoder/**' of sgd matches no parameter; hint: the first of 4 are "
+                        "first/weight, first/bias, second/weight and 1 more"));
+  CHECK_THROWS_WITH(
+      step | optimize({{"**", adamw()}, {"head/**", sgd()}}),
+      ContainsSubstring(
+          "optimize: the pattern 'head/**' of sgd gets no parameter: earlier patterns match all of its own; "
+          "hint: the first match wins, so put the narrower pattern first"));
+  CHECK_THROWS_WITH(
+      step | optimize({{"head/**", sgd({.groups = {{.pattern = "first/**"}}})}, {"**", adamw()}}),
+      ContainsSubstring("sgd: the group 'first/**' matches no parameter; hint: the first of 1 are head/weight"));
+  CHECK_THROWS_WITH(
+      step | optimize(sgd({.groups = {{.pattern = "**"}, {.pattern = "**/bias", .frozen = true}}})),
+      ContainsSubstring("sgd: the group '**/bias' gets no parameter: earlier patterns match all of its own"));
+  CHECK_THROWS_WITH(
+      step | freeze({"first/**", "encoder/**"}),
+      ContainsSubstring("freeze (groups_test.cpp:") &&
+          ContainsSubstring(
+              "the pattern 'encoder/**' matches no trained parameter; hint: the first of 4 is first/weight"));
 }
 
 TEST_CASE("a parameter that no optimizer claims is refused by name", "[core][optim][groups][errors]") {
   const Layers model;
   const Step step = training_step(model.loss);
-  CHECK_THROWS_WITH(step | optimize({{"head/**", sgd()}}),
-                    ContainsSubstring("no optimizer claims 3 of 4 parameters: first/weight, first/bias, second/weight; hint: a last "
-                                      "{\"**\", ...} claims the rest, freeze({\"first/weight\"}) leaves them as they are on purpose"));
+  CHECK_THROWS_WITH(
+      step | optimize({{"head/**", sgd()}}),
+      ContainsSubstring(
+          "no optimizer claims 3 of 4 parameters: first/weight, first/bias, second/weight; hint: a last "
+          "{\"**\", ...} claims the rest, freeze({\"first/weight\"}) leaves them as they are on purpose"));
   CHECK(audit(step | freeze({"first/**", "second/**"}) | optimize({{"head/**", sgd()}})).complete());
 }
 
 TEST_CASE("freezing everything, nothing, twice or too late is refused", "[core][optim][groups][errors]") {
   const Layers model;
   const Step step = training_step(model.loss);
-  CHECK_THROWS_WITH(step | freeze("**"), ContainsSubstring("freeze leaves nothing to train: all 4 parameters with a gradient are frozen"));
-  CHECK_THROWS_WITH(step | optimize(sgd({.groups = {{.frozen = true}}})), ContainsSubstring("optimize leaves nothing to train"));
+  CHECK_THROWS_WITH(step | freeze("**"),
+                    ContainsSubstring("freeze leaves nothing to train: all 4 parameters with a gradient are frozen"));
+  CHECK_THROWS_WITH(step | optimize(sgd({.groups = {{.frozen = true}}})),
+                    ContainsSubstring("optimize leaves nothing to train"));
   CHECK_THROWS_WITH(freeze(Paths{}), ContainsSubstring("freeze needs a pattern, got none"));
   CHECK_THROWS_WITH(step | freeze("head/**") | freeze("head/**"), ContainsSubstring("matches no trained parameter"));
-  CHECK_THROWS_WITH(step | clip_global_norm(1.0) | freeze("head/**"), ContainsSubstring("freeze must come before clip_global_norm"));
+  CHECK_THROWS_WITH(step | clip_global_norm(1.0) | freeze("head/**"),
+                    ContainsSubstring("freeze must come before clip_global_norm"));
   CHECK_THROWS_WITH(evaluation(model.loss) | freeze("head/**"), ContainsSubstring("freeze needs 'gradients'"));
-  CHECK_THROWS_WITH(optimize(std::vector<OptimizerGroup>{}), ContainsSubstring("optimize needs an optimizer, got none; hint: optimize(adamw())"));
+  CHECK_THROWS_WITH(optimize(std::vector<OptimizerGroup>{}),
+                    ContainsSubstring("optimize needs an optimizer, got none; hint: optimize(adamw())"));
 }

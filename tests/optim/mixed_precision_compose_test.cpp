@@ -24,7 +24,8 @@ TEST_CASE("mixed precision rounds to the low type and does nothing else, over th
     }
 }
 
-TEST_CASE("a whole step in low precision, scaled and accumulated, equals the plain one up to rounding", "[optim][precision]") {
+TEST_CASE("a whole step in low precision, scaled and accumulated, equals the plain one up to rounding",
+          "[optim][precision]") {
   for (const test::ProofModel& model : test::proof_models()) {
     const Step step = training_step(model.loss);
     const Step low = trained(step | mixed_precision(f16) | scale_loss(dynamic_scale({.start = 1024})) | accumulate(3));
@@ -42,7 +43,8 @@ TEST_CASE("recomputing in low precision gives the same bits", "[optim][precision
   CHECK(result.passed());
 }
 
-TEST_CASE("casts of weights are done once a step, those of activations once a micro-batch", "[core][optim][precision]") {
+TEST_CASE("casts of weights are done once a step, those of activations once a micro-batch",
+          "[core][optim][precision]") {
   const test::ProofModel model = test::small_gpt();
   const Step step = training_step(model.loss) | mixed_precision(bf16) | accumulate(3);
   std::size_t weights = 0, activations = 0;

@@ -22,8 +22,14 @@ struct SmallGpt {
     const Dim batch = graph.dim("batch", 8), time = graph.dim("time", 16);
     tokens = graph.input("tokens", i64, {batch, time});
     targets = graph.input("targets", i64, {batch, time});
-    const nn::Gpt model(graph, {.vocab = 19, .layers = 2, .heads = 2, .width = 32, .context = 16, .dropout = dropout,
-                                .tied = tied, .deviation = 0.08});
+    const nn::Gpt model(graph, {.vocab = 19,
+                                .layers = 2,
+                                .heads = 2,
+                                .width = 32,
+                                .context = 16,
+                                .dropout = dropout,
+                                .tied = tied,
+                                .deviation = 0.08});
     logits = model(tokens);
     loss = cross_entropy(logits, targets);
   }
@@ -55,7 +61,8 @@ std::vector<double> losses_of(const Step& step, int runs) {
 
 }  // namespace
 
-TEST_CASE("products are computed in the low type, parameters, losses and gradients in f32", "[core][optim][precision]") {
+TEST_CASE("products are computed in the low type, parameters, losses and gradients in f32",
+          "[core][optim][precision]") {
   for (const DType low : {bf16, f16}) {
     SmallGpt model;
     const Step step = training_step(model.loss) | mixed_precision(low);
@@ -105,7 +112,8 @@ TEST_CASE("a hundred steps in bf16 and in f16 learn as f32 does", "[optim][preci
 
 TEST_CASE("parameters and moments stay f32 in the Store", "[core][optim][precision]") {
   SmallGpt model;
-  const Step step = training_step(model.loss) | mixed_precision(bf16) | clip_global_norm(1.0) | optimize(adamw({.rate = 0.01}));
+  const Step step =
+      training_step(model.loss) | mixed_precision(bf16) | clip_global_norm(1.0) | optimize(adamw({.rate = 0.01}));
   Store store(step);
   Program program(step, store);
   const Data data(0);
@@ -117,7 +125,8 @@ TEST_CASE("parameters and moments stay f32 in the Store", "[core][optim][precisi
   CHECK(audit(step).complete());
 }
 
-TEST_CASE("gradients in bf16 point where those of f32 do, and dropout draws the same masks", "[core][optim][precision]") {
+TEST_CASE("gradients in bf16 point where those of f32 do, and dropout draws the same masks",
+          "[core][optim][precision]") {
   SmallGpt model(0.2);
   const auto gradients = [&](Step step) {
     for (const Gradient& gradient : std::vector<Gradient>(step.gradients))
@@ -155,7 +164,8 @@ TEST_CASE("dropout in bf16 zeroes the same elements as in f32", "[core][optim][p
     Program program(step, store);
     return program.run({{"x", x}}).tensor("dropped").clone();
   };
-  const Tensor wide = dropped(training_step(model.loss)), low = dropped(training_step(model.loss) | mixed_precision(bf16));
+  const Tensor wide = dropped(training_step(model.loss)),
+               low = dropped(training_step(model.loss) | mixed_precision(bf16));
   CHECK(low.dtype() == bf16);
   int zeros = 0;
   for (std::int64_t i = 0; i < wide.size(); ++i) {
@@ -209,7 +219,8 @@ TEST_CASE("a weight that is used twice is cast once", "[core][optim][precision]"
 TEST_CASE("gradients of those who read one value in the low type are summed in f32", "[core][optim][precision]") {
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 4), 3});
-  const Value shift = graph.parameter("shift", {f32, {3}}, init::zeros()), w = graph.parameter("w", {f32, {3, 3}}, init::normal(0, 1));
+  const Value shift = graph.parameter("shift", {f32, {3}}, init::zeros()),
+              w = graph.parameter("w", {f32, {3, 3}}, init::normal(0, 1));
   const Value h = x + shift;
   const Step step = training_step(Loss(sum(linear(h, w, Value{}) + linear(h, w, Value{}) + linear(h, w, Value{})))) |
                     mixed_precision(bf16);
@@ -289,7 +300,8 @@ TEST_CASE("an op follows its operands, and where they differ the narrow ones are
   // Numbers and other scalars take the tensor's type, as in PyTorch.
   CHECK(between([](const Value& h) { return h * 0.5 + 1.0; }) == bf16);
   CHECK(between([](const Value& h) { return where(greater(h, 0.0), h, -1.0); }) == bf16);
-  CHECK(between([](const Value& h) { return h * h.graph().parameter("temperature", {f32, {}}, init::ones()); }) == bf16);
+  CHECK(between([](const Value& h) { return h * h.graph().parameter("temperature", {f32, {}}, init::ones()); }) ==
+        bf16);
   // Tensors of f32 do not.
   const auto weight = [](const Value& h, const char* name = "gain") {
     return h.graph().parameter(name, {f32, {4}}, init::ones());
@@ -336,7 +348,8 @@ TEST_CASE("what no product needs is f32: losses made of basic ops, metrics, stat
   }
 }
 
-TEST_CASE("cross entropy reads low logits and gives the bits that it gives for them in f32", "[core][optim][precision]") {
+TEST_CASE("cross entropy reads low logits and gives the bits that it gives for them in f32",
+          "[core][optim][precision]") {
   SmallGpt model(0.1);
   const auto run = [&](const MixedPrecisionOptions& options, std::size_t casts_of_logits) {
     Step step = training_step(model.loss) | mixed_precision(bf16, options);
@@ -350,7 +363,8 @@ TEST_CASE("cross entropy reads low logits and gives the bits that it gives for t
     const Data data(1);
     const Result result = program.run({{"tokens", data.x}, {"targets", data.y}});
     std::vector<Tensor> found{result.tensor("loss").clone()};
-    for (const Gradient& gradient : step.gradients) found.push_back(result.tensor("d " + gradient.parameter.name()).clone());
+    for (const Gradient& gradient : step.gradients)
+      found.push_back(result.tensor("d " + gradient.parameter.name()).clone());
     return found;
   };
   const std::vector<Tensor> as_they_come = run({}, 0), widened = run({.overrides = {{"cross_entropy", f32}}}, 1);

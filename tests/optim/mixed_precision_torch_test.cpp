@@ -27,7 +27,8 @@ class Generator {
   }
   Tensor ids() {
     Tensor ids(i64, {batch, time_steps});
-    for (std::int64_t i = 0; i < ids.size(); ++i) ids.data<std::int64_t>()[i] = static_cast<std::int64_t>(next() % vocab);
+    for (std::int64_t i = 0; i < ids.size(); ++i)
+      ids.data<std::int64_t>()[i] = static_cast<std::int64_t>(next() % vocab);
     return ids;
   }
 
@@ -96,8 +97,9 @@ void add_inputs(Model& model) {
 Model gpt() {
   Model model;
   add_inputs(model);
-  const nn::Gpt network(model.graph, {.vocab = vocab, .layers = 2, .heads = heads, .width = width, .context = time_steps,
-                                      .hidden = hidden});
+  const nn::Gpt network(
+      model.graph,
+      {.vocab = vocab, .layers = 2, .heads = heads, .width = width, .context = time_steps, .hidden = hidden});
   model.loss = cross_entropy(network(model.tokens), model.targets);
   return model;
 }
@@ -113,7 +115,9 @@ Model encoder() {
   Value h = embedding(parameter("table", {vocab, width}), model.tokens);
   const Value bias = parameter("bias", {heads, time_steps, time_steps});
   const Value a = rms_norm(h, parameter("norm1", {width}));
-  auto projected = [&](const char* name) { return reshape(linear(a, parameter(name, {width, width}), Value{}), split); };
+  auto projected = [&](const char* name) {
+    return reshape(linear(a, parameter(name, {width, width}), Value{}), split);
+  };
   const Value mixed = attention(projected("query"), projected("key"), projected("value"),
                                 {.bias = bias, .mask = padding_mask(model.tokens, 0)});
   h = h + linear(reshape(mixed, rows), parameter("out", {width, width}), Value{});
@@ -175,7 +179,8 @@ double cosine(const std::vector<double>& a, const std::vector<double>& b) {
 
 }  // namespace
 
-TEST_CASE("bf16 and f16 gradients are as near to PyTorch's f64 gradients as those of PyTorch's autocast", "[core][optim][precision]") {
+TEST_CASE("bf16 and f16 gradients are as near to PyTorch's f64 gradients as those of PyTorch's autocast",
+          "[core][optim][precision]") {
   for (const char* name : {"gpt", "encoder"}) {
     const Case expected = read(name);
     const Model model = std::string(name) == "gpt" ? gpt() : encoder();
@@ -217,7 +222,8 @@ TEST_CASE("over many draws our rounding errors are no larger than those of PyTor
       for (const auto& [low, scale] : scales) {
         const Found found = run(expected, step | mixed_precision(low) | scale_loss(static_scale(scale)), scale, i + 2);
         double squares = 0;
-        for (const auto& [path, want] : exact.gradients) squares += std::pow(distance(found.gradients.at(path), want), 2);
+        for (const auto& [path, want] : exact.gradients)
+          squares += std::pow(distance(found.gradients.at(path), want), 2);
         logs[low] += std::log(std::sqrt(squares) / (low == bf16 ? expected.draws_bf16 : expected.draws_f16)[i]);
       }
     }

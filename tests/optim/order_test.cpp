@@ -168,10 +168,8 @@ TEST_CASE("every refusal of every chain of four proposes an order that can be bu
       for (std::size_t c = 0; c < keys.size(); ++c) {
         const std::size_t d = random() % keys.size();
         const Attempt result = attempt({keys[a], keys[b], keys[c], keys[d]});
-        if (result.message.empty())
-          ++legal;
-        else
-          check_refusal(result);
+        if (result.message.empty()) ++legal;
+        else check_refusal(result);
         refused += result.message.empty() ? 0 : 1;
       }
   CHECK(legal > 20);

@@ -11,8 +11,8 @@ using namespace weft;
 
 namespace {
 
-const std::map<Precision, std::string> names{{Precision::low, "low"}, {Precision::f32, "f32"},
-                                             {Precision::widest, "widest"}, {Precision::follow, "follow"}};
+const std::map<Precision, std::string> names{
+    {Precision::low, "low"}, {Precision::f32, "f32"}, {Precision::widest, "widest"}, {Precision::follow, "follow"}};
 
 std::vector<const OpDef*> ops() {
   register_all();
@@ -48,11 +48,13 @@ bool has_floats(const SampleRun& run) {
 TEST_CASE("the table of policies in docs/transforms.md says what the registry says", "[core][optim][precision]") {
   std::map<std::string, std::string> table = documented();
   for (const OpDef* op : ops()) {
-    INFO(op->name << " is " << names.at(op->traits.precision) << "; hint: a row of \"Mixed precision\" in docs/transforms.md");
+    INFO(op->name << " is " << names.at(op->traits.precision)
+                  << "; hint: a row of \"Mixed precision\" in docs/transforms.md");
     CHECK(table[op->name] == names.at(op->traits.precision));
     table.erase(op->name);
   }
-  for (const auto& [name, policy] : table) FAIL_CHECK("docs/transforms.md gives '" << name << "', which is no op, as " << policy);
+  for (const auto& [name, policy] : table)
+    FAIL_CHECK("docs/transforms.md gives '" << name << "', which is no op, as " << policy);
 }
 
 TEST_CASE("an op that may run in bf16 or f16 has kernels for it, backward too", "[core][optim][precision]") {

@@ -27,7 +27,8 @@ struct Model {
 
 Tensor data(double scale = 1) {
   Tensor tensor(f32, {4, 3});
-  for (std::int64_t i = 0; i < 12; ++i) tensor.data<float>()[i] = static_cast<float>(scale * std::sin(1.0 + static_cast<double>(i)));
+  for (std::int64_t i = 0; i < 12; ++i)
+    tensor.data<float>()[i] = static_cast<float>(scale * std::sin(1.0 + static_cast<double>(i)));
   return tensor;
 }
 
@@ -102,7 +103,8 @@ TEST_CASE("transforms in the wrong order are refused, and the message has the ri
                     ContainsSubstring("clip_global_norm must come before optimize(adamw)") &&
                         ContainsSubstring("the right order: training_step | clip_global_norm | optimize(adamw)"));
   CHECK_THROWS_WITH(done | optimize(adamw({})), ContainsSubstring("already"));
-  CHECK_THROWS_WITH(evaluation(model.loss) | clip_global_norm(1.0), ContainsSubstring("clip_global_norm needs 'gradients'"));
+  CHECK_THROWS_WITH(evaluation(model.loss) | clip_global_norm(1.0),
+                    ContainsSubstring("clip_global_norm needs 'gradients'"));
 }
 
 TEST_CASE("bad settings of an optimizer are refused", "[core][optim][errors]") {
@@ -111,14 +113,17 @@ TEST_CASE("bad settings of an optimizer are refused", "[core][optim][errors]") {
   CHECK_THROWS_WITH(adamw({.beta1 = 1.0}), ContainsSubstring("betas in [0, 1)"));
   CHECK_THROWS_WITH(adamw({.rate = -0.1}), ContainsSubstring("a learning rate must be finite and not negative"));
   CHECK_THROWS_WITH(warmup_cosine(1e-3, 10, 5), ContainsSubstring("0 <= warmup < total, got warmup 10 and total 5"));
-  CHECK_THROWS_WITH(training_step(model.loss) | optimize(adamw({.groups = {{.pattern = "decoder/**"}}})),
-                    ContainsSubstring("the group 'decoder/**' matches no parameter; hint: the first of 2 are layer/weight, layer/bias"));
+  CHECK_THROWS_WITH(
+      training_step(model.loss) | optimize(adamw({.groups = {{.pattern = "decoder/**"}}})),
+      ContainsSubstring(
+          "the group 'decoder/**' matches no parameter; hint: the first of 2 are layer/weight, layer/bias"));
 }
 
 TEST_CASE("a loss that cannot be trained is refused with its line", "[core][optim][errors]") {
   Graph graph;
   const Value x = graph.input("x", f32, {3});
-  CHECK_THROWS_WITH(training_step(Loss(x * 2.0)), ContainsSubstring("a loss must be one number") && ContainsSubstring("training_step_test.cpp:"));
+  CHECK_THROWS_WITH(training_step(Loss(x * 2.0)),
+                    ContainsSubstring("a loss must be one number") && ContainsSubstring("training_step_test.cpp:"));
   CHECK_THROWS_WITH(training_step(Loss(sum(x))), ContainsSubstring("reaches no parameter"));
   CHECK_THROWS_WITH(training_step(Loss()), ContainsSubstring("there is no loss to train"));
 }
@@ -155,9 +160,11 @@ TEST_CASE("the warm-up rises to the peak and the cosine falls to the least rate"
 
 TEST_CASE("groups decide decay and rate, the first match wins", "[core][optim]") {
   Model model;
-  const Step step = training_step(model.loss) |
-                    optimize(adamw({.rate = 0.1, .weight_decay = 0.5,
-                                    .groups = {{.pattern = "**/bias", .rate_factor = 0.0}, {.pattern = "**", .weight_decay = 0.0}}}));
+  const Step step =
+      training_step(model.loss) |
+      optimize(adamw({.rate = 0.1,
+                      .weight_decay = 0.5,
+                      .groups = {{.pattern = "**/bias", .rate_factor = 0.0}, {.pattern = "**", .weight_decay = 0.0}}}));
   Store store(model.graph, {.seed = 1});
   store.set("layer/bias", Tensor::of<float>({2}, {3, 4}));
   Program program(step, store);

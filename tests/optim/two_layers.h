@@ -8,7 +8,8 @@
 
 namespace weft::test {
 
-// Two weights with something between: x [batch, 3] -> h [batch, 4] -> f(h) -> y [batch, 2], and the mean of its squares.
+// Two weights with something between: x [batch, 3] -> h [batch, 4] -> f(h) -> y [batch, 2], and the mean of its
+// squares.
 struct TwoLayers {
   Graph graph;
   Value x, w1, w2, h, between, y;

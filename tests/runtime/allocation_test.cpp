@@ -39,8 +39,9 @@ void count() {
 void* allocate(std::size_t bytes, std::size_t alignment) {
   count();
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* block = alignment <= alignof(std::max_align_t) ? std::malloc(bytes == 0 ? 1 : bytes)
-                                                       : std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+  void* block = alignment <= alignof(std::max_align_t)
+                    ? std::malloc(bytes == 0 ? 1 : bytes)
+                    : std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
   if (block == nullptr) throw std::bad_alloc();
   return block;
 }
@@ -49,8 +50,12 @@ void* allocate(std::size_t bytes, std::size_t alignment) {
 
 void* operator new(std::size_t bytes) { return allocate(bytes, 1); }
 void* operator new[](std::size_t bytes) { return allocate(bytes, 1); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<std::size_t>(alignment)); }
-void* operator new[](std::size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<std::size_t>(alignment)); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return allocate(bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t bytes, std::align_val_t alignment) {
+  return allocate(bytes, static_cast<std::size_t>(alignment));
+}
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete[](void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
@@ -98,13 +103,16 @@ TEST_CASE("a run of a whole training step allocates nothing", "[core][runtime][a
     x.data<std::int64_t>()[i] = i * 7 % 33;
     y.data<std::int64_t>()[i] = (i * 7 + 1) % 33;
   }
-  expect_no_allocation(train_step(loss, {.loss_scale = dynamic_scale(), .optimizer = {.rate = warmup_cosine(1e-3, 2, 10)}}), x, y);
+  expect_no_allocation(
+      train_step(loss, {.loss_scale = dynamic_scale(), .optimizer = {.rate = warmup_cosine(1e-3, 2, 10)}}), x, y);
   expect_no_allocation(training_step(loss) | clip_value(1.0) | clip_norm(1.0, {.norm_type = 3}) |
-                           clip_global_norm(1.0, {.norm_type = INFINITY, .non_finite = NonFinite::fail}) | fetch_gradients(),
+                           clip_global_norm(1.0, {.norm_type = INFINITY, .non_finite = NonFinite::fail}) |
+                           fetch_gradients(),
                        x, y);
   for (const Transform& form : {accumulate(2), accumulate_over_runs(2)})
-    expect_no_allocation(training_step(loss) | form | clip_global_norm(1.0) | optimize(adamw({.rate = warmup_cosine(1e-3, 2, 10)})),
-                         x, y);
+    expect_no_allocation(
+        training_step(loss) | form | clip_global_norm(1.0) | optimize(adamw({.rate = warmup_cosine(1e-3, 2, 10)})), x,
+        y);
 
   // The counter itself works.
   own = 0;
@@ -125,11 +133,18 @@ TEST_CASE("a run of every optimizer and of averages allocates nothing", "[core][
     const Value part = matmul(x, reshape(p, {12, 40}));
     y = y.valid() ? y + part : part;
   }
-  const Step step = training_step(Loss(sum_squares(y))) |
-                    optimize({{"muon", muon()}, {"adafactor", adafactor()}, {"lamb", lamb()}, {"lion", lion()}, {"adagrad", adagrad()},
-                              {"rmsprop", rmsprop({.momentum = 0.9, .centered = true})}, {"adam", adam({.amsgrad = true})},
-                              {"sgd", sgd({.rate = cosine_annealing_warm_restarts(0.1, {.t_0 = 2, .t_mult = 2}), .momentum = 0.9})}}) |
-                    average_weights();
+  const Step step =
+      training_step(Loss(sum_squares(y))) |
+      optimize(
+          {{"muon", muon()},
+           {"adafactor", adafactor()},
+           {"lamb", lamb()},
+           {"lion", lion()},
+           {"adagrad", adagrad()},
+           {"rmsprop", rmsprop({.momentum = 0.9, .centered = true})},
+           {"adam", adam({.amsgrad = true})},
+           {"sgd", sgd({.rate = cosine_annealing_warm_restarts(0.1, {.t_0 = 2, .t_mult = 2}), .momentum = 0.9})}}) |
+      average_weights();
   Store store(step, {.seed = 1});
   Program program(step, store);
   const Tensor fed(f32, {8, 12});
@@ -142,7 +157,8 @@ TEST_CASE("a run of every optimizer and of averages allocates nothing", "[core][
   }
 }
 
-TEST_CASE("a run of attention with a modifier, a pattern and a bias allocates nothing", "[core][runtime][allocation][attention]") {
+TEST_CASE("a run of attention with a modifier, a pattern and a bias allocates nothing",
+          "[core][runtime][allocation][attention]") {
   Graph graph;
   const Dim batch = graph.dim("batch", 2);
   const Value x = graph.input("tokens", f32, {batch, 40, 2, 8}), y = graph.input("targets", f32, {batch, 40, 2, 8});

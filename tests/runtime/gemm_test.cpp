@@ -44,14 +44,12 @@ struct Operands {
   }
 };
 
-Tensor run(const Gemm& g, DType input, DType output, const Operands& x, int team,
-           GemmEpilogue epilogue = {}) {
+Tensor run(const Gemm& g, DType input, DType output, const Operands& x, int team, GemmEpilogue epilogue = {}) {
   ThreadsScope scope(team);
   Tensor c = x.c.clone();
   const auto bytes = static_cast<std::int64_t>(gemm_workspace(g, input, output, team));
   Tensor workspace(boolean, {bytes});
-  gemm(g, input, output, x.a.raw(), x.b.raw(), c.raw(),
-       {workspace.raw(), static_cast<std::size_t>(bytes)}, epilogue);
+  gemm(g, input, output, x.a.raw(), x.b.raw(), c.raw(), {workspace.raw(), static_cast<std::size_t>(bytes)}, epilogue);
   return c;
 }
 
@@ -73,8 +71,7 @@ void check_close(const Tensor& got, const Tensor& want, const Gemm& g, DType sum
   double worst = 0;
   for (std::int64_t i = 0; i < got.size(); ++i) {
     const double error = std::fabs(got.at(i) - want.at(i));
-    const double bound = 4 * unit(sums) * size + 2 * unit(output) * std::fabs(want.at(i)) +
-                         (output == f16 ? 1e-7 : 0);
+    const double bound = 4 * unit(sums) * size + 2 * unit(output) * std::fabs(want.at(i)) + (output == f16 ? 1e-7 : 0);
     worst = std::max(worst, std::isnan(error) ? 1e300 : error / bound);
   }
   CHECK(worst <= 1);
@@ -107,22 +104,19 @@ const std::vector<Gemm>& shapes() {
 struct Types {
   DType input, output;
 };
-constexpr Types all_types[] = {{f32, f32},  {f64, f64}, {bf16, bf16},
-                               {bf16, f32}, {f16, f16}, {f16, f32}};
+constexpr Types all_types[] = {{f32, f32}, {f64, f64}, {bf16, bf16}, {bf16, f32}, {f16, f16}, {f16, f32}};
 
 DType sums_of(DType input) { return input == f64 ? f64 : f32; }
 
 }  // namespace
 
-TEST_CASE("products agree with the plain product for every type, transposition and shape",
-          "[core][runtime]") {
+TEST_CASE("products agree with the plain product for every type, transposition and shape", "[core][runtime]") {
   for (auto [input, output] : all_types) {
     for (const Gemm& g : shapes()) {
-      INFO(name_of(input) << " into " << name_of(output) << ": " << g.m << " x " << g.n << " x "
-                          << g.k << (g.trans_a ? " T" : " N") << (g.trans_b ? "T" : "N"));
+      INFO(name_of(input) << " into " << name_of(output) << ": " << g.m << " x " << g.n << " x " << g.k
+                          << (g.trans_a ? " T" : " N") << (g.trans_b ? "T" : "N"));
       const Operands x(g, input, output);
-      check_close(run(g, input, output, x, 2), plain(g, input, output, x), g, sums_of(input),
-                  output);
+      check_close(run(g, input, output, x, 2), plain(g, input, output, x), g, sums_of(input), output);
     }
   }
 }
@@ -145,14 +139,12 @@ TEST_CASE("alpha, beta, row strides and batches mean what they say", "[core][run
              .stride_c = 95 * 70 + 3};
       INFO(name_of(input) << " into " << name_of(output) << (trans ? " T" : " N"));
       const Operands x(g, input, output);
-      check_close(run(g, input, output, x, 2), plain(g, input, output, x), g, sums_of(input),
-                  output);
+      check_close(run(g, input, output, x, 2), plain(g, input, output, x), g, sums_of(input), output);
     }
   }
 }
 
-TEST_CASE("a product has the same bits with any number of threads, at any address",
-          "[core][runtime]") {
+TEST_CASE("a product has the same bits with any number of threads, at any address", "[core][runtime]") {
   std::vector<Gemm> all = shapes();
   all.push_back({.m = 768, .n = 384, .k = 128});
   all.push_back({.trans_a = true, .m = 512, .n = 128, .k = 768});
@@ -166,8 +158,8 @@ TEST_CASE("a product has the same bits with any number of threads, at any addres
                  .stride_c = 64 * 64});
   for (auto [input, output] : {Types{f32, f32}, Types{f64, f64}, Types{bf16, bf16}}) {
     for (const Gemm& g : all) {
-      INFO(name_of(input) << ": " << g.m << " x " << g.n << " x " << g.k
-                          << (g.trans_a ? " T" : " N") << (g.trans_b ? "T" : "N"));
+      INFO(name_of(input) << ": " << g.m << " x " << g.n << " x " << g.k << (g.trans_a ? " T" : " N")
+                          << (g.trans_b ? "T" : "N"));
       const Operands x(g, input, output);
       const Tensor once = run(g, input, output, x, 1);
       for (int team : {2, 3, 4, 8}) REQUIRE(same_bits(run(g, input, output, x, team), once));
@@ -199,13 +191,7 @@ TEST_CASE("a product with beta 0 does not read C, and with k 0 is beta C", "[cor
 }
 
 TEST_CASE("an epilogue sees every element of C once, finished", "[core][runtime]") {
-  const Gemm g{.m = 300,
-               .n = 1000,
-               .k = 64,
-               .batch = 2,
-               .stride_a = 300 * 64,
-               .stride_b = 0,
-               .stride_c = 300 * 1000};
+  const Gemm g{.m = 300, .n = 1000, .k = 64, .batch = 2, .stride_a = 300 * 64, .stride_b = 0, .stride_c = 300 * 1000};
   const Operands x(g, f32, f32);
   const Tensor want = run(g, f32, f32, x, 1);
   std::atomic<std::int64_t> elements = 0;
@@ -225,10 +211,11 @@ TEST_CASE("an epilogue sees every element of C once, finished", "[core][runtime]
 }
 
 TEST_CASE("tiles in buffers of their own have the bits of C", "[core][runtime]") {
-  const Gemm cases[] = {{.trans_a = true, .m = 300, .n = 800, .k = 64},
-                        {.trans_a = true, .m = 130, .n = 67, .k = 700},
-                        {.m = 257, .n = 300, .k = 40, .lda = 45},
-                        {.trans_b = true, .m = 33, .n = 129, .k = 70, .batch = 2, .stride_a = 33 * 70, .stride_c = 33 * 129}};
+  const Gemm cases[] = {
+      {.trans_a = true, .m = 300, .n = 800, .k = 64},
+      {.trans_a = true, .m = 130, .n = 67, .k = 700},
+      {.m = 257, .n = 300, .k = 40, .lda = 45},
+      {.trans_b = true, .m = 33, .n = 129, .k = 70, .batch = 2, .stride_a = 33 * 70, .stride_c = 33 * 129}};
   for (const Gemm& g : cases)
     for (const auto& [input, output] : {std::pair{f32, f32}, {f64, f64}, {bf16, bf16}, {f16, f16}, {bf16, f32}})
       for (const int team : {1, 3}) {
@@ -291,14 +278,11 @@ TEST_CASE("oneDNN's matmul primitive obeys alpha, beta and strides", "[core][run
     for (DType type : {f32, bf16}) {
       if (type == bf16 && bf16_is_emulated()) continue;
       const Operands x(g, type, type);
-      const onednn::Product p{g.trans_a, g.trans_b, g.m,   g.n,   g.k,
-                              g.lda,     g.ldb,     g.ldc, 0.25F, 0.5F};
+      const onednn::Product p{g.trans_a, g.trans_b, g.m, g.n, g.k, g.lda, g.ldb, g.ldc, 0.25F, 0.5F};
       Tensor c = x.c.clone();
       for (int repeat = 0; repeat < 2; ++repeat) {
         std::memcpy(c.raw(), x.c.raw(), c.bytes());
-        parallel_for(1, [&](std::int64_t, int) {
-          onednn::matmul(p, type, type, x.a.raw(), x.b.raw(), c.raw());
-        });
+        parallel_for(1, [&](std::int64_t, int) { onednn::matmul(p, type, type, x.a.raw(), x.b.raw(), c.raw()); });
         check_close(c, plain(g, type, type, x), g, f32, type);
       }
     }
@@ -306,8 +290,7 @@ TEST_CASE("oneDNN's matmul primitive obeys alpha, beta and strides", "[core][run
 }
 #endif
 
-TEST_CASE("the cut of C gives at least two tiles to every product worth sharing",
-          "[core][runtime]") {
+TEST_CASE("the cut of C gives at least two tiles to every product worth sharing", "[core][runtime]") {
   for (auto [m, n, k] : std::initializer_list<std::array<std::int64_t, 3>>{{768, 128, 128},
                                                                            {768, 384, 128},
                                                                            {768, 512, 128},
@@ -319,8 +302,7 @@ TEST_CASE("the cut of C gives at least two tiles to every product worth sharing"
                                                                            {4096, 768, 768},
                                                                            {1, 4096, 1024}}) {
     const GemmCut cut = gemm_cut({.m = m, .n = n, .k = k});
-    const std::int64_t tiles =
-        ((m + cut.rows - 1) / cut.rows) * ((n + cut.columns - 1) / cut.columns);
+    const std::int64_t tiles = ((m + cut.rows - 1) / cut.rows) * ((n + cut.columns - 1) / cut.columns);
     INFO(m << " x " << n << " x " << k << ": " << cut.rows << " x " << cut.columns);
     CHECK(tiles >= 2);
     CHECK(cut.rows <= 256);

@@ -51,8 +51,7 @@ TEST_CASE("two bodies that run at once never share a slot", "[core][runtime]") {
   REQUIRE_FALSE(shared);
 }
 
-TEST_CASE("a nested parallel_for runs in order on its thread and keeps its slot",
-          "[core][runtime]") {
+TEST_CASE("a nested parallel_for runs in order on its thread and keeps its slot", "[core][runtime]") {
   ThreadsScope scope(3);
   std::atomic<bool> kept = true;
   parallel_for(12, [&](std::int64_t, int outer) {

@@ -35,9 +35,12 @@ TEST_CASE("feeds are checked by name, type and shape, and the message names the 
   Program program(step, store);
   const Tensor good = ramp({2, 3}), row = ramp({3});
   CHECK_NOTHROW(program.run({{"x", good}, {"y", row}}));
-  CHECK_THROWS_WITH(program.run({{"x", good}}), ContainsSubstring("the input 'y' (program_test.cpp:") && ContainsSubstring("was not fed"));
-  CHECK_THROWS_WITH(program.run({{"x", good}, {"y", row}, {"z", row}}), ContainsSubstring("no input is named 'z'; this program reads: x, y"));
-  CHECK_THROWS_WITH(program.run({{"x", row}, {"y", row}}), ContainsSubstring("must be f32[batch=2, 3], it was fed f32[3]"));
+  CHECK_THROWS_WITH(program.run({{"x", good}}),
+                    ContainsSubstring("the input 'y' (program_test.cpp:") && ContainsSubstring("was not fed"));
+  CHECK_THROWS_WITH(program.run({{"x", good}, {"y", row}, {"z", row}}),
+                    ContainsSubstring("no input is named 'z'; this program reads: x, y"));
+  CHECK_THROWS_WITH(program.run({{"x", row}, {"y", row}}),
+                    ContainsSubstring("must be f32[batch=2, 3], it was fed f32[3]"));
   CHECK_THROWS_WITH(program.run({{"x", good.cast(f64)}, {"y", row}}), ContainsSubstring("it was fed f64[2, 3]"));
   CHECK_THROWS_WITH(program.run({{"x", good}, {"x", good}, {"y", row}}), ContainsSubstring("'x' was fed twice"));
 }

@@ -69,8 +69,7 @@ TEST_CASE("vector Philox equals Random123 for any count of blocks", "[core][runt
       tables->bits.philox(first, counter, key, words.data(), blocks);
       for (std::int64_t b = 0; b < blocks; ++b) {
         const Block expected =
-            random123({first + static_cast<std::uint32_t>(b), counter[0], counter[1], counter[2]},
-                      {key[0], key[1]});
+            random123({first + static_cast<std::uint32_t>(b), counter[0], counter[1], counter[2]}, {key[0], key[1]});
         REQUIRE(std::equal(expected.begin(), expected.end(), words.begin() + 4 * b));
       }
       REQUIRE(words.back() == 5U);
@@ -84,8 +83,7 @@ TEST_CASE("a row's numbers follow the counter law from any first column", "[core
   std::vector<std::uint32_t> whole(1500);
   philox_fill(whole.data(), 1500, 77, key, runs);
   for (std::size_t c = 0; c < whole.size(); ++c) {
-    const Block block =
-        random123({static_cast<std::uint32_t>(c / 4), 77, 2, 1}, {key.seed, key.stream});
+    const Block block = random123({static_cast<std::uint32_t>(c / 4), 77, 2, 1}, {key.seed, key.stream});
     REQUIRE(whole[c] == block[c % 4]);
   }
   std::vector<float> uniform(1500), normal(1500);
@@ -159,8 +157,7 @@ TEST_CASE("uniform and normal numbers have their distributions", "[core][runtime
 }
 
 TEST_CASE("the normal quantile inverts the distribution function", "[core][runtime]") {
-  for (double p :
-       {0x1p-53, 1e-12, 1e-6, 0.001, 0.02, 0.074, 0.076, 0.3, 0.5, 0.77, 0.93, 0.99, 0.9999}) {
+  for (double p : {0x1p-53, 1e-12, 1e-6, 0.001, 0.02, 0.074, 0.076, 0.3, 0.5, 0.77, 0.93, 0.99, 0.9999}) {
     const double x = normal_quantile(p);
     CHECK(0.5 * std::erfc(-x / std::sqrt(2.0)) == Approx(p).epsilon(1e-11));
   }

@@ -31,8 +31,8 @@ using Law = std::function<Wide(Wide)>;
 template <class T>
 struct Case {
   const char* name;
-  typename Simd<T>::Curve Simd<T>::*curve;
-  typename Simd<T>::CurveGrad Simd<T>::*grad;
+  typename Simd<T>::Curve Simd<T>::* curve;
+  typename Simd<T>::CurveGrad Simd<T>::* grad;
   std::vector<T> p;
   Law law, slope;
 };
@@ -42,14 +42,30 @@ std::vector<Case<T>> cases() {
   using S = Simd<T>;
   const Wide beta = T(1.7), a = T(0.6), rate = T(0.8), tilt = T(0.2);
   return {
-      {"clamp", &S::clamp, &S::clamp_grad, {-1, 2}, [](Wide x) { return x < -1 ? Wide(-1) : x > 2 ? Wide(2) : x; },
+      {"clamp",
+       &S::clamp,
+       &S::clamp_grad,
+       {-1, 2},
+       [](Wide x) { return x < -1  ? Wide(-1)
+                           : x > 2 ? Wide(2)
+                                   : x; },
        [](Wide x) -> Wide { return x > -1 && x < 2 ? 1 : 0; }},
-      {"leaky_relu", &S::leaky_relu, &S::leaky_relu_grad, {T(0.2)}, [=](Wide x) { return x > 0 ? x : tilt * x; },
+      {"leaky_relu",
+       &S::leaky_relu,
+       &S::leaky_relu_grad,
+       {T(0.2)},
+       [=](Wide x) { return x > 0 ? x : tilt * x; },
        [=](Wide x) { return x > 0 ? Wide(1) : tilt; }},
-      {"elu", &S::elu, &S::elu_grad, {2, T(0.6), T(0.8)},
+      {"elu",
+       &S::elu,
+       &S::elu_grad,
+       {2, T(0.6), T(0.8)},
        [=](Wide x) { return x > 0 ? 2 * x : a * std::expm1(rate * x); },
        [=](Wide x) { return x > 0 ? Wide(2) : a * rate * std::exp(rate * x); }},
-      {"softplus", &S::softplus, &S::softplus_grad, {T(1.7), 20},
+      {"softplus",
+       &S::softplus,
+       &S::softplus_grad,
+       {T(1.7), 20},
        [=](Wide x) { return beta * x > 20 ? x : std::log1p(std::exp(beta * x)) / beta; },
        [=](Wide x) { return beta * x > 20 ? Wide(1) : 1 / (1 + std::exp(-beta * x)); }},
   };
@@ -109,7 +125,8 @@ TEMPLATE_TEST_CASE("curves pass NaN and know infinity", "[core][runtime]", float
 TEMPLATE_TEST_CASE("round puts halves to even; floor and ceil are the whole numbers around", "[core][runtime]", float,
                    double) {
   using T = TestType;
-  std::vector<T> x = {-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5, T(0.49999997), -7, 0, T(8388607.5), T(1e30), T(-1e30), T(0.3)};
+  std::vector<T> x = {-2.5,          -1.5, -0.5, 0.5,          1.5,     2.5,      3.5,
+                      T(0.49999997), -7,   0,    T(8388607.5), T(1e30), T(-1e30), T(0.3)};
   for (const SimdTables* tables : levels()) {
     std::vector<T> low(x.size()), high(x.size()), near(x.size());
     const auto n = static_cast<std::int64_t>(x.size());

@@ -38,8 +38,7 @@ template <class T>
 std::vector<T> line(double from, double to, std::size_t count) {
   std::vector<T> x(count);
   for (std::size_t i = 0; i < count; ++i) {
-    x[i] = static_cast<T>(from + (to - from) * (static_cast<double>(i) + 0.37) /
-                                     static_cast<double>(count));
+    x[i] = static_cast<T>(from + (to - from) * (static_cast<double>(i) + 0.37) / static_cast<double>(count));
   }
   return x;
 }
@@ -57,7 +56,7 @@ const Law tanh_gate = [](Wide x) { return sigmoid(tanh_a * (x + tanh_b * x * x *
 template <class T>
 struct Case {
   const char* name;
-  typename Simd<T>::Unary Simd<T>::*function;
+  typename Simd<T>::Unary Simd<T>::* function;
   Law law;
   double from, to;
   double f32_bound, f64_bound;
@@ -101,8 +100,7 @@ bool same_bits(const T* a, const T* b, std::size_t count) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("elementary functions keep their stated relative error", "[core][runtime]",
-                   float, double) {
+TEMPLATE_TEST_CASE("elementary functions keep their stated relative error", "[core][runtime]", float, double) {
   using T = TestType;
   for (const SimdTables* tables : levels()) {
     for (const Case<T>& c : cases<T>()) {
@@ -118,14 +116,11 @@ TEMPLATE_TEST_CASE("elementary functions keep their stated relative error", "[co
   }
 }
 
-TEMPLATE_TEST_CASE("slopes of the activations keep their stated error", "[core][runtime]", float,
-                   double) {
+TEMPLATE_TEST_CASE("slopes of the activations keep their stated error", "[core][runtime]", float, double) {
   using T = TestType;
   const Wide root_two_pi = std::sqrt(2 * Wide(3.14159265358979323846L));
   const Law silu_slope = [](Wide x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); };
-  const Law gelu_slope = [=](Wide x) {
-    return gelu_gate(x) + x * std::exp(-x * x / 2) / root_two_pi;
-  };
+  const Law gelu_slope = [=](Wide x) { return gelu_gate(x) + x * std::exp(-x * x / 2) / root_two_pi; };
   const Law tanh_slope = [](Wide x) {
     const Wide s = tanh_gate(x);
     return s + x * s * (1 - s) * tanh_a * (1 + 3 * tanh_b * x * x);
@@ -172,23 +167,23 @@ bool same_number(T a, T b) {
   return same_bits(&a, &b, 1) || (std::isnan(a) && std::isnan(b));
 }
 
-TEMPLATE_TEST_CASE("a value and a slope made together have the bits of each alone, in place too", "[core][runtime]", float,
-                   double) {
+TEMPLATE_TEST_CASE("a value and a slope made together have the bits of each alone, in place too", "[core][runtime]",
+                   float, double) {
   using T = TestType;
   using S = Simd<T>;
   struct Three {
-    typename Simd<T>::UnaryBoth S::*both;
-    typename Simd<T>::Unary S::*value;
-    typename Simd<T>::UnaryGrad S::*slope;
+    typename Simd<T>::UnaryBoth S::* both;
+    typename Simd<T>::Unary S::* value;
+    typename Simd<T>::UnaryGrad S::* slope;
   };
   std::vector<T> x = line<T>(-12, 12, 1003);
   x.insert(x.end(), {std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN()});
   const std::vector<T> d_y = line<T>(-2, 3, static_cast<int>(x.size()));
   for (const SimdTables* tables : levels()) {
     const S& v = of<T>(*tables);
-    for (const Three& f : {Three{&S::gelu_both, &S::gelu, &S::gelu_grad},
-                           Three{&S::gelu_tanh_both, &S::gelu_tanh, &S::gelu_tanh_grad},
-                           Three{&S::silu_both, &S::silu, &S::silu_grad}}) {
+    for (const Three& f :
+         {Three{&S::gelu_both, &S::gelu, &S::gelu_grad}, Three{&S::gelu_tanh_both, &S::gelu_tanh, &S::gelu_tanh_grad},
+          Three{&S::silu_both, &S::silu, &S::silu_grad}}) {
       std::vector<T> y(x.size()), d_x(x.size()), x_place = x, d_place = d_y;
       const auto n = static_cast<std::int64_t>(x.size());
       (v.*f.value)(x.data(), y.data(), n);
@@ -204,15 +199,14 @@ TEMPLATE_TEST_CASE("a value and a slope made together have the bits of each alon
   }
 }
 
-TEMPLATE_TEST_CASE("an element's bits do not depend on its place or on the count",
-                   "[core][runtime]", float, double) {
+TEMPLATE_TEST_CASE("an element's bits do not depend on its place or on the count", "[core][runtime]", float, double) {
   using T = TestType;
   using S = Simd<T>;
   const std::vector<T> x = line<T>(-7, 7, 71);
   for (const SimdTables* tables : levels()) {
     const S& v = of<T>(*tables);
-    for (auto function : {&S::exp, &S::tanh, &S::erf, &S::sigmoid, &S::silu, &S::gelu,
-                          &S::gelu_tanh, &S::mish, &S::expm1, &S::log1p, &S::sqrt, &S::reciprocal, &S::square}) {
+    for (auto function : {&S::exp, &S::tanh, &S::erf, &S::sigmoid, &S::silu, &S::gelu, &S::gelu_tanh, &S::mish,
+                          &S::expm1, &S::log1p, &S::sqrt, &S::reciprocal, &S::square}) {
       std::vector<T> whole(x.size());
       (v.*function)(x.data(), whole.data(), static_cast<std::int64_t>(x.size()));
       for (std::size_t from = 0; from < x.size(); from += 3) {
@@ -227,8 +221,7 @@ TEMPLATE_TEST_CASE("an element's bits do not depend on its place or on the count
   }
 }
 
-TEMPLATE_TEST_CASE("infinities and NaN pass as IEEE arithmetic says", "[core][runtime]", float,
-                   double) {
+TEMPLATE_TEST_CASE("infinities and NaN pass as IEEE arithmetic says", "[core][runtime]", float, double) {
   using T = TestType;
   const T inf = std::numeric_limits<T>::infinity();
   const T nan = std::numeric_limits<T>::quiet_NaN();
@@ -256,16 +249,14 @@ TEMPLATE_TEST_CASE("infinities and NaN pass as IEEE arithmetic says", "[core][ru
     const std::vector<T> zero = {T(0)};
     v.log(zero.data(), y.data(), 1);
     CHECK(y[0] == -inf);
-    const std::vector<T> with_nan = {1, 2,  nan, 3,  4,  5,  6,  7,  8,
-                                     9, 10, 11,  12, 13, 14, 15, 16, 17};
+    const std::vector<T> with_nan = {1, 2, nan, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
     CHECK(std::isnan(v.max(with_nan.data(), 18)));
     CHECK(v.max(with_nan.data() + 3, 15) == T(17));
     CHECK(v.max(with_nan.data(), 0) == -inf);
   }
 }
 
-TEMPLATE_TEST_CASE("reductions agree with wide arithmetic and ignore alignment", "[core][runtime]",
-                   float, double) {
+TEMPLATE_TEST_CASE("reductions agree with wide arithmetic and ignore alignment", "[core][runtime]", float, double) {
   using T = TestType;
   const double eps = sizeof(T) == 4 ? 6e-8 : 1.2e-16;
   for (const SimdTables* tables : levels()) {
@@ -285,8 +276,7 @@ TEMPLATE_TEST_CASE("reductions agree with wide arithmetic and ignore alignment",
       }
       INFO(tables->name << " n " << n);
       const auto near = [&](double got, Wide expected, double unit) {
-        CHECK(std::fabs(static_cast<double>(got - expected)) <=
-              12 * unit * static_cast<double>(size));
+        CHECK(std::fabs(static_cast<double>(got - expected)) <= 12 * unit * static_cast<double>(size));
       };
       near(v.sum(a.data(), count), sum, eps);
       near(v.dot(a.data(), b.data(), count), dot, eps);
@@ -304,8 +294,7 @@ TEMPLATE_TEST_CASE("reductions agree with wide arithmetic and ignore alignment",
   }
 }
 
-TEMPLATE_TEST_CASE("softmax and layer norm rows follow their laws", "[core][runtime]", float,
-                   double) {
+TEMPLATE_TEST_CASE("softmax and layer norm rows follow their laws", "[core][runtime]", float, double) {
   using T = TestType;
   const double tolerance = sizeof(T) == 4 ? 3e-6 : 1e-14;
   for (const SimdTables* tables : levels()) {
@@ -327,14 +316,12 @@ TEMPLATE_TEST_CASE("softmax and layer norm rows follow their laws", "[core][runt
       std::vector<T> d_x(n);
       v.softmax_grad(y.data(), d.data(), static_cast<T>(inner), T(0.5), d_x.data(), count);
       for (std::size_t i = 0; i < n; ++i) {
-        const double expected =
-            0.5 * static_cast<double>(y[i]) * (static_cast<double>(d[i]) - inner);
+        const double expected = 0.5 * static_cast<double>(y[i]) * (static_cast<double>(d[i]) - inner);
         CHECK(d_x[i] == Approx(expected).margin(tolerance * static_cast<double>(n)));
       }
 
       double mean = 0, mean_g = 0, mean_gh = 0;
-      for (std::size_t i = 0; i < n; ++i)
-        mean += static_cast<double>(x[i]) / static_cast<double>(n);
+      for (std::size_t i = 0; i < n; ++i) mean += static_cast<double>(x[i]) / static_cast<double>(n);
       const T m = static_cast<T>(mean), r = T(0.8);
       const auto h = [&](std::size_t i) { return static_cast<double>((x[i] - m) * r); };
       for (std::size_t i = 0; i < n; ++i) {
@@ -347,9 +334,7 @@ TEMPLATE_TEST_CASE("softmax and layer norm rows follow their laws", "[core][runt
       v.normalize_param_grad(x.data(), d.data(), m, r, d_w.data(), d_b.data(), count);
       for (std::size_t i = 0; i < n; ++i) {
         const double g = static_cast<double>(d[i] * w[i]), wide_d = static_cast<double>(d[i]);
-        CHECK(
-            y[i] ==
-            Approx(h(i) * static_cast<double>(w[i]) + static_cast<double>(b[i])).margin(tolerance));
+        CHECK(y[i] == Approx(h(i) * static_cast<double>(w[i]) + static_cast<double>(b[i])).margin(tolerance));
         CHECK(d_x[i] == Approx(0.8 * (g - mean_g - h(i) * mean_gh)).margin(tolerance));
         CHECK(d_w[i] == Approx(1 + wide_d * h(i)).margin(tolerance));
         CHECK(d_b[i] == Approx(2 + wide_d).margin(tolerance));
@@ -372,8 +357,7 @@ TEST_CASE("two-byte storage rounds as dtype.h does, for every pattern", "[core][
     for (std::size_t i = 0; i < 65536; ++i) {
       bfloat16 b;
       b.bits = patterns[i];
-      REQUIRE(std::bit_cast<std::uint32_t>(wide[i]) ==
-              std::bit_cast<std::uint32_t>(static_cast<float>(b)));
+      REQUIRE(std::bit_cast<std::uint32_t>(wide[i]) == std::bit_cast<std::uint32_t>(static_cast<float>(b)));
     }
     tables->bits.f16_to_f32(patterns.data(), wide.data(), 65536);
     for (std::size_t i = 0; i < 65536; ++i) {

@@ -17,10 +17,8 @@ std::vector<const TileKernels<T>*> levels() {
   std::vector<const TileKernels<T>*> result;
   for (const SimdLevel level : {SimdLevel::baseline, SimdLevel::avx2, SimdLevel::avx512})
     if (const TileTables* tables = tile_tables(level)) {
-      if constexpr (sizeof(T) == 4)
-        result.push_back(&tables->f32);
-      else
-        result.push_back(&tables->f64);
+      if constexpr (sizeof(T) == 4) result.push_back(&tables->f32);
+      else result.push_back(&tables->f64);
     }
   return result;
 }

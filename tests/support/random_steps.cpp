@@ -34,15 +34,13 @@ void mix(KernelContext& context) {
 }
 
 const OpDef& mix_op() {
-  static const OpDef op{.name = "mix",
-                        .most_inputs = -1,
-                        .infer =
-                            [](const OpView& view) {
-                              return std::vector<TensorType>{{f32, {view.attributes.integer("size")}}};
-                            },
-                        .kernels = {{.run = mix, .workspace = [](const OpView& view, int) {
-                                       return static_cast<std::size_t>(view.attributes.integer("scratch"));
-                                     }}}};
+  static const OpDef op{
+      .name = "mix",
+      .most_inputs = -1,
+      .infer = [](const OpView& view) { return std::vector<TensorType>{{f32, {view.attributes.integer("size")}}}; },
+      .kernels = {{.run = mix, .workspace = [](const OpView& view, int) {
+                     return static_cast<std::size_t>(view.attributes.integer("scratch"));
+                   }}}};
   return op;
 }
 

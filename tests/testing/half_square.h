@@ -1,10 +1,10 @@
 // An op whose backward is wrong: what matchers must find.
 #pragma once
 
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise_kernels.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/pointwise/arithmetic.h>
 
 /// y = x^2 with d_x = x d_y: half of what it is.
 inline const weft::OpDef& half_square_op() {

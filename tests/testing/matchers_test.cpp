@@ -33,8 +33,8 @@ TEST_CASE("a wrong backward is found, with the parameter, the op and the user's 
   const Value squares = half_square(net.hidden);
   const std::string text = said(GradientsMatch(), training_step(weighted_mean(squares)));
   CHECK_THAT(text, ContainsSubstring("1 of 2 gradients do not match finite differences") &&
-                       ContainsSubstring("w : f64[3, 5] (net.h:") &&
-                       ContainsSubstring("element [0, 0]: gradient") && ContainsSubstring("by differences") &&
+                       ContainsSubstring("w : f64[3, 5] (net.h:") && ContainsSubstring("element [0, 0]: gradient") &&
+                       ContainsSubstring("by differences") &&
                        ContainsSubstring("[half_square] at half_square (matchers_test.cpp:") &&
                        !ContainsSubstring("[tanh] at"));
   CHECK_THAT(said(GradientsMatch(), squares), ContainsSubstring("x : f64[batch=4, 3] (net.h:"));
@@ -67,14 +67,16 @@ TEST_CASE("GradientsMatch says what it cannot check", "[core][testing][matchers]
   CHECK_THAT(rows, GradientsMatch({.integers = {{"tokens", 7}}}));
   CHECK_THAT(rows, GradientsMatch({.feeds = {{"tokens", Tensor::of<std::int32_t>({4}, {0, 6, 6, 2})}}}));
   CHECK_THROWS_WITH(GradientsMatch({.feeds = {{"token", Tensor(i32, {4})}}}).match(rows),
-                    ContainsSubstring("the feed 'token' is no input; hint: the nearest name is 'tokens'; the inputs are:\n  tokens : i32[4] (matchers_test.cpp:"));
+                    ContainsSubstring("the feed 'token' is no input; hint: the nearest name is 'tokens'; the inputs "
+                                      "are:\n  tokens : i32[4] (matchers_test.cpp:"));
 }
 
 TEST_CASE("GradientsMatch says which value has nothing to differentiate", "[core][testing][matchers][errors]") {
   Graph graph;
   const Value ids = graph.input("ids", i32, {graph.dim("batch", 4)});
-  CHECK_THROWS_WITH(GradientsMatch().match(ids + 1),
-                    ContainsSubstring("GradientsMatch differentiates floating values, add : i32[batch=4] (matchers_test.cpp:"));
+  CHECK_THROWS_WITH(
+      GradientsMatch().match(ids + 1),
+      ContainsSubstring("GradientsMatch differentiates floating values, add : i32[batch=4] (matchers_test.cpp:"));
   CHECK_THROWS_WITH(GradientsMatch({.parameters = "w*"}).match(cast(ids, f32)),
                     ContainsSubstring("GradientsMatch: cast : f32[batch=4] (matchers_test.cpp:") &&
                         ContainsSubstring("depends on no parameter of 'w*' and no floating input"));
@@ -107,7 +109,8 @@ TEST_CASE("GradientsFlow passes a GPT, whose keys' biases softmax takes out agai
       {"micro-batches", training_step(loss) | accumulate(2) | optimize(adamw({.rate = 1e-3}))},
       {"over runs", training_step(loss) | accumulate_over_runs(2) | optimize(adamw({.rate = 1e-3}))},
       {"two weights", training_step(loss + 0.1 * weighted_mean(square(logits))) | accumulate(2)},
-      {"f16", training_step(loss) | mixed_precision(f16) | scale_loss(dynamic_scale()) | accumulate(2) | report_gradients()},
+      {"f16",
+       training_step(loss) | mixed_precision(f16) | scale_loss(dynamic_scale()) | accumulate(2) | report_gradients()},
   };
   for (const auto& [name, form] : forms) {
     const testing::Verdict verdict =
@@ -282,8 +285,10 @@ TEST_CASE("checks that cannot be made say why", "[core][testing][matchers][error
   CHECK_THROWS_WITH(SameBits(step, {.runs = 0}).match(step), ContainsSubstring("SameBits needs at least 1 run, got 0"));
   CHECK_THROWS_WITH(GradientsMatch().match(step | accumulate_over_runs(2) | optimize(sgd({.rate = 0.1}))),
                     ContainsSubstring("hint: match the step before accumulate_over_runs"));
-  CHECK_THROWS_WITH(AllFinite({.feeds = {{"z", Tensor(f32, {1})}}}).match(step),
-                    ContainsSubstring("the feed 'z' is no input; hint: the nearest name is 'x'; the inputs are:\n  x : f32[batch=4, 3] (net.h:"));
+  CHECK_THROWS_WITH(
+      AllFinite({.feeds = {{"z", Tensor(f32, {1})}}}).match(step),
+      ContainsSubstring(
+          "the feed 'z' is no input; hint: the nearest name is 'x'; the inputs are:\n  x : f32[batch=4, 3] (net.h:"));
 }
 
 TEST_CASE("matchers run on what they are given, and leave it as it is", "[core][testing][matchers]") {
@@ -293,16 +298,14 @@ TEST_CASE("matchers run on what they are given, and leave it as it is", "[core][
   store.tensor("w").data<float>()[3] = std::numeric_limits<float>::infinity();
   const Store before = store.clone();
   CHECK_THAT(step, AllFinite());
-  CHECK_THAT(
-      said(AllFinite({.store = &store}),
-           training_step(weighted_mean(net.hidden * 0.0 + matmul(net.x, net.graph.find_name("w"))))),
-      ContainsSubstring("first not finite: w [parameter] (net.h:") && ContainsSubstring("1 infinite"));
+  CHECK_THAT(said(AllFinite({.store = &store}),
+                  training_step(weighted_mean(net.hidden * 0.0 + matmul(net.x, net.graph.find_name("w"))))),
+             ContainsSubstring("first not finite: w [parameter] (net.h:") && ContainsSubstring("1 infinite"));
   Tensor zeros(f32, {4, 3});
   CHECK_THAT(step, !GradientsFlow(1e-8, {.feeds = {{"x", zeros}}}));
   CHECK_THAT(step, GradientsFlow());
   store.set("w", Tensor(f32, {3, 5}));
-  CHECK_THAT(said(GradientsFlow(1e-8, {.store = &store}), step),
-             ContainsSubstring("v : f32[5, 2] (net.h:"));
+  CHECK_THAT(said(GradientsFlow(1e-8, {.store = &store}), step), ContainsSubstring("v : f32[5, 2] (net.h:"));
   CHECK_THAT(step, GradientsMatch({.store = &store}));
   CHECK(store.runs() == before.runs());
 }

@@ -1,4 +1,5 @@
-// Ops of a user's own with one fault each, that their checks must find and name, beside the sound ones of own_op_test.cpp.
+// Ops of a user's own with one fault each, that their checks must find and name, beside the sound ones of
+// own_op_test.cpp.
 #include <weft/testing/check_op.h>
 
 #include <support/catch.h>
@@ -50,11 +51,17 @@ void noise_kernel(KernelContext& k) {
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::int64_t at = row + (Offset ? k.random().row_offset : 0);
     uniform_fill(drawn.data(), n, static_cast<std::uint32_t>(at), key, k.random().runs);
-    for (std::int64_t i = 0; i < n; ++i) k.out<T>(0)[row * n + i] = k.in<T>(0)[row * n + i] + static_cast<T>(drawn[static_cast<std::size_t>(i)]);
+    for (std::int64_t i = 0; i < n; ++i)
+      k.out<T>(0)[row * n + i] = k.in<T>(0)[row * n + i] + static_cast<T>(drawn[static_cast<std::size_t>(i)]);
   }
 }
 
-#define OWN_KERNELS(f, ...) {{.dtype = f32, .run = f<float __VA_OPT__(, ) __VA_ARGS__>}, {.dtype = f64, .run = f<double __VA_OPT__(, ) __VA_ARGS__>}}
+#define OWN_KERNELS(f, ...)                                       \
+  {                                                               \
+    {.dtype = f32, .run = f<float __VA_OPT__(, ) __VA_ARGS__>}, { \
+      .dtype = f64, .run = f<double __VA_OPT__(, ) __VA_ARGS__>   \
+    }                                                             \
+  }
 
 // y = x, by the kernels given.
 OpDef identity(const std::string& name, std::vector<Kernel> kernels) {
@@ -79,21 +86,30 @@ std::string faults(const OpDef& op) {
 TEST_CASE("a kernel that touches what is not its own is found", "[core][testing][own_op]") {
   CHECK(weft::check_op(identity("fault_none", OWN_KERNELS(copy_kernel))).passed());
   CHECK_THAT(faults(identity("fault_behind", OWN_KERNELS(stray_kernel, 4))),
-             ContainsSubstring("memory: the kernel writes 16 bytes behind output 'y', which has 60; hint: it may touch operands, outputs and the workspace"));
-  CHECK_THAT(faults(identity("fault_before", OWN_KERNELS(stray_kernel, -2))), ContainsSubstring("the kernel writes 8 bytes before output 'y'"));
-  CHECK_THAT(faults(identity("fault_operand", OWN_KERNELS(into_operand_kernel))), ContainsSubstring("the kernel writes into operand 0"));
-  CHECK_THAT(faults(identity("fault_past", OWN_KERNELS(past_operand_kernel))), ContainsSubstring("output 'y' depends on what lies in memory around the operands"));
+             ContainsSubstring("memory: the kernel writes 16 bytes behind output 'y', which has 60; hint: it may touch "
+                               "operands, outputs and the workspace"));
+  CHECK_THAT(faults(identity("fault_before", OWN_KERNELS(stray_kernel, -2))),
+             ContainsSubstring("the kernel writes 8 bytes before output 'y'"));
+  CHECK_THAT(faults(identity("fault_operand", OWN_KERNELS(into_operand_kernel))),
+             ContainsSubstring("the kernel writes into operand 0"));
+  CHECK_THAT(faults(identity("fault_past", OWN_KERNELS(past_operand_kernel))),
+             ContainsSubstring("output 'y' depends on what lies in memory around the operands"));
 }
 
 TEST_CASE("a promise of rows that does not hold is found", "[core][testing][own_op]") {
   OpDef op = identity("fault_rows", OWN_KERNELS(running_sum_kernel));
   op.law = "y = running sum of x";
-  op.plain = [](const Plain& p) -> Values { return reshape(cumsum(reshape(p.in[0], {p.in[0].shape().count()}), 0), p.in[0].shape()); };
+  op.plain = [](const Plain& p) -> Values {
+    return reshape(cumsum(reshape(p.in[0], {p.in[0].shape().count()}), 0), p.in[0].shape());
+  };
   op.backward = nullptr;
-  op.batch = [](const OpView&, std::span<const BatchState> in) -> std::vector<BatchState> { return {in[0].as_mixed()}; };
+  op.batch = [](const OpView&, std::span<const BatchState> in) -> std::vector<BatchState> {
+    return {in[0].as_mixed()};
+  };
   CHECK(weft::check_op(op).passed());
   op.row_wise = [](const OpView&) { return true; };
-  CHECK_THAT(faults(op), ContainsSubstring("rows: row 1 alone gives other bits in output 'y' than in the whole: .row_wise promises that rows do not meet"));
+  CHECK_THAT(faults(op), ContainsSubstring("rows: row 1 alone gives other bits in output 'y' than in the whole: "
+                                           ".row_wise promises that rows do not meet"));
   op.row_wise = nullptr;
   op.traits.pointwise = true;
   CHECK_THAT(faults(op), ContainsSubstring(".traits.pointwise promises that rows do not meet"));
@@ -110,24 +126,30 @@ TEST_CASE("a random op that forgets where its rows lie is found", "[core][testin
   INFO(sound.str());
   CHECK(sound.passed());
   CHECK_THAT(faults(noise("fault_drawn", OWN_KERNELS(noise_kernel, false))),
-             ContainsSubstring("batch: output 'y' draws other numbers in 3 micro-batches than in one; hint: row r draws at row r + context.random().row_offset"));
+             ContainsSubstring("batch: output 'y' draws other numbers in 3 micro-batches than in one; hint: row r "
+                               "draws at row r + context.random().row_offset"));
 }
 
-TEST_CASE("an evaluation rule that gives something else is found, and refused in a model", "[core][testing][own_op][errors]") {
+TEST_CASE("an evaluation rule that gives something else is found, and refused in a model",
+          "[core][testing][own_op][errors]") {
   OpDef op = identity("fault_evaluation", OWN_KERNELS(copy_kernel));
   CHECK(weft::check_op(op).passed());
   op.evaluation = [](const Plain& p) -> Values { return sum(p.in[0]); };
-  CHECK_THAT(faults(op), ContainsSubstring("evaluation: the evaluation rule of 'fault_evaluation' gives f64[] as output 0, the shape rule"));
+  CHECK_THAT(faults(op),
+             ContainsSubstring(
+                 "evaluation: the evaluation rule of 'fault_evaluation' gives f64[] as output 0, the shape rule"));
   op.evaluation = [](const Plain&) -> Values { return {}; };
-  CHECK_THAT(faults(op), ContainsSubstring("the evaluation rule of 'fault_evaluation' gives 0 values, the shape rule 1"));
+  CHECK_THAT(faults(op),
+             ContainsSubstring("the evaluation rule of 'fault_evaluation' gives 0 values, the shape rule 1"));
   op.evaluation = [](const Plain& p) -> Values { return cast(p.in[0], f16); };
   CHECK_THAT(faults(op), ContainsSubstring("hint: outside training the value has the same type"));
   op.evaluation = [](const Plain&) -> Values { throw std::runtime_error("no such mode"); };
   Graph graph;
   const Value x = graph.input("x", f32, {2, 3});
   const Value y = graph.apply(op, {x}).front();
-  CHECK_THROWS_WITH(evaluation(Loss(sum(y))), ContainsSubstring("fault_evaluation (own_op_faults_test.cpp:") &&
-                                                  ContainsSubstring("the evaluation rule of 'fault_evaluation' threw no such mode"));
+  CHECK_THROWS_WITH(evaluation(Loss(sum(y))),
+                    ContainsSubstring("fault_evaluation (own_op_faults_test.cpp:") &&
+                        ContainsSubstring("the evaluation rule of 'fault_evaluation' threw no such mode"));
 }
 
 TEST_CASE("an op without a gradient says so in its samples", "[core][testing][own_op]") {
@@ -141,20 +163,29 @@ TEST_CASE("an op without a gradient says so in its samples", "[core][testing][ow
   CHECK(check.passed());
 }
 
-TEST_CASE("a batch rule that no sample checks, a sum of another shape and a rule that is made of itself are found", "[core][testing][own_op]") {
+TEST_CASE("a batch rule that no sample checks, a sum of another shape and a rule that is made of itself are found",
+          "[core][testing][own_op]") {
   OpDef op = identity("fault_unbatched", OWN_KERNELS(copy_kernel));
   op.samples = {{{sample::normal({3, 5})}}};
-  CHECK_THAT(faults(op), ContainsSubstring("batch: the batch rule says '") && ContainsSubstring("no sample has a batch to check that; hint: sample::normal({3, 5}).batched(0)"));
+  CHECK_THAT(faults(op),
+             ContainsSubstring("batch: the batch rule says '") &&
+                 ContainsSubstring("no sample has a batch to check that; hint: sample::normal({3, 5}).batched(0)"));
   op.samples = {{{sample::normal({3, 5}).batched(0)}}};
-  op.batch = [](const OpView&, std::span<const BatchState>) -> std::vector<BatchState> { return {BatchState::summed()}; };
-  CHECK_THAT(faults(op), ContainsSubstring("output 'y' is said to be a sum over the batch; it is f64[1, 5] of one example and f64[3, 5] of all"));
+  op.batch = [](const OpView&, std::span<const BatchState>) -> std::vector<BatchState> {
+    return {BatchState::summed()};
+  };
+  CHECK_THAT(faults(op),
+             ContainsSubstring(
+                 "output 'y' is said to be a sum over the batch; it is f64[1, 5] of one example and f64[3, 5] of all"));
   static OpDef itself = identity("fault_itself", OWN_KERNELS(copy_kernel));
   itself.backward = nullptr;
   itself.plain = [](const Plain& p) -> Values { return p.in[0].graph().apply(itself, {p.in[0]}); };
-  CHECK_THAT(faults(itself), ContainsSubstring("the plain definition of 'fault_itself' is made of 'fault_itself' itself, which says nothing of what it is; hint: other ops"));
+  CHECK_THAT(faults(itself), ContainsSubstring("the plain definition of 'fault_itself' is made of 'fault_itself' "
+                                               "itself, which says nothing of what it is; hint: other ops"));
 }
 
-TEST_CASE("what a user's rule throws, or asks for in vain, is a problem of the node", "[core][testing][own_op][errors]") {
+TEST_CASE("what a user's rule throws, or asks for in vain, is a problem of the node",
+          "[core][testing][own_op][errors]") {
   const auto problem = [](OpDef op) {
     Graph graph;
     const auto scope = graph.scope("block");
@@ -171,11 +202,16 @@ TEST_CASE("what a user's rule throws, or asks for in vain, is a problem of the n
   op.infer = [](const OpView& view) -> std::vector<TensorType> { return {{f32, {view.shape(0)[5]}}}; };
   CHECK_THAT(problem(op), ContainsSubstring("there is no axis 5 in [") && ContainsSubstring("which has 2"));
   op.infer = [](const OpView& view) -> std::vector<TensorType> { return {view.type(1)}; };
-  CHECK_THAT(problem(op), ContainsSubstring("a rule of 'fault_rule' asks for operand 1: the node has 1, counted from 0; hint: has(1) tells"));
+  CHECK_THAT(problem(op),
+             ContainsSubstring(
+                 "a rule of 'fault_rule' asks for operand 1: the node has 1, counted from 0; hint: has(1) tells"));
   op.infer = [](const OpView& view) -> std::vector<TensorType> { return {view.out_type(0)}; };
-  CHECK_THAT(problem(op), ContainsSubstring("asks for the type of output 0: outputs have none while the shape rule runs"));
+  CHECK_THAT(problem(op),
+             ContainsSubstring("asks for the type of output 0: outputs have none while the shape rule runs"));
   op.infer = [](const OpView&) -> std::vector<TensorType> { return {}; };
-  CHECK_THAT(problem(op), ContainsSubstring("its shape rule gives 0 types, its outputs are 1; hint: .outputs names what the rule gives"));
+  CHECK_THAT(
+      problem(op),
+      ContainsSubstring("its shape rule gives 0 types, its outputs are 1; hint: .outputs names what the rule gives"));
   op.infer = [](const OpView&) -> std::vector<TensorType> { throw 3; };
   CHECK_THAT(problem(op), ContainsSubstring("its shape rule threw something that is no std::exception"));
 
@@ -194,34 +230,49 @@ TEST_CASE("what a user's rule throws, or asks for in vain, is a problem of the n
     }
     return std::string();
   };
-  CHECK_THAT(gradient_problem([](Backward& b) { b.input(-1, b.cotangent(0)); }), ContainsSubstring("its backward asks for an operand"));
-  CHECK_THAT(gradient_problem([](Backward& b) { b.input(4, b.cotangent(0)); }), ContainsSubstring("it has 1 operands and 1 outputs, counted from 0"));
+  CHECK_THAT(gradient_problem([](Backward& b) { b.input(-1, b.cotangent(0)); }),
+             ContainsSubstring("its backward asks for an operand"));
+  CHECK_THAT(gradient_problem([](Backward& b) { b.input(4, b.cotangent(0)); }),
+             ContainsSubstring("it has 1 operands and 1 outputs, counted from 0"));
   CHECK_THAT(gradient_problem([](Backward&) { throw std::runtime_error("not today"); }),
-             ContainsSubstring("fault_backward (own_op_faults_test.cpp:") && ContainsSubstring("its backward threw not today"));
+             ContainsSubstring("fault_backward (own_op_faults_test.cpp:") &&
+                 ContainsSubstring("its backward threw not today"));
 
   OpDef plain = identity("fault_plain", OWN_KERNELS(copy_kernel));
   plain.plain = [](const Plain& p) -> Values { return p.in[5]; };
-  CHECK_THAT(faults(plain), ContainsSubstring("the plain definition of 'fault_plain' reads an operand that the node does not have: it has 1"));
+  CHECK_THAT(faults(plain),
+             ContainsSubstring(
+                 "the plain definition of 'fault_plain' reads an operand that the node does not have: it has 1"));
 }
 
 TEST_CASE("what a user's batch rule or kernel throws names the node", "[core][testing][own_op][errors]") {
   OpDef op = identity("fault_late", OWN_KERNELS(copy_kernel));
-  op.batch = [](const OpView&, std::span<const BatchState>) -> std::vector<BatchState> { throw std::runtime_error("where is it?"); };
+  op.batch = [](const OpView&, std::span<const BatchState>) -> std::vector<BatchState> {
+    throw std::runtime_error("where is it?");
+  };
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 4), 3}), w = graph.parameter("w", {f32, {3}}, init::ones());
   const Step step = training_step(weighted_mean(graph.apply(op, {x * w}).front()));
-  CHECK_THROWS_WITH(step | accumulate(2), ContainsSubstring("fault_late (own_op_faults_test.cpp:") && ContainsSubstring("[fault_late] its batch rule threw where is it?"));
+  CHECK_THROWS_WITH(step | accumulate(2), ContainsSubstring("fault_late (own_op_faults_test.cpp:") &&
+                                              ContainsSubstring("[fault_late] its batch rule threw where is it?"));
   op.batch = same_axis;
   op.kernels = {{.dtype = f32, .run = [](KernelContext&) { throw std::runtime_error("out of ideas"); }}};
   Store store(step);
   Program program(step, store);
   const Tensor fed(f32, {4, 3});
-  CHECK_THROWS_WITH(program.run({{"x", fed}}), ContainsSubstring("fault_late (own_op_faults_test.cpp:") && ContainsSubstring("[fault_late] its kernel threw out of ideas; hint: WEFT_CHECK(condition, \"what is expected, got {}\", x) says it with the node and your line"));
+  CHECK_THROWS_WITH(program.run({{"x", fed}}),
+                    ContainsSubstring("fault_late (own_op_faults_test.cpp:") &&
+                        ContainsSubstring("[fault_late] its kernel threw out of ideas; hint: WEFT_CHECK(condition, "
+                                          "\"what is expected, got {}\", x) says it with the node and your line"));
   op.batch = [](const OpView&, std::span<const BatchState>) -> std::vector<BatchState> { return {}; };
-  CHECK_THROWS_WITH(step | accumulate(2), ContainsSubstring("[fault_late] the batch rule gives 0 states for 1 outputs"));
+  CHECK_THROWS_WITH(step | accumulate(2),
+                    ContainsSubstring("[fault_late] the batch rule gives 0 states for 1 outputs"));
   op.kernels = {{.dtype = f32, .bind = [](const OpView&) { return BoundKernel(); }}};
-  CHECK_THROWS_WITH(Program(step, store), ContainsSubstring("fault_late (own_op_faults_test.cpp:") &&
-                                              ContainsSubstring(".bind of its kernel gives nothing to run; hint: it gives back a function of a KernelContext&"));
+  CHECK_THROWS_WITH(
+      Program(step, store),
+      ContainsSubstring("fault_late (own_op_faults_test.cpp:") &&
+          ContainsSubstring(
+              ".bind of its kernel gives nothing to run; hint: it gives back a function of a KernelContext&"));
   CHECK_THAT(faults(identity("fault_bind", {{.dtype = f32, .bind = [](const OpView&) { return BoundKernel(); }},
                                             {.dtype = f64, .bind = [](const OpView&) { return BoundKernel(); }}})),
              ContainsSubstring(".bind of the kernel of 'fault_bind' gives nothing to run"));
@@ -230,14 +281,20 @@ TEST_CASE("what a user's batch rule or kernel throws names the node", "[core][te
 TEST_CASE("definitions that cannot be are refused when they are registered", "[core][testing][own_op][errors]") {
   static OpDef batch = identity("fault_axis", OWN_KERNELS(copy_kernel));
   batch.samples = {{{sample::normal({3, 5}).batched(4)}}};
-  CHECK_THROWS_WITH(registry().add(batch), ContainsSubstring("sample 0 of the op 'fault_axis' has its batch at axis 4 of input 0, which has 2 axes; hint: .batched(0)"));
+  CHECK_THROWS_WITH(
+      registry().add(batch),
+      ContainsSubstring(
+          "sample 0 of the op 'fault_axis' has its batch at axis 4 of input 0, which has 2 axes; hint: .batched(0)"));
   static OpDef silent = identity("fault_silent", OWN_KERNELS(copy_kernel));
   silent.outputs.clear();
-  CHECK_THROWS_WITH(registry().add(silent), ContainsSubstring("the op 'fault_silent' gives nothing: it needs a name for each output"));
+  CHECK_THROWS_WITH(registry().add(silent),
+                    ContainsSubstring("the op 'fault_silent' gives nothing: it needs a name for each output"));
   Graph graph;
   graph.apply(silent, {graph.input("x", f32, {3})});
   CHECK_THROWS_WITH(graph.check(), ContainsSubstring("its shape rule gives 1 types, its outputs are 0"));
   static OpDef place = identity("fault_place", OWN_KERNELS(copy_kernel));
   place.traits.in_place = {{0, 3}};
-  CHECK_THROWS_WITH(registry().add(place), ContainsSubstring("the op 'fault_place' says that output 0 may lie in operand 3 (.in_place), it has 1 outputs and at most 1 operands"));
+  CHECK_THROWS_WITH(registry().add(place),
+                    ContainsSubstring("the op 'fault_place' says that output 0 may lie in operand 3 (.in_place), it "
+                                      "has 1 outputs and at most 1 operands"));
 }

@@ -221,8 +221,10 @@ TEST_CASE("rules that give too little, or read what there is not, say so", "[cor
   says(op, "the plain definition of 'own_rms' reads an operand that the node does not have: it has 1");
   op = softsign_op();
   op.backward = [](Backward& b) { b.input(0, b.in(7) * b.cotangent(0)); };
-  says(op, "[own_softsign] its backward asks for an operand, an output or a cotangent that the node does not have: it has 1 operands and 1 "
-           "outputs");
+  says(op,
+       "[own_softsign] its backward asks for an operand, an output or a cotangent that the node does not have: it has "
+       "1 operands and 1 "
+       "outputs");
   op = softsign_op();
   op.plain = [](const Plain& p) -> Values { return p.in[0] * p.attributes.number("slope"); };
   op.backward = nullptr;

@@ -58,10 +58,10 @@ TEST_CASE("a block is the longest scope that ends in a number, else the first sc
 TEST_CASE("the audit counts the ways from a parameter to the loss as a person would", "[core][optim][audit]") {
   Graph graph;
   const Value w = graph.parameter("w", {f32, {3}}, init::ones()), v = graph.parameter("v", {f32, {3}}, init::ones());
-  Value x = w * 2.0;                     // 1 way in
+  Value x = w * 2.0;  // 1 way in
   for (int i = 0; i < 3; ++i) {
     const auto scope = graph.scope(fmt::format("layer/{}", i));
-    x = x + tanh(x) * v;                 // two ways each
+    x = x + tanh(x) * v;  // two ways each
   }
   const Audit result = audit(training_step(Loss(sum(x * x))));  // x twice: 2 ways
   CHECK(result.row("w").paths == 16);
@@ -90,14 +90,16 @@ TEST_CASE("a cut without another way is an error that names the kind, the node a
   const std::vector<Case> cases{
       {Kind::stop_gradient, "stop_gradient", [](const Value& h) { return stop_gradient(h); }},
       {Kind::integer, "cast", [](const Value& h) { return cast(cast(h, i32), f32); }},
-      {Kind::integer, "argmax", [](const Value& h) { return cast(argmax(h, 1, true), f32) + zeros_like(stop_gradient(h)); }},
+      {Kind::integer, "argmax",
+       [](const Value& h) { return cast(argmax(h, 1, true), f32) + zeros_like(stop_gradient(h)); }},
       {Kind::comparison, "greater", [](const Value& h) { return where(greater(h, 0.0), ones_like(h), zeros_like(h)); }},
       {Kind::no_derivative, "sign", [](const Value& h) { return sign(h); }},
       {Kind::no_derivative, "floor", [](const Value& h) { return floor(h); }},
       {Kind::zero_jacobian, "multiply", [](const Value& h) { return h * 0.0 + 1.0; }},
       {Kind::zero_jacobian, "subtract", [](const Value& h) { return h - h + 1.0; }},
       {Kind::zero_jacobian, "clamp", [](const Value& h) { return clamp(h, {.min = 2.0, .max = 1.0}); }},
-      {Kind::zero_jacobian, "softmax", [](const Value& h) { return reshape(softmax(reshape(h, {-1, 1}), 1), h.shape()); }},
+      {Kind::zero_jacobian, "softmax",
+       [](const Value& h) { return reshape(softmax(reshape(h, {-1, 1}), 1), h.shape()); }},
       {Kind::zero_jacobian, "layer_norm",
        [](const Value& h) {
          Graph graph = h.graph();
@@ -134,7 +136,9 @@ TEST_CASE("healthy ops are not taken for cuts", "[core][optim][audit]") {
       [](const Value& h) { return h - h * 0.5; },
       [](const Value& h) { return sqrt(h * h + 1.0); },
       [](const Value& h) { return transpose(transpose(h, 0, 1), 0, 1); },
-      [](const Value& h) { return concatenate({slice(h, {.axis = 1, .start = 5}), slice(h, {.axis = 1, .stop = 5})}, 1); },
+      [](const Value& h) {
+        return concatenate({slice(h, {.axis = 1, .start = 5}), slice(h, {.axis = 1, .stop = 5})}, 1);
+      },
       [](const Value& h) { return log(exp(h)); },
       [](const Value& h) { return maximum(h, 3.0); },
       [](const Value& h) { return maximum(h, 1e6); },
@@ -157,12 +161,16 @@ TEST_CASE("healthy ops are not taken for cuts", "[core][optim][audit]") {
 
 TEST_CASE("a derivative that is one number is not zero because it is negative", "[core][optim][audit]") {
   using Use = std::function<Value(const Value&, const Value&)>;
-  const std::vector<Use> uses{
-      [](const Value& x, const Value& s) { return x * s; },       [](const Value& x, const Value& s) { return x / (s + 3.0); },
-      [](const Value& x, const Value& s) { return x - s; },       [](const Value& x, const Value& s) { return x + -s; },
-      [](const Value& x, const Value& s) { return x * exp(s); },  [](const Value& x, const Value& s) { return x * exp(-s); },
-      [](const Value& x, const Value& s) { return x * tanh(s); }, [](const Value& x, const Value& s) { return x * (1.0 - s); },
-      [](const Value& x, const Value& s) { return x * sin(s); },  [](const Value& x, const Value& s) { return x * sigmoid(s); }};
+  const std::vector<Use> uses{[](const Value& x, const Value& s) { return x * s; },
+                              [](const Value& x, const Value& s) { return x / (s + 3.0); },
+                              [](const Value& x, const Value& s) { return x - s; },
+                              [](const Value& x, const Value& s) { return x + -s; },
+                              [](const Value& x, const Value& s) { return x * exp(s); },
+                              [](const Value& x, const Value& s) { return x * exp(-s); },
+                              [](const Value& x, const Value& s) { return x * tanh(s); },
+                              [](const Value& x, const Value& s) { return x * (1.0 - s); },
+                              [](const Value& x, const Value& s) { return x * sin(s); },
+                              [](const Value& x, const Value& s) { return x * sigmoid(s); }};
   for (std::size_t i = 0; i < uses.size(); ++i) {
     INFO("use " << i);
     Model model;
@@ -194,7 +202,8 @@ TEST_CASE("a mask by a comparison is a note", "[core][optim][audit]") {
 TEST_CASE("a way through an output that does not depend on the operand is none", "[core][optim][audit]") {
   // The number of tokens of a cross entropy is a float that no logit changes.
   Graph graph;
-  const Value w = graph.parameter("w", {f32, {5, 7}}, init::normal(0, 1)), v = graph.parameter("v", {f32, {}}, init::ones());
+  const Value w = graph.parameter("w", {f32, {5, 7}}, init::normal(0, 1)),
+              v = graph.parameter("v", {f32, {}}, init::ones());
   const LossTerm term = cross_entropy(w, graph.input("targets", i32, {5})).terms.front();
   if (!is_float(term.weight.dtype())) SUCCEED("the weight is a whole number");
   const Audit result = audit(training_step(Loss(cast(term.weight, f32) * v)));
@@ -216,7 +225,8 @@ TEST_CASE("unused parameters, unused outputs and duplicates are found with their
   const Finding unused = only(result, Kind::unused_output);
   CHECK(unused.path == "tanh");
   CHECK(unused.severity == Severity::warning);
-  CHECK_THAT(unused.message, ContainsSubstring("neither the loss nor a fetch nor an update reads it, and 1 node before it is"));
+  CHECK_THAT(unused.message,
+             ContainsSubstring("neither the loss nor a fetch nor an update reads it, and 1 node before it is"));
   const Finding duplicate = only(result, Kind::duplicate);
   CHECK(duplicate.path == "relu_1");
   CHECK(duplicate.severity == Severity::note);
@@ -240,7 +250,8 @@ TEST_CASE("a parameter that no optimizer changes is an error, a frozen one is no
   CHECK_FALSE(result.healthy());
   CHECK_FALSE(result.complete());
   CHECK(only(result, Kind::not_updated).path == "b");
-  CHECK_THAT(only(result, Kind::not_updated).message, ContainsSubstring("no optimizer changes it although others are changed"));
+  CHECK_THAT(only(result, Kind::not_updated).message,
+             ContainsSubstring("no optimizer changes it although others are changed"));
 }
 
 TEST_CASE("a reshape that mixes batch and time is an error, a transpose is not", "[core][optim][audit]") {
@@ -254,8 +265,9 @@ TEST_CASE("a reshape that mixes batch and time is an error, a transpose is not",
     const Audit result = audit(training_step(Loss(sum(square(sum(turned, {.axes = {0}}))))));
     CHECK(result.healthy() == !wrong);
     CHECK(result.of(Kind::batch_mixed).size() == (wrong ? 1U : 0U));
-    if (wrong) CHECK_THAT(result.of(Kind::batch_mixed).front().str(),
-                          ContainsSubstring("error: reshape (audit_test.cpp:") && ContainsSubstring("transpose the axes, then reshape"));
+    if (wrong)
+      CHECK_THAT(result.of(Kind::batch_mixed).front().str(), ContainsSubstring("error: reshape (audit_test.cpp:") &&
+                                                                 ContainsSubstring("transpose the axes, then reshape"));
   }
 }
 
@@ -269,7 +281,8 @@ TEST_CASE("a norm over the batch is a note, a mean loss is nothing", "[core][opt
   CHECK(audit(training_step(Loss(mean(linear(plain.x, plain.a, Value{}))))).of(Kind::batch_mixed).empty());
 }
 
-TEST_CASE("each example beside all others is a note as a product, and a warning as a broadcast that nobody wrote", "[core][optim][audit]") {
+TEST_CASE("each example beside all others is a note as a product, and a warning as a broadcast that nobody wrote",
+          "[core][optim][audit]") {
   for (const bool product : {true, false}) {
     Model model;
     const Audit result = model.audited([&](const Value& h) {
@@ -289,7 +302,9 @@ TEST_CASE("attention to a single key is cut at queries and keys, to two it is no
     Graph graph;
     const Dim n = graph.dim("batch", 4);
     const Value x = graph.input("x", f32, {n, 5, 2, 4}), memory = graph.input("memory", f32, {n, keys, 2, 4});
-    const auto scaled = [&](const char* name, const Value& value) { return value * graph.parameter(name, {f32, {4}}, init::ones()); };
+    const auto scaled = [&](const char* name, const Value& value) {
+      return value * graph.parameter(name, {f32, {4}}, init::ones());
+    };
     const Audit result =
         audit(training_step(Loss(sum(square(attention(scaled("q", x), scaled("k", memory), scaled("v", memory)))))));
     INFO(result.str());
@@ -305,8 +320,8 @@ TEST_CASE("a model by the book has no finding, at any place of a chain", "[core]
   Graph graph;
   const nn::Gpt model = gpt(graph, 2, 0.1);
   const Step plain = training_step(loss_of(graph, model));
-  const Step whole = plain | mixed_precision(bf16) | scale_loss(dynamic_scale()) | accumulate(2) | clip_global_norm(1.0) |
-                     optimize(adamw()) | checkpoint(every_block());
+  const Step whole = plain | mixed_precision(bf16) | scale_loss(dynamic_scale()) | accumulate(2) |
+                     clip_global_norm(1.0) | optimize(adamw()) | checkpoint(every_block());
   for (const Step& step : {plain, whole}) {
     const Audit result = audit(step);
     INFO(result.str());
@@ -345,12 +360,14 @@ TEST_CASE("findings that one line made in each layer are one line of the report"
   }
   const Audit result = audit(training_step(Loss(sum(h))));
   CHECK(result.of(Kind::stop_gradient).size() == 23);  // the first detaches the input, which does not learn
-  CHECK_THAT(result.str(), ContainsSubstring("warning: layer/1/stop_gradient") && ContainsSubstring("(and 22 more of this line)"));
+  CHECK_THAT(result.str(),
+             ContainsSubstring("warning: layer/1/stop_gradient") && ContainsSubstring("(and 22 more of this line)"));
   CHECK_THAT(result.str(), !ContainsSubstring("layer/2/stop_gradient"));
 }
 
 TEST_CASE("an op without any backward is a cut of its own kind", "[core][optim][audit]") {
-  static const OpDef op{.name = "only_forward_of_audit_test", .infer = [](const OpView& v) { return std::vector{v.type(0)}; }};
+  static const OpDef op{.name = "only_forward_of_audit_test",
+                        .infer = [](const OpView& v) { return std::vector{v.type(0)}; }};
   Graph graph;
   const Value w = graph.parameter("w", {f32, {3}}, init::ones());
   const Value h = w * 2.0;
@@ -360,7 +377,8 @@ TEST_CASE("an op without any backward is a cut of its own kind", "[core][optim][
   CHECK(flows.of(graph.node(h), {true}).front() == EdgeFlow::flows);
 }
 
-TEST_CASE("a parameter or an update given twice is an error of the graph before any audit", "[core][optim][audit][errors]") {
+TEST_CASE("a parameter or an update given twice is an error of the graph before any audit",
+          "[core][optim][audit][errors]") {
   Model model;
   model.graph.parameter("a", {f32, {2}}, init::ones());
   CHECK_THROWS_WITH(model.graph.check(), ContainsSubstring("the name 'a' is taken: first used at audit_test.cpp:"));
@@ -379,7 +397,8 @@ TEST_CASE("without a backward pass the table asks no parameter for a gradient", 
     const Audit audited = audit(step);
     CHECK_FALSE(audited.differentiated);
     CHECK(audited.healthy());
-    CHECK_THAT(audited.str(), ContainsSubstring("2 parameters (8 elements), no backward pass") && !ContainsSubstring("NO") && !ContainsSubstring("<-"));
+    CHECK_THAT(audited.str(), ContainsSubstring("2 parameters (8 elements), no backward pass") &&
+                                  !ContainsSubstring("NO") && !ContainsSubstring("<-"));
   }
   CHECK(audit(training_step(Loss(sum(y)))).differentiated);
 }

@@ -233,10 +233,7 @@ void thread_sum(KernelContext& k) {
 
 const OpDef& thread_sum_op() {
   static const OpDef op{.name = "thread_sum",
-                        .infer =
-                            [](const OpView& view) {
-                              return std::vector<TensorType>{{view.type(0).dtype, {}}};
-                            },
+                        .infer = [](const OpView& view) { return std::vector<TensorType>{{view.type(0).dtype, {}}}; },
                         .batch = same_axis,
                         .kernels = {{.dtype = f32, .run = thread_sum}},
                         .samples = {{{sample::normal({3})}}}};

@@ -28,7 +28,8 @@ TEST_CASE("a healthy step has no node that is not finite", "[core][optim][first_
   CHECK_FALSE(first_nonfinite(step, Store(step), {{"x", x}}).has_value());
 }
 
-TEST_CASE("the node in which NaN begins is named with its line and the ranges of its inputs", "[core][optim][first_nonfinite]") {
+TEST_CASE("the node in which NaN begins is named with its line and the ranges of its inputs",
+          "[core][optim][first_nonfinite]") {
   Model model;
   Value y;
   {
@@ -57,7 +58,8 @@ TEST_CASE("the node in which NaN begins is named with its line and the ranges of
   CHECK(store.tensor("w").at(0) == 1);  // the store stays as it is
 }
 
-TEST_CASE("a gradient that is not finite while the loss is leads into the backward pass", "[core][optim][first_nonfinite]") {
+TEST_CASE("a gradient that is not finite while the loss is leads into the backward pass",
+          "[core][optim][first_nonfinite]") {
   Model model;
   const Step step = training_step(Loss(sum(sqrt(model.w * model.x))));
   const Tensor x = Model::feed(0);  // sqrt(0) is 0, its slope is infinite, and 0 * infinity is NaN

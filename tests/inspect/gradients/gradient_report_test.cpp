@@ -12,7 +12,8 @@
 using namespace weft;
 using namespace weft::test;
 
-TEST_CASE("the report's numbers are those of the gradients, counted plainly in double", "[core][optim][gradient_report]") {
+TEST_CASE("the report's numbers are those of the gradients, counted plainly in double",
+          "[core][optim][gradient_report]") {
   const Chain model(3);
   const Tensor x = Chain::feed();
   const Step step = training_step(model.loss) | fetch_gradients() | optimize(sgd({.rate = 0.1})) | report_gradients();
@@ -54,7 +55,8 @@ TEST_CASE("the report's numbers are those of the gradients, counted plainly in d
   CHECK(report.healthy());
 }
 
-TEST_CASE("gains are norms of the cotangents between blocks, as a gradient by hand gives them", "[core][optim][gradient_report]") {
+TEST_CASE("gains are norms of the cotangents between blocks, as a gradient by hand gives them",
+          "[core][optim][gradient_report]") {
   Chain model(3);
   // The same chain, where the values between the blocks are parameters: their gradients are the cotangents.
   std::vector<Value> between;
@@ -69,13 +71,15 @@ TEST_CASE("gains are norms of the cotangents between blocks, as a gradient by ha
   const Run run(step | report_gradients(), {{"x", x}});
   const GradientReport report = run.report();
   for (int i = 0; i < 3; ++i)
-    CHECK(report.block(fmt::format("layer/{}", i)).gives == Approx(norm_of(doubles(cotangents[static_cast<std::size_t>(i)]))).epsilon(1e-5));
+    CHECK(report.block(fmt::format("layer/{}", i)).gives ==
+          Approx(norm_of(doubles(cotangents[static_cast<std::size_t>(i)]))).epsilon(1e-5));
   CHECK(std::isnan(report.block("layer/0").reads));  // only the input, which does not learn
   CHECK(report.block("layer/2").reads == Approx(report.block("layer/1").gives));
   CHECK(report.block("layer/2").gain == Approx(report.block("layer/1").gives / report.block("layer/2").gives));
 }
 
-TEST_CASE("scaling, micro-batches, low precision and their order leave the report as it is", "[optim][gradient_report]") {
+TEST_CASE("scaling, micro-batches, low precision and their order leave the report as it is",
+          "[optim][gradient_report]") {
   Graph graph;
   const nn::Gpt model = gpt(graph, 0, 1);
   const Loss loss = loss_of(graph, model);
@@ -87,11 +91,16 @@ TEST_CASE("scaling, micro-batches, low precision and their order leave the repor
     double epsilon;
   };
   const std::vector<Case> cases{
-      {"scaled, before anybody settles", training_step(loss) | scale_loss(dynamic_scale()) | report_gradients() | optimize(sgd()), 1e-4},
+      {"scaled, before anybody settles",
+       training_step(loss) | scale_loss(dynamic_scale()) | report_gradients() | optimize(sgd()), 1e-4},
       {"accumulated", training_step(loss) | accumulate(2) | optimize(sgd()) | report_gradients(), 1e-4},
-      {"both", training_step(loss) | scale_loss(static_scale(4096)) | accumulate(4) | report_gradients() | optimize(sgd()), 1e-4},
-      {"bf16", training_step(loss) | mixed_precision(bf16) | scale_loss(static_scale(64)) | accumulate(2) | optimize(sgd()) |
-                   report_gradients(), 0.05},
+      {"both",
+       training_step(loss) | scale_loss(static_scale(4096)) | accumulate(4) | report_gradients() | optimize(sgd()),
+       1e-4},
+      {"bf16",
+       training_step(loss) | mixed_precision(bf16) | scale_loss(static_scale(64)) | accumulate(2) | optimize(sgd()) |
+           report_gradients(),
+       0.05},
       {"checkpointed", training_step(loss) | optimize(sgd()) | report_gradients() | checkpoint(every_block()), 1e-4},
   };
   for (const Case& each : cases) {
@@ -103,7 +112,8 @@ TEST_CASE("scaling, micro-batches, low precision and their order leave the repor
       INFO(got.path);
       CHECK(got.path == expected.path);
       CHECK(got.norm == Approx(expected.norm).epsilon(each.epsilon).margin(each.epsilon * plain.norm));
-      if (!std::isnan(expected.arrives + got.arrives)) CHECK(got.arrives == Approx(expected.arrives).epsilon(each.epsilon));
+      if (!std::isnan(expected.arrives + got.arrives))
+        CHECK(got.arrives == Approx(expected.arrives).epsilon(each.epsilon));
       CHECK(got.largest == Approx(expected.largest).epsilon(10 * each.epsilon).margin(each.epsilon * plain.norm));
     }
     for (const auto& block : plain.blocks) {
@@ -121,7 +131,8 @@ TEST_CASE("a report changes no bits, and remove_taps takes it out to the last by
   const Loss loss = loss_of(graph, model);
   const Text text;
   const Step plain = training_step(loss) | clip_global_norm(1.0) | optimize(adamw({.rate = 1e-2}));
-  const Step micro = training_step(loss) | scale_loss(dynamic_scale()) | accumulate(2) | optimize(adamw({.rate = 1e-2}));
+  const Step micro =
+      training_step(loss) | scale_loss(dynamic_scale()) | accumulate(2) | optimize(adamw({.rate = 1e-2}));
   for (const Step& step : {plain, micro}) {
     const Step watched = step | report_gradients();
     Store a(step, {.seed = 2}), b(watched, {.seed = 2});
@@ -141,7 +152,8 @@ TEST_CASE("a report changes no bits, and remove_taps takes it out to the last by
     CHECK(after.arena_bytes == before.arena_bytes);
     CHECK(after.total_bytes() == before.total_bytes());
     CHECK(after.str() == before.str());
-    CHECK_THROWS_WITH(gradient_report(one.run(text.feeds()), step), ContainsSubstring("hint: step | report_gradients()"));
+    CHECK_THROWS_WITH(gradient_report(one.run(text.feeds()), step),
+                      ContainsSubstring("hint: step | report_gradients()"));
   }
 }
 
@@ -157,7 +169,8 @@ TEST_CASE("NaN in a gradient is a verdict, and its numbers are null in JSON", "[
   Graph graph;
   const Value x = graph.input("x", f32, {8, 6}), w = graph.parameter("w", {f32, {6}}, init::zeros());
   Tensor feed = Chain::feed();
-  const GradientReport report = Run(training_step(Loss(sum(sqrt(w * w) * x))) | report_gradients(), {{"x", feed}}).report();
+  const GradientReport report =
+      Run(training_step(Loss(sum(sqrt(w * w) * x))) | report_gradients(), {{"x", feed}}).report();
   REQUIRE(report.of(Verdict::Kind::not_finite).size() == 1);
   CHECK(report.parameter("w").not_finite == 1);
   CHECK(report.of(Verdict::Kind::no_flow).empty());
@@ -172,11 +185,13 @@ TEST_CASE("NaN in a gradient is a verdict, and its numbers are null in JSON", "[
     if (line.at("kind") == "verdict") CHECK(line.at("verdict") == "not_finite");
     at = end + 1;
   }
-  CHECK(count == 1 + report.blocks.size() + report.parameters.size() + report.units.size() + report.rows.size() + report.verdicts.size());
+  CHECK(count == 1 + report.blocks.size() + report.parameters.size() + report.units.size() + report.rows.size() +
+                     report.verdicts.size());
   CHECK(nulls == 1);
 }
 
-TEST_CASE("a loss that is not finite is a verdict although its gradients are, and no infinity cancels", "[core][optim][gradient_report]") {
+TEST_CASE("a loss that is not finite is a verdict although its gradients are, and no infinity cancels",
+          "[core][optim][gradient_report]") {
   Graph graph;
   const Value w = graph.parameter("w", {f32, {3}}, init::ones());
   const Value x = graph.input("x", f32, {3}), scale = graph.input("scale", f32, {});
@@ -189,7 +204,8 @@ TEST_CASE("a loss that is not finite is a verdict although its gradients are, an
   const GradientReport report = gradient_report(program.run({{"x", ones}, {"scale", number}}), step);
   REQUIRE(report.verdicts.size() == 1);
   CHECK(report.verdicts.front().kind == Verdict::Kind::not_finite);
-  CHECK_THAT(report.verdicts.front().str(), ContainsSubstring("(gradient_report_test.cpp:") && ContainsSubstring("the loss is infinite; hint: first_nonfinite("));
+  CHECK_THAT(report.verdicts.front().str(), ContainsSubstring("(gradient_report_test.cpp:") &&
+                                                ContainsSubstring("the loss is infinite; hint: first_nonfinite("));
 
   ones.data<float>()[1] = std::numeric_limits<float>::infinity();
   *number.data<float>() = 0;
@@ -201,7 +217,8 @@ TEST_CASE("a loss that is not finite is a verdict although its gradients are, an
 TEST_CASE("the JSON lines hold what the table holds", "[core][optim][gradient_report]") {
   const Chain model(2);
   const Tensor x = Chain::feed();
-  const GradientReport report = Run(training_step(model.loss) | optimize(sgd()) | report_gradients(), {{"x", x}}).report();
+  const GradientReport report =
+      Run(training_step(model.loss) | optimize(sgd()) | report_gradients(), {{"x", x}}).report();
   const std::string lines = report.json_lines(1);
   const nlohmann::json first = nlohmann::json::parse(lines.substr(0, lines.find('\n')));
   CHECK(first.at("kind") == "step");
@@ -229,11 +246,13 @@ TEST_CASE("a history draws a curve a block over its steps", "[core][optim][gradi
   const std::string svg = history.svg("norms <of> this");
   CHECK(svg.starts_with("<svg ") == true);
   CHECK(svg.ends_with("</svg>\n"));
-  CHECK_THAT(svg, ContainsSubstring("norms &lt;of&gt; this") && ContainsSubstring("<title>layer/2</title>") && ContainsSubstring(">1e"));
+  CHECK_THAT(svg, ContainsSubstring("norms &lt;of&gt; this") && ContainsSubstring("<title>layer/2</title>") &&
+                      ContainsSubstring(">1e"));
   CHECK_THAT(svg, !ContainsSubstring("nan") && !ContainsSubstring("inf"));
   // Highest norm is drawn highest: the last point of each curve.
   auto last_y = [&](const std::string& block) {
-    const std::size_t end = svg.find("\" fill=\"none\"", svg.rfind("<path d=\"M84.0", svg.find("<title>" + block + "</title>")));
+    const std::size_t end =
+        svg.find("\" fill=\"none\"", svg.rfind("<path d=\"M84.0", svg.find("<title>" + block + "</title>")));
     const std::size_t space = svg.rfind(' ', end);
     return std::stod(svg.substr(space + 1, end - space - 1));
   };
@@ -245,7 +264,11 @@ TEST_CASE("a history draws a curve a block over its steps", "[core][optim][gradi
 TEST_CASE("mistakes around a report are said", "[core][optim][gradient_report][errors]") {
   const Chain model(2);
   const Step step = training_step(model.loss) | report_gradients();
-  CHECK_THROWS_WITH(step | report_gradients(), ContainsSubstring("gradient_report_test.cpp:") && ContainsSubstring("publishes 'flow/factor' already; hint: it is tapped: take that out first, step | remove_taps()"));
+  CHECK_THROWS_WITH(
+      step | report_gradients(),
+      ContainsSubstring("gradient_report_test.cpp:") &&
+          ContainsSubstring(
+              "publishes 'flow/factor' already; hint: it is tapped: take that out first, step | remove_taps()"));
   CHECK_THROWS_WITH(training_step(model.loss) | fetch("flow/factor", model.x) | report_gradients(),
                     ContainsSubstring("hint: a fetch of yours has that name, which a tap needs: give it another"));
   CHECK_THROWS_WITH(report_gradients({.closed_below = 2}), ContainsSubstring("closed_below must be in [0, 1), got 2"));
@@ -255,8 +278,10 @@ TEST_CASE("mistakes around a report are said", "[core][optim][gradient_report][e
   CHECK_THROWS_WITH(step | mixed_precision(bf16), ContainsSubstring("mixed_precision"));
   const Tensor x = Chain::feed();
   const Run run(step, {{"x", x}});
-  CHECK_THROWS_WITH(run.report().parameter("layer/7/weight"), ContainsSubstring("no gradient of 'layer/7/weight'; hint: the first of 4 are"));
+  CHECK_THROWS_WITH(run.report().parameter("layer/7/weight"),
+                    ContainsSubstring("no gradient of 'layer/7/weight'; hint: the first of 4 are"));
   CHECK_THROWS_WITH(run.report().block("layer/7"), ContainsSubstring("no block 'layer/7'"));
   const Run other(training_step(model.loss), {{"x", x}});
-  CHECK_THROWS_WITH(gradient_report(other.result, step), ContainsSubstring("gradient_report_test.cpp:") && ContainsSubstring("the result has no 'flow/gradient/"));
+  CHECK_THROWS_WITH(gradient_report(other.result, step), ContainsSubstring("gradient_report_test.cpp:") &&
+                                                             ContainsSubstring("the result has no 'flow/gradient/"));
 }

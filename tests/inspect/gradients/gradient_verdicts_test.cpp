@@ -48,13 +48,16 @@ TEST_CASE("what f16 loses and the scale it needs are as a cast to f16 says", "[c
 
   // With a scale, what flows is larger by it; the clean gradient stays.
   const GradientReport::Parameter scaled =
-      Run(training_step(Loss(sum(w * x))) | scale_loss(static_scale(256)) | report_gradients(), {{"x", feed}}).report().parameter("w");
+      Run(training_step(Loss(sum(w * x))) | scale_loss(static_scale(256)) | report_gradients(), {{"x", feed}})
+          .report()
+          .parameter("w");
   CHECK(scaled.f16_lost == row.f16_lost);
   CHECK(scaled.f16_lost_in_use == lost_at(256) / 4000);
   CHECK(scaled.norm == Approx(row.norm));
 }
 
-TEST_CASE("f16 without a loss scale underflows, with the scale that the report asks for it does not", "[core][optim][gradient_verdicts]") {
+TEST_CASE("f16 without a loss scale underflows, with the scale that the report asks for it does not",
+          "[core][optim][gradient_verdicts]") {
   const Tensor x = Chain::feed();
   const Chain model(3);
   const Loss small = 1e-5 * model.loss;
@@ -65,19 +68,24 @@ TEST_CASE("f16 without a loss scale underflows, with the scale that the report a
   CHECK(verdict.where.starts_with("gradient_chain.h:"));
   CHECK_THAT(verdict.str(), ContainsSubstring("below 2^-14 without a loss scale") && ContainsSubstring("scale_loss("));
   const GradientReport good =
-      Run(training_step(small) | mixed_precision(f16) | scale_loss(static_scale(1048576)) | report_gradients(), {{"x", x}}).report();
+      Run(training_step(small) | mixed_precision(f16) | scale_loss(static_scale(1048576)) | report_gradients(),
+          {{"x", x}})
+          .report();
   CHECK(good.of(Verdict::Kind::f16_underflow).empty());
   // In f32 nothing underflows, whatever f16 would.
   CHECK(Run(training_step(small) | report_gradients(), {{"x", x}}).report().of(Verdict::Kind::f16_underflow).empty());
 }
 
-TEST_CASE("dead units are found at the activation and at the bias, and live ones are not", "[core][optim][gradient_verdicts]") {
+TEST_CASE("dead units are found at the activation and at the bias, and live ones are not",
+          "[core][optim][gradient_verdicts]") {
   for (const bool dead : {true, false}) {
     Graph graph;
     const Value x = graph.input("x", f32, {8, 6});
-    const Value w = graph.parameter("w", {f32, {6, 6}}, init::normal(0, 0.5)), b = graph.parameter("b", {f32, {6}}, init::constant(0));
+    const Value w = graph.parameter("w", {f32, {6, 6}}, init::normal(0, 0.5)),
+                b = graph.parameter("b", {f32, {6}}, init::constant(0));
     const Value v = graph.parameter("v", {f32, {6, 6}}, init::normal(0, 0.5));
-    const Step step = training_step(Loss(sum(square(linear(relu(linear(x, w, b)) + 0.5, v, Value{}))))) | report_gradients();
+    const Step step =
+        training_step(Loss(sum(square(linear(relu(linear(x, w, b)) + 0.5, v, Value{}))))) | report_gradients();
     Store store(step, {.seed = 1});
     float* bias = store.tensor("b").data<float>();
     for (int i = 0; i < 4 && dead; ++i) bias[i] = -20;
@@ -94,7 +102,8 @@ TEST_CASE("dead units are found at the activation and at the bias, and live ones
     CHECK(verdicts.size() == (dead ? 3U : 0U));
     if (dead) {
       CHECK(std::ranges::any_of(verdicts, [](const Verdict& verdict) { return verdict.path == "relu"; }));
-      CHECK_THAT(report.str(), ContainsSubstring("relu [relu] (gradient_verdicts_test.cpp:") && ContainsSubstring("4 of 6 units dead"));
+      CHECK_THAT(report.str(), ContainsSubstring("relu [relu] (gradient_verdicts_test.cpp:") &&
+                                   ContainsSubstring("4 of 6 units dead"));
     }
     CHECK(report.healthy() == !dead);
   }
@@ -140,12 +149,14 @@ TEST_CASE("a table that is picked from by index has no dead units", "[core][opti
   CHECK(run.report().healthy());
 }
 
-TEST_CASE("a bias of keys cancels to rounding, which is no fault, and other biases do not", "[optim][gradient_verdicts]") {
+TEST_CASE("a bias of keys cancels to rounding, which is no fault, and other biases do not",
+          "[optim][gradient_verdicts]") {
   Graph graph;
   const nn::Gpt model = gpt(graph);
   const Loss loss = loss_of(graph, model);
   const Text text;
-  for (const Step& step : {training_step(loss), training_step(loss) | scale_loss(static_scale(64)) | accumulate(2) | optimize(sgd())}) {
+  for (const Step& step :
+       {training_step(loss), training_step(loss) | scale_loss(static_scale(64)) | accumulate(2) | optimize(sgd())}) {
     const GradientReport report = Run(step | report_gradients(), text.feeds()).report();
     for (const GradientReport::Parameter& row : report.parameters) {
       INFO(row.path << " " << row.norm << " of " << row.arrives);
@@ -161,9 +172,12 @@ TEST_CASE("that a gradient cancels is known in every form of the step", "[optim]
   const nn::Gpt model = gpt(graph);
   const Dim n = graph.dim("batch", 4);
   const Value logits = model(graph.input("tokens", i32, {n, 8}));
-  const Loss loss = cross_entropy(logits, graph.input("targets", i32, {n, 8})), two = loss + 0.5 * weighted_mean(square(logits));
+  const Loss loss = cross_entropy(logits, graph.input("targets", i32, {n, 8})),
+             two = loss + 0.5 * weighted_mean(square(logits));
   const Text text;
-  const auto f16_scaled = [&](const Loss& of) { return training_step(of) | mixed_precision(f16) | scale_loss(static_scale(4096)); };
+  const auto f16_scaled = [&](const Loss& of) {
+    return training_step(of) | mixed_precision(f16) | scale_loss(static_scale(4096));
+  };
   const std::vector<std::pair<std::string, Step>> forms{
       {"over runs", training_step(loss) | accumulate_over_runs(2) | optimize(sgd())},
       {"two weights", training_step(two)},
@@ -182,7 +196,8 @@ TEST_CASE("that a gradient cancels is known in every form of the step", "[optim]
   }
 }
 
-TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mild one is not", "[core][optim][gradient_verdicts]") {
+TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mild one is not",
+          "[core][optim][gradient_verdicts]") {
   const Tensor feed = Chain::feed();
   for (const bool saturated : {true, false}) {
     Graph graph;
@@ -192,8 +207,10 @@ TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mi
     const GradientReport report =
         Run(training_step(Loss(sum(square(linear(p, v, Value{}))))) | report_gradients(), {{"x", feed}}).report();
     CHECK(report.of(Verdict::Kind::saturated).size() == (saturated ? 1U : 0U));
-    if (saturated) CHECK_THAT(report.of(Verdict::Kind::saturated).front().str(),
-                              ContainsSubstring("saturated: softmax (gradient_verdicts_test.cpp:") && ContainsSubstring("of 8 rows"));
+    if (saturated)
+      CHECK_THAT(
+          report.of(Verdict::Kind::saturated).front().str(),
+          ContainsSubstring("saturated: softmax (gradient_verdicts_test.cpp:") && ContainsSubstring("of 8 rows"));
   }
   for (const bool saturated : {true, false}) {
     Graph graph;
@@ -207,19 +224,25 @@ TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mi
     std::mt19937 random(4);
     std::normal_distribution<float> normal;
     for (float* at = given.data<float>(); at != given.data<float>() + given.size(); ++at) *at = normal(random);
-    const GradientReport report = Run(training_step(Loss(sum(square(y)))) | report_gradients(), {{"x", given}}).report();
+    const GradientReport report =
+        Run(training_step(Loss(sum(square(y)))) | report_gradients(), {{"x", given}}).report();
     INFO(report.str());
     CHECK(report.of(Verdict::Kind::saturated).empty() == !saturated);
   }
 }
 
-TEST_CASE("depth without normalisation vanishes or explodes, and a residual stream does neither", "[optim][gradient_verdicts]") {
+TEST_CASE("depth without normalisation vanishes or explodes, and a residual stream does neither",
+          "[optim][gradient_verdicts]") {
   const Tensor x = Chain::feed();
   auto of = [&](double deviation, const Chain::Block& block) {
-    return Run(training_step(Chain(48, deviation, block).loss) | report_gradients({.units = false, .f16 = false}), {{"x", x}}).report();
+    return Run(training_step(Chain(48, deviation, block).loss) | report_gradients({.units = false, .f16 = false}),
+               {{"x", x}})
+        .report();
   };
   const Chain::Block plain = [](const Value& h, const Value& w, const Value& b) { return linear(h, w, b); };
-  const Chain::Block residual = [](const Value& h, const Value& w, const Value& b) { return h + tanh(linear(h, w, b)) * 0.1; };
+  const Chain::Block residual = [](const Value& h, const Value& w, const Value& b) {
+    return h + tanh(linear(h, w, b)) * 0.1;
+  };
   const GradientReport small = of(0.2, plain), large = of(0.7, plain), healthy = of(0.4, residual);
   REQUIRE(small.of(Verdict::Kind::vanishing).size() == 1);
   CHECK(small.of(Verdict::Kind::vanishing).front().path == "layer/0");
@@ -229,14 +252,16 @@ TEST_CASE("depth without normalisation vanishes or explodes, and a residual stre
   CHECK(healthy.healthy());
 }
 
-TEST_CASE("a parameter whose gradient is 0 and an update that is too large are named", "[core][optim][gradient_verdicts]") {
+TEST_CASE("a parameter whose gradient is 0 and an update that is too large are named",
+          "[core][optim][gradient_verdicts]") {
   Graph graph;
   const Value x = graph.input("x", f32, {8, 6}), w = graph.parameter("w", {f32, {6, 6}}, init::normal(0, 0.5));
   const Value zero = graph.parameter("scale", {f32, {}}, init::zeros());
   const Value u = graph.parameter("u", {f32, {6, 6}}, init::normal(0, 0.5));
   const Value y = sum(linear(x, w, Value{}) * zero + linear(x, u, Value{}));
   const Tensor feed = Chain::feed();
-  const GradientReport report = Run(training_step(Loss(y * y)) | optimize(sgd({.rate = 10.0})) | report_gradients(), {{"x", feed}}).report();
+  const GradientReport report =
+      Run(training_step(Loss(y * y)) | optimize(sgd({.rate = 10.0})) | report_gradients(), {{"x", feed}}).report();
   CHECK(report.of(Verdict::Kind::no_flow).empty());  // "scale" learns
   CHECK(report.parameter("w").waits_for == "scale");
   CHECK_THAT(report.str(), ContainsSubstring("waits for scale, which starts at 0"));
@@ -245,7 +270,8 @@ TEST_CASE("a parameter whose gradient is 0 and an update that is too large are n
   REQUIRE(frozen.of(Verdict::Kind::no_flow).size() == 1);
   CHECK(frozen.of(Verdict::Kind::no_flow).front().path == "w");
   CHECK(frozen.parameter("w").waits_for.empty());
-  CHECK_THAT(frozen.of(Verdict::Kind::no_flow).front().message, ContainsSubstring("not above 1e-08") && ContainsSubstring("hint: audit(step)"));
+  CHECK_THAT(frozen.of(Verdict::Kind::no_flow).front().message,
+             ContainsSubstring("not above 1e-08") && ContainsSubstring("hint: audit(step)"));
   const std::vector<Verdict> large = report.of(Verdict::Kind::update_too_large);
   REQUIRE(large.size() == 1);
   CHECK(large.front().path == "u");

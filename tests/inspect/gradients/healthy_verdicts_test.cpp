@@ -28,7 +28,8 @@ Value row(Graph graph, const std::vector<float>& values) {
 
 }  // namespace
 
-TEST_CASE("heads beside the way to the loss, detached probes and idle experts are neither vanishing nor exploding", "[core][optim][gradient_verdicts]") {
+TEST_CASE("heads beside the way to the loss, detached probes and idle experts are neither vanishing nor exploding",
+          "[core][optim][gradient_verdicts]") {
   for (const double coefficient : {1e-5, 1e5}) {
     Graph graph;
     const Dim batch = graph.dim("batch", 8);
@@ -38,7 +39,8 @@ TEST_CASE("heads beside the way to the loss, detached probes and idle experts ar
     const Value h = tanh(second(tanh(first(x))));
     const Tensor fed = normals({8, 6}), target = normals({8, 4}, 7);
     const Loss main = mse_loss(head(h), y);
-    for (const Loss& loss : {main + coefficient * mse_loss(aux(h), y), main + coefficient * mse_loss(aux(stop_gradient(h)), y)}) {
+    for (const Loss& loss :
+         {main + coefficient * mse_loss(aux(h), y), main + coefficient * mse_loss(aux(stop_gradient(h)), y)}) {
       const GradientReport report = Run(training_step(loss) | report_gradients(), {{"x", fed}, {"y", target}}).report();
       INFO(report);
       CHECK(report.of(Verdict::Kind::vanishing).empty());
@@ -51,18 +53,21 @@ TEST_CASE("heads beside the way to the loss, detached probes and idle experts ar
     const Value x = graph.input("x", f32, {batch, 6});
     Value losses[3];
     for (int i = 0; i < 3; ++i) {
-      const nn::Linear in(graph, fmt::format("tower{}_in", i), {.in = 6, .out = 6}), out(graph, fmt::format("tower{}_out", i), {.in = 6, .out = 4});
+      const nn::Linear in(graph, fmt::format("tower{}_in", i), {.in = 6, .out = 6}),
+          out(graph, fmt::format("tower{}_out", i), {.in = 6, .out = 4});
       losses[i] = mean(square(out(tanh(in(x)) * (i == 2 ? 1e-6 : 1.0)) + 1.0));
     }
     const Tensor fed = normals({8, 6});
     for (const double factor : {1e-6, 1e6}) {
-      const GradientReport report = Run(training_step(Loss(losses[0] + losses[1] * factor)) | report_gradients(), {{"x", fed}}).report();
+      const GradientReport report =
+          Run(training_step(Loss(losses[0] + losses[1] * factor)) | report_gradients(), {{"x", fed}}).report();
       INFO(report);
       CHECK(report.of(Verdict::Kind::vanishing).empty());
       CHECK(report.of(Verdict::Kind::exploding).empty());
     }
     // Nor does a small loss beside it hide where one falls.
-    const GradientReport fallen = Run(training_step(Loss(losses[0] * 1e-9 + losses[2])) | report_gradients(), {{"x", fed}}).report();
+    const GradientReport fallen =
+        Run(training_step(Loss(losses[0] * 1e-9 + losses[2])) | report_gradients(), {{"x", fed}}).report();
     INFO(fallen);
     REQUIRE(fallen.of(Verdict::Kind::vanishing).size() == 1);
     CHECK(fallen.of(Verdict::Kind::vanishing).front().path == "tower2_in");
@@ -87,9 +92,11 @@ TEST_CASE("heads beside the way to the loss, detached probes and idle experts ar
   CHECK_THAT(only.of(Verdict::Kind::vanishing).front().message, ContainsSubstring("between out and here"));
 }
 
-TEST_CASE("what the data masks, features that no example has and a batch of one are no dead units", "[core][optim][gradient_verdicts]") {
+TEST_CASE("what the data masks, features that no example has and a batch of one are no dead units",
+          "[core][optim][gradient_verdicts]") {
   const auto dead = [](const Value& y, const std::vector<Feed>& feeds, std::uint64_t seed = 1) {
-    const GradientReport report = Run(training_step(weighted_mean(square(y + 0.1))) | report_gradients(), feeds, seed).report();
+    const GradientReport report =
+        Run(training_step(weighted_mean(square(y + 0.1))) | report_gradients(), feeds, seed).report();
     INFO(report);
     return report.of(Verdict::Kind::dead_units);
   };
@@ -99,7 +106,8 @@ TEST_CASE("what the data masks, features that no example has and a batch of one 
   {
     INFO("a fixed mask");
     Graph graph;
-    const Value x = graph.input("x", f32, {graph.dim("batch", 16), 8}), w = graph.parameter("w", {f32, {8, 8}}, init::normal(0, 1));
+    const Value x = graph.input("x", f32, {graph.dim("batch", 16), 8}),
+                w = graph.parameter("w", {f32, {8, 8}}, init::normal(0, 1));
     const Value mask = row(graph, {1, 0, 0, 0, 0, 0, 1, 0});
     CHECK(dead(linear(x, w, Value{}) * mask, {{"x", fed}}).size() == 1);  // w's own rows: they do not learn
     Graph other;
@@ -133,13 +141,16 @@ TEST_CASE("what the data masks, features that no example has and a batch of one 
   {
     INFO("columns of a [in, out] weight that a relu closes");
     Graph graph;
-    const Value x = graph.input("x", f32, {graph.dim("batch", 16), 8}), w = graph.parameter("w", {f32, {8, 6}}, init::normal(0, 1));
+    const Value x = graph.input("x", f32, {graph.dim("batch", 16), 8}),
+                w = graph.parameter("w", {f32, {8, 6}}, init::normal(0, 1));
     const Value low = row(graph, {-50, -50, -50, -50, 0, 0});
     const std::vector<Verdict> found = dead(relu(matmul(x, w) + low), {{"x", fed}});
-    CHECK(std::ranges::any_of(found, [](const Verdict& verdict) { return verdict.path == "w" && verdict.value == Approx(4.0 / 6); }));
+    CHECK(std::ranges::any_of(
+        found, [](const Verdict& verdict) { return verdict.path == "w" && verdict.value == Approx(4.0 / 6); }));
     CHECK(std::ranges::any_of(found, [](const Verdict& verdict) { return verdict.path == "relu"; }));
     const Value h = matmul(x, w) + low;
-    CHECK(std::ranges::any_of(dead(where(greater(h, 0.0), h, 0.0), {{"x", fed}}), [](const Verdict& verdict) { return verdict.path == "where"; }));
+    CHECK(std::ranges::any_of(dead(where(greater(h, 0.0), h, 0.0), {{"x", fed}}),
+                              [](const Verdict& verdict) { return verdict.path == "where"; }));
   }
 }
 
@@ -149,11 +160,14 @@ TEST_CASE("parts that start at 0 are healthy in their first steps", "[core][opti
     std::string name, waits, factor;
     std::function<Value(Graph, const Value&)> build;
   };
-  const auto zeros = [](Graph graph, const std::string& name, const Shape& shape) { return graph.parameter(name, {f32, shape}, init::zeros()); };
+  const auto zeros = [](Graph graph, const std::string& name, const Shape& shape) {
+    return graph.parameter(name, {f32, shape}, init::zeros());
+  };
   const std::vector<Model> models{
       {"LoRA", "lora/a", "lora/b",
        [&](Graph graph, const Value& x) {
-         const Value a = graph.parameter("lora/a", {f32, {2, 6}}, init::normal(0, 0.5)), b = zeros(graph, "lora/b", {6, 2});
+         const Value a = graph.parameter("lora/a", {f32, {2, 6}}, init::normal(0, 0.5)),
+                     b = zeros(graph, "lora/b", {6, 2});
          return nn::Linear(graph, "base", {.in = 6, .out = 6})(x) + linear(linear(x, a), b) * 2.0;
        }},
       {"ReZero", "block/0/f/weight", "block/0/alpha",
@@ -162,7 +176,8 @@ TEST_CASE("parts that start at 0 are healthy in their first steps", "[core][opti
        }},
       {"a last layer of zeros", "ff/w1", "ff/w2",
        [&](Graph graph, const Value& x) {
-         return x + feed_forward(x, graph.parameter("ff/w1", {f32, {9, 6}}, init::normal(0, 0.5)), zeros(graph, "ff/w2", {6, 9}));
+         return x + feed_forward(x, graph.parameter("ff/w1", {f32, {9, 6}}, init::normal(0, 0.5)),
+                                 zeros(graph, "ff/w2", {6, 9}));
        }},
       {"a gain of zeros", "f/weight", "gain",
        [&](Graph graph, const Value& x) {
@@ -170,7 +185,8 @@ TEST_CASE("parts that start at 0 are healthy in their first steps", "[core][opti
        }},
       {"a token of zeros", "", "",
        [&](Graph graph, const Value& x) {
-         return nn::Linear(graph, "f", {.in = 6, .out = 6})(x + zeros(graph, "token", {1, 6})) + nn::Linear(graph, "g", {.in = 6, .out = 6})(x);
+         return nn::Linear(graph, "f", {.in = 6, .out = 6})(x + zeros(graph, "token", {1, 6})) +
+                nn::Linear(graph, "g", {.in = 6, .out = 6})(x);
        }},
   };
   for (const Model& model : models) {
@@ -178,7 +194,8 @@ TEST_CASE("parts that start at 0 are healthy in their first steps", "[core][opti
     Graph graph;
     const Dim batch = graph.dim("batch", 8);
     const Value x = graph.input("x", f32, {batch, 6}), y = graph.input("y", f32, {batch, 6});
-    const Step step = training_step(mse_loss(model.build(graph, x), y)) | optimize(adamw({.rate = warmup_cosine(1e-2, 10, 100)})) | report_gradients();
+    const Step step = training_step(mse_loss(model.build(graph, x), y)) |
+                      optimize(adamw({.rate = warmup_cosine(1e-2, 10, 100)})) | report_gradients();
     Store store(step, {.seed = 3});
     Program program(step, store);
     for (int i = 0; i < 4; ++i) {
@@ -193,7 +210,9 @@ TEST_CASE("parts that start at 0 are healthy in their first steps", "[core][opti
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 8), 6});
   const Value a = zeros(graph, "a", {2, 6}), b = zeros(graph, "b", {6, 2});
-  const GradientReport stuck = Run(training_step(weighted_mean(square(x + linear(linear(x, a), b)))) | report_gradients(), {{"x", fed}}).report();
+  const GradientReport stuck =
+      Run(training_step(weighted_mean(square(x + linear(linear(x, a), b)))) | report_gradients(), {{"x", fed}})
+          .report();
   CHECK(stuck.of(Verdict::Kind::no_flow).size() == 2);
 }
 
@@ -207,11 +226,13 @@ TEST_CASE("a small loss and one that is learned are no fault", "[core][optim][gr
   const Value y = graph.input("y", f32, {batch, 1});
   Tensor sums(f32, {8, 1});
   for (std::int64_t i = 0; i < 48; ++i) sums.data<float>()[i / 6] += x.data<float>()[i];
-  const GradientReport learned = Run(training_step(mse_loss(linear(in, w), y)) | report_gradients(), {{"x", x}, {"y", sums}}).report();
+  const GradientReport learned =
+      Run(training_step(mse_loss(linear(in, w), y)) | report_gradients(), {{"x", x}, {"y", sums}}).report();
   INFO(learned);
   CHECK(learned.loss < 1e-12);
   CHECK(learned.healthy());
   // A loss of usual size with a gradient of 0 is one.
-  const GradientReport lost = Run(training_step(mse_loss(linear(in, w * 0.0), y + 1.0)) | report_gradients(), {{"x", x}, {"y", sums}}).report();
+  const GradientReport lost =
+      Run(training_step(mse_loss(linear(in, w * 0.0), y + 1.0)) | report_gradients(), {{"x", x}, {"y", sums}}).report();
   CHECK(lost.of(Verdict::Kind::no_flow).size() == 1);
 }

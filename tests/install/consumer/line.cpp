@@ -9,7 +9,8 @@ using namespace weft;
 int main() {
   Graph graph;
   const Value x = graph.input("x", f32, {4, 1}), y = graph.input("y", f32, {4, 1});
-  const Value a = graph.parameter("a", {f32, {1, 1}}, init::zeros()), b = graph.parameter("b", {f32, {1}}, init::zeros());
+  const Value a = graph.parameter("a", {f32, {1, 1}}, init::zeros()),
+              b = graph.parameter("b", {f32, {1}}, init::zeros());
   const Value miss = matmul(x, a) + b - y;
   const Step step = training_step(mean(miss * miss)) | optimize(sgd({.rate = 0.1}));
 

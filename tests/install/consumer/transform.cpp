@@ -1,5 +1,6 @@
-// A transform of a user's, Step -> Step, against the installed package alone: gradient centralisation (Yong et al. 2020,
-// arXiv:2004.01461). Its law is proven, a wrong one is found, a wrong order is refused, and a model trains with it.
+// A transform of a user's, Step -> Step, against the installed package alone: gradient centralisation (Yong et al.
+// 2020, arXiv:2004.01461). Its law is proven, a wrong one is found, a wrong order is refused, and a model trains with
+// it.
 #include <weft/optim/each_gradient.h>
 #include <weft/weft.h>
 
@@ -25,14 +26,13 @@ GradientTable centred(GradientTable gradients) {
 }
 
 Transform centralise(std::int64_t axis = -1) {
-  return each_gradient({.name = "centralise",
-                        .change = "takes the mean of each row off the gradients of weights",
-                        .pattern = "*/weight",
-                        .make =
-                            [axis](const GradientContext& c) {
-                              return c.gradient - mean(c.gradient, {.axes = {axis}, .keep = true});
-                            },
-                        .law = centred});
+  return each_gradient(
+      {.name = "centralise",
+       .change = "takes the mean of each row off the gradients of weights",
+       .pattern = "*/weight",
+       .make =
+           [axis](const GradientContext& c) { return c.gradient - mean(c.gradient, {.axes = {axis}, .keep = true}); },
+       .law = centred});
 }
 
 int fail(const char* what, const std::string& detail) {

@@ -234,13 +234,9 @@ TEST_CASE("what does not fit attention is said when it is built", "[core][ops][a
                     }),
                     ContainsSubstring("[5, 1]"));
   CHECK_THROWS_WITH(
-      refused([](Graph) {
-        return AttentionOptions{.pairs = pairs::blocks({{true, false}}, 2)};
-      }),
+      refused([](Graph) { return AttentionOptions{.pairs = pairs::blocks({{true, false}}, 2)}; }),
       ContainsSubstring("a pattern of 1 x 2 blocks of 2 covers 2 queries and 4 keys, but attention has 6 and 6"));
-  CHECK_THROWS_WITH(call([] {
-                      pairs::blocks({{true}, {true, false}}, 2);
-                    }),
+  CHECK_THROWS_WITH(call([] { pairs::blocks({{true}, {true, false}}, 2); }),
                     ContainsSubstring("rows of a pattern of blocks must be of one length"));
   CHECK_THROWS_WITH(call([] { pairs::blocks({}, 2); }), ContainsSubstring("needs at least one block"));
   CHECK_THROWS_WITH(call([] { pairs::local(0); }),
@@ -296,13 +292,9 @@ TEST_CASE("what does not fit attention is said when it is built", "[core][ops][a
   CHECK_THROWS_WITH(refused([](Graph) { return AttentionOptions{.clip = -1}; }),
                     ContainsSubstring("clip must be at least 0"));
   CHECK_THROWS_WITH(
-      refused([](Graph graph) {
-        return AttentionOptions{.mask = graph.input("m", boolean, {6, 5})};
-      }),
+      refused([](Graph graph) { return AttentionOptions{.mask = graph.input("m", boolean, {6, 5})}; }),
       ContainsSubstring("mask must broadcast to [batch, heads, time_q, time_k] = [1, 2, 6, 6], got [6, 5]"));
-  CHECK_THROWS_WITH(refused([](Graph graph) {
-                      return AttentionOptions{.mask = graph.input("m", f32, {6, 6})};
-                    }),
+  CHECK_THROWS_WITH(refused([](Graph graph) { return AttentionOptions{.mask = graph.input("m", f32, {6, 6})}; }),
                     ContainsSubstring("must be bool"));
 
   Graph graph;

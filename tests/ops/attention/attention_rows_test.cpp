@@ -48,11 +48,7 @@ std::vector<Variant> variants() {
       {"a share of the scores", of({.keep_share = 0.5}), false},
       {"ALiBi", of({.score = modifiers::alibi(heads)}), true},
       {"a modifier", of({.score = [](const AttentionScore& s) { return s.score * 1.5 + 0.1; }}), false},
-      {"bias",
-       [](Graph graph) {
-         return AttentionOptions{.bias = full(graph, {heads, 1, time_}, f64, 0.3)};
-       },
-       false},
+      {"bias", [](Graph graph) { return AttentionOptions{.bias = full(graph, {heads, 1, time_}, f64, 0.3)}; }, false},
       {"mask", [](Graph graph) { return AttentionOptions{.mask = full(graph, {time_}, boolean, 1)}; }, false},
   };
 }
@@ -139,10 +135,8 @@ TEST_CASE("properties: without positions, permuting the tokens permutes the outp
     double worst = 0;
     for (std::int64_t i = 0; i < y.size(); ++i) worst = std::max(worst, std::abs(other.at(i) - expected.at(i)));
     // What knows places does not; what does not, does.
-    if (variant.by_place)
-      CHECK(worst > 1e-3);
-    else
-      CHECK(worst < 1e-13);
+    if (variant.by_place) CHECK(worst > 1e-3);
+    else CHECK(worst < 1e-13);
   }
 }
 

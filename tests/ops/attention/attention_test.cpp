@@ -59,11 +59,10 @@ struct Setup {
   }
   // d <y, normal> / d (q, k, v)
   std::vector<Tensor> gradients(const Value& y, std::vector<Feed> more = {}) {
-    const Value cotangent = graph.constant(
-        {y.type(), [&] {
-           const Tensor t = normal(y.shape().extents(), 9);
-           return std::vector<std::byte>(t.raw(), t.raw() + t.bytes());
-         }()});
+    const Value cotangent = graph.constant({y.type(), [&] {
+                                              const Tensor t = normal(y.shape().extents(), 9);
+                                              return std::vector<std::byte>(t.raw(), t.raw() + t.bytes());
+                                            }()});
     return run(vector_jacobian({y}, {cotangent}, {q_in, k_in, v_in}), std::move(more));
   }
 };
@@ -74,7 +73,8 @@ TEST_CASE("attention of three tokens is the published formula", "[core][ops]") {
   // softmax([1 0; 0 1; 1 1] [1 0; 0 1; 1 1]^T / sqrt(2)) [1 2 3]^T, by hand.
   Graph graph;
   const Value x = graph.input("x", f64, {1, 3, 1, 2}), v = graph.input("v", f64, {1, 3, 1, 1});
-  const Tensor points = Tensor::of<double>({1, 3, 1, 2}, {1, 0, 0, 1, 1, 1}), values = Tensor::of<double>({1, 3, 1, 1}, {1, 2, 3});
+  const Tensor points = Tensor::of<double>({1, 3, 1, 2}, {1, 0, 0, 1, 1, 1}),
+               values = Tensor::of<double>({1, 3, 1, 1}, {1, 2, 3});
   const Tensor y = evaluate(attention(x, x, v), {{"x", points}, {"v", values}});
   const double e = std::exp(1 / std::sqrt(2.0));
   CHECK(y.at(0) == Approx((1 * e + 2 * 1 + 3 * e) / (e + 1 + e)).epsilon(1e-14));
@@ -154,8 +154,8 @@ TEST_CASE("a score modifier runs as nodes and equals the bias that says the same
   // ALiBi: -m_h (i - j)
   const auto slope = [](const AttentionScore& at) { return 0.5 / (cast(at.head, f64) + 1.0); };
   const auto distance_of = [](const AttentionScore& at) { return cast(at.query - at.key, f64); };
-  const Value modified =
-      s.attend({.causal = true, .score = [&](const AttentionScore& at) { return at.score - slope(at) * distance_of(at); }});
+  const Value modified = s.attend(
+      {.causal = true, .score = [&](const AttentionScore& at) { return at.score - slope(at) * distance_of(at); }});
   Tensor alibi(f64, {2, 5, 5});
   for (std::int64_t h = 0; h < 2; ++h)
     for (std::int64_t i = 0; i < 5; ++i)
@@ -236,14 +236,16 @@ TEST_CASE("evaluation drops the dropout of attention", "[core][ops]") {
   const Value y = attention(q, q, q, {.dropout = 0.5}), plain = attention(q, q, q);
   const Tensor x = normal({2, 9, 2, 4}, 1, f32);
   CHECK_FALSE(same_bits(evaluate(y, {{"q", x}}), evaluate(plain, {{"q", x}})));
-  const Values rule = attention_op().evaluation({y.graph().contains(y) ? Values{q, q, q} : Values{}, y.node().attributes, {}});
+  const Values rule =
+      attention_op().evaluation({y.graph().contains(y) ? Values{q, q, q} : Values{}, y.node().attributes, {}});
   CHECK(same_bits(evaluate(rule[0], {{"q", x}}), evaluate(plain, {{"q", x}})));
 }
 
 TEST_CASE("a padding mask hides the padding", "[core][ops]") {
   Graph graph;
   const Value tokens = graph.input("tokens", i64, {2, 3});
-  const Tensor mask = evaluate(padding_mask(tokens, 0), {{"tokens", Tensor::of<std::int64_t>({2, 3}, {5, 0, 0, 7, 8, 0})}});
+  const Tensor mask =
+      evaluate(padding_mask(tokens, 0), {{"tokens", Tensor::of<std::int64_t>({2, 3}, {5, 0, 0, 7, 8, 0})}});
   REQUIRE(mask.extents() == Tensor::Extents{2, 1, 1, 3});
   CHECK(mask.at(0) == 1);
   CHECK(mask.at(1) == 0);

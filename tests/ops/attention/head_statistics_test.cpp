@@ -27,14 +27,16 @@ struct Weights {
 
 // Which key j query i of head h in example b sees, and where that query stands among the keys.
 struct Place {
-  std::function<bool(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j)> sees = [](auto...) { return true; };
+  std::function<bool(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j)> sees = [](auto...) {
+    return true;
+  };
   std::function<std::int64_t(std::int64_t b, std::int64_t i)> position = [](std::int64_t, std::int64_t i) { return i; };
 };
 
 struct Expected {
-  std::vector<double> entropy, sparsity, peak;             // [heads]
-  std::vector<double> maximum;                             // [batch, heads]
-  std::array<std::vector<double>, 5> share, chance;        // [pattern][heads]
+  std::vector<double> entropy, sparsity, peak;       // [heads]
+  std::vector<double> maximum;                       // [batch, heads]
+  std::array<std::vector<double>, 5> share, chance;  // [pattern][heads]
   double diversity = 0;
 };
 
@@ -76,7 +78,9 @@ Expected by_loops(const Weights& w, const Place& place, double below, std::int64
         for (std::size_t x = 0; x < row.size(); ++x) {
           sparse += row[x] < below;
           const std::int64_t j = keys[x];
-          const auto block_of = [&](std::int64_t t) { return static_cast<std::int64_t>(std::floor(static_cast<double>(t) / static_cast<double>(block))); };
+          const auto block_of = [&](std::int64_t t) {
+            return static_cast<std::int64_t>(std::floor(static_cast<double>(t) / static_cast<double>(block)));
+          };
           const bool in[] = {j == at, j == at - 1, j == 0, block_of(j) == block_of(at)};
           for (std::size_t p = 0; p < 4; ++p) {
             mass[p] += in[p] ? row[x] : 0;
@@ -174,7 +178,8 @@ struct Attended {
   Tensor q, k, v;
   Value q_in, k_in, v_in;
   Attended(std::int64_t batch, std::int64_t time_q, std::int64_t time_k, std::int64_t heads, std::int64_t kv_heads)
-      : q(normal({batch, time_q, heads, 4}, 1, 2)), k(normal({batch, time_k, kv_heads, 4}, 2, 2)),
+      : q(normal({batch, time_q, heads, 4}, 1, 2)),
+        k(normal({batch, time_k, kv_heads, 4}, 2, 2)),
         v(normal({batch, time_k, kv_heads, 4}, 3)) {
     q_in = graph.input("q", f64, {batch, time_q, heads, 4});
     k_in = graph.input("k", f64, {batch, time_k, kv_heads, 4});
@@ -210,7 +215,8 @@ std::vector<Tensor> statistics_of(const Tensor& p, std::int64_t block = 3) {
 
 }  // namespace
 
-TEST_CASE("attention entropy, sparsity, maximum weight and pattern shares are their plain loops", "[core][ops][inside]") {
+TEST_CASE("attention entropy, sparsity, maximum weight and pattern shares are their plain loops",
+          "[core][ops][inside]") {
   Attended a(2, 7, 7, 3, 3);
   a.check({}, {});
   Attended cross(2, 4, 9, 2, 2);
@@ -230,7 +236,8 @@ TEST_CASE("pairs that a mask forbids do not exist for statistics of attention", 
   Attended lone(1, 8, 8, 2, 2);  // each query sees itself alone: nothing counts
   const HeadWeights of = head_weights(attention(lone.q_in, lone.k_in, lone.v_in, {.window = 1}));
   const std::vector<Feed> feeds{{"q", lone.q}, {"k", lone.k}};
-  for (const Tensor& tensor : evaluate({head_entropy(of).value(), head_sparsity(of).value(), head_diversity(of).value()}, feeds))
+  for (const Tensor& tensor :
+       evaluate({head_entropy(of).value(), head_sparsity(of).value(), head_diversity(of).value()}, feeds))
     CHECK(std::isnan(tensor.at(0)));
   CHECK(evaluate(head_maximum(of), feeds).at(0) == 0);
 }
@@ -273,8 +280,8 @@ TEST_CASE("a uniform head has the entropy ln n and the share 1 of the pattern un
     CHECK(got[0].at(h) == Approx(std::log(6.0)).epsilon(1e-14));
     CHECK(got[1].at(h) == 0);
     CHECK(got[2].at(h) == Approx(1.0 / 6));
-    CHECK(got[12].at(h) == Approx(1).epsilon(1e-14));            // uniform
-    for (std::size_t pattern = 0; pattern < 4; ++pattern)         // every other share is what chance gives
+    CHECK(got[12].at(h) == Approx(1).epsilon(1e-14));      // uniform
+    for (std::size_t pattern = 0; pattern < 4; ++pattern)  // every other share is what chance gives
       CHECK(got[4 + 2 * pattern].at(h) == Approx(got[5 + 2 * pattern].at(h)).epsilon(1e-14));
   }
   CHECK(got[14].at(0) == Approx(0).margin(1e-15));  // all heads alike

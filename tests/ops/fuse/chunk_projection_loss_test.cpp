@@ -55,7 +55,8 @@ struct Model {
 };
 
 std::size_t count(const Step& step, const OpDef& op) {
-  return static_cast<std::size_t>(std::ranges::count_if(step.graph.ids(), [&](NodeId id) { return step.graph.node(id).op == &op; }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(step.graph.ids(), [&](NodeId id) { return step.graph.node(id).op == &op; }));
 }
 
 // The step with its loss in chunks of 7 rows; fails where it is not fused.
@@ -68,11 +69,14 @@ Step chunked(const Step& step) {
   return result;
 }
 
-Step trained(const Step& step) { return step | clip_global_norm(0.5) | optimize(adamw({.rate = 1e-2, .weight_decay = 0.1})); }
+Step trained(const Step& step) {
+  return step | clip_global_norm(0.5) | optimize(adamw({.rate = 1e-2, .weight_decay = 0.1}));
+}
 
 Equivalence compared(const Step& before, DType rounds_to = f64) {
-  return verify_equivalent(before, chunked(before),
-                           {.integers = {{"tokens", 11}, {"targets", 11}}, .claim = Claim::rounding, .rounds_to = rounds_to});
+  return verify_equivalent(
+      before, chunked(before),
+      {.integers = {{"tokens", 11}, {"targets", 11}}, .claim = Claim::rounding, .rounds_to = rounds_to});
 }
 
 const std::vector<ModelOptions> forms{{},
@@ -84,7 +88,8 @@ const std::vector<ModelOptions> forms{{},
 
 }  // namespace
 
-TEST_CASE("a step whose loss is computed in chunks equals the step up to rounding", "[core][ops][chunk_projection_loss]") {
+TEST_CASE("a step whose loss is computed in chunks equals the step up to rounding",
+          "[core][ops][chunk_projection_loss]") {
   for (std::size_t i = 0; i < forms.size(); ++i) {
     const Equivalence result = compared(trained(training_step(Model(forms[i]).loss)));
     INFO("form " << i << "\n" << result.str());
@@ -92,23 +97,27 @@ TEST_CASE("a step whose loss is computed in chunks equals the step up to roundin
   }
 }
 
-TEST_CASE("chunks go with loss scaling, accumulation, low precision and all of them", "[core][ops][chunk_projection_loss]") {
+TEST_CASE("chunks go with loss scaling, accumulation, low precision and all of them",
+          "[core][ops][chunk_projection_loss]") {
   const auto check = [](const std::string& what, const Step& step, DType rounds_to = f64) {
     const Equivalence result = compared(trained(step), rounds_to);
     INFO(what << "\n" << result.str());
     CHECK(result.passed());
   };
-  for (const ModelOptions& form : {ModelOptions{.tied = true}, ModelOptions{.bias = true, .ignore_index = 1, .label_smoothing = 0.1}}) {
+  for (const ModelOptions& form :
+       {ModelOptions{.tied = true}, ModelOptions{.bias = true, .ignore_index = 1, .label_smoothing = 0.1}}) {
     const Step step = training_step(Model(form).loss);
     check("scaled", step | scale_loss(dynamic_scale({.start = 1024})));
     check("accumulated", step | accumulate(2));
     check("bf16", step | mixed_precision(bf16), bf16);
-    check("f16, scaled, accumulated", step | mixed_precision(f16) | scale_loss(dynamic_scale({.start = 256})) | accumulate(3), f16);
+    check("f16, scaled, accumulated",
+          step | mixed_precision(f16) | scale_loss(dynamic_scale({.start = 256})) | accumulate(3), f16);
   }
 }
 
 TEST_CASE("in double, chunks change a step's gradients by less than 1e-12", "[core][ops][chunk_projection_loss]") {
-  const Model model({.dtype = f64, .bias = true, .tied = true, .class_weights = true, .ignore_index = 4, .label_smoothing = 0.1});
+  const Model model(
+      {.dtype = f64, .bias = true, .tied = true, .class_weights = true, .ignore_index = 4, .label_smoothing = 0.1});
   const Step step = training_step(model.loss) | fetch_gradients();
   Store store(step, {.seed = 3});
   Tensor tokens(i64, {6, 5}), targets(i64, {6, 5});
@@ -137,7 +146,8 @@ TEST_CASE("only the gradients that are wanted are made by a chunked loss", "[cor
     const Step made = chunked(of | optimize(sgd({.rate = 1e-2})));
     for (const NodeId id : made.graph.ids())
       if (const Node& node = made.graph.node(id); node.op == &linear_cross_entropy_gradients_op())
-        return std::vector{node.attributes.flag("d_x"), node.attributes.flag("d_weight"), node.attributes.flag("d_bias")};
+        return std::vector{node.attributes.flag("d_x"), node.attributes.flag("d_weight"),
+                           node.attributes.flag("d_bias")};
     return std::vector<bool>{};
   };
   CHECK(wanted(step) == std::vector{true, true, true});
@@ -160,7 +170,8 @@ TEST_CASE("a loss of each token, masked, is chunked with a seed for each token",
   CHECK(result.passed());
 }
 
-TEST_CASE("what reads the logits, or seeds that follow the loss, keep the logits", "[core][ops][chunk_projection_loss]") {
+TEST_CASE("what reads the logits, or seeds that follow the loss, keep the logits",
+          "[core][ops][chunk_projection_loss]") {
   const Model model({.bias = true});
   const auto untouched = [](const Step& step) {
     const Step result = chunk_projection_loss(step, 7);
@@ -173,7 +184,8 @@ TEST_CASE("what reads the logits, or seeds that follow the loss, keep the logits
   CHECK(untouched(training_step(model.loss + 1e-4 * Loss(sum(square(model.terms.logsumexp))))));
 }
 
-TEST_CASE("an evaluation without logits is chunked, and its weight keeps its bits", "[core][ops][chunk_projection_loss]") {
+TEST_CASE("an evaluation without logits is chunked, and its weight keeps its bits",
+          "[core][ops][chunk_projection_loss]") {
   const Model model({.bias = true, .class_weights = true, .ignore_index = 4, .label_smoothing = 0.1});
   const Step step = evaluation(model.loss, {}), made = chunk_projection_loss(step, 7);
   CHECK(count(made, linear_cross_entropy_op()) == 1);
@@ -213,7 +225,9 @@ TEST_CASE("a chunked loss needs the bytes of one chunk instead of all logits", "
   const Step step = training_step(cross_entropy(linear(x, weight), targets)) | optimize(sgd({.rate = 1e-2}));
   const std::int64_t chunk = projection_chunk(rows, classes, f32);
   CHECK(chunk == 128);
-  const auto arena = [&](const PassOptions& lowering) { return plan(step, {.threads = 2, .lowering = lowering}).arena_bytes; };
+  const auto arena = [&](const PassOptions& lowering) {
+    return plan(step, {.threads = 2, .lowering = lowering}).arena_bytes;
+  };
   const std::size_t saved = static_cast<std::size_t>((rows - chunk) * classes) * sizeof(float);
   CHECK(arena({}) + saved <= arena({.disabled = {"chunk_projection_loss"}}) + 65536);
 }

@@ -19,7 +19,8 @@ Step two_weights() {
   const Value x = graph.input("x", f32, {graph.dim("batch", 768), 128});
   const Value w1 = graph.parameter("w1", {f32, {512, 128}}, init::normal(0, 1));
   const Value w2 = graph.parameter("w2", {f32, {128, 512}}, init::normal(0, 1));
-  return training_step(LossTerm{1, sum(square(linear(relu(linear(x, w1, Value{})), w2, Value{}))), full(graph, {}, f32, 768)});
+  return training_step(
+      LossTerm{1, sum(square(linear(relu(linear(x, w1, Value{})), w2, Value{}))), full(graph, {}, f32, 768)});
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ TEST_CASE("each product that is accumulated becomes one node, in every precision
 
 TEST_CASE("a product of a few tiles stays apart", "[core][ops][lowering]") {
   Graph graph;
-  const Value x = graph.input("x", f32, {graph.dim("batch", 6), 5}), w = graph.parameter("w", {f32, {7, 5}}, init::normal(0, 1));
+  const Value x = graph.input("x", f32, {graph.dim("batch", 6), 5}),
+              w = graph.parameter("w", {f32, {7, 5}}, init::normal(0, 1));
   const Step step = training_step(LossTerm{1, sum(square(linear(x, w, Value{}))), full(graph, {}, f32, 6)});
   CHECK(count(fused(step | accumulate(3) | optimize(adamw())), "matmul_accumulate") == 0);
 }

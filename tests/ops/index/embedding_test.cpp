@@ -1,11 +1,11 @@
 #include <support/catch.h>
 
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/index/embedding.h>
 #include <weft/ops/index/one_hot.h>
-#include <weft/ops/reduce/reduce.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/runtime/memory/plan.h>
 #include <weft/runtime/program.h>
 
@@ -48,7 +48,8 @@ std::int64_t count(const Step& step, const std::string& op) {
 
 TEST_CASE("a table's gradient is added to another in place, and -0.0 stays where no id is", "[core][ops][lowering]") {
   Graph graph;
-  const Value x = graph.input("x", f32, {4, 1}), d_y = graph.input("d_y", f32, {3, 1}), ids = graph.input("ids", i64, {3});
+  const Value x = graph.input("x", f32, {4, 1}), d_y = graph.input("d_y", f32, {3, 1}),
+              ids = graph.input("ids", i64, {3});
   const Value table = graph.apply(embedding_backward_op(), {d_y, ids}, {{"rows", Shape{4}}}).front();
   const bool left = GENERATE(false, true);
   const Value total = left ? table + negate(x) : negate(x) + table;
@@ -60,21 +61,27 @@ TEST_CASE("a table's gradient is added to another in place, and -0.0 stays where
   Store store(step);
   Program program(step, store);
   const Tensor zeros = Tensor::of<float>({4, 1}, {0.0F, 1.0F, -2.0F, 0.0F});
-  const Tensor rows = Tensor::of<float>({3, 1}, {0.5F, 0.25F, -3.0F}), places = Tensor::of<std::int64_t>({3}, {3, 1, 3});
+  const Tensor rows = Tensor::of<float>({3, 1}, {0.5F, 0.25F, -3.0F}),
+               places = Tensor::of<std::int64_t>({3}, {3, 1, 3});
   const Result result = program.run({{"x", zeros}, {"d_y", rows}, {"ids", places}});
   CHECK(same_bits(result.tensor(total), Tensor::of<float>({4, 1}, {-0.0F, -0.75F, 2.0F, -2.5F})));
 }
 
 TEST_CASE("added to another table, the padding row gets no gradient either", "[core][ops]") {
   Graph graph;
-  const Value x = graph.input("x", f64, {4, 1}), d_y = graph.input("d_y", f64, {3, 1}), ids = graph.input("ids", i64, {3});
-  const Value y = graph.apply(embedding_backward_op(), {d_y, ids, x}, Attributes{{"rows", Shape{4}}}.with("padding_index", std::int64_t{1})).front();
+  const Value x = graph.input("x", f64, {4, 1}), d_y = graph.input("d_y", f64, {3, 1}),
+              ids = graph.input("ids", i64, {3});
+  const Value y = graph
+                      .apply(embedding_backward_op(), {d_y, ids, x},
+                             Attributes{{"rows", Shape{4}}}.with("padding_index", std::int64_t{1}))
+                      .front();
   const Tensor table = Tensor::of<double>({4, 1}, {1, 2, 3, 4}), rows = Tensor::of<double>({3, 1}, {10, 20, 30});
   const Tensor got = evaluate(y, {{"x", table}, {"d_y", rows}, {"ids", Tensor::of<std::int64_t>({3}, {1, 0, 1})}});
   CHECK(same_bits(got, Tensor::of<double>({4, 1}, {21, 2, 3, 4})));
 }
 
-TEST_CASE("a table's gradient that somebody else reads, or of another shape, is added as it is", "[core][ops][lowering]") {
+TEST_CASE("a table's gradient that somebody else reads, or of another shape, is added as it is",
+          "[core][ops][lowering]") {
   Graph graph;
   const Value d_y = graph.input("d_y", f32, {3, 1}), ids = graph.input("ids", i64, {3});
   const Value table = graph.apply(embedding_backward_op(), {d_y, ids}, {{"rows", Shape{4}}}).front();

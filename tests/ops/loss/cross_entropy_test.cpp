@@ -1,8 +1,8 @@
 #include <support/catch.h>
 
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/loss/cross_entropy.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/runtime/program.h>
 
@@ -27,7 +27,8 @@ TEST_CASE("ignored targets count for nothing, also when all are", "[core][ops]")
   const CrossEntropy terms = cross_entropy_terms(logits, targets, {.label_smoothing = 0.1});
   const Value d = gradient(terms.sum, {logits}).front();
   const Tensor x(f64, {3, 4});
-  const Tensor some = Tensor::of<std::int64_t>({3}, {1, -100, 3}), none = Tensor::of<std::int64_t>({3}, {-100, -100, -100});
+  const Tensor some = Tensor::of<std::int64_t>({3}, {1, -100, 3}),
+               none = Tensor::of<std::int64_t>({3}, {-100, -100, -100});
   CHECK(evaluate(terms.sum, {{"logits", x}, {"targets", some}}).item() == Approx(2 * std::log(4.0)).epsilon(1e-15));
   CHECK(evaluate(terms.weight, {{"logits", x}, {"targets", some}}).item() == 2);
   CHECK(evaluate(terms.losses, {{"logits", x}, {"targets", some}}).at(1) == 0);

@@ -2,12 +2,12 @@
 // gradients against finite differences.
 #include <support/catch.h>
 
-#include <weft/inspect/op/check_gradients.h>
 #include <weft/autodiff/gradient.h>
-#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/inspect/op/check_gradients.h>
 #include <weft/ops/loss/loss.h>
-#include <weft/ops/reduce/reduce.h>
 #include <weft/ops/norm/softmax.h>
+#include <weft/ops/pointwise/arithmetic.h>
+#include <weft/ops/reduce/reduce.h>
 #include <weft/runtime/program.h>
 
 #include <cmath>
@@ -76,7 +76,8 @@ TEST_CASE("losses of differences are torch's formulas", "[core][ops]") {
                  const double d = std::abs(x - t);
                  return d < beta ? d * d / (2 * beta) : d - beta / 2;
                });
-  expect_law([](auto& x, auto& t) { return smooth_l1_losses(x, t, 0); }, [](double x, double t) { return std::abs(x - t); });
+  expect_law([](auto& x, auto& t) { return smooth_l1_losses(x, t, 0); },
+             [](double x, double t) { return std::abs(x - t); });
 }
 
 TEST_CASE("binary cross entropy with logits is torch's formula, with both weights", "[core][ops]") {
@@ -99,7 +100,8 @@ TEST_CASE("binary cross entropy of logits of 10000 is finite, and its gradient t
   Graph graph;
   const Value x = graph.input("x", f32, {4}), t = graph.input("t", boolean, {4});
   const Value y = binary_cross_entropy_with_logits_losses(x, t);
-  const Tensor logits = Tensor::of<float>({4}, {1e4F, 1e4F, -1e4F, -1e4F}), hot = Tensor::of<bool>({4}, {true, false, true, false});
+  const Tensor logits = Tensor::of<float>({4}, {1e4F, 1e4F, -1e4F, -1e4F}),
+               hot = Tensor::of<bool>({4}, {true, false, true, false});
   const auto got = evaluate({y, gradient(sum(y), {x})[0]}, std::vector<Feed>{{"x", logits}, {"t", hot}});
   const double losses[] = {0, 1e4, 1e4, 0}, slopes[] = {0, 1, -1, 0};
   for (std::int64_t i = 0; i < 4; ++i) {
@@ -112,7 +114,9 @@ TEST_CASE("the derivative of l1 at 0 is 0, and of huber and smooth l1 at the kin
   Graph graph;
   const Value x = graph.input("x", f64, {3});
   const Tensor at = Tensor::of<double>({3}, {0, 1, -1});
-  const auto slope = [&](const Value& y) { return evaluate(std::vector<Value>{gradient(sum(y), {x})[0]}, std::vector<Feed>{{"x", at}}).front(); };
+  const auto slope = [&](const Value& y) {
+    return evaluate(std::vector<Value>{gradient(sum(y), {x})[0]}, std::vector<Feed>{{"x", at}}).front();
+  };
   CHECK(slope(l1_losses(x, 0.0)).at(0) == 0);
   for (const Value& y : {huber_losses(x, 0.0), smooth_l1_losses(x, 0.0)}) {
     CHECK(slope(y).at(0) == 0);
@@ -124,19 +128,22 @@ TEST_CASE("the derivative of l1 at 0 is 0, and of huber and smooth l1 at the kin
 TEST_CASE("kl_div of distributions is sum p (log p - log q), and nothing where p = 0", "[core][ops]") {
   Graph graph;
   const Value x = graph.input("x", f64, {2, 3}), t = graph.input("t", f64, {2, 3});
-  const Tensor log_q = Tensor::of<double>({2, 3}, {std::log(0.2), std::log(0.3), std::log(0.5), std::log(0.1), std::log(0.9), -1e300});
+  const Tensor log_q =
+      Tensor::of<double>({2, 3}, {std::log(0.2), std::log(0.3), std::log(0.5), std::log(0.1), std::log(0.9), -1e300});
   const Tensor p = Tensor::of<double>({2, 3}, {0.5, 0.25, 0.25, 0.4, 0.6, 0});
   const std::vector<Feed> feeds{{"x", log_q}, {"t", p}};
   const Value y = kl_div_losses(x, t);
   const auto got = evaluate({y, gradient(sum(y), {x})[0]}, feeds);
-  CHECK(got[0].at(0) == Approx(0.5 * std::log(0.5 / 0.2) + 0.25 * std::log(0.25 / 0.3) + 0.25 * std::log(0.25 / 0.5)).epsilon(1e-14));
+  CHECK(got[0].at(0) ==
+        Approx(0.5 * std::log(0.5 / 0.2) + 0.25 * std::log(0.25 / 0.3) + 0.25 * std::log(0.25 / 0.5)).epsilon(1e-14));
   CHECK(got[0].at(1) == Approx(0.4 * std::log(0.4 / 0.1) + 0.6 * std::log(0.6 / 0.9)).epsilon(1e-14));
   for (std::int64_t i = 0; i < 6; ++i) CHECK(got[1].at(i) == -p.at(i));
   CHECK(ratio(kl_div(x, t), feeds) == Approx((got[0].at(0) + got[0].at(1)) / 2).epsilon(1e-14));
 
   Graph logs;
   const Value a = logs.input("a", f64, {2, 3}), b = logs.input("b", f64, {2, 3});
-  const Tensor as = Tensor::of<double>({2, 3}, {-1, -2, -0.5, -0.7, -3, -1.1}), bs = Tensor::of<double>({2, 3}, {-0.9, -1, -2, -1.5, -0.2, -4});
+  const Tensor as = Tensor::of<double>({2, 3}, {-1, -2, -0.5, -0.7, -3, -1.1}),
+               bs = Tensor::of<double>({2, 3}, {-0.9, -1, -2, -1.5, -0.2, -4});
   const std::vector<Feed> both{{"a", as}, {"b", bs}};
   const Value by_logs = kl_div_losses(a, b, {.log_target = true});
   const Tensor values = evaluate(std::vector<Value>{by_logs}, both).front();
@@ -206,9 +213,11 @@ TEST_CASE("bf16 inputs give losses in f32", "[core][ops]") {
 TEST_CASE("a target that would broadcast, and options out of range, are refused", "[core][ops][errors]") {
   Graph graph;
   const Value x = graph.input("x", f32, {3, 2}), t = graph.input("t", f32, {3, 1}), n = graph.input("n", i64, {2});
-  CHECK_THROWS_WITH(mse_loss(x, t), ContainsSubstring("mse_loss: the target must be of the input's shape [3, 2], got [3, 1]"));
+  CHECK_THROWS_WITH(mse_loss(x, t),
+                    ContainsSubstring("mse_loss: the target must be of the input's shape [3, 2], got [3, 1]"));
   CHECK_THROWS_WITH(l1_losses(x, t), ContainsSubstring("l1_loss: the target"));
-  CHECK_THROWS_WITH(binary_cross_entropy_with_logits(x, t), ContainsSubstring("binary_cross_entropy_with_logits: the target"));
+  CHECK_THROWS_WITH(binary_cross_entropy_with_logits(x, t),
+                    ContainsSubstring("binary_cross_entropy_with_logits: the target"));
   CHECK_THROWS_WITH(kl_div(x, t), ContainsSubstring("kl_div: the target"));
   CHECK_THROWS_WITH(huber_loss(x, x, {.delta = 0}), ContainsSubstring("delta must be above 0, got 0"));
   CHECK_THROWS_WITH(smooth_l1_loss(x, x, {.beta = -1}), ContainsSubstring("beta must be at least 0, got -1"));

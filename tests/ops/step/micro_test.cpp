@@ -1,5 +1,5 @@
-// What the ops between micro-batches and the step do when there are several, on steps put together by hand. That they are
-// right with one is among the generated checks.
+// What the ops between micro-batches and the step do when there are several, on steps put together by hand. That they
+// are right with one is among the generated checks.
 #include <support/catch.h>
 
 #include <weft/weft.h>
@@ -44,8 +44,8 @@ Value in_step(const Value& x, const std::function<Value(const Value&)>& make) {
 }  // namespace
 
 TEST_CASE("slices of the micro-batches, stacked again, are the whole, wherever the batch lies", "[core][ops]") {
-  const auto place = GENERATE(BatchState::split_at(0), BatchState::split_at(1), BatchState::split_at(2), BatchState::split_at(1, 2),
-                              BatchState::split_at(1, 1, 2), BatchState::split_at(2, 3, 2));
+  const auto place = GENERATE(BatchState::split_at(0), BatchState::split_at(1), BatchState::split_at(2),
+                              BatchState::split_at(1, 2), BatchState::split_at(1, 1, 2), BatchState::split_at(2, 3, 2));
   const DType type = GENERATE(f32, bf16, i64, boolean);
   const Tensor x = ramp(type, {6, 24, 36});
   for (const std::int64_t count : {2, 3, 6}) {
@@ -74,7 +74,8 @@ TEST_CASE("each micro-batch sees its own examples", "[core][ops]") {
     }
 }
 
-TEST_CASE("sums are added in the order of the micro-batches, in f32 of narrow types and exactly of integers", "[core][ops]") {
+TEST_CASE("sums are added in the order of the micro-batches, in f32 of narrow types and exactly of integers",
+          "[core][ops]") {
   SECTION("the order decides the bits") {
     const Micro micro(f32, {3}, 3, [](const Value& x) {
       return in_step(micro_slice(x, BatchState::split_at(0), 3), [](const Value& v) { return accumulate_sum(v); });
@@ -112,9 +113,11 @@ TEST_CASE("the name of the batch follows into slices and stacks", "[core][ops]")
 
 TEST_CASE("a sum over runs begins anew when it is told to, whatever was there", "[core][ops]") {
   Graph graph;
-  const Value total = graph.input("total", f32, {2}), x = graph.input("x", bf16, {2}), first = graph.input("first", boolean, {});
+  const Value total = graph.input("total", f32, {2}), x = graph.input("x", bf16, {2}),
+              first = graph.input("first", boolean, {});
   const Value y = accumulate_onto(total, x, first);
-  const Tensor before = Tensor::of<float>({2}, {std::numeric_limits<float>::quiet_NaN(), 3}), add = Tensor::of<float>({2}, {1, 2}).cast(bf16);
+  const Tensor before = Tensor::of<float>({2}, {std::numeric_limits<float>::quiet_NaN(), 3}),
+               add = Tensor::of<float>({2}, {1, 2}).cast(bf16);
   const Tensor anew = Tensor::scalar(true), further = Tensor::scalar(false);
   const Tensor a = evaluate(y, {{"total", before}, {"x", add}, {"first", anew}});
   CHECK(a.at(0) == 1);

@@ -1,4 +1,5 @@
-// Trajectories against PyTorch 2.13 and, for Lion and LAMB, against the papers' algorithms in NumPy (data/optimizers.py).
+// Trajectories against PyTorch 2.13 and, for Lion and LAMB, against the papers' algorithms in NumPy
+// (data/optimizers.py).
 #include <optim/fed_gradients.h>
 #include <support/catch.h>
 #include <support/temporary_folder.h>
@@ -37,42 +38,75 @@ std::vector<Case> cases() {
       {"sgd weight_decay", sgd({.rate = 0.1, .weight_decay = 0.05}), {}},
       {"sgd momentum", sgd({.rate = 0.1, .momentum = 0.9, .weight_decay = 0.05}), {"momentum_buffer"}},
       {"sgd dampening", sgd({.rate = 0.1, .momentum = 0.9, .dampening = 0.3}), {"momentum_buffer"}},
-      {"sgd nesterov", sgd({.rate = 0.1, .momentum = 0.9, .weight_decay = 0.05, .nesterov = true}), {"momentum_buffer"}},
-      {"sgd maximize", sgd({.rate = 0.1, .momentum = 0.9, .dampening = 0.3, .weight_decay = 0.05, .maximize = true}),
+      {"sgd nesterov",
+       sgd({.rate = 0.1, .momentum = 0.9, .weight_decay = 0.05, .nesterov = true}),
+       {"momentum_buffer"}},
+      {"sgd maximize",
+       sgd({.rate = 0.1, .momentum = 0.9, .dampening = 0.3, .weight_decay = 0.05, .maximize = true}),
        {"momentum_buffer"}},
       {"adam", adam({.rate = 0.02}), {"exp_avg", "exp_avg_sq"}},
-      {"adam weight_decay", adam({.rate = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.3}),
+      {"adam weight_decay",
+       adam({.rate = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.3}),
        {"exp_avg", "exp_avg_sq"}},
-      {"adam amsgrad", adam({.rate = 0.02, .beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.3, .amsgrad = true}),
+      {"adam amsgrad",
+       adam({.rate = 0.02, .beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.3, .amsgrad = true}),
        {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}},
       {"adam maximize", adam({.rate = 0.02, .weight_decay = 0.3, .maximize = true}), {"exp_avg", "exp_avg_sq"}},
       {"adamw", adamw({.rate = 0.02}), {"exp_avg", "exp_avg_sq"}},
-      {"adamw weight_decay", adamw({.rate = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.3}),
+      {"adamw weight_decay",
+       adamw({.rate = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.3}),
        {"exp_avg", "exp_avg_sq"}},
-      {"adamw amsgrad", adamw({.rate = 0.02, .beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.3, .amsgrad = true}),
+      {"adamw amsgrad",
+       adamw({.rate = 0.02, .beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.3, .amsgrad = true}),
        {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}},
       {"adamw maximize", adamw({.rate = 0.02, .weight_decay = 0.3, .maximize = true}), {"exp_avg", "exp_avg_sq"}},
       {"adagrad", adagrad(), {"sum"}},
-      {"adagrad lr_decay", adagrad({.rate = 0.1, .lr_decay = 0.05, .weight_decay = 0.1, .initial_accumulator_value = 0.5, .eps = 1e-4}),
+      {"adagrad lr_decay",
+       adagrad({.rate = 0.1, .lr_decay = 0.05, .weight_decay = 0.1, .initial_accumulator_value = 0.5, .eps = 1e-4}),
        {"sum"}},
       {"adagrad maximize", adagrad({.rate = 0.1, .maximize = true}), {"sum"}},
       {"rmsprop", rmsprop(), {"square_avg"}},
-      {"rmsprop momentum", rmsprop({.rate = 0.02, .alpha = 0.9, .eps = 1e-4, .weight_decay = 0.1, .momentum = 0.8}),
+      {"rmsprop momentum",
+       rmsprop({.rate = 0.02, .alpha = 0.9, .eps = 1e-4, .weight_decay = 0.1, .momentum = 0.8}),
        {"momentum_buffer", "square_avg"}},
-      {"rmsprop centered", rmsprop({.rate = 0.02, .alpha = 0.9, .eps = 1e-4, .centered = true}), {"grad_avg", "square_avg"}},
-      {"rmsprop all", rmsprop({.rate = 0.02, .alpha = 0.9, .weight_decay = 0.1, .momentum = 0.5, .centered = true, .maximize = true}),
+      {"rmsprop centered",
+       rmsprop({.rate = 0.02, .alpha = 0.9, .eps = 1e-4, .centered = true}),
+       {"grad_avg", "square_avg"}},
+      {"rmsprop all",
+       rmsprop({.rate = 0.02, .alpha = 0.9, .weight_decay = 0.1, .momentum = 0.5, .centered = true, .maximize = true}),
        {"grad_avg", "momentum_buffer", "square_avg"}},
       {"adafactor", adafactor(), {"col_var", "row_var"}},
-      {"adafactor all", adafactor({.rate = 0.3, .beta2_decay = -0.6, .eps1 = 1e-2, .eps2 = 0.2, .d = 1.5, .weight_decay = 0.1, .maximize = true}),
+      {"adafactor all",
+       adafactor({.rate = 0.3,
+                  .beta2_decay = -0.6,
+                  .eps1 = 1e-2,
+                  .eps2 = 0.2,
+                  .d = 1.5,
+                  .weight_decay = 0.1,
+                  .maximize = true}),
        {"col_var", "row_var"}},
       {"lion", lion({.rate = 0.02}), {"exp_avg"}},
       {"lion weight_decay", lion({.rate = 0.02, .beta1 = 0.95, .beta2 = 0.98, .weight_decay = 0.3}), {"exp_avg"}},
       {"lamb", lamb({.rate = 0.05}), {"exp_avg", "exp_avg_sq"}},
-      {"lamb bounds", lamb({.rate = 0.05, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0, .least_norm = 0.6, .greatest_norm = 0.9}),
+      {"lamb bounds",
+       lamb({.rate = 0.05,
+             .beta1 = 0.8,
+             .beta2 = 0.9,
+             .eps = 1e-3,
+             .weight_decay = 0,
+             .least_norm = 0.6,
+             .greatest_norm = 0.9}),
        {"exp_avg", "exp_avg_sq"}},
       {"muon", muon({.rate = 0.05}), {"momentum_buffer"}},
-      {"muon all", muon({.rate = 0.05, .weight_decay = 0.3, .momentum = 0.8, .nesterov = false, .ns_coefficients = {2.0, -1.5, 0.5},
-                         .eps = 1e-3, .ns_steps = 3, .adjust_lr = MuonRate::match_rms_adamw}),
+      {"muon all",
+       muon({.rate = 0.05,
+             .weight_decay = 0.3,
+             .momentum = 0.8,
+             .nesterov = false,
+             .ns_coefficients = {2.0, -1.5, 0.5},
+             .eps = 1e-3,
+             .ns_steps = 3,
+             .adjust_lr = MuonRate::match_rms_adamw}),
        {"momentum_buffer"}},
       {"muon bf16", muon({.rate = 0.05, .ns_dtype = bf16}), {"momentum_buffer"}},
   };
@@ -130,12 +164,14 @@ TEST_CASE("an optimizer's state cells are named by kind and parameter", "[core][
     Paths kinds;
     for (const std::string& path : store.match("optimizer/*/w")) kinds.push_back(path.substr(10, path.size() - 12));
     CHECK(kinds == each.states);
-    for (const auto& [path, cell] : store.cells()) CHECK(cell.tensor.dtype() == (path == "updates" || path == "skipped" ? i64 : f32));
+    for (const auto& [path, cell] : store.cells())
+      CHECK(cell.tensor.dtype() == (path == "updates" || path == "skipped" ? i64 : f32));
   }
 }
 
 TEST_CASE("adafactor keeps a row and a column of a matrix, and a whole vector", "[core][optim][optimizers]") {
-  const Step step = training_step(FedGradients(f32, {{"stack", {5, 4, 3}}, {"bias", {7}}, {"scale", {}}}).loss) | optimize(adafactor());
+  const Step step = training_step(FedGradients(f32, {{"stack", {5, 4, 3}}, {"bias", {7}}, {"scale", {}}}).loss) |
+                    optimize(adafactor());
   const Store store(step);
   CHECK(store.tensor("optimizer/row_var/stack").extents() == Tensor::Extents{5, 4, 1});
   CHECK(store.tensor("optimizer/col_var/stack").extents() == Tensor::Extents{5, 1, 3});
@@ -144,7 +180,8 @@ TEST_CASE("adafactor keeps a row and a column of a matrix, and a whole vector", 
   CHECK_FALSE(store.has("optimizer/variance/stack"));
 }
 
-TEST_CASE("a step that is not taken leaves the bits of every cell, and the next step is as if it had not been", "[core][optim][optimizers]") {
+TEST_CASE("a step that is not taken leaves the bits of every cell, and the next step is as if it had not been",
+          "[core][optim][optimizers]") {
   const double bad = GENERATE(std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity());
   for (const Case& each : cases()) {
     CAPTURE(each.name, bad);
@@ -254,18 +291,21 @@ TEST_CASE("an optimizer of the user's own has the rights of the library's", "[co
                          const auto scope = c.scope();
                          c.state("speed");
                        }};
-  CHECK_THROWS_WITH(training_step(ours.loss) | optimize(late),
-                    ContainsSubstring("late: the state 'optimizer/speed/w' would be named 'late/w/optimizer/speed/w'; hint: "
-                                      "ask for states before a scope is opened"));
+  CHECK_THROWS_WITH(
+      training_step(ours.loss) | optimize(late),
+      ContainsSubstring("late: the state 'optimizer/speed/w' would be named 'late/w/optimizer/speed/w'; hint: "
+                        "ask for states before a scope is opened"));
 }
 
-TEST_CASE("an optimizer refuses parameters of 2 bytes unless it says that it takes them", "[core][optim][optimizers][errors]") {
+TEST_CASE("an optimizer refuses parameters of 2 bytes unless it says that it takes them",
+          "[core][optim][optimizers][errors]") {
   Graph graph;
   const Value p = graph.parameter("p", {bf16, {3}}, init::ones());
   const Step step = training_step(Loss(sum(cast(p, f32))));
-  CHECK_THROWS_WITH(step | optimize(sgd()), ContainsSubstring("sgd: the parameter 'p' (optimizers_test.cpp:") &&
-                                                ContainsSubstring("is bf16[3], in which small updates round to nothing; hint: keep it "
-                                                                  "f32 and compute in bf16 by mixed_precision(bf16)"));
+  CHECK_THROWS_WITH(step | optimize(sgd()),
+                    ContainsSubstring("sgd: the parameter 'p' (optimizers_test.cpp:") &&
+                        ContainsSubstring("is bf16[3], in which small updates round to nothing; hint: keep it "
+                                          "f32 and compute in bf16 by mixed_precision(bf16)"));
   Optimizer narrow = sgd({.rate = 0.5});
   narrow.takes_narrow = true;
   const Step taken = step | optimize(narrow);
@@ -286,8 +326,9 @@ TEST_CASE("every optimizer learns a small GPT's sentence by heart", "[optim][opt
     x.data<std::int64_t>()[i] = at * at % 13;
     y.data<std::int64_t>()[i] = (at + 1) * (at + 1) % 13;
   }
-  const Optimizer matrices[] = {muon({.rate = 0.02}), adafactor({.rate = 0.05}), lamb({.rate = 0.02}), lion({.rate = 0.003}),
-                                adagrad({.rate = 0.05}), rmsprop({.rate = 0.003}), adam({.rate = 0.01}), sgd({.rate = 0.1, .momentum = 0.9})};
+  const Optimizer matrices[] = {
+      muon({.rate = 0.02}),    adafactor({.rate = 0.05}), lamb({.rate = 0.02}), lion({.rate = 0.003}),
+      adagrad({.rate = 0.05}), rmsprop({.rate = 0.003}),  adam({.rate = 0.01}), sgd({.rate = 0.1, .momentum = 0.9})};
   for (const Optimizer& optimizer : matrices) {
     CAPTURE(optimizer.name);
     const Step step = training_step(loss) | clip_global_norm(1.0) |
@@ -312,29 +353,36 @@ TEST_CASE("every optimizer learns a small GPT's sentence by heart", "[optim][opt
 }
 
 TEST_CASE("muon refuses what is no matrix, by name and line", "[core][optim][optimizers][errors]") {
-  CHECK_THROWS_WITH(training_step(FedGradients(f32).loss) | optimize(muon()),
-                    ContainsSubstring("muon needs parameters of 2 axes, 'b' (fed_gradients.h:") &&
-                        ContainsSubstring("is f32[3]; hint: give it to another: optimize({{\"b\", adamw()}, {\"**\", muon()}})"));
+  CHECK_THROWS_WITH(
+      training_step(FedGradients(f32).loss) | optimize(muon()),
+      ContainsSubstring("muon needs parameters of 2 axes, 'b' (fed_gradients.h:") &&
+          ContainsSubstring("is f32[3]; hint: give it to another: optimize({{\"b\", adamw()}, {\"**\", muon()}})"));
 }
 
 TEST_CASE("bad settings of every optimizer are refused", "[core][optim][optimizers][errors]") {
   CHECK_THROWS_WITH(sgd({.momentum = -0.1}), ContainsSubstring("sgd needs momentum of at least 0, got -0.1"));
   CHECK_THROWS_WITH(sgd({.weight_decay = -1}), ContainsSubstring("sgd needs weight_decay of at least 0, got -1"));
-  CHECK_THROWS_WITH(sgd({.nesterov = true}), ContainsSubstring("sgd: nesterov needs a momentum and no dampening, got momentum 0 and dampening 0"));
+  CHECK_THROWS_WITH(
+      sgd({.nesterov = true}),
+      ContainsSubstring("sgd: nesterov needs a momentum and no dampening, got momentum 0 and dampening 0"));
   CHECK_THROWS_WITH(sgd({.momentum = 0.9, .dampening = 0.1, .nesterov = true}), ContainsSubstring("and dampening 0.1"));
   CHECK_THROWS_WITH(sgd({.rate = -1}), ContainsSubstring("a learning rate must be finite and not negative, got -1"));
   CHECK_THROWS_WITH(adam({.beta2 = 1}), ContainsSubstring("adam needs betas in [0, 1), got 0.9 and 1"));
   CHECK_THROWS_WITH(adam({.eps = -1e-8}), ContainsSubstring("adam needs eps of at least 0, got -1e-08"));
-  CHECK_THROWS_WITH(adamw({.weight_decay = std::nan("")}), ContainsSubstring("adamw needs weight_decay of at least 0, got nan"));
+  CHECK_THROWS_WITH(adamw({.weight_decay = std::nan("")}),
+                    ContainsSubstring("adamw needs weight_decay of at least 0, got nan"));
   CHECK_THROWS_WITH(adagrad({.lr_decay = -1}), ContainsSubstring("adagrad needs lr_decay of at least 0, got -1"));
-  CHECK_THROWS_WITH(adagrad({.initial_accumulator_value = -1}), ContainsSubstring("initial_accumulator_value of at least 0"));
+  CHECK_THROWS_WITH(adagrad({.initial_accumulator_value = -1}),
+                    ContainsSubstring("initial_accumulator_value of at least 0"));
   CHECK_THROWS_WITH(rmsprop({.alpha = 1}), ContainsSubstring("rmsprop needs alpha in [0, 1), got 1"));
   CHECK_THROWS_WITH(rmsprop({.momentum = -1}), ContainsSubstring("rmsprop needs momentum of at least 0"));
-  CHECK_THROWS_WITH(adafactor({.beta2_decay = 0.5}), ContainsSubstring("adafactor needs a beta2_decay of at most 0, got 0.5"));
+  CHECK_THROWS_WITH(adafactor({.beta2_decay = 0.5}),
+                    ContainsSubstring("adafactor needs a beta2_decay of at most 0, got 0.5"));
   CHECK_THROWS_WITH(adafactor({.d = 0.5}), ContainsSubstring("adafactor needs a threshold d of at least 1, got 0.5"));
   CHECK_THROWS_WITH(adafactor({.eps1 = -1}), ContainsSubstring("adafactor needs eps1 of at least 0"));
   CHECK_THROWS_WITH(lion({.beta1 = 1.5}), ContainsSubstring("lion needs beta1 in [0, 1), got 1.5"));
-  CHECK_THROWS_WITH(lamb({.least_norm = 2, .greatest_norm = 1}), ContainsSubstring("lamb needs least_norm <= greatest_norm, got 2 and 1"));
+  CHECK_THROWS_WITH(lamb({.least_norm = 2, .greatest_norm = 1}),
+                    ContainsSubstring("lamb needs least_norm <= greatest_norm, got 2 and 1"));
   CHECK_THROWS_WITH(muon({.ns_steps = 0}), ContainsSubstring("muon needs ns_steps in [1, 100), got 0"));
   CHECK_THROWS_WITH(muon({.ns_dtype = i32}), ContainsSubstring("muon needs an ns_dtype of floats, got i32"));
 }

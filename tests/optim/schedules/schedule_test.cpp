@@ -42,13 +42,17 @@ std::vector<std::pair<std::string, Schedule>> cases() {
       {"restarts triple", cosine_annealing_warm_restarts(0.5, {.t_0 = 1, .t_mult = 3, .eta_min = 0.1})},
       {"restarts double", cosine_annealing_warm_restarts(0.5, {.t_0 = 3, .t_mult = 2})},
       {"one_cycle linear", one_cycle_lr(0.8, {.total_steps = 50, .anneal_strategy = Anneal::linear})},
-      {"one_cycle three", one_cycle_lr(0.8, {.total_steps = 50, .pct_start = 0.25, .div_factor = 10, .final_div_factor = 100, .three_phase = true})},
+      {"one_cycle three",
+       one_cycle_lr(
+           0.8,
+           {.total_steps = 50, .pct_start = 0.25, .div_factor = 10, .final_div_factor = 100, .three_phase = true})},
       {"one_cycle no rise", one_cycle_lr(0.8, {.total_steps = 50, .pct_start = 0})},
       {"cyclic triangular", cyclic_lr(0.1, 0.7, {.step_size_up = 4})},
       {"cyclic uneven", cyclic_lr(0.1, 0.7, {.step_size_up = 3, .step_size_down = 8, .mode = CyclicMode::triangular2})},
       {"cyclic exp_range", cyclic_lr(0.1, 0.7, {.step_size_up = 5, .mode = CyclicMode::exp_range, .gamma = 0.95})},
       {"sequential", sequential_lr({constant_lr(0.5, {.factor = 0.2, .total_iters = 100}), exponential_lr(0.5, 0.9),
-                                    step_lr(0.5, {.step_size = 4, .gamma = 0.5})}, {6, 21})},
+                                    step_lr(0.5, {.step_size = 4, .gamma = 0.5})},
+                                   {6, 21})},
       {"warmup", warmup(polynomial_lr(0.5, {.total_iters = 20}), 8, {.start_factor = 0.25})},
   };
 }
@@ -86,7 +90,8 @@ TEST_CASE("the inverse square root rises to its rate and falls with the root of 
   // Vaswani et al. 2017, eq. 3: d_model^-0.5 min(s^-0.5, s warmup^-1.5)
   const Schedule paper = inverse_sqrt_lr(1 / std::sqrt(512.0 * 4000), 4000);
   for (const double s : {1.0, 100.0, 4000.0, 4001.0, 123456.0})
-    CHECK(rate_at(paper, static_cast<std::int64_t>(s) - 1) == Approx(std::min(1 / std::sqrt(s), s * std::pow(4000, -1.5)) / std::sqrt(512)));
+    CHECK(rate_at(paper, static_cast<std::int64_t>(s) - 1) ==
+          Approx(std::min(1 / std::sqrt(s), s * std::pow(4000, -1.5)) / std::sqrt(512)));
 }
 
 TEST_CASE("a linear warm-up before a cosine is warmup_cosine", "[core][optim][schedule]") {
@@ -144,35 +149,50 @@ TEST_CASE("a schedule of the user's own must give an f64 scalar", "[core][optim]
 }
 
 TEST_CASE("bad settings of schedules are refused", "[core][optim][schedule][errors]") {
-  CHECK_THROWS_WITH(constant_lr(-1), ContainsSubstring("constant_lr: a learning rate must be finite and not negative, got -1"));
+  CHECK_THROWS_WITH(constant_lr(-1),
+                    ContainsSubstring("constant_lr: a learning rate must be finite and not negative, got -1"));
   CHECK_THROWS_WITH(constant_lr(1, {.factor = 2}), ContainsSubstring("constant_lr needs a factor in [0, 1], got 2"));
-  CHECK_THROWS_WITH(linear_lr(1, {.start_factor = -0.5}), ContainsSubstring("linear_lr needs a start_factor in [0, 1], got -0.5"));
-  CHECK_THROWS_WITH(linear_lr(1, {.total_iters = 0}), ContainsSubstring("linear_lr needs a total_iters of at least 1, got 0"));
+  CHECK_THROWS_WITH(linear_lr(1, {.start_factor = -0.5}),
+                    ContainsSubstring("linear_lr needs a start_factor in [0, 1], got -0.5"));
+  CHECK_THROWS_WITH(linear_lr(1, {.total_iters = 0}),
+                    ContainsSubstring("linear_lr needs a total_iters of at least 1, got 0"));
   CHECK_THROWS_WITH(step_lr(1, {.step_size = 0}), ContainsSubstring("step_lr needs a step_size of at least 1, got 0"));
   CHECK_THROWS_WITH(multi_step_lr(1, {}), ContainsSubstring("multi_step_lr needs milestones, got none"));
-  CHECK_THROWS_WITH(multi_step_lr(1, {5, -2}), ContainsSubstring("multi_step_lr needs a milestone of at least 0, got -2"));
+  CHECK_THROWS_WITH(multi_step_lr(1, {5, -2}),
+                    ContainsSubstring("multi_step_lr needs a milestone of at least 0, got -2"));
   CHECK_THROWS_WITH(exponential_lr(1, -0.1), ContainsSubstring("exponential_lr needs a gamma of at least 0, got -0.1"));
   CHECK_THROWS_WITH(polynomial_lr(1, {.power = 0}), ContainsSubstring("polynomial_lr needs a positive power, got 0"));
-  CHECK_THROWS_WITH(cosine_annealing_lr(1, {.t_max = 0}), ContainsSubstring("cosine_annealing_lr needs a t_max of at least 1, got 0"));
-  CHECK_THROWS_WITH(cosine_annealing_lr(1, {.t_max = 5, .eta_min = -1}), ContainsSubstring("(eta_min): a learning rate must be finite"));
+  CHECK_THROWS_WITH(cosine_annealing_lr(1, {.t_max = 0}),
+                    ContainsSubstring("cosine_annealing_lr needs a t_max of at least 1, got 0"));
+  CHECK_THROWS_WITH(cosine_annealing_lr(1, {.t_max = 5, .eta_min = -1}),
+                    ContainsSubstring("(eta_min): a learning rate must be finite"));
   CHECK_THROWS_WITH(inverse_sqrt_lr(1, 0), ContainsSubstring("inverse_sqrt_lr needs a warmup of at least 1, got 0"));
-  CHECK_THROWS_WITH(cosine_annealing_warm_restarts(1, {.t_0 = 0}), ContainsSubstring("needs a t_0 of at least 1, got 0"));
-  CHECK_THROWS_WITH(cosine_annealing_warm_restarts(1, {.t_mult = 0}), ContainsSubstring("needs a t_mult of at least 1, got 0"));
-  CHECK_THROWS_WITH(one_cycle_lr(1, {.total_steps = 0}), ContainsSubstring("one_cycle_lr needs a total_steps of at least 1, got 0"));
+  CHECK_THROWS_WITH(cosine_annealing_warm_restarts(1, {.t_0 = 0}),
+                    ContainsSubstring("needs a t_0 of at least 1, got 0"));
+  CHECK_THROWS_WITH(cosine_annealing_warm_restarts(1, {.t_mult = 0}),
+                    ContainsSubstring("needs a t_mult of at least 1, got 0"));
+  CHECK_THROWS_WITH(one_cycle_lr(1, {.total_steps = 0}),
+                    ContainsSubstring("one_cycle_lr needs a total_steps of at least 1, got 0"));
   CHECK_THROWS_WITH(one_cycle_lr(1, {.total_steps = 9, .pct_start = 0.6, .three_phase = true}),
                     ContainsSubstring("one_cycle_lr needs a pct_start in [0, 0.5], got 0.6"));
-  CHECK_THROWS_WITH(one_cycle_lr(1, {.total_steps = 9, .div_factor = 0}), ContainsSubstring("needs positive div factors, got 0 and 10000"));
+  CHECK_THROWS_WITH(one_cycle_lr(1, {.total_steps = 9, .div_factor = 0}),
+                    ContainsSubstring("needs positive div factors, got 0 and 10000"));
   CHECK_THROWS_WITH(cyclic_lr(0.5, 0.1), ContainsSubstring("cyclic_lr needs base_rate <= max_rate, got 0.5 and 0.1"));
-  CHECK_THROWS_WITH(cyclic_lr(0.1, 0.5, {.step_size_down = 0}), ContainsSubstring("cyclic_lr needs a step_size_down of at least 1, got 0"));
+  CHECK_THROWS_WITH(cyclic_lr(0.1, 0.5, {.step_size_down = 0}),
+                    ContainsSubstring("cyclic_lr needs a step_size_down of at least 1, got 0"));
   CHECK_THROWS_WITH(sequential_lr({}, {}), ContainsSubstring("sequential_lr needs schedules, got none"));
-  CHECK_THROWS_WITH(sequential_lr({0.1, 0.2}, {}), ContainsSubstring("needs one milestone fewer than its 2 schedules, got 0"));
+  CHECK_THROWS_WITH(sequential_lr({0.1, 0.2}, {}),
+                    ContainsSubstring("needs one milestone fewer than its 2 schedules, got 0"));
   CHECK_THROWS_WITH(sequential_lr({0.1, 0.2, 0.3}, {5, 5}), ContainsSubstring("must rise from 1, got 5 after 5"));
   CHECK_THROWS_WITH(warmup(0.1, -1), ContainsSubstring("warmup needs steps of at least 0, got -1"));
-  CHECK_THROWS_WITH(warmup(0.1, 5, {.start_factor = 1.5}), ContainsSubstring("warmup needs a start_factor in [0, 1], got 1.5"));
-  CHECK_THROWS_WITH(Schedule(0.1) * -1.0, ContainsSubstring("the factor of a learning rate must be finite and not negative, got -1"));
+  CHECK_THROWS_WITH(warmup(0.1, 5, {.start_factor = 1.5}),
+                    ContainsSubstring("warmup needs a start_factor in [0, 1], got 1.5"));
+  CHECK_THROWS_WITH(Schedule(0.1) * -1.0,
+                    ContainsSubstring("the factor of a learning rate must be finite and not negative, got -1"));
 }
 
-TEST_CASE("what an optimizer, a schedule or a loss scale refuses begins with the user's line", "[core][optim][errors]") {
+TEST_CASE("what an optimizer, a schedule or a loss scale refuses begins with the user's line",
+          "[core][optim][errors]") {
   const auto at = [](int line, const char* message) {
     return ContainsSubstring(fmt::format("schedule_test.cpp:{}: {}", line, message));
   };

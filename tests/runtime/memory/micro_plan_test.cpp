@@ -47,7 +47,8 @@ Tensor data() {
 
 }  // namespace
 
-TEST_CASE("a run goes once over what comes before, k times over micro-batches, once over what comes after", "[core][runtime]") {
+TEST_CASE("a run goes once over what comes before, k times over micro-batches, once over what comes after",
+          "[core][runtime]") {
   const Cut cut;
   Store store(cut.graph);
   Program program(cut.step, store, {.lowering = {.disabled = {"row_regions"}}});  // exp and subtract apart
@@ -88,14 +89,17 @@ TEST_CASE("what micro-batches read and what gathers them keeps its bytes through
   }
   // An operand that the segment reads again is never overwritten in place, not even by its last reader.
   for (const NodeId id : made.schedule)
-    if (made.step.graph.node(id).phase == Phase::micro) CHECK(made.places.at({id, 0}).storage != made.places.at(cut.doubled.ref()).storage);
+    if (made.step.graph.node(id).phase == Phase::micro)
+      CHECK(made.places.at({id, 0}).storage != made.places.at(cut.doubled.ref()).storage);
 }
 
 TEST_CASE("the checker of plans finds bytes that a micro-batch would lose", "[core][runtime]") {
   const Cut cut;
   const Plan sound = plan(cut.step, {.lowering = {.disabled = {"row_regions"}}});  // the products stay nodes
   CHECK_NOTHROW(check_plan(sound));
-  auto storage = [&](Plan& plan, const Value& value) -> Storage& { return plan.storages[plan.places.at(value.ref()).storage]; };
+  auto storage = [&](Plan& plan, const Value& value) -> Storage& {
+    return plan.storages[plan.places.at(value.ref()).storage];
+  };
   SECTION("a value from before is overwritten by a micro-batch") {
     Plan broken = sound;
     broken.places[cut.product.ref()] = broken.places.at(cut.doubled.ref());
@@ -138,35 +142,37 @@ TEST_CASE("a state is overwritten only after the last micro-batch has read it", 
   CHECK(program.run({{"x", x}}).tensor("stack").at(4) == 4 * x.at(4));
 }
 
-TEST_CASE("random rows of a micro-batch are those of the whole batch, and what is free of it is drawn once", "[core][runtime]") {
+TEST_CASE("random rows of a micro-batch are those of the whole batch, and what is free of it is drawn once",
+          "[core][runtime]") {
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 6), 2, 5});
   Step step = fetching({dropout(x, 0.5), normal(graph, {graph.dim("batch", 6), 3}), normal(graph, {2, 3})});
   const auto whole = step.fetches;
   Step cut = step | Transform{.name = "cut", .apply = [](Step s) {
-    // As accumulate does it, by hand: the random nodes at two examples each.
-    Rebuild rebuild(s.graph, "cut");
-    std::vector<Value> outputs;
-    for (const NodeId id : s.graph.ids()) {
-      Node node = s.graph.node(id);
-      if (node.op->traits.source) {
-        rebuild.keep(s.graph.node(id));
-        continue;
-      }
-      const bool split = node.types[0].shape.extent(0) == 6;
-      node.phase = split ? Phase::micro : Phase::step;
-      node.attributes = node.attributes.with_extent(Symbol("batch"), 2);
-      for (ValueRef& ref : node.operands) ref = micro_slice(rebuild.map(ref), rows, 3).ref();
-      rebuild.keep_as(node);
-      const auto phase = rebuild.to().phase(Phase::step);
-      const Value made = rebuild.to().value(id);
-      outputs.push_back(split ? micro_stack(made, rows, 3) : made);
-    }
-    Step result = s.over(rebuild.finish());
-    result.micro_batches = 3;
-    for (std::size_t i = 0; i < outputs.size(); ++i) result.fetches[i].value = outputs[i];
-    return result;
-  }};
+                                // As accumulate does it, by hand: the random nodes at two examples each.
+                                Rebuild rebuild(s.graph, "cut");
+                                std::vector<Value> outputs;
+                                for (const NodeId id : s.graph.ids()) {
+                                  Node node = s.graph.node(id);
+                                  if (node.op->traits.source) {
+                                    rebuild.keep(s.graph.node(id));
+                                    continue;
+                                  }
+                                  const bool split = node.types[0].shape.extent(0) == 6;
+                                  node.phase = split ? Phase::micro : Phase::step;
+                                  node.attributes = node.attributes.with_extent(Symbol("batch"), 2);
+                                  for (ValueRef& ref : node.operands)
+                                    ref = micro_slice(rebuild.map(ref), rows, 3).ref();
+                                  rebuild.keep_as(node);
+                                  const auto phase = rebuild.to().phase(Phase::step);
+                                  const Value made = rebuild.to().value(id);
+                                  outputs.push_back(split ? micro_stack(made, rows, 3) : made);
+                                }
+                                Step result = s.over(rebuild.finish());
+                                result.micro_batches = 3;
+                                for (std::size_t i = 0; i < outputs.size(); ++i) result.fetches[i].value = outputs[i];
+                                return result;
+                              }};
   Tensor fed(f32, {6, 2, 5});
   std::fill_n(fed.data<float>(), fed.size(), 1.0F);
   Store a(graph, {.seed = 4}), b(graph, {.seed = 4});
@@ -184,13 +190,15 @@ TEST_CASE("verify refuses values that cross between micro-batches and the step",
     const auto phase = cut.graph.phase(Phase::step);
     const Value wrong = cut.product * 2.0;
     CHECK_THROWS_AS(verify(cut.step), InternalError);
-    CHECK_THROWS_WITH(verify(cut.step), ContainsSubstring(fmt::format("'{}' runs once and reads '{}' of each micro-batch", wrong.name(),
-                                                                      cut.product.name())));
+    CHECK_THROWS_WITH(verify(cut.step),
+                      ContainsSubstring(fmt::format("'{}' runs once and reads '{}' of each micro-batch", wrong.name(),
+                                                    cut.product.name())));
   }
   SECTION("a micro-batch reads what all of them give together") {
     const Value wrong = cut.sum * 2.0;
-    CHECK_THROWS_WITH(verify(cut.step), ContainsSubstring(fmt::format("'{}' runs for each micro-batch and reads '{}', which they give together",
-                                                                      wrong.name(), cut.sum.name())));
+    CHECK_THROWS_WITH(verify(cut.step), ContainsSubstring(fmt::format(
+                                            "'{}' runs for each micro-batch and reads '{}', which they give together",
+                                            wrong.name(), cut.sum.name())));
   }
   SECTION("a value that is the same for all is gathered") {
     const auto phase = cut.graph.phase(Phase::step);

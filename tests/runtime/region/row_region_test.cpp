@@ -30,17 +30,21 @@ std::string titles(const Plan& plan) {
 }
 
 // All that `runs` runs give and leave in the store, as bytes.
-std::string bytes_of(const Step& step, const PlanOptions& options, int runs = 1, const EquivalenceOptions& feeding = {}) {
+std::string bytes_of(const Step& step, const PlanOptions& options, int runs = 1,
+                     const EquivalenceOptions& feeding = {}) {
   const Plan planned = plan(step, options);
   check_plan(planned);
   Store store(step, {.seed = 5});
   Program program(planned, store);
   std::string bytes;
-  const auto add = [&](const Tensor& tensor) { bytes.append(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes()); };
+  const auto add = [&](const Tensor& tensor) {
+    bytes.append(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
+  };
   for (std::int64_t run = 0; run < runs; ++run) {
     const NamedTensors tensors =
-        feeding.feeds ? feeding.feeds(run)
-                      : random_feeds(step.graph, run, {.seed = 9, .integers = feeding.integers, .padding = feeding.padding});
+        feeding.feeds
+            ? feeding.feeds(run)
+            : random_feeds(step.graph, run, {.seed = 9, .integers = feeding.integers, .padding = feeding.padding});
     const std::vector<Feed> feeds = feeds_of(tensors);
     const Result result = program.run(feeds);
     for (const Fetch& fetch : step.fetches) add(result.tensor(fetch.name));
@@ -68,7 +72,8 @@ Step with_fetches(const std::vector<Value>& values) {
 // y = 2 x + 1, known by its trait alone.
 template <class T>
 void twice_plus_one(KernelContext& context) {
-  for (std::int64_t i = 0; i < context.out_type(0).count(); ++i) context.out<T>(0)[i] = context.in<T>(0)[i] * T(2) + T(1);
+  for (std::int64_t i = 0; i < context.out_type(0).count(); ++i)
+    context.out<T>(0)[i] = context.in<T>(0)[i] * T(2) + T(1);
 }
 std::vector<BatchState> batch_of_first(const OpView& view, std::span<const BatchState> in) {
   return std::vector<BatchState>(view.out.size(), in[0]);
@@ -87,7 +92,8 @@ const OpDef& only_whole_op() {
   static const OpDef op{.name = "only_whole",
                         .infer =
                             [](const OpView& view) {
-                              WEFT_CHECK(view.shape(0) == view.attributes.shape("shape"), "not {}", view.shape(0).str());
+                              WEFT_CHECK(view.shape(0) == view.attributes.shape("shape"), "not {}",
+                                         view.shape(0).str());
                               return std::vector{view.type(0)};
                             },
                         .batch = batch_of_first,
@@ -131,7 +137,8 @@ TEST_CASE("a residual branch and its layer norm are one node, whose inner values
   CHECK(apart.schedule.size() == 4);
   CHECK(planned.places.size() == 6);  // four inputs, what is fetched
   CHECK(apart.places.size() == 10);
-  CHECK_THAT(str(planned.step), ContainsSubstring("v1 = dropout(v0)") && ContainsSubstring("v3, v4, v5 = layer_norm(v2, x3, x1)"));
+  CHECK_THAT(str(planned.step),
+             ContainsSubstring("v1 = dropout(v0)") && ContainsSubstring("v3, v4, v5 = layer_norm(v2, x3, x1)"));
   CHECK_THAT(dot(planned.step), ContainsSubstring("add + dropout + add + layer_norm"));
   CHECK_THAT(planned.passes.str(), ContainsSubstring("row_regions"));
 }
@@ -168,7 +175,8 @@ TEST_CASE("pointwise chains without rows are cut anywhere", "[core][runtime]") {
   for (const auto& extents : {std::vector<std::int64_t>{300001}, {3, 100003}, {100003, 3}, {100000, 1}, {2, 3, 5}}) {
     Graph graph;
     const Shape shape{std::span<const std::int64_t>(extents)};
-    const Value x = graph.input("x", f32, shape), y = graph.input("y", f32, shape), row = graph.input("row", f32, {shape[-1]});
+    const Value x = graph.input("x", f32, shape), y = graph.input("y", f32, shape),
+                row = graph.input("row", f32, {shape[-1]});
     const Value flat = tanh(x * 2.0 + y) * exp(-abs(x));
     const Value broad = minimum(sigmoid(x + row), y) * cast(greater(x, y), f32);
     const Step step = with_fetches({flat, broad, x - y});
@@ -198,8 +206,8 @@ TEST_CASE("an error of a member names the member and its line", "[core][runtime]
   Store store(graph);
   Program program(step, store, {.threads = 2});
   const Tensor fed(f32, {40, 300});
-  CHECK_THROWS_WITH(program.run({{"x", fed}}), ContainsSubstring("'refusing' (row_region_test.cpp:") &&
-                                                   ContainsSubstring("[refusing] no thanks"));
+  CHECK_THROWS_WITH(program.run({{"x", fed}}),
+                    ContainsSubstring("'refusing' (row_region_test.cpp:") && ContainsSubstring("[refusing] no thanks"));
 }
 
 TEST_CASE("what a profile shows of a region are its members", "[core][runtime]") {
@@ -227,7 +235,8 @@ TEST_CASE("nothing is dragged into another segment, over a dear node, or round a
   // A mask of bytes made early: made late instead, two tensors of floats would live as long.
   const Value u = matmul(x, x), v = matmul(u, x), mask = greater(u, v);
   const Step early = with_fetches({where(mask, matmul(matmul(v, x), v), 0.0)});
-  for (const Node* node : regions_of(plan(early))) CHECK(title_of(*node->op, node->attributes).find("greater") == std::string::npos);
+  for (const Node* node : regions_of(plan(early)))
+    CHECK(title_of(*node->op, node->attributes).find("greater") == std::string::npos);
   CHECK(plan(early).arena_bytes <= plan(early, without()).arena_bytes);
   check_same_bits(early);
 }
@@ -255,7 +264,8 @@ TEST_CASE("a region writes over operands that die in it, and over states", "[cor
   trained.update(velocity, next);
   trained.update(w, w - next * 0.1);
   Step momentum = fetching({sum(fed)});
-  for (const auto& [state, value] : trained.updates()) momentum.updates.push_back({trained.value(state), trained.value(value)});
+  for (const auto& [state, value] : trained.updates())
+    momentum.updates.push_back({trained.value(state), trained.value(value)});
   CHECK(regions_of(plan(momentum)).size() == 1);
   CHECK(plan(momentum).copies.empty());
   check_same_bits(momentum, 3);
@@ -304,7 +314,8 @@ Step random_step(unsigned seed) {
   std::mt19937 random(seed);
   const auto draw = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
   Graph graph;
-  const Shape shape = draw(2) == 0 ? Shape{draw(4) + 1, draw(40) + 1, draw(90) + 1} : Shape{draw(150) + 1, draw(3) == 0 ? 3000 : draw(70) + 1};
+  const Shape shape = draw(2) == 0 ? Shape{draw(4) + 1, draw(40) + 1, draw(90) + 1}
+                                   : Shape{draw(150) + 1, draw(3) == 0 ? 3000 : draw(70) + 1};
   const DType dtype = std::array{f32, f32, f64, bf16, f16}[static_cast<std::size_t>(draw(5))];
   Shape column = shape, table = shape;
   column[-1] = 1;
@@ -315,27 +326,62 @@ Step random_step(unsigned seed) {
   std::vector<Value> columns{by_row}, all;
   const int count = 12 + draw(28);
   for (int i = 0; i < count; ++i) {
-    const Value a = full[full.size() - 1 - static_cast<std::size_t>(draw(static_cast<int>(std::min<std::size_t>(4, full.size()))))];
+    const Value a =
+        full[full.size() - 1 - static_cast<std::size_t>(draw(static_cast<int>(std::min<std::size_t>(4, full.size()))))];
     const Value b = full[static_cast<std::size_t>(draw(static_cast<int>(full.size())))];
     const Value c = columns[static_cast<std::size_t>(draw(static_cast<int>(columns.size())))];
     switch (draw(17)) {
-      case 0: full.push_back(a + b); break;
-      case 1: full.push_back(a * row); break;
-      case 2: full.push_back(a - c); break;
-      case 3: full.push_back(maximum(a, cycles)); break;
-      case 4: full.push_back(tanh(a)); break;
-      case 5: full.push_back(where(greater(a, b), a, b)); break;
-      case 6: full.push_back(gelu(a) * number); break;
-      case 7: full.push_back(layer_norm(a, row, Value{})); break;
-      case 8: full.push_back(rms_norm(a, Value{})); break;
-      case 9: full.push_back(softmax(a, -1)); break;
-      case 10: full.push_back(cast(cast(a, f32) + 1.0, dtype)); break;
-      case 11: columns.push_back(mean(a, {.axes = {-1}, .keep = true})); break;
-      case 12: columns.push_back(sigmoid(c) + 0.5); break;
-      case 13: all.push_back(sum(a, {.axes = {shape.rank() - 1}})); break;
-      case 14: full.push_back(dropout(a, 0.2)); break;
-      case 15: full.push_back(gated(a, b, "silu")); break;
-      default: full.push_back(sum(a, {.axes = {0}, .keep = true}) + b); break;
+      case 0:
+        full.push_back(a + b);
+        break;
+      case 1:
+        full.push_back(a * row);
+        break;
+      case 2:
+        full.push_back(a - c);
+        break;
+      case 3:
+        full.push_back(maximum(a, cycles));
+        break;
+      case 4:
+        full.push_back(tanh(a));
+        break;
+      case 5:
+        full.push_back(where(greater(a, b), a, b));
+        break;
+      case 6:
+        full.push_back(gelu(a) * number);
+        break;
+      case 7:
+        full.push_back(layer_norm(a, row, Value{}));
+        break;
+      case 8:
+        full.push_back(rms_norm(a, Value{}));
+        break;
+      case 9:
+        full.push_back(softmax(a, -1));
+        break;
+      case 10:
+        full.push_back(cast(cast(a, f32) + 1.0, dtype));
+        break;
+      case 11:
+        columns.push_back(mean(a, {.axes = {-1}, .keep = true}));
+        break;
+      case 12:
+        columns.push_back(sigmoid(c) + 0.5);
+        break;
+      case 13:
+        all.push_back(sum(a, {.axes = {shape.rank() - 1}}));
+        break;
+      case 14:
+        full.push_back(dropout(a, 0.2));
+        break;
+      case 15:
+        full.push_back(gated(a, b, "silu"));
+        break;
+      default:
+        full.push_back(sum(a, {.axes = {0}, .keep = true}) + b);
+        break;
     }
   }
   std::vector<Value> fetched{full.back()};

@@ -1,4 +1,5 @@
 // What each way to compute attention costs: bytes from a plan of it, operations from its definition.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/autodiff/attention_policy.h>

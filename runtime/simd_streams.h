@@ -1,6 +1,7 @@
 // The vector arithmetic of kernels that walk once over large tensors: an optimizer's step, sums of rows. Chosen for the
 // processor as the tables of simd.h are, and with their rules: an element's bits depend on its values only, tails run
 // the same vector code, spans need no alignment, nothing allocates. All levels give the same bits.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/runtime/simd.h>

@@ -1,3 +1,4 @@
+// Nodes that no output needs are left out.
 #pragma once
 
 #include <weft/graph/pass.h>

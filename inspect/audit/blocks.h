@@ -1,4 +1,4 @@
-// Which block of a model a node belongs to: what the audit and the gradient report group by.
+// Which block of a model a node belongs to: what the audit and the gradient report group by. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/step.h>

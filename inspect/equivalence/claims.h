@@ -1,4 +1,5 @@
 // What two chains of transforms claim about each other: from Step::applied to what is compared and how.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/inspect/equivalence/verify_equivalent.h>

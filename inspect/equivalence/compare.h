@@ -1,4 +1,5 @@
 // What two runs gave, quantity by quantity, against the bounds of inspect/equivalence/verify_equivalent.h.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/inspect/equivalence/claims.h>

@@ -1,4 +1,5 @@
 // One side of a comparison: a step with everything that is compared fetched, its cells and its program.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/step.h>

@@ -1,3 +1,4 @@
+// Lowering: the factor of a clipped gradient is multiplied inside adamw.
 #pragma once
 
 #include <weft/graph/pass.h>

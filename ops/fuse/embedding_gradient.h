@@ -1,3 +1,4 @@
+// Lowering: the gradient of an embedding is added onto the sum that it belongs to.
 #pragma once
 
 #include <weft/graph/pass.h>

@@ -1,3 +1,4 @@
+// Lowering: the gradient of a norm is added onto that of its residual branch.
 #pragma once
 
 #include <weft/graph/pass.h>

@@ -1,4 +1,5 @@
 // Kernels of one's own ops in xtensor expressions. Opt in: xtensor costs a file about two seconds.
+// Not in <weft/weft.h>.
 //
 //   .kernels = xtensor_kernels<float, double>([](auto k) {
 //     const auto x = k.in(0);

@@ -1,6 +1,7 @@
 #include <weft/testing/gradients.h>
 
 #include <weft/autodiff/gradient.h>
+#include <weft/graph/glob.h>
 #include <weft/graph/nearest.h>
 #include <weft/graph/sources.h>
 #include <weft/inspect/divergence/compare.h>

@@ -9,7 +9,4 @@ namespace weft {
 /// programs): same bits.
 Step dead_code(const Step& step);
 
-/// Which nodes `roots` are made from, themselves included: by position in graph.ids().
-std::vector<bool> needed_by(const Graph& graph, const std::vector<Value>& roots);
-
 }  // namespace weft

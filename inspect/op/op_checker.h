@@ -1,6 +1,6 @@
 // The checks behind check_op, one method each: check_op.cpp says in which order, check_values.cpp compares numbers,
-// check_runs.cpp the ways to run, check_promises.cpp what traits promise,
-// check_variants.cpp other shapes. Private to inspect/.
+// check_runs.cpp batches, threads and repeated runs, check_promises.cpp what traits promise, check_variants.cpp other
+// shapes. Private to inspect/.
 #pragma once
 
 #include <weft/inspect/op/check_op.h>

@@ -6,15 +6,20 @@ target_compile_options(weft_flags INTERFACE
   -ffp-contract=off -fno-math-errno
   # Lines in messages, and so the objects, are the same wherever the sources lie: ccache serves every copy of them.
   "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")
-if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # False warnings of GCC 12, silenced in every build:
-  #   restrict             "a" + string (GCC bug 105329)
-  #   maybe-uninitialized  an aggregate of vectors and functions whose initialiser throws half-way, which is what every op
-  #                        definition is
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # What GCC says falsely, silenced in every build, by version:
+  #   restrict             12: "a" + string (GCC bug 105329)
+  #   maybe-uninitialized  12 and 14: an aggregate of vectors and functions whose initialiser throws half-way, which is what
+  #                        every op definition is
   #   stringop-overflow, array-bounds
-  #                        the same "a" + string, where <string> comes from a precompiled header; `dev` has them as errors
-  target_compile_options(weft_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized
-                         $<$<BOOL:${WEFT_PRECOMPILE}>:-Wno-stringop-overflow;-Wno-array-bounds>)
+  #                        12: the same "a" + string, where <string> comes from a precompiled header; `dev` has them as
+  #                        errors
+  if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(weft_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized
+                           $<$<BOOL:${WEFT_PRECOMPILE}>:-Wno-stringop-overflow;-Wno-array-bounds>)
+  else()
+    target_compile_options(weft_flags INTERFACE -Wno-maybe-uninitialized)
+  endif()
 endif()
 
 if(WEFT_SANITIZE)

@@ -13,12 +13,7 @@
 #pragma once
 
 #include <weft/runtime/kernel.h>
-
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xarray.hpp>
-#include <xtensor/xmath.hpp>
-#include <xtensor/xnoalias.hpp>
-#include <xtensor/xview.hpp>
+#include <weft/runtime/xtensor.h>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,8 +1,9 @@
-// xsimd, versions 8 (Debian 12) to 13 (Debian 13): vectors of the including file's instruction set, and what the versions
-// call or compute differently. For the per-instruction-set files only; no other file includes xsimd.
+// xsimd, versions 8 (Debian 12) to 13 (Debian 13): vectors of the including file's instruction set, and what the
+// versions call or compute differently. For the per-instruction-set files only; no other file includes xsimd.
 //   fma           xsimd 8 multiplies and then adds under AVX-512, 11 and later round once
 //   bitwise_cast  names the resulting vector in xsimd 8, its element since 11
-// xsimd 13 takes AVX-512 with BW and DQ for AVX-512 only where CD is there too (Debian 13): CMakeLists.txt, runtime/simd.cpp.
+// xsimd 13 takes AVX-512 with BW and DQ for AVX-512 only where CD is there too (Debian 13): CMakeLists.txt,
+// runtime/simd.cpp.
 #pragma once
 
 #include <xsimd/xsimd.hpp>

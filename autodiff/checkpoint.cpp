@@ -1,4 +1,5 @@
 #include <weft/autodiff/checkpoint.h>
+#include <weft/autodiff/facts.h>
 #include <weft/autodiff/remat/choice.h>
 #include <weft/autodiff/remat/search.h>
 
@@ -104,7 +105,7 @@ std::vector<Value*> wanted(Step& step) {
 }
 
 Step keeping_gradients(const Step& step, const std::function<Step(const Step&)>& change) {
-  if (step.facts.contains("optimized")) {
+  if (step.facts.contains(fact::optimized)) {
     Step result = change(step);
     result.lowered = false;
     return result;
@@ -126,9 +127,9 @@ Step keeping_gradients(const Step& step, const std::function<Step(const Step&)>&
 Transform checkpointing(std::function<Step(const Step&)> change, std::source_location where) {
   return {.name = "checkpoint",
           .claim = Claim::same_bits,
-          .needs = {"gradients"},
-          .forbids = {"checkpointed"},
-          .promises = {"checkpointed"},
+          .needs = {fact::gradients},
+          .forbids = {fact::checkpointed},
+          .promises = {fact::checkpointed},
           .apply = [change = std::move(change), where](const Step& step) {
             try {
               return keeping_gradients(step, change);

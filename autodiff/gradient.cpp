@@ -26,7 +26,7 @@ class ReverseWalk {
                          const std::vector<Value>& values) {
     find_reached(outputs);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const auto origin = graph_.made_by("gradient", outputs[i].ref().node);
+      const auto origin = graph_.made_by(gradient_pass, outputs[i].ref().node);
       add(outputs[i].ref(), cotangents[i]);
     }
     // Nodes that this walk builds come after: they are not visited.
@@ -103,7 +103,7 @@ class ReverseWalk {
     if (!any || !wanted) return;
 
     const auto scope = graph_.scope("gradient/" + node.name);
-    const auto origin = graph_.made_by("gradient", id);
+    const auto origin = graph_.made_by(gradient_pass, id);
     Backward backward;
     fill(backward, node);
     try {

@@ -4,9 +4,13 @@
 
 #include <weft/graph/graph.h>
 
+#include <string_view>
 #include <vector>
 
 namespace weft {
+
+/// The provenance of every node that these functions build (Provenance::pass).
+inline constexpr std::string_view gradient_pass = "gradient";
 
 struct GradientOptions {
   /// A value that `loss` does not depend on: an absent Value instead of a UserError.

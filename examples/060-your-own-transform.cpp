@@ -66,9 +66,9 @@ Transform sharpness_aware(double rho) {
   };
   return {.name = "sharpness_aware",
           .claim = Claim::changes_meaning,
-          .needs = {"gradients"},
+          .needs = {fact::gradients},
           // It reads gradients of the whole batch, as the backward pass gives them.
-          .forbids = {"accumulated", "settled", "checkpointed", "sharpness_aware"},
+          .forbids = {fact::accumulated, fact::settled, fact::checkpointed, "sharpness_aware"},
           .promises = {"sharpness_aware"},
           .apply = apply,
           .change = fmt::format("gradients are those at p + {} g / |g|", rho)};

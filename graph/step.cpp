@@ -127,7 +127,7 @@ Step operator|(const Step& step, const Transform& transform) {
     if (!updated.contains(result.graph.node(state.node).name))
       result.updates.push_back({result.graph.value(state), result.graph.value(value)});
   result.facts.insert(transform.promises.begin(), transform.promises.end());
-  std::vector<std::string> added;  // facts that this one brought
+  std::vector<Fact> added;  // facts that this one brought
   std::ranges::set_difference(result.facts, step.facts, std::back_inserter(added));
   result.applied.push_back({transform.name, transform.claim, transform.rounds_to, transform.change, transform.law,
                             transform.needs, transform.forbids, added});

@@ -3,6 +3,7 @@
 // and verify(step) read it.
 #pragma once
 
+#include <weft/graph/fact.h>
 #include <weft/graph/graph.h>
 
 #include <functional>
@@ -93,8 +94,8 @@ struct Applied {
   DType rounds_to = f64;    ///< coarsest type to which it rounds what was not rounded before; f64: the step's own
   std::string change = {};  ///< of a change of meaning: what changes, for people
   GradientLaw law = {};     ///< of a change of meaning: its plain definition, where it changes gradients
-  std::vector<std::string> needs = {}, forbids = {};  ///< as of the Transform: what a right order is found by
-  std::vector<std::string> promises = {};             ///< facts that it brought
+  std::vector<Fact> needs = {}, forbids = {};  ///< as of the Transform: what a right order is found by
+  std::vector<Fact> promises = {};             ///< facts that it brought
 };
 
 struct Step {
@@ -120,7 +121,7 @@ struct Step {
   std::optional<LossScale> loss_scale;  ///< by which gradients with the tag scaled are to be divided
   std::int64_t micro_batches = 1;       ///< how often a run goes through the nodes of Phase::micro
   std::vector<Applied> applied;         ///< the transforms, in order
-  std::set<std::string> facts;          ///< what they promised: "gradients", "settled", "clipped", "optimized", ...
+  std::set<Fact> facts;                 ///< what they promised: fact::gradients, fact::clipped, ..., or a user's own
   bool lowered = false;
 
   /// Where a value of an earlier graph is in this step; UserError that names the transform that removed it.
@@ -142,11 +143,11 @@ struct Step {
 struct Transform {
   std::string name;
   Claim claim = Claim::rounding;
-  std::vector<std::string> needs = {};     ///< facts that must hold, such as "gradients"
-  std::vector<std::string> forbids = {};   ///< facts that must not hold yet, such as "optimized"
-  std::vector<std::string> promises = {};  ///< facts that hold afterwards
-  std::function<Step(Step)> apply;         ///< gets a step over a graph of its own
-  DType rounds_to = f64;                   ///< these three: see Applied
+  std::vector<Fact> needs = {};     ///< facts that must hold, such as fact::gradients (optim/facts.h)
+  std::vector<Fact> forbids = {};   ///< facts that must not hold yet, such as fact::optimized
+  std::vector<Fact> promises = {};  ///< facts that hold afterwards; one of your own is a string
+  std::function<Step(Step)> apply;  ///< gets a step over a graph of its own
+  DType rounds_to = f64;            ///< these three: see Applied
   std::string change = {};
   GradientLaw law = {};
   std::source_location where = std::source_location::current();  ///< for messages: where this record is written

@@ -9,9 +9,9 @@
 namespace weft {
 namespace {
 
-constexpr std::string_view fact = "tap ", folder = "tap/";  // facts outlive passes that replace the fetched values
+constexpr std::string_view prefix = "tap ", folder = "tap/";  // facts outlive passes that replace the fetched values
 
-bool is_tap(const Step& step, const Fetch& fetch) { return step.facts.contains(std::string(fact) + fetch.name); }
+bool is_tap(const Step& step, const Fetch& fetch) { return step.facts.contains(std::string(prefix) + fetch.name); }
 
 // All that a step refers to.
 std::vector<Value> all_values(const Step& step) {
@@ -28,7 +28,7 @@ Step without_taps(Step step) {
   WEFT_CHECK(!taps_of(step).empty(),
              "remove_taps: nothing taps this step; hint: step | tap_attention() | ... | remove_taps()");
   std::erase_if(step.fetches, [&](const Fetch& fetch) { return is_tap(step, fetch); });
-  std::erase_if(step.facts, [](const std::string& name) { return name.starts_with(fact); });
+  std::erase_if(step.facts, [](const Fact& held) { return held.name().starts_with(prefix); });
 
   const Graph& graph = step.graph;
   const NodeSet by_others = ancestors(graph, all_values(step));
@@ -53,12 +53,12 @@ TapScope::TapScope(Graph graph, std::string_view path, std::string_view pass, No
     : path_(graph.scope(std::string(folder) + std::string(path))), origin_(graph.made_by(pass, origin)) {}
 
 void add_tap(Step& step, const std::string& name, const Value& value) {
-  const bool tapped = step.facts.contains(std::string(fact) + name);
+  const bool tapped = step.facts.contains(std::string(prefix) + name);
   WEFT_CHECK(!step.has_fetch(name), "this step publishes '{}' already; hint: {}", name,
              tapped ? "it is tapped: take that out first, step | remove_taps()"
                     : "a fetch of yours has that name, which a tap needs: give it another");
   step.set_fetch(name, value);
-  step.facts.insert(std::string(fact) + name);
+  step.facts.insert(std::string(prefix) + name);
 }
 
 void add_tap(Step& step, const std::string& name, const std::vector<std::int64_t>& numbers) {

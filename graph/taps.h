@@ -11,6 +11,11 @@
 
 namespace weft {
 
+namespace fact {
+/// What reads gradients is tapped (until remove_taps()): they cannot be derived anew.
+inline constexpr KnownFact tapped_gradients{"tap gradients", "taps already read the gradients", "a tap of gradients"};
+}  // namespace fact
+
 /// While it lives, nodes belong to a tap: their paths begin with "tap/PATH" and they were made by `pass`, from
 /// `origin`.
 class TapScope {

@@ -2,6 +2,7 @@
 #include <weft/graph/rewrite.h>
 #include <weft/ops/step/micro.h>
 #include <weft/optim/accumulate.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/gather.h>
 #include <weft/optim/loss_groups.h>
 
@@ -225,9 +226,9 @@ Transform accumulate(std::int64_t k, std::source_location where) {
   const std::string name = fmt::format("accumulate({})", k);
   return {.name = name,
           .claim = k == 1 ? Claim::same_bits : Claim::rounding,
-          .needs = {"gradients"},
-          .forbids = {"settled", "accumulated", "checkpointed"},
-          .promises = {"accumulated"},
+          .needs = {fact::gradients},
+          .forbids = {fact::settled, fact::accumulated, fact::checkpointed},
+          .promises = {fact::accumulated},
           .apply = [k, name, where](Step step) {
             const auto line = step.graph.scope("", where);
             return accumulated(step, k, fmt::format("{} ({})", name, str(where)));

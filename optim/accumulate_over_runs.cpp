@@ -2,6 +2,7 @@
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/step/micro.h>
 #include <weft/optim/accumulate_over_runs.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/loss_groups.h>
 
 namespace weft {
@@ -91,9 +92,9 @@ Transform accumulate_over_runs(std::int64_t k, std::source_location where) {
   const std::string name = fmt::format("accumulate_over_runs({})", k);
   return {.name = name,
           .claim = Claim::changes_meaning,
-          .needs = {"gradients"},
-          .forbids = {"settled", "accumulated", "checkpointed"},
-          .promises = {"accumulated"},
+          .needs = {fact::gradients},
+          .forbids = {fact::settled, fact::accumulated, fact::checkpointed},
+          .promises = {fact::accumulated},
           .apply =
               [k, name, where](Step step) {
                 const auto line = step.graph.scope("", where);

@@ -2,6 +2,7 @@
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/optim/average.h>
+#include <weft/optim/facts.h>
 
 #include <algorithm>
 
@@ -54,9 +55,9 @@ Transform average_weights(const AverageOptions& options, std::source_location wh
   WEFT_CHECK(options.start >= 0, "average_weights needs a start of at least 0, got {} ({})", options.start, str(where));
   return {.name = "average_weights",
           .claim = Claim::same_bits,
-          .needs = {"optimized"},
-          .forbids = {"averaged"},
-          .promises = {"averaged"},
+          .needs = {fact::optimized},
+          .forbids = {fact::averaged},
+          .promises = {fact::averaged},
           .apply = [options, where](Step step) { return add_averages(std::move(step), options, where); }};
 }
 

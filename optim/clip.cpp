@@ -2,6 +2,7 @@
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/step/guard.h>
 #include <weft/optim/clip.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/gradient_norm.h>
 #include <weft/optim/settle.h>
 
@@ -68,9 +69,9 @@ Transform clip(std::string name, std::string change, GradientLaw law, std::sourc
                std::function<void(Step&, bool first)> body) {
   Transform transform{.name = name,
                       .claim = Claim::changes_meaning,
-                      .needs = {"gradients"},
-                      .forbids = {"optimized"},
-                      .promises = {"settled", "clipped"},
+                      .needs = {fact::gradients},
+                      .forbids = {fact::optimized},
+                      .promises = {fact::settled, fact::clipped},
                       .apply = {}};
   transform.change = std::move(change);
   transform.law = std::move(law);
@@ -79,7 +80,7 @@ Transform clip(std::string name, std::string change, GradientLaw law, std::sourc
     settle_gradients(step);
     const auto scope = step.graph.scope(name);
     const auto phase = step.graph.phase(Phase::step);
-    body(step, !step.facts.contains("clipped"));
+    body(step, !step.facts.contains(fact::clipped));
     return step;
   };
   return transform;

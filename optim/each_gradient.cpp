@@ -3,6 +3,7 @@
 #include <weft/graph/glob.h>
 #include <weft/ops/index/sampling.h>
 #include <weft/ops/pointwise/arithmetic.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/settle.h>
 #include <weft/runtime/random.h>
 
@@ -65,9 +66,9 @@ Transform each_gradient(EachGradient rule, std::source_location where) {
              rule.name, str(where));
   Transform transform{.name = rule.name,
                       .claim = rule.claim,
-                      .needs = {"gradients"},
-                      .forbids = {"optimized"},
-                      .promises = {"settled"},
+                      .needs = {fact::gradients},
+                      .forbids = {fact::optimized},
+                      .promises = {fact::settled},
                       .apply = {},
                       .change = rule.change,
                       .law = rule.law,

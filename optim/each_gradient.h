@@ -41,7 +41,7 @@ struct EachGradient {
   std::function<Value(const GradientContext& c)> make = {};
   Claim claim = Claim::changes_meaning;
   GradientLaw law = {};  ///< of a change of meaning: its plain definition, by which verify_equivalent judges it
-  std::vector<std::string> needs = {}, forbids = {}, promises = {};  ///< beside the frame's own
+  std::vector<Fact> needs = {}, forbids = {}, promises = {};  ///< beside the frame's own
 };
 
 /// Settles the gradients if nobody has (unscaled, divided by the weight of the loss, checked), then puts what `make`

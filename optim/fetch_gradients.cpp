@@ -1,4 +1,5 @@
 #include <weft/graph/glob.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/fetch_gradients.h>
 #include <weft/optim/settle.h>
 
@@ -26,8 +27,8 @@ namespace {
 Transform fetch_gradients(std::string pattern, std::source_location where) {
   return {.name = "fetch_gradients",
           .claim = Claim::same_bits,
-          .needs = {"gradients"},
-          .promises = {"settled"},
+          .needs = {fact::gradients},
+          .promises = {fact::settled},
           .apply = [pattern = std::move(pattern), where](Step step) {
             const auto line = step.graph.scope("", where);
             settle_gradients(step);

@@ -2,6 +2,7 @@
 #include <weft/graph/reach.h>
 #include <weft/graph/rewrite.h>
 #include <weft/graph/user_line.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/freeze.h>
 
 #include <algorithm>
@@ -62,8 +63,8 @@ Transform freeze(std::vector<std::string> patterns, std::source_location where) 
              str(where));
   return {.name = "freeze",
           .claim = Claim::changes_meaning,
-          .needs = {"gradients"},
-          .forbids = {"settled", "checkpointed"},
+          .needs = {fact::gradients},
+          .forbids = {fact::settled, fact::checkpointed},
           .apply =
               [patterns, where](Step step) {
                 const auto line = step.graph.scope("", where);

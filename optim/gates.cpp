@@ -7,6 +7,7 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/rederive.h>
 
 #include <algorithm>
@@ -69,7 +70,7 @@ Step with_importance(Step step, const std::vector<Gates>& gates) {
     if (result.shape().extent(0) != gates[i].value.shape().extent(gates[i].axis))
       add_tap(step, "importance/" + gates[i].path + "/gates", gates[i].at);
   }
-  step.facts.insert("tap gradients");  // until remove_taps()
+  step.facts.insert(fact::tapped_gradients);  // until remove_taps()
   return step;
 }
 
@@ -119,7 +120,7 @@ Step with_closed(const Step& step, const std::vector<Gates>& gates, const std::s
 Transform gate_importance(GateFinder gates, std::source_location where) {
   return {.name = "gate_importance",
           .claim = Claim::same_bits,
-          .forbids = {"accumulated", "checkpointed"},
+          .forbids = {fact::accumulated, fact::checkpointed},
           .apply = [gates = std::move(gates), where](Step step) {
             const auto line = step.graph.scope("", where);
             return with_importance(step, gates(step));
@@ -129,8 +130,8 @@ Transform gate_importance(GateFinder gates, std::source_location where) {
 Transform close_gates(GateFinder gates, std::source_location where) {
   return {.name = "close_gates",
           .claim = Claim::changes_meaning,
-          .forbids = {"low_precision", "scaled", "accumulated", "settled", "clipped", "optimized", "checkpointed",
-                      "tap gradients"},
+          .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::settled, fact::clipped,
+                      fact::optimized, fact::checkpointed, fact::tapped_gradients},
           .apply = [gates = std::move(gates),
                     where](const Step& step) { return with_closed(step, gates(step), "close_gates", where); },
           .change = "parts of some values are 0"};

@@ -1,6 +1,7 @@
 #include <weft/graph/user_line.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/loss_scale.h>
 #include <weft/optim/seeds.h>
 
@@ -93,9 +94,9 @@ Transform scale_loss(const LossScaling& scaling, std::source_location where) {
              str(where));
   return {.name = pass,
           .claim = Claim::rounding,
-          .needs = {"gradients"},
-          .forbids = {"scaled", "settled", "checkpointed"},
-          .promises = {"scaled"},
+          .needs = {fact::gradients},
+          .forbids = {fact::scaled, fact::settled, fact::checkpointed},
+          .promises = {fact::scaled},
           .apply = [scaling, where](Step step) {
             expect_wide(step);
             expect_unread(step);

@@ -1,5 +1,7 @@
 #include <weft/graph/rewrite.h>
+#include <weft/graph/taps.h>
 #include <weft/ops/pointwise/arithmetic.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/mixed_precision.h>
 #include <weft/optim/precision_plan.h>
 #include <weft/optim/rederive.h>
@@ -138,9 +140,9 @@ Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_
   const std::string name = fmt::format("mixed_precision({})", name_of(low));
   return {.name = name,
           .claim = Claim::rounding,
-          .forbids = {"low_precision", "scaled", "accumulated", "settled", "clipped", "optimized", "checkpointed",
-                      "tap gradients"},
-          .promises = {"low_precision"},
+          .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::settled, fact::clipped,
+                      fact::optimized, fact::checkpointed, fact::tapped_gradients},
+          .promises = {fact::low_precision},
           .apply =
               [low, name, where, options = std::move(options)](const Step& step) {
                 const std::vector<bool> stays = forward_nodes(step, name);

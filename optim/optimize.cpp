@@ -2,6 +2,7 @@
 #include <weft/graph/user_line.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/each_gradient.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/freeze.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/settle.h>
@@ -188,9 +189,9 @@ Transform optimize(std::vector<OptimizerGroup> optimizers, std::source_location 
   for (const OptimizerGroup& each : optimizers) names += (names.empty() ? "" : ", ") + each.optimizer.name;
   return {.name = "optimize(" + names + ")",
           .claim = Claim::changes_meaning,
-          .needs = {"gradients"},
-          .forbids = {"optimized"},
-          .promises = {"settled", "optimized"},
+          .needs = {fact::gradients},
+          .forbids = {fact::optimized},
+          .promises = {fact::settled, fact::optimized},
           .apply =
               [optimizers = std::move(optimizers), where](Step step) {
                 const UserLine told(where);

@@ -40,7 +40,7 @@ std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
   for (const NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
     past_seeds |= std::ranges::any_of(step.seeds, [&](const Value& seed) { return seed.ref().node == id; });
-    const bool of_gradient = node.provenance.pass == "gradient";
+    const bool of_gradient = node.provenance.pass == gradient_pass;
     WEFT_CHECK(!behind.contains(id) || of_gradient,
                "{} derives the gradients anew, and '{}' ({}{}) was built upon the old ones; {}", name, node.name,
                str(node.where), node.provenance.pass.empty() ? "" : ", by " + node.provenance.pass, right_place(name));
@@ -53,7 +53,7 @@ std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
   for (const Gradient& gradient : step.gradients) {
     const Node& node = gradient.value.node();
     const bool seed = std::ranges::find(step.seeds, gradient.value) != step.seeds.end();
-    WEFT_CHECK(seed || node.provenance.pass == "gradient",
+    WEFT_CHECK(seed || node.provenance.pass == gradient_pass,
                "{} derives the gradients anew, and the gradient of '{}' was replaced by '{}' ({}); {}", name,
                gradient.parameter.name(), node.name, str(node.where), right_place(name));
   }

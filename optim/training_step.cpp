@@ -5,6 +5,7 @@
 #include <weft/graph/verify.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/training_step.h>
 
 #include <algorithm>
@@ -114,8 +115,8 @@ Step training_step(const Loss& loss, std::source_location where) {
              cuts_of(step, sums));
   for (const auto& [state, value] : step.graph.updates())
     step.updates.push_back({step.graph.value(state), step.graph.value(value)});
-  step.applied = {{.name = "training_step", .promises = {"gradients"}}};
-  step.facts = {"gradients"};
+  step.applied = {{.name = "training_step", .promises = {fact::gradients}}};
+  step.facts = {fact::gradients};
   step.graph.check();
   verify(step);
   return step;

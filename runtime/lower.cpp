@@ -99,8 +99,9 @@ std::vector<const Pass*> brought_by_ops(const Step& step, bool late) {
 
 std::vector<Pass> lowering_passes(const Step& step) {
   // Constants first: what they fold to may be equal.
-  std::vector<Pass> passes{{"fold_constants", [](const Step& s) { return fold_constants(s, run_node); }},
-                           {"common_subexpressions", common_subexpressions}};
+  std::vector<Pass> passes{
+      {std::string(fold_constants_pass), [](const Step& s) { return fold_constants(s, run_node); }},
+      {"common_subexpressions", common_subexpressions}};
   for (const Pass* pass : brought_by_ops(step, false)) passes.push_back(*pass);
   // Not for speed but for right results: cannot be switched off.
   passes.push_back({"isolate_updates", isolate_updates});

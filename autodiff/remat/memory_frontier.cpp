@@ -1,3 +1,4 @@
+#include <weft/autodiff/facts.h>
 #include <weft/autodiff/remat/memory_frontier.h>
 #include <weft/autodiff/remat/search.h>
 #include <weft/runtime/parallel.h>
@@ -10,9 +11,9 @@
 namespace weft {
 
 MemoryFrontier memory_frontier(const Step& step, const FrontierOptions& options) {
-  WEFT_CHECK(step.facts.contains("gradients"),
+  WEFT_CHECK(step.facts.contains(fact::gradients),
              "memory_frontier needs a step with gradients; hint: training_step(loss)");
-  WEFT_CHECK(!step.facts.contains("checkpointed"), "memory_frontier needs a step that is not checkpointed yet");
+  WEFT_CHECK(!step.facts.contains(fact::checkpointed), "memory_frontier needs a step that is not checkpointed yet");
   remat::Search search(step, options.threads, options.rates);
   const remat::RematGraph& graph = search.graph();
   std::vector<remat::Score> scores = search.front();

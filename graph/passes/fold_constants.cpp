@@ -65,7 +65,7 @@ class Known {
 
 Step fold_constants(const Step& step, const NodeEvaluator& evaluate, std::size_t most_bytes) {
   const Graph& graph = step.graph;
-  Rebuild rebuild(graph, "fold_constants");
+  Rebuild rebuild(graph, std::string(fold_constants_pass));
   Known known(graph, evaluate, most_bytes);
   bool changed = false;
   for (const NodeId id : graph.ids()) {

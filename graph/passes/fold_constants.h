@@ -5,8 +5,12 @@
 
 #include <functional>
 #include <optional>
+#include <string_view>
 
 namespace weft {
+
+/// The pass's name, and the provenance of what it makes.
+inline constexpr std::string_view fold_constants_pass = "fold_constants";
 
 /// Runs one node over constant operands; nullopt where that is not worth it (the runtime gives this:
 /// runtime/lower.cpp).

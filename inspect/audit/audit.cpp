@@ -1,5 +1,7 @@
 #include <weft/inspect/audit/audit.h>
 
+#include <weft/autodiff/facts.h>
+#include <weft/autodiff/gradient.h>
 #include <weft/inspect/audit/parts.h>
 
 #include <algorithm>
@@ -26,7 +28,7 @@ void count_ops(const Step& step, Audit& audit) {
     Audit::Use& use = uses[node.op->name];
     use.op = node.op->name;
     if (node.provenance.pass.empty()) ++use.forward;
-    else if (node.provenance.pass == "gradient") ++use.backward;
+    else if (node.provenance.pass == gradient_pass) ++use.backward;
     else ++use.other;
     ++audit.nodes;
   }
@@ -40,7 +42,7 @@ void count_ops(const Step& step, Audit& audit) {
 
 Audit audit(const Step& step) {
   Audit result;
-  result.differentiated = step.facts.contains("gradients");
+  result.differentiated = step.facts.contains(fact::gradients);
   for (const Value& parameter : step.graph.parameters()) {
     Audit::Row row{.path = parameter.node().name, .type = parameter.type(), .cut = {}};
     const bool trained = std::ranges::find(step.parameters, parameter) != step.parameters.end();

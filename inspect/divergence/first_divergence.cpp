@@ -1,5 +1,6 @@
 #include <weft/inspect/divergence/first_divergence.h>
 
+#include <weft/autodiff/gradient.h>
 #include <weft/inspect/divergence/compare.h>
 #include <weft/inspect/divergence/whole_values.h>
 #include <weft/runtime/parallel.h>
@@ -33,7 +34,7 @@ enum class Part { forward, backward, update };
 
 Part part_of(const Node& node) {
   if (node.phase == Phase::step) return Part::update;
-  return node.provenance.pass == "gradient" ? Part::backward : Part::forward;
+  return node.provenance.pass == gradient_pass ? Part::backward : Part::forward;
 }
 
 // A value of both steps, fetched under one name.

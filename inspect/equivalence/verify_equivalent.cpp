@@ -1,5 +1,6 @@
 #include <weft/inspect/equivalence/verify_equivalent.h>
 
+#include <weft/graph/passes/fold_constants.h>
 #include <weft/inspect/equivalence/compare.h>
 #include <weft/inspect/equivalence/widen.h>
 #include <weft/runtime/lower.h>
@@ -77,7 +78,7 @@ std::string node_of(const Step& before, const Step& step, const Equivalence::Row
 bool has_folded(const Step& step) {
   return std::ranges::any_of(step.graph.ids(), [&](NodeId id) {
     const Node& node = step.graph.node(id);
-    return node.provenance.pass == "fold_constants" && is_float(node.types.front().dtype);
+    return node.provenance.pass == fold_constants_pass && is_float(node.types.front().dtype);
   });
 }
 

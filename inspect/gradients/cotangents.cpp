@@ -33,7 +33,7 @@ Graph unmerged(const Step& step) {
     rebuild.keep_as(std::move(changed));
     const std::string& pass = node.provenance.pass;
     const bool put_behind =
-        !pass.empty() && pass != "gradient" && node.op->traits.pointwise && node.operands.size() == 1;
+        !pass.empty() && pass != gradient_pass && node.op->traits.pointwise && node.operands.size() == 1;
     if (!leads.contains(id) || !put_behind || readers[{id, 0}] < 2) continue;
     std::vector<Value>& own = copies[{id, 0}];
     own.push_back(rebuild.to().value(id));

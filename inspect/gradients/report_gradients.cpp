@@ -12,6 +12,7 @@
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/ops/step/micro.h>
+#include <weft/optim/facts.h>
 
 #include <algorithm>
 #include <cmath>
@@ -232,13 +233,13 @@ Transform report_gradients(GradientReportOptions options, std::source_location w
              "report_gradients ({}): closed_below must be in [0, 1), got {}", str(where), options.closed_below);
   return {.name = pass,
           .claim = Claim::same_bits,
-          .needs = {"gradients"},
-          .forbids = {"checkpointed"},
+          .needs = {fact::gradients},
+          .forbids = {fact::checkpointed},
           .apply = [options, where](Step step) {
             const UserLine user(where);
             const auto line = step.graph.scope("", where);
             Taps(step, options).add();
-            step.facts.insert("tap gradients");  // until remove_taps()
+            step.facts.insert(fact::tapped_gradients);  // until remove_taps()
             return step;
           }};
 }

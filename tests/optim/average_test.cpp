@@ -175,7 +175,9 @@ TEST_CASE("averages in a wrong place or with wrong settings are refused", "[core
                     ContainsSubstring("average_weights needs a start of at least 0, got -1"));
   CHECK_THROWS_WITH(step | average_weights(), ContainsSubstring("average_weights needs 'optimized'"));
   const Step done = step | optimize(sgd());
-  CHECK_THROWS_WITH(done | average_weights() | average_weights(), ContainsSubstring("already 'averaged'"));
+  CHECK_THROWS_WITH(
+      done | average_weights() | average_weights(),
+      ContainsSubstring("average_weights can be applied once: the weights are already averaged by average_weights"));
   CHECK_THROWS_WITH(
       done | average_weights({.pattern = "decoder/**"}),
       ContainsSubstring(

@@ -211,12 +211,12 @@ TEST_CASE("transforms that exclude each other, or have no place, are told so", "
                                       "accumulate(4)") &&
                         ContainsSubstring("hint: leave one of the two out"));
   // Two transforms of a user's, each of which wants to be first.
-  const Transform a = shell({.name = "a", .forbids = list({"b done"}), .promises = list({"a done"}), .apply = {}});
-  const Transform b = shell({.name = "b", .forbids = list({"a done"}), .promises = list({"b done"}), .apply = {}});
+  const Transform a = shell({.name = "a", .forbids = {"b done"}, .promises = {"a done"}, .apply = {}});
+  const Transform b = shell({.name = "b", .forbids = {"a done"}, .promises = {"b done"}, .apply = {}});
   CHECK_THROWS_WITH(start() | a | b,
                     "b cannot stand in one step with a: this step is already 'a done' by a, and there is no place for "
                     "it in training_step | a");
-  const Transform c = shell({.name = "c", .needs = list({"b done"}), .apply = {}});
+  const Transform c = shell({.name = "c", .needs = {"b done"}, .apply = {}});
   CHECK_THROWS_WITH(start() | c,
                     ContainsSubstring("the right order: training_step | a transform that promises 'b done' | c"));
   // A user's transform that settles by itself is named by what it brought, even if it did not say so.

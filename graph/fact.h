@@ -1,0 +1,44 @@
+// A fact of a step: what a transform promises once it has been applied, and others need or forbid.
+#pragma once
+
+#include <compare>
+#include <string>
+#include <utility>
+
+namespace weft {
+
+/// A fact with words for messages. Who promises it declares it once, as a constant (autodiff/facts.h, optim/facts.h).
+struct KnownFact {
+  const char* name;
+  const char* meaning;        ///< what holds: "the gradients are already clipped"
+  const char* provider;       ///< what brings it, in words: "clip_global_norm(1.0)"
+  bool begins_chain = false;  ///< its provider is no transform: a chain begins with it
+};
+
+/// A fact by its name. One of a user's own can be a plain string; a KnownFact brings its words along.
+class Fact {
+ public:
+  Fact(const char* name) : name_(name) {}                              // NOLINT: implicit
+  Fact(std::string name) : name_(std::move(name)) {}                   // NOLINT: implicit
+  Fact(const KnownFact& known) : name_(known.name), known_(&known) {}  // NOLINT: implicit
+  Fact(const KnownFact&&) = delete;                                    // it is kept by address: a constant
+
+  const std::string& name() const { return name_; }
+  std::string meaning() const {
+    return known_ == nullptr ? "this step is already '" + name_ + "'" : std::string(known_->meaning);
+  }
+  std::string provider() const {
+    return known_ == nullptr ? "a transform that promises '" + name_ + "'" : std::string(known_->provider);
+  }
+  bool has_words() const { return known_ != nullptr; }
+  bool begins_chain() const { return known_ != nullptr && known_->begins_chain; }
+
+  friend bool operator==(const Fact& a, const Fact& b) { return a.name_ == b.name_; }
+  friend auto operator<=>(const Fact& a, const Fact& b) { return a.name_ <=> b.name_; }
+
+ private:
+  std::string name_;
+  const KnownFact* known_ = nullptr;
+};
+
+}  // namespace weft

@@ -1,5 +1,7 @@
 #include <weft/graph/op_def.h>
 
+#include <algorithm>
+
 namespace weft {
 
 void OpView::no_operand(int i) const {
@@ -69,6 +71,32 @@ Cost cost_of(const OpView& view) {
 std::vector<InPlace> in_place_of(const OpView& view) {
   return view.op.in_place ? view.op.in_place(view) : view.op.traits.in_place;
 }
+
+std::vector<Term> terms_of(const OpView& view) {
+  std::vector<Term> terms;
+  if (view.op.terms) terms = view.op.terms(view);
+  else if (view.op.traits.view) terms = {{.factors = {0}, .adds = 0}};
+  const auto absent = [&](int i) { return !view.has(i); };
+  std::erase_if(terms, [&](Term& term) {
+    const bool constant = term.factors.empty() && term.inner.empty();
+    std::erase_if(term.factors, absent);
+    for (std::vector<int>& product : term.inner) std::erase_if(product, absent);
+    std::erase_if(term.inner, [](const std::vector<int>& product) { return product.empty(); });
+    return !constant && term.factors.empty() && term.inner.empty();
+  });
+  return terms;
+}
+
+std::vector<UnitAxis> units_of(const OpView& view) {
+  if (view.op.units) return view.op.units(view);
+  std::vector<UnitAxis> units;
+  const Shape& y = view.out.front().shape;
+  for (int i = 0; view.op.traits.pointwise && y.rank() > 0 && i < view.inputs(); ++i)
+    if (view.has(i) && view.shape(i).rank() == 1 && view.shape(i).extent(0) == y.extent(-1)) units.push_back({i, 0});
+  return units;
+}
+
+bool is_wide(const OpDef& op, int i) { return std::ranges::find(op.wide_operands, i) != op.wide_operands.end(); }
 
 std::string title_of(const OpDef& op, const Attributes& attributes) {
   return op.title != nullptr ? op.title(attributes) : op.name;

@@ -19,6 +19,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace weft {
@@ -120,7 +121,8 @@ struct SampleInput {
   bool smooth = true;        ///< false: not differentiated in gradient checks
   /// Instead of the dtype under test (f32, f64, bf16, f16 in turn; integers are i64).
   std::optional<DType> dtype = std::nullopt;
-  bool wide = false;  ///< f32 where the dtype under test is bf16 or f16 (statistics, weights of a loss)
+  /// f32 where the dtype under test is bf16 or f16, in this sample alone (OpDef::wide_operands: in every one).
+  bool wide = false;
   SampleInput batched(int axis) const {
     SampleInput copy = *this;
     copy.batch_axis = axis;
@@ -174,6 +176,33 @@ using RowRule = bool (*)(const OpView&);
 /// Which outputs may lie in which operands' bytes, where that depends on the node.
 using InPlaceRule = std::function<std::vector<InPlace>(const OpView&)>;
 
+/// One term of an output: an output that is declared is the sum of its terms. For y = f(x w1^T) w2^T + b they are
+/// {.factors = {2}, .inner = {{0, 1}}} and {.factors = {3}}. Of absent operands a product leaves out the factor, and a
+/// term of nothing else is not there.
+struct Term {
+  int output = 0;
+  /// Operands in each of which the term is linear, with the others held: it is 0 where one of them is.
+  std::vector<int> factors = {};
+  /// Products of operands that decide the rest of the term, in whatever way: once a factor of each product in which an
+  /// operand stands is 0, that operand changes nothing here.
+  std::vector<std::vector<int>> inner = {};
+  /// The operand that the term adds up, -1: none. Each of its elements goes to one element of the output, as it is but
+  /// for its sign, or limited towards 0; other floating operands of the term are scalars, of a pointwise op.
+  int adds = -1;
+};
+using TermRule = std::function<std::vector<Term>(const OpView&)>;
+
+/// Along which axis of an operand its units lie: a row of an [out, in] weight, an element of a bias or of a gain. In
+/// some output, what a unit changes lies at its own index of one axis; and it has a gradient of its own.
+struct UnitAxis {
+  int operand = 0, axis = 0;
+};
+using UnitRule = std::function<std::vector<UnitAxis>(const OpView&)>;
+
+/// The attribute by which autodiff tells a node that is run again which outputs nobody reads (bit k: output k). Its
+/// kernel may leave them as they are.
+inline constexpr std::string_view unread_outputs = "unread";
+
 struct Pass;
 
 struct OpDef {
@@ -188,6 +217,12 @@ struct OpDef {
   PlainRule plain = {};          ///< null: the op is basic
   ReferenceRule reference = {};  ///< of a basic op of one output
   EvaluationRule evaluation = {};
+  /// What the outputs are linear in, and what adds up to them; an output without a term: nothing is known. What waits
+  /// for a parameter that starts at 0, and what cancels, is read from this (inspect/gradients/).
+  TermRule terms = {};
+  UnitRule units = {};  ///< of its operands that have any; a pointwise op need not say (units_of)
+  /// Operands that are f32 where the others are bf16 or f16: statistics, weights of a loss. Samples follow.
+  std::vector<int> wide_operands = {};
   Traits traits = {};
   RowRule row_wise = nullptr;                         ///< null: never
   InPlaceRule in_place = {};                          ///< null: as Traits::in_place says
@@ -207,6 +242,12 @@ struct OpDef {
 DType kernel_dtype(const OpView& view);
 Cost cost_of(const OpView& view);
 std::vector<InPlace> in_place_of(const OpView& view);
+/// The terms that are there, with the operands that are: by OpDef::terms; of a view that declares none, its operand.
+std::vector<Term> terms_of(const OpView& view);
+/// OpDef::units; of a pointwise op that declares none, operands of one axis that lies along the last of its output.
+std::vector<UnitAxis> units_of(const OpView& view);
+/// Whether operand i stays f32 beside low ones.
+bool is_wide(const OpDef& op, int i);
 std::string title_of(const OpDef& op, const Attributes& attributes);
 
 }  // namespace weft

@@ -12,11 +12,6 @@ const PrecisionOverride* override_of(const MixedPrecisionOptions& options, const
   return found == options.overrides.end() ? nullptr : &*found;
 }
 
-// Operands that are f32 beside bf16 and f16 ones, as the op's samples say: statistics, weights of a loss.
-bool is_wide(const OpDef& op, std::size_t i) {
-  return std::ranges::any_of(op.samples, [&](const Sample& s) { return i < s.inputs.size() && s.inputs[i].wide; });
-}
-
 }  // namespace
 
 PrecisionPlan::PrecisionPlan(const Graph& graph, const std::vector<bool>& stays, DType low,
@@ -73,7 +68,7 @@ Precision PrecisionPlan::policy_of(const Node& node) const {
 
 bool PrecisionPlan::may_change(const Node& node, std::size_t i) const {
   const ValueRef ref = node.operands[i];
-  return ref.node != no_node && graph_.type(ref).dtype == f32 && !is_wide(*node.op, i);
+  return ref.node != no_node && graph_.type(ref).dtype == f32 && !is_wide(*node.op, static_cast<int>(i));
 }
 
 bool PrecisionPlan::lowers(const Node& node) const {

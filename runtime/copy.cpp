@@ -20,6 +20,7 @@ const OpDef& copy_op() {
       .batch = [](const OpView&, std::span<const BatchState> in) -> std::vector<BatchState> { return {in[0]}; },
       .backward = [](Backward& b) { b.input(0, b.cotangent(0)); },
       .reference = [](const OpView&, std::span<const std::vector<double>> in) { return in[0]; },
+      .terms = [](const OpView&) -> std::vector<Term> { return {{.factors = {0}, .adds = 0}}; },
       .traits = {.pointwise = true},
       .kernels = {{.dtype = f32, .run = copy},
                   {.dtype = f64, .run = copy},

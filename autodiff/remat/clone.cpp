@@ -172,8 +172,9 @@ Step with_clones(const RematGraph& graph, const std::vector<int>& segments, cons
     const Scope place = rebuild.in_place_of(node);
     const Scope scope = rebuild.to().scope("recomputed");
     Values values;
-    const Attributes attributes =
-        event.unread == 0 ? node.attributes : node.attributes.with("unread", static_cast<std::int64_t>(event.unread));
+    const Attributes attributes = event.unread == 0
+                                      ? node.attributes
+                                      : node.attributes.with(unread_outputs, static_cast<std::int64_t>(event.unread));
     for (ValueRef ref : operands) values.push_back(ref.node == no_node ? Value{} : rebuild.to().value(ref));
     made[{segment, event.op}] = rebuild.to().apply(*node.op, values, attributes, node.where).front().ref().node;
     if (clones != nullptr) clones->ops.push_back(event.op);

@@ -20,8 +20,8 @@ struct Clones {
 
 /// The step with clones: each right before the first node of the backward pass that needs it, one for each op and
 /// segment, shared by the nodes of that segment. A clone reads saved values and other clones, has the attributes, phase
-/// and line of its original (and "unread": a mask of the outputs that nobody reads, which its kernel may leave out),
-/// and says so in its provenance ("checkpoint", original). Forward nodes that nobody reads any more are left out.
+/// and line of its original (and unread_outputs: a mask of the outputs that nobody reads, which its kernel may leave
+/// out), and says so in its provenance ("checkpoint", original). Forward nodes that nobody reads any more are left out.
 /// Everything else keeps its id. The result is lowered.
 Step with_clones(const RematGraph& graph, const std::vector<int>& segments, const Saved& saved,
                  Clones* clones = nullptr);

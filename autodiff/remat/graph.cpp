@@ -1,4 +1,5 @@
 #include <weft/autodiff/remat/graph.h>
+#include <weft/graph/passes/fold_constants.h>
 #include <weft/graph/reach.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/tensor.h>
@@ -50,7 +51,8 @@ void add_once(std::vector<int>& list, int value) {
 }  // namespace
 
 RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers numbers)
-    : step(numbers == Numbers::folded ? lower(before) : lower(before, {.disabled = {"fold_constants"}})) {
+    : step(numbers == Numbers::folded ? lower(before)
+                                      : lower(before, {.disabled = {std::string(fold_constants_pass)}})) {
   const Graph& graph = step.graph;
   const NodeSet forward = ancestors(graph, forward_roots(before, step));
   std::vector<Value> sums;
@@ -74,7 +76,7 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers nu
     if (const std::size_t outputs = node.types.size(); outputs > 1 && outputs <= 4)
       for (std::uint32_t unread = 0; unread < (1U << outputs); ++unread) {
         Node part = node;
-        part.attributes = part.attributes.with("unread", std::int64_t{unread});
+        part.attributes = part.attributes.with(unread_outputs, std::int64_t{unread});
         op.seconds_by_unread.push_back(predicted_seconds(graph, part, rates));
       }
     std::vector<int>& outputs = stored_of.emplace_back();

@@ -1,14 +1,13 @@
 #include <weft/inspect/gradients/arrivals.h>
 
+#include <weft/graph/sources.h>
 #include <weft/inspect/equivalence/claims.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/reduce/reduce.h>
-#include <weft/ops/shape/movement.h>
 #include <weft/ops/step/micro.h>
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 #include <vector>
 
@@ -30,8 +29,8 @@ class Walk {
     for (std::size_t i = 0; i < open.size(); ++i) {
       extent.most = std::max(extent.most, count(open[i]));
       extent.rounding = std::max(extent.rounding, unit_roundoff(graph_.type(open[i]).dtype));
-      for (const ValueRef& ref : parts_of(open[i]))
-        if (seen.insert(ref).second) open.push_back(ref);
+      for (const Part& part : parts_of(open[i]))
+        if (seen.insert(part.value).second) open.push_back(part.value);
     }
     return extent;
   }
@@ -43,46 +42,47 @@ class Walk {
   }
 
  private:
-  struct Scaled {
-    ValueRef value, factor;
-    bool divides = false;
+  // One of the values that a value is the sum of, and whether its node multiplies it by scalars.
+  struct Part {
+    ValueRef value;
+    bool scaled = false;
   };
 
   std::int64_t count(ValueRef ref) const { return graph_.type(ref).count(); }
 
-  // x * s, s * x, x / s with a scalar s.
-  std::optional<Scaled> scaled_of(const Node& node) const {
-    const bool divides = node.op->name == "divide";
-    if (node.op->name != "multiply" && !divides) return std::nullopt;
-    const ValueRef a = node.operands[0], b = node.operands[1];
-    if (graph_.type(b).shape.rank() == 0) return Scaled{a, b, divides};
-    if (graph_.type(a).shape.rank() == 0 && !divides) return Scaled{b, a, false};
-    return std::nullopt;
-  }
-
-  // Values whose sum, over axes, micro-batches or element by element, times a scalar, is this one; none: it is no sum.
-  std::vector<ValueRef> parts_of(ValueRef of) const {
+  // Values whose elements are added up to this one's, over axes, micro-batches or element by element, as the op says
+  // (Term::adds); none: it is no sum. What a state brings comes from runs before.
+  std::vector<Part> parts_of(ValueRef of) const {
     const Node& node = graph_.node(of.node);
-    std::vector<ValueRef> parts;
-    if (const auto scaled = scaled_of(node)) parts = {scaled->value};
-    else if (node.op == &accumulate_onto_op()) parts = {node.operands[1]};
-    else if (node.op->name == "add" || node.op->name == "subtract") parts = node.operands;
-    else if (const auto ops = {"sum", "cast", "negate", "transpose", "accumulate_sum", "clamp"};
-             node.op->traits.view || std::ranges::find(ops, node.op->name) != ops.end())
-      parts = {node.operands[0]};
-    const bool adds = parts.size() > 1;
-    for (const ValueRef& ref : parts)
-      if (!is_float(graph_.type(ref).dtype) || graph_.node(ref.node).op->traits.source ||
-          (adds && count(ref) != count(of)))
-        return {};
-    return parts;
+    if (node.op->traits.source) return {};
+    std::vector<Part> parts;
+    std::size_t terms = 0;
+    for (const Term& term : terms_of(graph_.view(node)->view)) {
+      if (term.output != static_cast<int>(of.output)) continue;
+      if (term.factors.size() == 1 && graph_.node(operand(node, term.factors[0]).node).op == &state_op()) continue;
+      ++terms;
+      if (term.adds < 0) return {};
+      const Part part{operand(node, term.adds), has_scalars(node, term)};
+      if (!is_float(graph_.type(part.value).dtype) || graph_.node(part.value.node).op->traits.source) return {};
+      // Its own op then gives the magnitude too: over scalars, and of one term.
+      if (part.scaled && !node.op->traits.pointwise) return {};
+      parts.push_back(part);
+    }
+    return terms > 1 && std::ranges::any_of(parts, &Part::scaled) ? std::vector<Part>{} : parts;
+  }
+  static ValueRef operand(const Node& node, int i) { return node.operands[static_cast<std::size_t>(i)]; }
+  bool has_scalars(const Node& node, const Term& term) const {
+    const auto is_scalar = [&](int i) { return i != term.adds && is_float(graph_.type(operand(node, i)).dtype); };
+    return std::ranges::any_of(term.factors, is_scalar) || std::ranges::any_of(term.inner, [&](const auto& product) {
+             return std::ranges::any_of(product, is_scalar);
+           });
   }
 
   Value make(ValueRef at) {
     const Node node = graph_.node(at.node);
-    const std::vector<ValueRef> parts = parts_of(at);
+    const std::vector<Part> parts = parts_of(at);
     Values sizes;
-    for (const ValueRef& ref : parts) sizes.push_back(magnitude(ref));
+    for (const Part& part : parts) sizes.push_back(magnitude(part.value));
     const auto phase = graph_.phase(node.phase);
     if (parts.empty()) {
       const Value value = graph_.value(at),
@@ -91,11 +91,20 @@ class Walk {
     }
     Value total = sizes.front();
     if (node.op->traits.gathers && total.node().phase == Phase::micro) return accumulate_sum(total);
-    if (sizes.size() > 1) return total + sizes[1];
-    const auto scaled = scaled_of(node);
-    if (!scaled) return total;
-    const Value factor = abs(cast(graph_.value(scaled->factor), f64));
-    return scaled->divides ? total / factor : total * factor;
+    for (std::size_t i = 1; i < sizes.size(); ++i) total = total + sizes[i];
+    return parts.front().scaled ? scaled(node, parts.front().value, total) : total;
+  }
+  // The node's op over the magnitude and its scalars.
+  Value scaled(const Node& node, ValueRef part, const Value& total) {
+    Values operands;
+    bool taken = false;
+    for (const ValueRef& ref : node.operands) {
+      const bool here = ref == part && !taken;
+      taken |= here;
+      if (ref.node == no_node) operands.emplace_back();
+      else operands.push_back(here ? total : cast(graph_.value(ref), f64));
+    }
+    return abs(graph_.apply(*node.op, operands, node.attributes).front());
   }
 
   Graph graph_;

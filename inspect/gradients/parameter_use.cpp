@@ -6,26 +6,32 @@
 namespace weft {
 namespace {
 
+// Whether every operand that decides, with operand `at`, what the node gives is made from parameters.
+bool learns_all_beside(const ForwardValues& forward, const Node& node, const OpView& view, int at) {
+  const std::vector<Term> terms = terms_of(view);
+  const auto learns = [&](int i) { return forward.learns(node.operands[static_cast<std::size_t>(i)]); };
+  if (terms.empty()) {
+    for (int i = 0; i < view.inputs(); ++i)
+      if (view.has(i) && !learns(i)) return false;
+    return true;
+  }
+  return std::ranges::all_of(terms, [&](const Term& term) {
+    std::vector<int> operands = term.factors;
+    for (const std::vector<int>& product : term.inner) operands.insert(operands.end(), product.begin(), product.end());
+    return std::ranges::find(operands, at) == operands.end() || std::ranges::all_of(operands, learns);
+  });
+}
+
 // Of one node that reads the parameter as operand `at`; nullopt: no units can be told from it.
 std::optional<int> unit_axis_in(const Graph& graph, const ForwardValues& forward, const Node& node, std::size_t at) {
-  const std::string& op = node.op->name;
-  for (const ValueRef& ref : node.operands)
-    if (ref.node != no_node && !is_float(graph.type(ref).dtype)) return std::nullopt;
-  const int rank = graph.type(node.operands[at]).shape.rank();
-  // [out, in], [out]
-  if (op == "linear" || op == "feed_forward" || op == "gated_feed_forward")
-    return at >= 1 ? std::optional(0) : std::nullopt;
-  if (op == "matmul" && rank == 2) {
-    const bool transposed = node.attributes.flag(at == 0 ? "transpose_a" : "transpose_b");
-    return (at == 0) == transposed ? 1 : 0;
-  }
-  if (rank != 1) return std::nullopt;
-  if ((op == "layer_norm" || op == "rms_norm") && at >= 1) return 0;
-  if (op == "add" || op == "subtract") return 0;
-  // What is multiplied by the data is a weight of its features, not a unit's.
-  if (op == "multiply" && std::ranges::all_of(node.operands, [&](ValueRef ref) { return forward.learns(ref); }))
-    return 0;
-  return std::nullopt;
+  const auto view = graph.view(node);
+  const int operand = static_cast<int>(at);
+  const std::vector<UnitAxis> units = units_of(view->view);
+  const auto found = std::ranges::find(units, operand, &UnitAxis::operand);
+  if (found == units.end()) return std::nullopt;
+  // What meets the data element by element is a weight of its features, not a unit's.
+  if (node.op->traits.pointwise && !learns_all_beside(forward, node, view->view, operand)) return std::nullopt;
+  return found->axis;
 }
 
 }  // namespace

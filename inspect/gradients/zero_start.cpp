@@ -9,56 +9,85 @@
 namespace weft {
 namespace {
 
-// Which values are 0 as long as the parameters that start at 0 are: each with the parameter that makes it so.
+// Which values are 0 as long as the parameters that start at 0 are: each with the parameter that makes it so. What an
+// op is linear in is what it declares (OpDef::terms).
 class Zeros {
  public:
-  explicit Zeros(const Step& step) : graph_(step.graph) {
+  explicit Zeros(const Step& step) : graph_(step.graph), leads_(leads_to_loss(step)) {
     for (const Value& parameter : step.parameters)
       if (starts_at_zero(parameter)) zero_.emplace(parameter.ref(), parameter);
-    for (const NodeId id : graph_.ids())
-      if (const Value* by = zero_by(graph_.node(id)); by != nullptr) zero_.emplace(ValueRef{id, 0}, *by);
+    for (const LossTerm& term : step.loss.terms) sums_.insert(term.sum.ref());
+    for (const NodeId id : graph_.ids()) {
+      const Node& node = graph_.node(id);
+      if (node.op->traits.source) continue;
+      const std::vector<Term> terms = terms_of(graph_.view(node)->view);
+      for (std::uint32_t k = 0; k < node.types.size(); ++k)
+        if (const Value* by = zero_by(node, terms, k); by != nullptr) zero_.emplace(ValueRef{id, k}, *by);
+    }
   }
 
   /// The parameter that keeps the node from passing anything back to operand `at`; null: it passes.
   const Value* closes(const Node& node, std::size_t at) const {
-    const std::string& op = node.op->name;
-    auto first_of = [&](std::initializer_list<std::size_t> factors) -> const Value* {
-      for (const std::size_t factor : factors)
-        if (const Value* by = factor == at ? nullptr : of(node, factor); by != nullptr) return by;
-      return nullptr;
-    };
-    if (op == "multiply" || op == "matmul") return first_of({1 - at});
-    if (op == "linear" && at < 2) return first_of({1 - at});
-    if (op == "layer_norm" || op == "rms_norm") return at == 0 ? first_of({1}) : nullptr;
-    // x, weight1, weight2, bias1, bias2
-    if (op == "feed_forward") return at == 2 || at == 4 ? nullptr : first_of({2});
-    // x, weight1, gate, weight2, biases
-    if (op == "gated_feed_forward") return at == 3 || at == 6 ? nullptr : first_of({3});
-    if (op == "attention") {  // q and k are factors of each other and, by the probabilities, of v
-      if (at == 0) return first_of({1, 2});
-      if (at == 1) return first_of({0, 2});
+    const std::vector<Term> terms = terms_of(graph_.view(node)->view);
+    const int operand = static_cast<int>(at);
+    const Value* found = nullptr;
+    for (std::uint32_t k = 0; k < node.types.size(); ++k) {
+      if (!is_read({node.id, k})) continue;
+      bool known = false;
+      for (const Term& term : terms) {
+        if (term.output != static_cast<int>(k)) continue;
+        known = true;
+        for (const std::vector<int>& product : term.inner) {
+          if (!contains(product, operand)) continue;
+          const Value* by = other_of(node, product, operand);
+          if (by == nullptr) by = other_of(node, term.factors, operand);
+          if (by == nullptr) return nullptr;
+          found = found == nullptr ? by : found;
+        }
+        if (!contains(term.factors, operand)) continue;
+        const Value* by = other_of(node, term.factors, operand);
+        if (by == nullptr) return nullptr;
+        found = found == nullptr ? by : found;
+      }
+      if (!known) return nullptr;
     }
-    return nullptr;
+    return found;
   }
 
  private:
-  const Value* of(const Node& node, std::size_t operand) const {
-    if (operand >= node.operands.size() || node.operands[operand].node == no_node) return nullptr;
-    const auto found = zero_.find(node.operands[operand]);
+  static bool contains(const std::vector<int>& operands, int i) {
+    return std::ranges::find(operands, i) != operands.end();
+  }
+
+  // Whether the loss is made from this output.
+  bool is_read(ValueRef ref) const {
+    return sums_.contains(ref) || std::ranges::any_of(graph_.users(ref), [&](NodeId id) { return leads_[id]; });
+  }
+  const Value* of(const Node& node, int operand) const {
+    const auto found = zero_.find(node.operands[static_cast<std::size_t>(operand)]);
     return found == zero_.end() ? nullptr : &found->second;
   }
-  const Value* zero_by(const Node& node) const {
-    const std::string& op = node.op->name;
-    const bool has_bias = op == "linear" && node.operands.size() > 2 && node.operands[2].node != no_node;
-    if (op == "multiply" || op == "matmul" || (op == "linear" && (!has_bias || of(node, 2) != nullptr)))
-      return of(node, 0) != nullptr ? of(node, 0) : of(node, 1);
-    if (op == "divide" || op == "cast" || op == "negate" || op == "transpose" || op == "broadcast_to" || op == "sum" ||
-        op == "slice" || op == "reshape" || op == "unsqueeze" || op == "squeeze")
-      return of(node, 0);
+  /// What makes one of the factors, besides `operand`, 0.
+  const Value* other_of(const Node& node, const std::vector<int>& factors, int operand) const {
+    for (const int factor : factors)
+      if (const Value* by = factor == operand ? nullptr : of(node, factor); by != nullptr) return by;
     return nullptr;
+  }
+  // Each term of the output has a factor that is 0.
+  const Value* zero_by(const Node& node, const std::vector<Term>& terms, std::uint32_t k) const {
+    const Value* found = nullptr;
+    for (const Term& term : terms) {
+      if (term.output != static_cast<int>(k)) continue;
+      const Value* by = other_of(node, term.factors, -1);
+      if (by == nullptr) return nullptr;
+      found = found == nullptr ? by : found;
+    }
+    return found;
   }
 
   const Graph& graph_;
+  const std::vector<bool> leads_;
+  std::set<ValueRef> sums_;
   std::map<ValueRef, Value> zero_;
 };
 

@@ -61,6 +61,7 @@ void OpChecker::check_sample(const Sample& sample) {
   if (sample.gradient && !exact.smooth_inputs().empty() && !exact.float_outputs().empty()) check_gradient(exact);
   if (exact.has_batch()) check("batch", [&] { check_batch(exact); });
   if (exact.has_batch() && op_.traits.random) check("batch", [&] { check_micro_batches(exact); });
+  if (finite) check_declared(sample, exact);
   if (op_.evaluation) check("evaluation", [&] { check_evaluation(exact); });
   for (DType dtype : {f32, f64}) {
     const SampleRun run = built(sample, dtype);

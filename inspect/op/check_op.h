@@ -10,6 +10,10 @@
 //   memory          the kernel writes its outputs and workspace and nothing else, and reads what it was given
 //   rows            of a pointwise or row-wise op each row alone has the bits of the whole
 //   evaluation      the evaluation rule gives values of the node's types
+//   terms           outputs are linear in what .terms says, 0 where a factor of each term is, and change with nothing
+//                   that .terms closes; what .adds says is added up goes to one element, as it is
+//   units           of each operand in .units, an index changes its own index of some output alone
+//   wide operands   the op takes them in f32 beside low ones
 //   threads         1, 2, 3, 4 threads give the same bits
 //   recompute       running again, and in place or not, gives the same bits
 //   NaN             in an element that matters it shows in an output

@@ -1,6 +1,6 @@
 // The checks behind check_op, one method each: check_op.cpp says in which order, check_values.cpp compares numbers,
-// check_runs.cpp batches, threads and repeated runs, check_promises.cpp what traits promise, check_variants.cpp other
-// shapes. Private to inspect/.
+// check_runs.cpp the ways to run, check_promises.cpp what traits promise, check_terms.cpp what is declared linear,
+// check_variants.cpp other shapes. Private to inspect/.
 #pragma once
 
 #include <weft/inspect/op/check_op.h>
@@ -54,6 +54,12 @@ class OpChecker {
   void check_memory(const SampleRun& run);
   void check_rows(const SampleRun& run);
   void check_evaluation(const SampleRun& run);
+
+  // check_terms.cpp
+  void check_terms(const SampleRun& run);
+  void check_units(const SampleRun& run);
+  void check_wide_operands(const Sample& sample);
+  void check_declared(const Sample& sample, const SampleRun& exact);
 
   // check_variants.cpp
   void check_variants(const Sample& sample);

@@ -7,6 +7,7 @@
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/random.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <deque>
@@ -15,15 +16,15 @@
 namespace weft {
 namespace {
 
-DType dtype_for(const SampleInput& input, DType dtype) {
+DType dtype_for(const OpDef& op, std::size_t i, const SampleInput& input, DType dtype) {
   if (input.dtype) return *input.dtype;
   if (input.fill == SampleInput::Fill::integers) return i64;
   if (input.fill == SampleInput::Fill::booleans) return boolean;
-  if (input.wide && (dtype == bf16 || dtype == f16)) return f32;
+  if ((input.wide || is_wide(op, static_cast<int>(i))) && (dtype == bf16 || dtype == f16)) return f32;
   return dtype;
 }
 
-Tensor fill(const SampleInput& input, std::size_t index, DType dtype) {
+Tensor fill(const OpDef& op, const SampleInput& input, std::size_t index, DType dtype) {
   Tensor drawn(f64, input.extents);
   double* x = drawn.data<double>();
   const std::int64_t n = drawn.size();
@@ -57,7 +58,7 @@ Tensor fill(const SampleInput& input, std::size_t index, DType dtype) {
       case SampleInput::Fill::absent:
         break;
     }
-  return drawn.cast(dtype_for(input, dtype));
+  return drawn.cast(dtype_for(op, index, input, dtype));
 }
 
 }  // namespace
@@ -77,7 +78,7 @@ SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by
       shape[input.batch_axis] = graph_.dim(batch_name, batch_);
     }
     names_.push_back(fmt::format("x{}", i));
-    tensors_.push_back(fill(input, i, dtype));
+    tensors_.push_back(fill(op, input, i, dtype));
     inputs_.push_back(&input);
     operands_.push_back(graph_.input(names_.back(), tensors_.back().dtype(), shape));
   }
@@ -184,6 +185,19 @@ SampleRun SampleRun::with(std::size_t fed, std::int64_t element, double value) c
   wide.data<double>()[element] = value;
   copy.tensors_[fed] = wide.cast(tensors_[fed].dtype());
   return copy;
+}
+
+SampleRun SampleRun::with(const std::map<std::size_t, Tensor>& others) const {
+  SampleRun copy = *this;
+  for (const auto& [fed, tensor] : others) copy.tensors_[fed] = tensor;
+  return copy;
+}
+
+int SampleRun::fed_of(int operand) const {
+  const auto at = static_cast<std::size_t>(operand);
+  if (operand < 0 || at >= operands_.size() || operands_[at].absent()) return -1;
+  return static_cast<int>(std::count_if(operands_.begin(), operands_.begin() + operand,
+                                        [](const Value& value) { return !value.absent(); }));
 }
 
 std::vector<Value> SampleRun::differentiable_inputs() const {

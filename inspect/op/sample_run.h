@@ -4,6 +4,7 @@
 #include <weft/graph/graph.h>
 #include <weft/runtime/program.h>
 
+#include <map>
 #include <source_location>
 #include <vector>
 
@@ -36,6 +37,10 @@ class SampleRun {
   const Tensor& tensor(std::size_t fed) const { return tensors_[fed]; }
   /// The same run with one element of a fed operand replaced.
   SampleRun with(std::size_t fed, std::int64_t element, double value) const;
+  /// The same run with other numbers for fed operands: by their number among the fed.
+  SampleRun with(const std::map<std::size_t, Tensor>& others) const;
+  /// Which of the fed operands the op's operand i is; -1: it is absent.
+  int fed_of(int operand) const;
   /// Floating operands that are differentiated.
   std::vector<Value> differentiable_inputs() const;
   /// For each output a cotangent of its type; empty where the output is not floating.

@@ -8,6 +8,7 @@
 #include <weft/ops/attention/sums.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/movement.h>
 
@@ -232,6 +233,23 @@ Cost attention_cost(const OpView& view, double products) {
 
 }  // namespace
 
+namespace {
+
+// A score depends on q and k by their products alone, whatever a modifier makes of it; y on v as it is.
+std::vector<std::vector<int>> scored_by(const OpView& view, int more) {
+  std::vector<std::vector<int>> products{{AttentionIn::q, AttentionIn::k}};
+  for (const int i : {AttentionIn::bias, AttentionIn::mask, AttentionIn::lengths, AttentionIn::start})
+    products.push_back({i});
+  for (int i = more; i < view.inputs(); ++i) products.push_back({i});
+  return products;
+}
+std::vector<Term> terms_of_attention(const OpView& view) {
+  const auto scores = scored_by(view, AttentionIn::count);
+  return {{.output = 0, .factors = {AttentionIn::v}, .inner = scores}, {.output = 1, .inner = scores}};
+}
+
+}  // namespace
+
 const OpDef& attention_op() {
   static const OpDef op{
       .name = "attention",
@@ -248,6 +266,7 @@ const OpDef& attention_op() {
       .backward = differentiate_attention,
       .plain = plain_of_attention,
       .evaluation = without_dropout,
+      .terms = terms_of_attention,
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
       .cost = [](const OpView& view) { return attention_cost(view, 2); },
       .kernels = attention_kernels(),
@@ -298,6 +317,22 @@ std::vector<BatchState> batch_of_gradients(const OpView& view, std::span<const B
   return states;
 }
 
+// d_v is linear in d_y, what comes of d_s in d_y and d_logsumexp.
+std::vector<Term> terms_of_attention_backward(const OpView& view) {
+  using In = AttentionIn;
+  auto probabilities = scored_by(view, backward_captures);
+  probabilities.push_back({In::logsumexp});
+  auto all = probabilities;
+  for (const int i : std::vector<int>{In::q, In::k, In::v, In::y}) all.push_back({i});
+  std::vector<Term> terms{{.output = 2, .factors = {In::d_y}, .inner = probabilities}};
+  for (int k = 0; k < static_cast<int>(view.out.size()); ++k) {
+    if (k == 2) continue;
+    terms.push_back({.output = k, .factors = {In::d_y}, .inner = all});
+    terms.push_back({.output = k, .factors = {In::d_logsumexp}, .inner = all});
+  }
+  return terms;
+}
+
 }  // namespace
 
 const OpDef& attention_backward_op() {
@@ -314,6 +349,8 @@ const OpDef& attention_backward_op() {
           [](const Plain& node) {
             return plain_attention_backward(cotangents_of(node.in), AttentionLaw(node.attributes));
           },
+      .terms = terms_of_attention_backward,
+      .wide_operands = {AttentionIn::logsumexp, AttentionIn::d_logsumexp},
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
       .cost = [](const OpView& view) { return attention_cost(view, 5); },
       .kernels = attention_backward_kernels(),

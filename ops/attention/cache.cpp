@@ -6,6 +6,7 @@
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
@@ -170,6 +171,8 @@ const OpDef& cache_append_op() {
       .infer = infer_append,
       .batch = batch_append,
       .plain = append_plain,
+      .terms = terms_are({{.factors = {In::cache}, .inner = {{In::start}, {In::count}}},
+                          {.factors = {In::x}, .inner = {{In::start}, {In::count}}}}),
       .traits = {.in_place = {{0, In::cache}}, .precision = Precision::widest},
       .kernels = std::move(kernels),
       .samples = {{{normal({2, 7, 3}).batched(0), normal({2, 4, 3}).batched(0), integers({2}, 0, 4).batched(0)}},

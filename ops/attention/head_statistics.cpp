@@ -23,7 +23,7 @@ constexpr double bias_that_masks = -1e4;
 // Whether the node has no other rule of which pairs exist than those that are read below.
 bool rules_are_known(const Node& node) {
   constexpr std::string_view known[] = {"scale",  "soft_cap", "dropout", "stream",
-                                        "causal", "window",   "offset",  "unread"};
+                                        "causal", "window",   "offset",  unread_outputs};
   return node.operands.size() <= AttentionIn::count &&
          std::all_of(node.attributes.begin(), node.attributes.end(), [&](const Attributes::Entry& entry) {
            return std::ranges::find(known, entry.name) != std::end(known);

@@ -3,6 +3,7 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/fuse/fusion.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/matmul.h>
 #include <weft/ops/product/product.h>
@@ -123,6 +124,7 @@ const OpDef& matmul_accumulate_op() {
       .infer = infer,
       .batch = batch,
       .plain = plain,
+      .terms = linear_in({0, 1}),
       .traits = {.recomputable = false, .gathers = true, .cheap = false},
       .cost = cost,
       .kernels = {{.dtype = f32, .run = kernel<float>, .workspace = workspace},

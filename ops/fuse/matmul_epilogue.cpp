@@ -4,6 +4,7 @@
 #include <weft/ops/fuse/fusion.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/product/matmul.h>
@@ -306,6 +307,7 @@ const OpDef& matmul_epilogue_op() {
       .infer = infer,
       .batch = batch,
       .plain = plain,
+      .terms = terms_are({{.factors = {0, 1}}, {.factors = {2}}, {.factors = {3}}}),
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
       .cost = cost,
       .kernels = {{.dtype = f32, .run = kernel<float>, .workspace = workspace},

@@ -8,6 +8,7 @@
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/matmul.h>
 #include <weft/ops/shape/creation.h>
@@ -208,6 +209,7 @@ const OpDef& embedding_op() {
         const Place place(at.begin(), at.end() - 1);
         return From{0, {static_cast<std::int64_t>(element(in[1], view.shape(1), place)), at.back()}};
       }),
+      .terms = linear_in({0}, {{1}}),
       .kernels = {{.dtype = f32, .run = embedding_kernel<float>},
                   {.dtype = f64, .run = embedding_kernel<double>},
                   {.dtype = bf16, .run = embedding_kernel<bfloat16>},
@@ -239,6 +241,10 @@ const OpDef& embedding_backward_op() {
       .backward = embedding_backward_backward,
       .plain = embedding_backward_plain,
       .reference = embedding_backward_reference,
+      .terms = [](const OpView& view) -> std::vector<Term> {
+        const bool all = !view.attributes.has("padding_index");  // else rows of it go nowhere
+        return {{.factors = {0}, .inner = {{1}}, .adds = all ? 0 : -1}, {.factors = {2}, .adds = 2}};
+      },
       .traits = {.in_place = {{0, 2}}},
       .lowerings = {&fuse_embedding_gradient()},
       .kernels = {{.dtype = f32, .run = embedding_backward_kernel<float>, .workspace = embedding_backward_workspace},

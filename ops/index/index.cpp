@@ -7,6 +7,7 @@
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
@@ -169,6 +170,7 @@ const OpDef& gather_op() {
                              into(b.attributes().integer("axis"), b.in(0).shape())));
           },
       .plain = gather_plain,
+      .terms = linear_in({0}, {{1}}),
       .kernels =
           index_kernels<gather_kernel<float>, gather_kernel<double>, gather_kernel<bfloat16>, gather_kernel<float16>,
                         gather_kernel<std::int32_t>, gather_kernel<std::int64_t>, gather_kernel<bool>>(),
@@ -201,6 +203,7 @@ const OpDef& scatter_add_op() {
             b.input(0, build(gather_op(), {b.cotangent(0), b.in(1)}, along(b.attributes().integer("axis"))));
           },
       .plain = scatter_add_plain,
+      .terms = adds_up({{1}}),
       .kernels = index_add_kernels<scatter_add_kernel<float>, scatter_add_kernel<double>, scatter_add_kernel<bfloat16>,
                                    scatter_add_kernel<float16>, scatter_add_kernel<std::int32_t>,
                                    scatter_add_kernel<std::int64_t>>(line_sums<bfloat16>),

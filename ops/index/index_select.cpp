@@ -8,6 +8,7 @@
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/product/matmul.h>
 
 #include <cstring>
@@ -151,6 +152,7 @@ const OpDef& index_select_op() {
         here = static_cast<std::int64_t>(in[1].at(static_cast<std::size_t>(here)));
         return From{0, at};
       }),
+      .terms = linear_in({0}, {{1}}),
       .kernels = index_kernels<index_select_kernel, index_select_kernel, index_select_kernel, index_select_kernel,
                                index_select_kernel, index_select_kernel, index_select_kernel>(),
       .samples = {{{normal({4, 3}).batched(0), integers({5}, 0, 3)}, along(1)},
@@ -186,6 +188,7 @@ const OpDef& index_add_op() {
         here = static_cast<std::int64_t>(in[1].at(static_cast<std::size_t>(here)));
         return at;
       }),
+      .terms = adds_up({{1}}),
       .kernels =
           index_add_kernels<index_add_kernel<float>, index_add_kernel<double>, index_add_kernel<bfloat16>,
                             index_add_kernel<float16>, index_add_kernel<std::int32_t>, index_add_kernel<std::int64_t>>(

@@ -6,6 +6,7 @@
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 
 #include <cstring>
 
@@ -77,6 +78,7 @@ const OpDef& take_op() {
             b.input(0, reshape(build(scatter_add_op(), {flat(b.cotangent(0)), ids}, into), b.in(0).shape()));
           },
       .plain = take_plain,
+      .terms = linear_in({0}, {{1}}),
       .kernels =
           index_kernels<take_kernel, take_kernel, take_kernel, take_kernel, take_kernel, take_kernel, take_kernel>(),
       .samples = {{{normal({4, 3}), integers({5, 2}, 0, 12).batched(0)}},

@@ -1,3 +1,4 @@
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/loss/loss.h>
 
 #include <weft/graph/registry.h>
@@ -157,17 +158,21 @@ const OpDef& nll_loss_op() {
       .batch = batch,
       .backward = backward,
       .plain = plain,
+      .terms = terms_are({{.output = 0, .factors = {0, 2}, .inner = {{1}}},
+                          {.output = 1, .factors = {2}, .inner = {{1}}},
+                          {.output = 2, .factors = {0, 2}, .inner = {{1}}}}),
+      .wide_operands = {2},
       .kernels = {{.dtype = f32, .run = kernel<float>, .workspace = workspace},
                   {.dtype = f64, .run = kernel<double>, .workspace = workspace},
                   {.dtype = bf16, .run = kernel<bfloat16>, .workspace = workspace},
                   {.dtype = f16, .run = kernel<float16>, .workspace = workspace}},
       .samples = {{{normal({4, 5}).batched(0), integers({4}, 0, 5).batched(0)}, ignoring(-100)},
-                  {{normal({2, 3, 5}).batched(1), integers({2, 3}, 0, 5).batched(1), uniform({5}, 0.5, 2).widened()},
+                  {{normal({2, 3, 5}).batched(1), integers({2, 3}, 0, 5).batched(1), uniform({5}, 0.5, 2)},
                    ignoring(2)},
                   {{normal({5}), integers({}, 0, 5)}, ignoring(-100)},
-                  {{normal({4, 5}).batched(0), integers({4}, 0, 5).as(i32).batched(0), uniform({5}, 0.5, 2).widened()},
+                  {{normal({4, 5}).batched(0), integers({4}, 0, 5).as(i32).batched(0), uniform({5}, 0.5, 2)},
                    ignoring(0)},
-                  {{normal({2500, 7}), integers({2500}, 0, 7), uniform({7}, 0.5, 2).widened()}, ignoring(3), false},
+                  {{normal({2500, 7}), integers({2500}, 0, 7), uniform({7}, 0.5, 2)}, ignoring(3), false},
                   {{sample::extremes({18, 2}), integers({18}, 0, 2)}, ignoring(-100), false}},
       .bad_samples = {{{{f32, {4, 5}}, {i64, {5}}}, ignoring(-100), "the targets must be [4]"},
                       {{{f32, {4, 5}}, {f32, {4}}}, ignoring(-100), "i32 or i64"},

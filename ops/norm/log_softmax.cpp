@@ -1,3 +1,4 @@
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/norm/softmax.h>
 
 #include <weft/graph/registry.h>
@@ -141,6 +142,7 @@ const OpDef& log_softmax_backward_op() {
       .infer = along_axis,
       .batch = apart_from_axis,
       .plain = log_softmax_backward_plain,
+      .terms = linear_in({1}, {{0}}),
       .traits = {.precision = Precision::f32},
       .row_wise = along_rows,
       .kernels = row_kernels(log_softmax_backward_kernel<float>, log_softmax_backward_kernel<double>,

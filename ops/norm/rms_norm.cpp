@@ -5,6 +5,7 @@
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/norm/layer_norm.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
@@ -205,6 +206,8 @@ const OpDef& rms_norm_op() {
       .batch = batch,
       .backward = backward,
       .plain = plain,
+      .terms = linear_in({1}, {{0}}),
+      .units = units_of_gains({1}),
       .traits = {.in_place = {{0, 0}}},
       .row_wise = [](const OpView&) { return true; },
       .kernels = {{.dtype = f32, .run = kernel<float>},
@@ -237,24 +240,25 @@ const OpDef& rms_norm_backward_op() {
       .infer = infer_backward,
       .batch = batch_backward,
       .plain = backward_plain,
+      .terms = terms_are({{.output = 0, .factors = {0, 3}, .inner = {{1}, {2}}},
+                          {.output = 0, .factors = {4}, .adds = 4},
+                          {.output = 1, .factors = {0, 1, 2}}}),
+      .wide_operands = {2},
       .traits = {.in_place = {{0, 4}}},
       .lowerings = {&fuse_norm_gradient()},
       .kernels = {{.dtype = f32, .run = backward_kernel<float>, .workspace = backward_workspace<float>},
                   {.dtype = f64, .run = backward_kernel<double>, .workspace = backward_workspace<double>},
                   {.dtype = bf16, .run = backward_kernel<bfloat16>, .workspace = backward_workspace<bfloat16>},
                   {.dtype = f16, .run = backward_kernel<float16>, .workspace = backward_workspace<float16>}},
-      .samples = {{{normal({3, 5}).batched(0), normal({3, 5}).batched(0), uniform({3, 1}, 0.5, 2).batched(0).widened(),
+      .samples = {{{normal({3, 5}).batched(0), normal({3, 5}).batched(0), uniform({3, 1}, 0.5, 2).batched(0),
                     normal({5})}},
-                  {{normal({9, 2, 3}).batched(0), normal({9, 2, 3}).batched(0),
-                    uniform({9, 2, 1}, 0.5, 2).batched(0).widened(), absent()}},
-                  {{normal({4}), normal({4}), uniform({1}, 0.5, 2).widened()}},
-                  {{normal({300, 300}), normal({300, 300}), uniform({300, 1}, 0.5, 2).widened(), normal({300})},
-                   {},
-                   false},
-                  {{normal({5, 7}).batched(0), normal({5, 7}).batched(0), uniform({5, 1}, 0.5, 2).batched(0).widened(),
+                  {{normal({9, 2, 3}).batched(0), normal({9, 2, 3}).batched(0), uniform({9, 2, 1}, 0.5, 2).batched(0),
+                    absent()}},
+                  {{normal({4}), normal({4}), uniform({1}, 0.5, 2)}},
+                  {{normal({300, 300}), normal({300, 300}), uniform({300, 1}, 0.5, 2), normal({300})}, {}, false},
+                  {{normal({5, 7}).batched(0), normal({5, 7}).batched(0), uniform({5, 1}, 0.5, 2).batched(0),
                     normal({7}), normal({5, 7}, 0, 8).batched(0)}},
-                  {{normal({90, 600}), normal({90, 600}), uniform({90, 1}, 0.5, 2).widened(), absent(),
-                    normal({90, 600}, 0, 8)},
+                  {{normal({90, 600}), normal({90, 600}), uniform({90, 1}, 0.5, 2), absent(), normal({90, 600}, 0, 8)},
                    {},
                    false}},
       .bad_samples = {{{{f32, {3, 4}}, {f32, {3, 5}}, {f32, {3, 1}}}, {}, "the cotangent must be [3, 5]"},

@@ -2,6 +2,7 @@
 
 #include <weft/graph/registry.h>
 #include <weft/ops/kit/build.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/norm/softmax_rows.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
@@ -153,6 +154,7 @@ const OpDef& softmax_backward_op() {
       .infer = along_axis,
       .batch = apart_from_axis,
       .plain = softmax_backward_plain,
+      .terms = linear_in({1}, {{0}}),
       .row_wise = along_rows,
       .kernels = row_kernels(softmax_backward_kernel<float>, softmax_backward_kernel<double>,
                              softmax_backward_kernel<bfloat16>, softmax_backward_kernel<float16>),

@@ -2,6 +2,7 @@
 
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 
 namespace weft {
 namespace {
@@ -72,6 +73,7 @@ OpDef activation_grad(ActivationText text, PlainRule plain, std::vector<Kernel> 
           },
           .batch = same_axis,
           .plain = std::move(plain),
+          .terms = linear_in({1}, {{0}}),
           .traits = {.pointwise = true, .in_place = {{0, 1}, {0, 0}}},
           .kernels = std::move(kernels),
           .samples = grad_samples(text),

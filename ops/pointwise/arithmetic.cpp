@@ -5,6 +5,7 @@
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/unary.h>
 #include <weft/runtime/simd.h>
 
@@ -47,6 +48,22 @@ std::vector<BatchState> product_batch(const OpView& view, std::span<const BatchS
   if (&view.op == &multiply_op() && in[1].kind == BatchState::Kind::summed && in[0].kind == BatchState::Kind::free)
     return {BatchState::summed()};
   return same_axis(view, in);
+}
+
+// Each operand by itself; one that is broadcast goes to several elements.
+std::vector<Term> addends(const OpView& view) {
+  std::vector<Term> terms;
+  for (int i = 0; i < 2; ++i)
+    terms.push_back({.factors = {i}, .adds = view.shape(i).count() == view.out_type(0).count() ? i : -1});
+  return terms;
+}
+// Elements of one beside a scalar.
+std::vector<Term> factors(const OpView& view) {
+  const int adds = view.shape(1).rank() == 0 ? 0 : view.shape(0).rank() == 0 ? 1 : -1;
+  return {{.factors = {0, 1}, .adds = adds}};
+}
+std::vector<Term> quotient(const OpView& view) {
+  return {{.factors = {0}, .inner = {{1}}, .adds = view.shape(1).rank() == 0 ? 0 : -1}};
 }
 
 const Traits in_place_of_any{.pointwise = true, .in_place = {{0, 0}, {0, 1}}};
@@ -108,6 +125,7 @@ const OpDef& add_op() {
             b.input(1, b.cotangent(0));
           },
       .reference = law_of([](double a, double b) { return a + b; }),
+      .terms = addends,
       .traits = in_place_of_any,
       .kernels = binary_kernels<Add, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = with_integers(two_operands(-2, 2)),
@@ -141,6 +159,7 @@ const OpDef& subtract_op() {
             if (b.wants(1)) b.input(1, -b.cotangent(0));
           },
       .reference = law_of([](double a, double b) { return a - b; }),
+      .terms = addends,
       .traits = in_place_of_any,
       .kernels = binary_kernels<Subtract, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = with_integers(two_operands(-2, 2)),
@@ -174,6 +193,7 @@ const OpDef& multiply_op() {
             if (b.wants(1)) b.input(1, b.cotangent(0) * b.in(0));
           },
       .reference = law_of([](double a, double b) { return a * b; }),
+      .terms = factors,
       .traits = in_place_of_any,
       .kernels = binary_kernels<Multiply, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = with_integers(two_operands(-2, 2)),
@@ -208,6 +228,7 @@ const OpDef& divide_op() {
             if (b.wants(1)) b.input(1, -(d_a * b.out(0)));
           },
       .reference = law_of([](double a, double b) { return a / b; }),
+      .terms = quotient,
       .traits = in_place_of_any,
       .kernels = binary_kernels<Divide, float, double, bfloat16, float16>(),
       .samples = two_operands(0.5, 2.5),
@@ -339,6 +360,7 @@ const OpDef& negate_op() {
       .batch = linear_same_axis,
       .backward = [](Backward& b) { b.input(0, -b.cotangent(0)); },
       .reference = law_of([](double x) { return -x; }),
+      .terms = adds_up(),
       .traits = in_place,
       .kernels = unary_kernels_of<Negate, float, double, bfloat16, float16, std::int32_t, std::int64_t>(),
       .samples = {{{normal({3, 5}).batched(0)}, {}},

@@ -1,3 +1,4 @@
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 
 #include <weft/ops/kit/build.h>
@@ -97,6 +98,10 @@ const OpDef& cast_op() {
             if (is_float(b.in(0).dtype())) b.input(0, cast(b.cotangent(0), b.in(0).dtype()));
           },
       .reference = cast_reference,
+      .terms = [](const OpView& view) -> std::vector<Term> {
+        const bool numbers = is_float(view.out_type(0).dtype) && view.type(0).dtype != boolean;
+        return numbers ? std::vector<Term>{{.factors = {0}, .adds = 0}} : std::vector<Term>{};
+      },
       .traits = {.pointwise = true},
       .kernels = {{.dtype = f32, .run = cast_kernel<float>},
                   {.dtype = f64, .run = cast_kernel<double>},

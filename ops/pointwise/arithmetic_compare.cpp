@@ -1,3 +1,4 @@
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 
 #include <weft/ops/kit/build.h>
@@ -341,6 +342,7 @@ const OpDef& where_op() {
             if (b.wants(2)) b.input(2, where(b.in(0), 0.0, b.cotangent(0)));
           },
       .reference = law_of([](double condition, double a, double b) { return condition != 0 ? a : b; }),
+      .terms = terms_are({{.factors = {1}, .inner = {{0}}}, {.factors = {2}, .inner = {{0}}}}),
       .traits = {.pointwise = true, .in_place = {{0, 1}, {0, 2}}},
       .kernels = {{.dtype = boolean, .bind = bind_where}},
       .samples = {{{booleans({3, 5}).batched(0), normal({3, 5}).batched(0), normal({3, 5}).batched(0)}, {}},

@@ -1,4 +1,5 @@
 // Division that rounds down and what it leaves, and clamp.
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 
 #include <weft/ops/index/ids.h>
@@ -245,6 +246,10 @@ const OpDef& clamp_op() {
       .batch = same_axis,
       .backward = clamp_backward,
       .plain = clamp_plain,
+      .terms = [](const OpView& view) -> std::vector<Term> {
+        const CurveParameters p = Clamp::parameters(view.attributes);
+        return {{.inner = {{0}}, .adds = p[0] <= 0 && p[1] >= 0 ? 0 : -1}};
+      },
       .traits = {.pointwise = true, .in_place = {{0, 0}}},
       .kernels = clamp_kernels(),
       .samples = {{{uniform({3, 5}, -0.9, 1.9).batched(0)}, both()},

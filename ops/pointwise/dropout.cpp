@@ -4,6 +4,7 @@
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/random.h>
 
@@ -79,6 +80,7 @@ const OpDef& dropout_op() {
       .backward = [](Backward& b) { b.input(0, build(dropout_op(), {b.cotangent(0)}, b.attributes())); },
       .reference = dropout_reference,
       .evaluation = [](const Plain& p) { return Values(p.in[0]); },
+      .terms = linear_in({0}),
       .traits = {.random = true, .in_place = {{0, 0}}},
       .row_wise = [](const OpView& view) { return view.shape(0).rank() > 0; },
       .kernels = {{.dtype = f32, .run = dropout_kernel<float>},

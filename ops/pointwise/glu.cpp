@@ -4,6 +4,7 @@
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/glu_rows.h>
 #include <weft/ops/shape/movement.h>
@@ -80,6 +81,7 @@ const OpDef& gated_op() {
             b.input(1, d[1]);
           },
       .plain = [](const Plain& p) -> Values { return p.in[0] * activation_of(p.attributes).value(p.in[1]); },
+      .terms = linear_in({0}, {{1}}),
       .traits = {.pointwise = true, .in_place = {{0, 1}, {0, 0}}},
       .kernels = {{.dtype = f32, .run = gated_kernel<float>},
                   {.dtype = f64, .run = gated_kernel<double>},
@@ -115,6 +117,8 @@ const OpDef& gated_backward_op() {
         const Activation& f = activation_of(p.attributes);
         return {p.in[2] * f.value(p.in[1]), f.grad(p.in[1], p.in[2] * p.in[0])};
       },
+      .terms =
+          terms_are({{.output = 0, .factors = {2}, .inner = {{1}}}, {.output = 1, .factors = {0, 2}, .inner = {{1}}}}),
       .traits = {.pointwise = true, .in_place = {{0, 2}, {1, 1}}},
       .kernels = {{.dtype = f32, .run = gated_backward_kernel<float>},
                   {.dtype = f64, .run = gated_backward_kernel<double>},

@@ -22,7 +22,7 @@ constexpr Label ellipsis = 1000;
 
 bool holds(const Labels& labels, Label label) { return std::ranges::find(labels, label) != labels.end(); }
 
-struct Term {
+struct Operand {
   Value x;
   Labels labels;
 };
@@ -41,7 +41,7 @@ class Equation {
     check(parts.size() == operands.size(), "it names {} operands, got {}", parts.size(), operands.size());
     for (std::size_t i = 0; i < parts.size(); ++i)
       terms.push_back({operands[i], labels_of(parts[i], operands[i].rank())});
-    for (const Term& term : terms)
+    for (const Operand& term : terms)
       for (const Label label : term.labels)
         if (label >= ellipsis) widest_ = std::max(widest_, label - ellipsis + 1);
     if (arrow != std::string::npos) read_output(text.substr(arrow + 2));
@@ -53,7 +53,7 @@ class Equation {
     WEFT_CHECK(fine, "einsum \"{}\" ({}): {}", text_, str(where_), fmt::format(message, std::forward<T>(parts)...));
   }
 
-  std::vector<Term> terms;
+  std::vector<Operand> terms;
   Labels output;
 
  private:
@@ -83,14 +83,14 @@ class Equation {
     std::set<Label> seen;
     for (const Label label : output) {
       check(seen.insert(label).second, "the output names an axis twice");
-      check(std::ranges::any_of(terms, [&](const Term& t) { return holds(t.labels, label); }),
+      check(std::ranges::any_of(terms, [&](const Operand& t) { return holds(t.labels, label); }),
             "the output's axis '{}' is in no operand", static_cast<char>(label));
     }
   }
 
   void imply_output() {
     std::map<Label, int> times;
-    for (const Term& term : terms)
+    for (const Operand& term : terms)
       for (const Label label : term.labels) ++times[label];
     for (int k = widest_; k-- > 0;) output.push_back(ellipsis + k);
     for (const auto& [label, count] : times)
@@ -102,20 +102,20 @@ class Equation {
   int widest_ = 0;
 };
 
-Value in_order(const Term& term, const Labels& order) {
+Value in_order(const Operand& term, const Labels& order) {
   std::vector<std::int64_t> axes;
   for (const Label label : order) axes.push_back(std::ranges::find(term.labels, label) - term.labels.begin());
   return std::ranges::is_sorted(axes) ? term.x : transpose(term.x, axes);
 }
 
-void sum_out(Term& term, const std::vector<std::int64_t>& axes) {
+void sum_out(Operand& term, const std::vector<std::int64_t>& axes) {
   if (axes.empty()) return;
   term.x = sum(term.x, {.axes = axes});
   for (std::size_t i = axes.size(); i-- > 0;) term.labels.erase(term.labels.begin() + axes[i]);
 }
 
 // A letter twice: what lies off its diagonal becomes zero and one of the two axes is summed.
-void take_diagonals(Term& term) {
+void take_diagonals(Operand& term) {
   for (std::size_t i = 0; i < term.labels.size(); ++i)
     for (std::size_t j = i + 1; j < term.labels.size();) {
       if (term.labels[i] != term.labels[j]) {
@@ -135,7 +135,7 @@ void take_diagonals(Term& term) {
 // Axes of extent 1 that are wider elsewhere.
 void broadcast_axes(Equation& equation) {
   std::map<Label, Dim> extents;
-  for (const Term& term : equation.terms)
+  for (const Operand& term : equation.terms)
     for (std::size_t a = 0; a < term.labels.size(); ++a) {
       const Dim& dim = term.x.dim(static_cast<int>(a));
       const auto [found, first] = extents.emplace(term.labels[a], dim);
@@ -145,7 +145,7 @@ void broadcast_axes(Equation& equation) {
                      letter ? std::string(1, static_cast<char>(term.labels[a])) : "...", found->second.str(),
                      dim.str());
     }
-  for (Term& term : equation.terms) {
+  for (Operand& term : equation.terms) {
     Shape shape = term.x.shape();
     for (int a = 0; a < shape.rank(); ++a)
       if (const Dim& wide = extents.at(term.labels[static_cast<std::size_t>(a)]); !(shape[a] == wide)) shape[a] = wide;
@@ -154,9 +154,9 @@ void broadcast_axes(Equation& equation) {
 }
 
 // a and b in one matmul: [batch, rows of a, contracted] [batch, contracted, columns of b].
-Term contract(Term a, Term b, const std::set<Label>& needed) {
-  for (Term* term : {&a, &b}) {
-    const Term& other = term == &a ? b : a;
+Operand contract(Operand a, Operand b, const std::set<Label>& needed) {
+  for (Operand* term : {&a, &b}) {
+    const Operand& other = term == &a ? b : a;
     std::vector<std::int64_t> alone;
     for (std::size_t i = 0; i < term->labels.size(); ++i)
       if (!needed.contains(term->labels[i]) && !holds(other.labels, term->labels[i]))
@@ -207,10 +207,10 @@ Value einsum(const std::string& text, const std::vector<Value>& operands, std::s
   WEFT_CHECK(!operands.empty(), "einsum \"{}\" ({}): it needs an operand", text, str(where));
   const auto line = operands.front().graph().scope("", where);
   Equation equation(text, operands, where);
-  for (Term& term : equation.terms) take_diagonals(term);
+  for (Operand& term : equation.terms) take_diagonals(term);
   broadcast_axes(equation);
 
-  Term total = equation.terms.front();
+  Operand total = equation.terms.front();
   for (std::size_t i = 1; i < equation.terms.size(); ++i) {
     std::set<Label> needed(equation.output.begin(), equation.output.end());
     for (std::size_t later = i + 1; later < equation.terms.size(); ++later)

@@ -3,6 +3,7 @@
 #include <weft/graph/registry.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/feed_forward_parts.h>
 #include <weft/ops/product/matmul.h>
@@ -196,6 +197,11 @@ const OpDef& feed_forward_op() {
       .batch = feed_forward_batch,
       .backward = feed_forward_gradient,
       .plain = feed_forward_plain,
+      .terms = terms_are({{.output = 0, .factors = {2}, .inner = {{0, 1}, {3}}},
+                          {.output = 0, .factors = {4}},
+                          {.output = 1, .factors = {0, 1}},
+                          {.output = 1, .factors = {3}}}),
+      .units = units_in_rows({1, 2, 3, 4}),
       .traits = {.cheap = false, .precision = Precision::low},
       .cost = feed_forward_cost,
       .kernels = {{.dtype = f32, .run = feed_forward_kernel<float>, .workspace = feed_forward_workspace},
@@ -239,6 +245,7 @@ const OpDef& feed_forward_backward_op() {
       .infer = feed_forward_backward_infer,
       .batch = feed_forward_backward_batch,
       .plain = feed_forward_backward_plain,
+      .terms = terms_are({{.output = 0, .factors = {0, 1}, .inner = {{2}}}, {.output = 1, .inner = {{2}}}}),
       .traits = {.cheap = false, .in_place = {{1, 2}}, .precision = Precision::low},
       .cost = feed_forward_backward_cost,
       .kernels =

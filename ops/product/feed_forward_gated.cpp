@@ -1,3 +1,4 @@
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/product/feed_forward.h>
 
 #include <weft/ops/kit/build.h>
@@ -205,6 +206,13 @@ const OpDef& gated_feed_forward_op() {
       .batch = gated_batch,
       .backward = gated_gradient,
       .plain = gated_plain,
+      .terms = terms_are({{.output = 0, .factors = {3}, .inner = {{0, 1}, {4}, {0, 2}, {5}}},
+                          {.output = 0, .factors = {6}},
+                          {.output = 1, .factors = {0, 1}},
+                          {.output = 1, .factors = {4}},
+                          {.output = 2, .factors = {0, 2}},
+                          {.output = 2, .factors = {5}}}),
+      .units = units_in_rows({1, 2, 3, 4, 5, 6}),
       .traits = {.cheap = false, .precision = Precision::low},
       .cost = gated_cost,
       .kernels = {{.dtype = f32, .run = gated_kernel<float>, .workspace = gated_workspace},
@@ -254,6 +262,9 @@ const OpDef& gated_feed_forward_backward_op() {
       .infer = backward_infer,
       .batch = backward_batch,
       .plain = backward_plain,
+      .terms = terms_are({{.output = 0, .factors = {0, 1}, .inner = {{3}}},
+                          {.output = 1, .factors = {0, 1, 2}, .inner = {{3}}},
+                          {.output = 2, .factors = {2}, .inner = {{3}}}}),
       .traits = {.cheap = false, .in_place = {{1, 3}, {2, 2}}, .precision = Precision::low},
       .cost = backward_cost,
       .kernels = {{.dtype = f32, .run = backward_kernel<float>, .workspace = backward_workspace},

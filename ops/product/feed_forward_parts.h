@@ -19,7 +19,9 @@ inline std::int64_t rows_of(const Shape& shape) { return extent_product(shape, 0
 
 /// Whether the node runs again for the backward pass, which reads the hidden values alone (autodiff/checkpoint.h): then
 /// the second product is left out, and y is not written.
-inline bool y_unread(const Attributes& attributes) { return (attributes.get_or<std::int64_t>("unread", 0) & 1) != 0; }
+inline bool y_unread(const Attributes& attributes) {
+  return (attributes.get_or<std::int64_t>(unread_outputs, 0) & 1) != 0;
+}
 
 inline Value operand(const Values& in, std::size_t i) { return i < in.size() ? in[i] : Value{}; }
 

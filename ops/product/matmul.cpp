@@ -5,6 +5,7 @@
 #include <weft/ops/index/one_hot.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/product.h>
 #include <weft/ops/reduce/reduce.h>
@@ -280,6 +281,14 @@ const OpDef& matmul_op() {
       .batch = matmul_batch,
       .backward = matmul_backward,
       .plain = matmul_plain,
+      .terms = linear_in({0, 1}),
+      .units =
+          [](const OpView& view) {
+            std::vector<UnitAxis> units;
+            if (view.shape(0).rank() == 2) units.push_back({0, view.attributes.flag("transpose_a") ? 1 : 0});
+            if (view.shape(1).rank() == 2) units.push_back({1, view.attributes.flag("transpose_b") ? 0 : 1});
+            return units;
+          },
       .traits = {.cheap = false, .precision = Precision::low},
       .lowerings = {&fuse_matmul_epilogue()},
       .cost = matmul_cost,
@@ -323,6 +332,8 @@ const OpDef& linear_op() {
       .batch = linear_batch,
       .backward = linear_backward,
       .plain = linear_plain,
+      .terms = terms_are({{.factors = {0, 1}}, {.factors = {2}}}),
+      .units = units_in_rows({1, 2}),
       .traits = {.cheap = false, .precision = Precision::low},
       .lowerings = {&fuse_matmul_epilogue()},
       .cost = linear_cost,

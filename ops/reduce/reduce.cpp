@@ -2,6 +2,7 @@
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/reduce/reduce_kernel.h>
@@ -129,7 +130,7 @@ std::vector<BadSample> bad_samples() {
 }
 
 OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule batch, BackwardRule backward,
-                Fold reference, Precision precision, std::vector<Kernel> kernels) {
+                Fold reference, TermRule terms, std::vector<Kernel> kernels) {
   return {
       .name = std::move(name),
       .law = std::move(law),
@@ -137,7 +138,8 @@ OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule bat
       .batch = std::move(batch),
       .backward = std::move(backward),
       .reference = folded(reference),
-      .traits = {.precision = precision},
+      .terms = std::move(terms),
+      .traits = {.precision = Precision::f32},
       .row_wise = [](const OpView& view) { return reduced_axes(view) == std::vector<int>{view.shape(0).rank() - 1}; },
       .kernels = std::move(kernels),
       .samples = samples(),
@@ -148,7 +150,7 @@ OpDef reduction(std::string name, std::string law, InferRule rule, BatchRule bat
 
 const OpDef& sum_op() {
   static const OpDef op =
-      reduction("sum", "y = sum of x over axes", infer, batch_sum, backward_sum, added, Precision::f32,
+      reduction("sum", "y = sum of x over axes", infer, batch_sum, backward_sum, added, adds_up(),
                 reduction_kernels<SumOf, float, double, bfloat16, float16, std::int32_t, std::int64_t>());
   return op;
 }
@@ -157,7 +159,7 @@ const OpDef& mean_op() {
   static const OpDef op =
       reduction("mean", "y = sum of x over axes / number of elements", infer_float, batch_mixing, backward_mean,
                 {.start = 0, .combine = added.combine, .finish = [](Extended total, Extended n) { return total / n; }},
-                Precision::f32, reduction_kernels<MeanOf, float, double, bfloat16, float16>());
+                linear_in({0}), reduction_kernels<MeanOf, float, double, bfloat16, float16>());
   return op;
 }
 
@@ -174,8 +176,9 @@ Values extreme_plain(const Plain& p, Value (*opposite)(const Arg&, const ReduceO
 }
 
 OpDef extreme(std::string name, std::string law, PlainRule plain, Fold reference, std::vector<Kernel> kernels) {
-  OpDef op = reduction(std::move(name), std::move(law), infer_extreme, batch_extreme, backward_extreme, reference,
-                       Precision::follow, std::move(kernels));
+  OpDef op = reduction(std::move(name), std::move(law), infer_extreme, batch_extreme, backward_extreme, reference, {},
+                       std::move(kernels));
+  op.traits.precision = Precision::follow;
   op.plain = std::move(plain);
   op.samples.push_back({{sample::ties({9, 4}).batched(0)}, over({1}), false});
   op.samples.push_back({{sample::ties({3, 4, 5}).batched(1)}, over({0, 2}, true), false});

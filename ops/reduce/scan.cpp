@@ -7,6 +7,7 @@
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/product/matmul.h>
 #include <weft/ops/shape/arrange.h>
 #include <weft/ops/shape/creation.h>
@@ -82,6 +83,7 @@ const OpDef& cumsum_op() {
             });
             return y;
           },
+      .terms = linear_in({0}),
       .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
       .kernels = {{.dtype = f32, .run = kernel<float>},
                   {.dtype = f64, .run = kernel<double>},

@@ -7,6 +7,7 @@
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
@@ -187,6 +188,7 @@ OpDef triangle(std::string name, std::string law, PlainRule plain, std::vector<K
           .infer = infer_triangle,
           .batch = batch_triangle,
           .plain = std::move(plain),
+          .terms = linear_in({0}),
           .traits = {.in_place = {{0, 0}}},
           .kernels = std::move(kernels),
           .samples = {{{sample::normal({4, 5}).batched(0)}, at(0)},
@@ -209,6 +211,12 @@ const OpDef& pad_op() {
       .batch = batch_pad,
       .backward = pad_backward,
       .plain = pad_plain,
+      .terms =
+          [](const OpView& view) {
+            std::vector<Term> terms{{.factors = {0}, .adds = 0}};
+            if (view.attributes.number("value") != 0) terms.emplace_back();  // a constant
+            return terms;
+          },
       .kernels = every_dtype(bind_pad),
       .samples = {{{sample::normal({3, 5}).batched(0)}, padded({0, 1}, {0, 2}, 0)},
                   {{sample::normal({2, 3, 4}).batched(2)}, padded({2, 0, 0}, {0, 1, 0}, -1.5)},
@@ -240,6 +248,7 @@ const OpDef& flip_op() {
         }
         return From{0, at};
       }),
+      .terms = adds_up(),
       .kernels = every_dtype(bind_flip),
       .samples = {{{sample::normal({3, 5}).batched(0)}, axes({1})},
                   {{sample::normal({2, 3, 4}).batched(1)}, axes({0, -1})},

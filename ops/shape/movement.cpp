@@ -3,6 +3,7 @@
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/ops/shape/strided.h>
@@ -189,6 +190,7 @@ const OpDef& transpose_op() {
         for (std::size_t k = 0; k < at.size(); ++k) from.place[static_cast<std::size_t>(order[k])] = at[k];
         return from;
       }),
+      .terms = adds_up(),
       .kernels = every_dtype(bind_transpose),
       .samples = {{{sample::normal({4, 7}).batched(0)}, {{"permutation", std::vector<std::int64_t>{1, 0}}}},
                   {{sample::normal({2, 3, 4, 5}).batched(0)}, {{"permutation", std::vector<std::int64_t>{0, 2, 1, 3}}}},
@@ -264,6 +266,7 @@ const OpDef& broadcast_to_op() {
       .batch = batch_broadcast,
       .backward = [](Backward& b) { b.input(0, sum_to(b.cotangent(0), b.in(0).shape())); },
       .reference = law_of([](double x) { return x; }),
+      .terms = linear_in({0}),
       .kernels = every_dtype(bind_broadcast),
       .samples = {{{sample::normal({4, 1}).batched(0)}, {{"shape", Shape{3, Dim::named("batch", 4), 5}}}},
                   {{sample::normal({5})}, {{"shape", Shape{4, 5}}}},

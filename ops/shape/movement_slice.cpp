@@ -3,6 +3,7 @@
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/ops/shape/strided.h>
 #include <weft/runtime/kernel.h>
@@ -89,6 +90,7 @@ const OpDef& slice_op() {
             start + at[axis] * view.attributes.integer("step") + (start < 0 ? view.shape(0).extent(axis_of(view)) : 0);
         return From{0, at};
       }),
+      .terms = linear_in({0}),
       .kernels = every_dtype(bind_slice),
       .samples = {{{sample::normal({4, 7}).batched(0)},
                    {{"axis", std::int64_t{1}},
@@ -180,6 +182,7 @@ const OpDef& slice_scatter_op() {
         if (behind < 0 || behind % step != 0 || here >= view.shape(0).extent(axis_of(view))) return {};
         return From{0, at};
       }),
+      .terms = adds_up(),
       .kernels = every_dtype(bind_scatter),
       .samples =
           {{{sample::normal({4, 3}).batched(0)},
@@ -275,6 +278,12 @@ const OpDef& concatenate_op() {
         while (here >= view.shape(i).extent(axis_of(view))) here -= view.shape(i++).extent(axis_of(view));
         return From{static_cast<std::size_t>(i), at};
       }),
+      .terms =
+          [](const OpView& view) {
+            std::vector<Term> terms;
+            for (int i = 0; i < view.inputs(); ++i) terms.push_back({.factors = {i}, .adds = i});
+            return terms;
+          },
       .traits = {.precision = Precision::widest},
       .kernels = every_dtype(bind_concatenate),
       .samples = {{{sample::normal({4, 3}).batched(0), sample::normal({4, 1}).batched(0),

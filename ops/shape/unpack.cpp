@@ -4,6 +4,7 @@
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
@@ -75,6 +76,7 @@ const OpDef& unpack_op() {
       .batch = batch,
       .backward = [](Backward& b) { b.input(0, concatenate({b.cotangent(0), b.cotangent(1), b.cotangent(2)}, -1)); },
       .plain = plain,
+      .terms = terms_are({{.output = 0, .factors = {0}}, {.output = 1, .factors = {0}}, {.output = 2, .factors = {0}}}),
       .kernels = std::move(kernels),
       .samples = {{{normal({3, 9}).batched(0)}, sizes(2, 3)},
                   {{normal({2, 4, 6}).batched(1)}, sizes(2, 2)},

@@ -7,6 +7,7 @@
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/runtime/kernel.h>
 
@@ -201,6 +202,7 @@ const OpDef& micro_slice_op() {
       .batch = batch_part,
       .backward = [](Backward& b) { b.input(0, build(micro_slice_op(), {b.cotangent(0)}, b.attributes())); },
       .reference = unmoved,  // of the one micro-batch that samples have
+      .terms = linear_in({0}),
       .traits = {.per_micro_batch = true},
       .kernels = every_dtype(slice_kernel),
       .samples = part_samples(),
@@ -223,6 +225,7 @@ const OpDef& accumulate_sum_op() {
       },
       .backward = [](Backward& b) { b.input(0, cast(b.cotangent(0), b.in(0).dtype())); },
       .reference = unmoved,
+      .terms = adds_up(),
       .traits = {.recomputable = false, .gathers = true},
       .lowerings = {&fuse_accumulate()},
       .kernels = {{.dtype = f32, .run = sum_kernel<float>},
@@ -248,6 +251,7 @@ const OpDef& micro_stack_op() {
       .batch = batch_part,
       .backward = [](Backward& b) { b.input(0, build(micro_stack_op(), {b.cotangent(0)}, b.attributes())); },
       .reference = unmoved,
+      .terms = adds_up(),
       .traits = {.recomputable = false, .gathers = true},
       .kernels = every_dtype(stack_kernel),
       .samples = part_samples(),
@@ -270,15 +274,16 @@ const OpDef& accumulate_onto_op() {
                                                                                              : BatchState::mixed()};
       },
       .plain = onto_plain,
+      .terms = terms_are({{.factors = {0}, .inner = {{2}}}, {.factors = {1}, .adds = 1}}),
+      .wide_operands = {0},
       .traits = {.in_place = {{0, 0}}},
       .kernels = {{.dtype = f32, .run = onto_kernel<float>},
                   {.dtype = f64, .run = onto_kernel<double>},
                   {.dtype = i32, .run = onto_kernel<std::int32_t>},
                   {.dtype = i64, .run = onto_kernel<std::int64_t>}},
-      .samples = {{{sample::normal({3, 5}).widened(), sample::normal({3, 5}), sample::booleans({})}, {}},
-                  {{sample::normal({7}).widened(), sample::normal({7}), sample::integers({}, 1, 2).as(boolean)}, {}},
-                  {{sample::normal({2, 9000}).widened(), sample::normal({2, 9000}),
-                    sample::integers({}, 0, 1).as(boolean)},
+      .samples = {{{sample::normal({3, 5}), sample::normal({3, 5}), sample::booleans({})}, {}},
+                  {{sample::normal({7}), sample::normal({7}), sample::integers({}, 1, 2).as(boolean)}, {}},
+                  {{sample::normal({2, 9000}), sample::normal({2, 9000}), sample::integers({}, 0, 1).as(boolean)},
                    {},
                    false},
                   {{sample::integers({4}, -9, 9), sample::integers({4}, -9, 9), sample::booleans({})}, {}, false}},

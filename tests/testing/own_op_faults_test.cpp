@@ -4,6 +4,8 @@
 
 #include <support/catch.h>
 
+#include <weft/ops/kit/pointwise_kernels.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/random.h>
 #include <weft/weft.h>
@@ -297,4 +299,98 @@ TEST_CASE("definitions that cannot be are refused when they are registered", "[c
   CHECK_THROWS_WITH(registry().add(place),
                     ContainsSubstring("the op 'fault_place' says that output 0 may lie in operand 3 (.in_place), it "
                                       "has 1 outputs and at most 1 operands"));
+}
+
+namespace {
+
+// y = f(a, b), element by element.
+template <class F>
+OpDef of_two(const std::string& name, F f, TermRule terms) {
+  OpDef op = identity(name, pointwise_kernels<float, double, bfloat16, float16>(f));
+  op.least_inputs = op.most_inputs = 2;
+  op.infer = broadcast_operands;
+  op.backward = nullptr;
+  op.plain = nullptr;
+  op.terms = std::move(terms);
+  op.samples = {{{sample::normal({3, 5}).batched(0), sample::normal({3, 5}).batched(0)}, {}, false}};
+  return op;
+}
+
+}  // namespace
+
+TEST_CASE("what an op declares of its terms is found out where it does not hold", "[core][testing][own_op]") {
+  const auto holds = [](const OpDef& op) {
+    const OpCheck check = weft::check_op(op);
+    INFO(check.str());
+    CHECK(check.passed());
+    return std::ranges::any_of(check.lines, [](const OpCheck::Line& line) { return line.check == "terms"; });
+  };
+  const auto product = [](auto a, auto b) { return a * b; };
+  const auto sum = [](auto a, auto b) { return a + b; };
+  const auto bent = [](auto a, auto b) { return a * std::tanh(b); };
+  CHECK(holds(of_two("terms_product", product, linear_in({0, 1}))));
+  CHECK(holds(of_two("terms_sum", sum, terms_are({{.factors = {0}, .adds = 0}, {.factors = {1}, .adds = 1}}))));
+  CHECK(holds(of_two("terms_bent", bent, linear_in({0}, {{1}}))));
+  CHECK_FALSE(holds(of_two("terms_none", bent, nullptr)));
+
+  CHECK_THAT(faults(of_two("fault_linear", bent, linear_in({0, 1}))),
+             ContainsSubstring("terms: output 'y' is not linear in operand 1, which .terms says: f(0.75 x + -1.5 y) - "
+                               "f(0) is"));
+  CHECK_THAT(
+      faults(of_two("fault_zero", sum, linear_in({0, 1}))),
+      ContainsSubstring("where operands 0 are 0: .terms says that it is 0 where a factor of each of its terms is"));
+  CHECK_THAT(faults(of_two("fault_unnamed", bent, linear_in({0}))),
+             ContainsSubstring("output 'y' changes with operand 1, which none of its .terms names"));
+  CHECK_THAT(faults(of_two(
+                 "fault_inner", [](auto a, auto b) { return std::tanh(a + b); }, linear_in({}, {{0, 1}}))),
+             ContainsSubstring("output 'y' changes with operand 0 where operand 1 is 0: .terms says that nothing of it "
+                               "comes through"));
+  CHECK_THAT(faults(of_two("fault_scalar", product, terms_are({{.factors = {0, 1}, .adds = 0}}))),
+             ContainsSubstring(".adds of output 'y': operand 1 is a factor of what is added up, and no scalar"));
+  CHECK_THAT(faults(of_two("fault_added", bent, terms_are({{.factors = {0}, .inner = {{1}}, .adds = 5}}))),
+             ContainsSubstring(".terms names operand 5, the op has 2, counted from 0"));
+  CHECK_THAT(faults(of_two("fault_output", product, terms_are({{.output = 1, .factors = {0, 1}}}))),
+             ContainsSubstring(".terms names output 1, the op has 1, counted from 0"));
+  CHECK_THAT(faults(of_two("fault_beside", sum, terms_are({{.factors = {0}, .adds = 1}, {.factors = {1}}}))),
+             ContainsSubstring(".adds of output 'y' is operand 1, which its term does not name"));
+
+  OpDef twice = identity("fault_twice", pointwise_kernels<float, double>([](auto x) { return x + x; }));
+  twice.backward = nullptr;
+  twice.plain = [](const Plain& p) -> Values { return p.in[0] * 2.0; };
+  twice.terms = linear_in({0});
+  CHECK(holds(twice));
+  twice.terms = adds_up();
+  CHECK_THAT(faults(twice), ContainsSubstring("element 0 of operand 0 moved by 1 moves 1 elements of output 'y', by 2: "
+                                              ".adds says that each goes to one, as it is"));
+}
+
+TEST_CASE("units that do not lie where an op says, and wide operands that it refuses, are found",
+          "[core][testing][own_op]") {
+  OpDef op = identity("fault_units", OWN_KERNELS(copy_kernel));
+  op.units = [](const OpView&) -> std::vector<UnitAxis> { return {{0, 1}}; };
+  CHECK(weft::check_op(op).passed());
+  op.units = [](const OpView&) -> std::vector<UnitAxis> { return {{0, 2}}; };
+  CHECK_THAT(faults(op), ContainsSubstring("units: .units says axis 2 of operand 0, which is [batch=3, 5]"));
+  op.units = [](const OpView&) -> std::vector<UnitAxis> { return {{1, 0}}; };
+  CHECK_THAT(faults(op), ContainsSubstring(".units names operand 1, which is absent or not there"));
+  op.kernels = OWN_KERNELS(running_sum_kernel);
+  op.plain = [](const Plain& p) -> Values {
+    return reshape(cumsum(reshape(p.in[0], {p.in[0].shape().count()}), 0), p.in[0].shape());
+  };
+  op.backward = nullptr;
+  op.batch = [](const OpView&, std::span<const BatchState> in) -> std::vector<BatchState> {
+    return {in[0].as_mixed()};
+  };
+  op.units = [](const OpView&) -> std::vector<UnitAxis> { return {{0, 0}}; };
+  CHECK_THAT(faults(op),
+             ContainsSubstring("units along axis 0 of operand 0 do not lie along an axis of an output: what "
+                               "one of the 3 changes is not its own alone; .units says so"));
+
+  OpDef wide = of_two("fault_wide", [](auto a, auto b) { return a + b; }, nullptr);
+  CHECK(weft::check_op(wide).passed());
+  wide.wide_operands = {1};
+  CHECK_THAT(faults(wide), ContainsSubstring("wide operands: .wide_operands says that the op takes them in f32 beside "
+                                             "bf16:"));
+  wide.wide_operands = {2};
+  CHECK_THAT(faults(wide), ContainsSubstring(".wide_operands names operand 2, the op has 2, counted from 0"));
 }

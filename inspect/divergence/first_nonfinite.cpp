@@ -4,7 +4,6 @@
 #include <weft/graph/sources.h>
 #include <weft/inspect/divergence/one_run.h>
 #include <weft/inspect/divergence/whole_values.h>
-#include <weft/ops/shape/creation.h>
 #include <weft/optim/fetch.h>
 
 #include <algorithm>
@@ -74,6 +73,11 @@ class Watched {
   std::map<ValueRef, ValueRange> ranges_;
 };
 
+// Made of nothing that is fed, kept or drawn.
+bool is_constant(const Node& node) {
+  return node.op == &constant_op() || (node.operands.empty() && !node.op->traits.source && !node.op->traits.random);
+}
+
 // The first node from which NaN (or infinity) comes to the value through values that hold it. A constant counts only
 // where there is nothing else: the -inf of a mask is meant.
 NodeId origin_of(const Graph& graph, const Watched& run, const Value& value, bool nan) {
@@ -84,7 +88,7 @@ NodeId origin_of(const Graph& graph, const Watched& run, const Value& value, boo
     const Node& node = graph.node(id);
     if (!carries.contains(id) || std::ranges::any_of(node.operands, [&](ValueRef ref) { return run.bad(ref, nan); }))
       continue;
-    if (node.op != &constant_op() && node.op != &full_op()) return id;
+    if (!is_constant(node)) return id;
     if (constant == no_node) constant = id;
   }
   return constant;
@@ -105,9 +109,7 @@ NonFiniteNode found_at(const Graph& graph, const Watched& run, NodeId id, bool n
     if (const ValueRange* range = run.range(ref); range != nullptr) found.inputs.push_back(*range);
     if (!nan || !run.bad(ref, false) || !found.infinity.empty()) continue;
     const NodeId origin = origin_of(graph, run, graph.value(ref), false);
-    const OpDef* op = graph.node(origin).op;
-    if (op != &constant_op() && op != &full_op())
-      found.infinity.push_back(found_at(graph, run, origin, false, node.name));
+    if (!is_constant(graph.node(origin))) found.infinity.push_back(found_at(graph, run, origin, false, node.name));
   }
   return found;
 }

@@ -2,8 +2,8 @@
 #include <weft/graph/passes/common_subexpressions.h>
 #include <weft/graph/passes/dead_code.h>
 #include <weft/graph/passes/fold_constants.h>
-#include <weft/graph/reach.h>
 #include <weft/graph/print.h>
+#include <weft/graph/reach.h>
 #include <weft/graph/verify.h>
 
 #include <graph/toy_ops.h>

@@ -37,7 +37,7 @@
 #include <weft/runtime/profile.h>
 #include <weft/runtime/program.h>
 #include <weft/runtime/random.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 #include <weft/runtime/store.h>
 #include <weft/runtime/tensor.h>
 

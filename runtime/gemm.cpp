@@ -4,7 +4,7 @@
 #include <weft/runtime/gemm_tiles.h>
 #include <weft/runtime/onednn.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <xtensor-blas/xlinalg.hpp>
 

@@ -6,7 +6,7 @@
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/region/row_region_pass.h>
+#include <weft/runtime/region/pass.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>

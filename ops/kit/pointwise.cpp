@@ -1,6 +1,6 @@
 #include <weft/ops/kit/pointwise.h>
 
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 namespace weft {
 

@@ -4,7 +4,7 @@
 //   .kernels = pointwise_kernels<float, double, bfloat16>([](auto x) { return x / (1 + std::abs(x)); }),
 //
 // The function takes as many numbers as the op has operands (one to three), which broadcast, and gives a number or a
-// bool. With Traits::pointwise the op joins regions with its neighbours (runtime/region/row_region.h): a chain of them
+// bool. With Traits::pointwise the op joins regions with its neighbours (runtime/region/region.h): a chain of them
 // is one node that runs while its block lies in cache. bf16 and f16 are computed in f32 and rounded once.
 #pragma once
 

@@ -3,7 +3,7 @@
 
 #include <weft/graph/shape.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <algorithm>
 #include <cstddef>

@@ -11,7 +11,7 @@
 
 #include <weft/graph/op_def.h>
 #include <weft/ops/kit/pointwise.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <array>
 #include <string>

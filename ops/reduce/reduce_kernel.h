@@ -6,8 +6,8 @@
 #include <weft/ops/shape/strided.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/simd.h>
-#include <weft/runtime/simd_streams.h>
+#include <weft/runtime/simd/simd.h>
+#include <weft/runtime/simd/streams.h>
 
 #include <algorithm>
 #include <cmath>

@@ -8,7 +8,7 @@
 #include <weft/ops/step/adamw.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/simd_streams.h>
+#include <weft/runtime/simd/streams.h>
 
 #include <cmath>
 #include <cstring>

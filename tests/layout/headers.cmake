@@ -7,7 +7,9 @@ cmake_minimum_required(VERSION 3.25)
 set(opt_in
     "^graph/(graph_bgl|graph_data|nearest|user_line|user_rule)\\.h$"
     "^graph/passes/equal_nodes\\.h$"
-    "^runtime/((region|simd)/.*|simd_streams|gemm_tiles|onednn|tensor_xt|copy|svg)\\.h$"
+    "^runtime/(bounded_cache|copy|gemm_tiles|in_place|onednn|svg|tensor_xt)\\.h$"
+    "^runtime/region/.*\\.h$"
+    "^runtime/simd/(.*_kernels|curves|streams|tables|tile|vector_math|xsimd)\\.h$"
     "^runtime/memory/(packing|placement|placers|schedule|schedulers|segments|liveness)\\.h$"
     "^ops/fuse/.*\\.h$"
     "^ops/attention/(backward_task|blocks|flash|forward_task|functions|low|modify|pair_blocks|plain|samples|score_function|score_program|shape|sums|tile)\\.h$"

@@ -18,9 +18,9 @@ set(cpp_only "^(boost/|xtensor-blas/|xflens/|oneapi/|dnnl|cblas|nlohmann/|Random
 set(cpp_only_exceptions graph/graph_bgl.h)
 
 # A file compiled for one instruction set takes no inline function of another library with it: the linker
-# keeps one copy of each, and it might be the one that the machine cannot run.
-set(one_isa "_(avx2|avx512)\\.cpp$")
-set(one_isa_may_include "^(xsimd/|weft/runtime/simd/|immintrin\\.h|cstdint|cstddef|cmath)")
+# keeps one copy of each, and it might be the one that the machine cannot run. So too the headers of the folder.
+set(one_isa "(_(avx2|avx512)\\.cpp|^runtime/simd/[^/]+\\.h)$")
+set(one_isa_may_include "^(xsimd/.*|weft/runtime/simd/.*|(immintrin|math)\\.h|cmath|cstddef|cstdint|type_traits|utility)$")
 
 set(faults "")
 macro(fault text)
@@ -60,7 +60,7 @@ foreach(folder graph runtime ops autodiff optim inspect nn io testing)
         fault("OpenMP stands in runtime/parallel.* only")
       endif()
       if(file MATCHES "${one_isa}" AND NOT include MATCHES "${one_isa_may_include}")
-        fault("a file of one instruction set includes only xsimd and runtime/simd/")
+        fault("a file of one instruction set, and a header of runtime/simd/, includes only xsimd and runtime/simd/")
       endif()
     endforeach()
   endforeach()

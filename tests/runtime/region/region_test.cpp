@@ -2,7 +2,7 @@
 #include <support/catch.h>
 
 #include <equivalence/models.h>
-#include <weft/runtime/region/row_region.h>
+#include <weft/runtime/region/region.h>
 #include <weft/weft.h>
 
 #include <algorithm>
@@ -207,7 +207,7 @@ TEST_CASE("an error of a member names the member and its line", "[core][runtime]
   Program program(step, store, {.threads = 2});
   const Tensor fed(f32, {40, 300});
   CHECK_THROWS_WITH(program.run({{"x", fed}}),
-                    ContainsSubstring("'refusing' (row_region_test.cpp:") && ContainsSubstring("[refusing] no thanks"));
+                    ContainsSubstring("'refusing' (region_test.cpp:") && ContainsSubstring("[refusing] no thanks"));
 }
 
 TEST_CASE("what a profile shows of a region are its members", "[core][runtime]") {

@@ -1,9 +1,9 @@
-#include <weft/runtime/region/row_region_kernel.h>
+#include <weft/runtime/region/kernel.h>
 
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/region/row_region.h>
-#include <weft/runtime/region/row_shape.h>
+#include <weft/runtime/region/region.h>
+#include <weft/runtime/region/shape.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>

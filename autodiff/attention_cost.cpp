@@ -41,8 +41,8 @@ std::size_t kept_by(const Plan& plan, const Value& y, const Value& d_y) {
     if (!std::ranges::any_of(node.operands, is_from(backward))) continue;
     backward.insert(node.id);
     for (const ValueRef& ref : node.operands)
-      if (is_from(made_forward)(ref) && plan.storage(ref).region == Region::arena)
-        kept.insert(plan.places.at(ref).storage);
+      if (is_from(made_forward)(ref) && plan.storage(ref).kind == StorageKind::arena)
+        kept.insert(plan.storage_of.at(ref));
   }
   std::size_t bytes = 0;
   for (const std::size_t storage : kept) bytes += plan.storages[storage].bytes;

@@ -50,16 +50,15 @@ struct Program::Impl {
 
   // Bytes of a value; null while it lies in a feed.
   std::byte* bytes_of(ValueRef ref) {
-    const Place& place = plan.places.at(ref);
-    const Storage& storage = plan.storages[place.storage];
-    switch (place.region) {
-      case Region::fed:
+    const Storage& storage = plan.storage(ref);
+    switch (storage.kind) {
+      case StorageKind::fed:
         return nullptr;
-      case Region::arena:
+      case StorageKind::arena:
         return arena.get() + storage.offset;
-      case Region::persistent:
+      case StorageKind::persistent:
         return store->tensor(plan.step.graph.node(storage.owner.node).name).raw();
-      case Region::constant:
+      case StorageKind::constant:
         return constant_bytes.at(storage.owner);
     }
     return nullptr;
@@ -128,7 +127,7 @@ void Program::Impl::bind_node(const Node& node) {
   for (ValueRef ref : node.operands) bound.in.push_back(ref.node == no_node ? nullptr : bytes_of(ref));
   for (std::uint32_t k = 0; k < node.types.size(); ++k) bound.out.push_back(bytes_of({node.id, k}));
   for (std::size_t i = 0; i < node.operands.size(); ++i) {
-    if (node.operands[i].node == no_node || plan.places.at(node.operands[i]).region != Region::fed) continue;
+    if (node.operands[i].node == no_node || plan.storage(node.operands[i]).kind != StorageKind::fed) continue;
     const NodeId owner = plan.storage(node.operands[i]).owner.node;
     for (FedInput& input : inputs)
       if (input.node->id == owner) input.readers.push_back(&bound.in[i]);

@@ -19,7 +19,7 @@ inline std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) /
 struct Decided {
   std::unordered_map<ValueRef, ValueRef> in_state;  ///< output -> state whose bytes it overwrites
   std::vector<std::size_t> workspace;               ///< by node id: aligned bytes
-  std::vector<std::vector<InPlace>> in_place;       ///< by node id: which outputs may lie in which operands' bytes
+  std::vector<std::vector<InPlace>> in_place;       ///< by node id: legal_in_place (runtime/in_place.h)
 };
 
 /// Bytes are those of the storages that a plan makes (runtime/memory/plan.cpp), so that peaks are those of the plan:

@@ -1,5 +1,6 @@
 #include <weft/graph/sources.h>
 #include <weft/graph/user_rule.h>
+#include <weft/runtime/in_place.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/memory/liveness.h>
 #include <weft/runtime/memory/placement.h>
@@ -25,12 +26,6 @@ Plan::~Plan() = default;
 
 namespace {
 
-// The value whose bytes `ref` shows: through views.
-ValueRef base_of(const Graph& graph, ValueRef ref) {
-  while (graph.node(ref.node).op->traits.view && ref.output == 0) ref = graph.node(ref.node).operands.front();
-  return ref;
-}
-
 class Planner {
  public:
   Planner(const Step& step, const PlanOptions& options) : effort_(options.effort) {
@@ -44,8 +39,8 @@ class Planner {
   Plan run() {
     segment_ = segments(plan_.step);
     held_ = held_through(plan_.step, segment_, [this](ValueRef ref) { return base_of(graph(), ref); });
-    choose_states_updated_in_place();
     look_at_nodes();
+    choose_states_updated_in_place();
     for (const Value& root : plan_.step.roots()) kept_.insert(base_of(graph(), root.ref()));
     place_sources();
     before_ = std::move(plan_);
@@ -99,7 +94,7 @@ class Planner {
     for (NodeId id : computing_nodes(plan_.step)) {
       const Node& node = graph().node(id);
       const auto view = graph().view(node);
-      if (!node.op->traits.gathers) decided_.in_place[id] = in_place_of(view->view);
+      decided_.in_place[id] = legal_in_place(graph(), node);
       if (makes_nothing(node)) continue;
       const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
       if (kernel != nullptr && kernel->workspace != nullptr)
@@ -156,10 +151,9 @@ class Planner {
       const Node& node = graph().node(update.value);
       // Micro-batches read states as they were before the run.
       if (node.op->traits.source || segment_.at(node.id) != Segment::after) continue;
-      for (const InPlace& pair : in_place_of(graph().view(node)->view)) {
+      for (const InPlace& pair : decided_.in_place[node.id]) {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
-        if (pair.operand >= static_cast<int>(node.operands.size())) continue;
-        if (node.operands.at(static_cast<std::size_t>(pair.operand)) != update.state.ref()) continue;
+        if (node.operands[static_cast<std::size_t>(pair.operand)] != update.state.ref()) continue;
         const std::set<NodeId> later = reachable(after, node.id);
         std::set<NodeId> first(guards.begin(), guards.end());  // what has to run before the state changes
         first.insert(readers[update.state.ref()].begin(), readers[update.state.ref()].end());
@@ -214,24 +208,16 @@ class Planner {
     }
   }
 
-  // Whether output k of the node at `position` may lie in an operand's bytes; which storage.
+  // The storage of an operand that dies at `position` and whose bytes output k may take.
   std::optional<std::size_t> reusable(const Node& node, std::size_t position, std::uint32_t k) const {
     for (const InPlace& pair : decided_.in_place[node.id]) {
-      if (pair.output != static_cast<int>(k) || pair.operand >= static_cast<int>(node.operands.size())) continue;
-      const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
-      if (operand.node == no_node || graph().type(operand).bytes() != node.types[k].bytes()) continue;
+      if (pair.output != static_cast<int>(k)) continue;
+      const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)], base = base_of(graph(), operand);
       const std::size_t storage = plan_.storage_of.at(operand);
-      const ValueRef base = base_of(graph(), operand);
       if (plan_.storages[storage].kind != StorageKind::arena || kept_.contains(base)) continue;
       if (last_read_.at(base) != position) continue;
-      if (held_.contains(base) && segment_.at(node.id) == Segment::micro)
-        continue;           // the next micro-batch reads it again
-      bool shared = false;  // another operand in the same bytes: only elementwise kernels may read it while writing
-      for (std::size_t i = 0; i < node.operands.size(); ++i)
-        shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
-                  plan_.storage_of.at(node.operands[i]) == storage &&
-                  (!node.op->traits.pointwise || graph().type(node.operands[i]) != node.types[k]);
-      if (!shared) return storage;
+      // What is held through the micro-batches is read again by the next.
+      if (!held_.contains(base) || segment_.at(node.id) != Segment::micro) return storage;
     }
     return {};
   }

@@ -2,6 +2,7 @@
 #include <support/catch.h>
 #include <support/random_steps.h>
 
+#include <weft/runtime/in_place.h>
 #include <weft/runtime/memory/schedulers.h>
 #include <weft/weft.h>
 
@@ -119,8 +120,7 @@ TEST_CASE("the bytes by which orders are compared are those of the plan", "[core
     decided.workspace.assign(made.step.graph.next_id(), 0);
     decided.in_place.resize(made.step.graph.next_id());
     for (const NodeId id : made.schedule)
-      if (const Node& node = made.step.graph.node(id); !node.op->traits.gathers)
-        decided.in_place[id] = in_place_of(made.step.graph.view(node)->view);
+      decided.in_place[id] = legal_in_place(made.step.graph, made.step.graph.node(id));
     for (const auto& [id, storage] : made.workspaces) decided.workspace[id] = made.storages[storage].bytes;
     for (const Update& update : made.step.updates)
       if (made.storage_of.at(update.value.ref()) == made.storage_of.at(update.state.ref()))

@@ -27,6 +27,7 @@
 #include <weft/graph/value.h>
 #include <weft/graph/verify.h>
 
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/cost_model.h>
 #include <weft/runtime/function_ref.h>
 #include <weft/runtime/gemm.h>

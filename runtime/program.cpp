@@ -1,5 +1,6 @@
 #include <weft/graph/sources.h>
 #include <weft/graph/user_rule.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
@@ -269,7 +270,7 @@ Store& Program::store() const { return *impl_->store; }
 
 std::size_t Program::allocated_bytes() const {
   std::size_t bytes = impl_->plan.arena_bytes;
-  for (const Tensor& constant : impl_->constants) bytes += (constant.bytes() + alignment - 1) / alignment * alignment;
+  for (const Tensor& constant : impl_->constants) bytes += aligned(constant.bytes());
   return bytes;
 }
 

@@ -1,5 +1,6 @@
 #include <weft/autodiff/remat/graph.h>
 #include <weft/graph/passes/dead_code.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/tensor.h>
 
@@ -7,8 +8,6 @@
 
 namespace weft::remat {
 namespace {
-
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 // Values made from the seeds of the backward pass, by id. Seen in the step that people read: lowering folds seeds.
 std::vector<bool> made_from_seeds(const Step& step) {

@@ -97,7 +97,7 @@ std::optional<Change> with_product(const Graph& graph, const Readers& readers, c
   if (const Node& widening = graph.node(product.node); widening.op == &cast_op()) {
     product = widening.operands.front();
     const DType dtype = graph.type(product).dtype;
-    if (!readers.one(product) || (dtype != bf16 && dtype != f16) || widening.types.front().dtype != f32) return {};
+    if (!readers.one(product) || !is_narrow_type(dtype) || widening.types.front().dtype != f32) return {};
     change.taken_over.push_back(product.node);
   }
   const Node& matmul = graph.node(product.node);

@@ -208,7 +208,7 @@ std::optional<Chain> chain_of(const Graph& graph, const Readers& readers, const 
   };
   if (is(cast_op())) {
     const DType from = graph.type(graph.node(at.node).operands[0]).dtype;
-    if ((from != bf16 && from != f16) || graph.type(at).dtype != f32 || !step_over()) return {};
+    if (!is_narrow_type(from) || graph.type(at).dtype != f32 || !step_over()) return {};
     chain.widen = true;
     at = graph.node(at.node).operands[0];
   }

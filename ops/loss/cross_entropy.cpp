@@ -16,7 +16,7 @@
 namespace weft {
 namespace {
 
-using entropy::wide, entropy::TargetRows, entropy::sum_rows;
+using entropy::TargetRows, entropy::sum_rows;
 
 Shape without_classes(const Shape& logits) { return Shape(std::vector<Dim>(logits.begin(), logits.end() - 1)); }
 Value column(const Value& x) {

@@ -10,6 +10,7 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
+#include <weft/runtime/wide.h>
 
 #include <cmath>
 #include <numeric>
@@ -18,7 +19,6 @@ namespace weft {
 namespace {
 
 int axes_of(const Attributes& attributes) { return static_cast<int>(attributes.integer("axes")); }
-DType wide(DType type) { return type == f64 ? f64 : f32; }
 
 Shape last_axes(const Shape& shape, int axes) { return Shape(std::vector<Dim>(shape.end() - axes, shape.end())); }
 

@@ -11,13 +11,13 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
+#include <weft/runtime/wide.h>
 
 #include <cmath>
 
 namespace weft {
 namespace {
 
-DType wide(DType type) { return type == f64 ? f64 : f32; }
 Value operand(const Values& in, std::size_t i) { return i < in.size() ? in[i] : Value{}; }
 Shape column_of(Shape shape) {
   shape[-1] = 1;

@@ -9,14 +9,13 @@
 #include <weft/ops/product/product.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/movement.h>
+#include <weft/runtime/wide.h>
 
 #include <algorithm>
 #include <utility>
 
 namespace weft {
 namespace {
-
-DType wide(DType type) { return type == f64 ? f64 : f32; }
 
 // --- matmul: y = op(a) op(b), op transposes the last two axes if told ---
 

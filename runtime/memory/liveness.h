@@ -3,6 +3,7 @@
 #pragma once
 
 #include <weft/graph/step.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/memory/segments.h>
 #include <weft/runtime/tensor.h>
 
@@ -12,8 +13,6 @@
 #include <vector>
 
 namespace weft {
-
-inline std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 /// What a plan has decided before it chooses an order.
 struct Decided {

@@ -1,5 +1,6 @@
 #include <weft/graph/sources.h>
 #include <weft/graph/user_rule.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/in_place.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/memory/liveness.h>

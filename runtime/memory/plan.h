@@ -53,7 +53,7 @@ struct Plan {
   std::size_t micro_begin = 0, micro_end = 0;
   std::vector<Storage> storages;
   std::unordered_map<ValueRef, std::size_t> storage_of;  ///< where each value lies: an index into storages
-  std::unordered_map<NodeId, std::size_t> workspaces;  ///< storage of a node's workspace
+  std::unordered_map<NodeId, std::size_t> workspaces;    ///< storage of a node's workspace
   /// Updates whose value does not lie in the state's own bytes: copied when the run ends.
   std::vector<Update> copies;
   /// Inputs of the graph that nothing here reads: they may be fed, and are not looked at.

@@ -103,9 +103,9 @@ class Replay {
 
   // What all micro-batches read or write lives through all of them.
   void check_held(const Storage& storage, const std::string& name) const {
-    WEFT_INVARIANT(
-        storage.kind != StorageKind::arena || (storage.first <= plan_.micro_begin && storage.last + 1 >= plan_.micro_end),
-        "{} lives for a part of the micro-batches", name);
+    WEFT_INVARIANT(storage.kind != StorageKind::arena ||
+                       (storage.first <= plan_.micro_begin && storage.last + 1 >= plan_.micro_end),
+                   "{} lives for a part of the micro-batches", name);
   }
 
   const Plan& plan_;

@@ -1,5 +1,6 @@
 #include <weft/runtime/region/kernel.h>
 
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/in_place.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
@@ -19,8 +20,6 @@ using Cut = RowPart::Cut;
 
 constexpr std::int64_t least_elements = 4096;  // of a block: below, calling the members costs more than their work
 constexpr std::int64_t wanted_blocks = 16;     // so that a team shares them evenly
-
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 // The region's values, its members' shapes, and the extents of its blocks: rows x columns, by the types alone.
 struct Layout {

@@ -62,7 +62,7 @@ TEST_CASE("a state that its update reads twice is not overwritten while it is re
   Store store(step);
   store.set("s", Tensor::of<float>({4}, {1, 2, 4, 8}));
   Program program(step, store);
-  program.run({});
+  program.run();
   CHECK(same_bits(store.tensor("s"), Tensor::of<float>({4}, {9, 6, 6, 9})));
   CHECK(program.plan().copies.size() == 1);
 }

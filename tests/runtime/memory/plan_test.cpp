@@ -61,8 +61,8 @@ Plan unshared(Plan made, const std::vector<NodeId>& order) {
   for (const NodeId id : order) {
     const Node& node = graph.node(id);
     for (std::uint32_t k = 0; k < node.types.size(); ++k)
-      places[{id, k}] = node.op->traits.view && k == 0 ? places.at(node.operands.front())
-                                                       : add(node.types[k].bytes(), {id, k});
+      places[{id, k}] =
+          node.op->traits.view && k == 0 ? places.at(node.operands.front()) : add(node.types[k].bytes(), {id, k});
     if (workspaces.contains(id)) made.workspaces[id] = add(16384, {id, 0});
   }
   made.storage_of = std::move(places);

@@ -7,7 +7,7 @@
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/wide.h>
 
-#include <xtensor-blas/xlinalg.hpp>
+#include <cblas.h>
 
 #include <algorithm>
 #include <cstring>
@@ -48,11 +48,14 @@ void expect_supported(const Gemm& g, DType input, DType output) {
 
 template <class T>
 void blas(const Gemm& g, const T* a, const T* b, T* c) {
-  using cxxblas::gemm;
-  const auto transposed = [](bool trans) { return trans ? cxxblas::Trans : cxxblas::NoTrans; };
-  const auto narrow = [](std::int64_t x) { return static_cast<int>(x); };
-  gemm<int>(cxxblas::RowMajor, transposed(g.trans_a), transposed(g.trans_b), narrow(g.m), narrow(g.n), narrow(g.k),
-            static_cast<T>(g.alpha), a, narrow(g.lda), b, narrow(g.ldb), static_cast<T>(g.beta), c, narrow(g.ldc));
+  const auto transposed = [](bool trans) { return trans ? CblasTrans : CblasNoTrans; };
+  const auto extent = [](std::int64_t x) { return static_cast<int>(x); };
+  const auto call = [&](auto function) {
+    function(CblasRowMajor, transposed(g.trans_a), transposed(g.trans_b), extent(g.m), extent(g.n), extent(g.k),
+             static_cast<T>(g.alpha), a, extent(g.lda), b, extent(g.ldb), static_cast<T>(g.beta), c, extent(g.ldc));
+  };
+  if constexpr (std::is_same_v<T, double>) call(cblas_dgemm);
+  else call(cblas_sgemm);
 }
 
 onednn::Product product_of(const Gemm& g) {

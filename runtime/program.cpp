@@ -82,6 +82,7 @@ struct Program::Impl {
 };
 
 void Program::Impl::bind() {
+  const ThreadsScope team(plan.threads);
   const Graph& graph = plan.step.graph;
   store->add(graph);
   arena = allocate_aligned(plan.arena_bytes);
@@ -108,7 +109,6 @@ void Program::Impl::bind() {
   advances |= !plan.step.updates.empty();
   for (const Update& update : plan.copies)
     copies.push_back({bytes_of(update.state.ref()), bytes_of(update.value.ref()), update.value.type().bytes()});
-  set_threads(plan.threads);
 }
 
 void Program::Impl::bind_node(const Node& node) {
@@ -208,7 +208,7 @@ void Program::Impl::run(std::span<const Feed> feeds) {
   check_feeds(feeds);
   for (const FedInput& input : inputs)
     for (const std::byte** reader : input.readers) *reader = input.tensor->raw();
-  if (threads() != plan.threads) set_threads(plan.threads);
+  const ThreadsScope team(plan.threads);
   const std::int64_t count = plan.step.micro_batches;
   run(0, micro_begin, {});
   for (std::int64_t i = 0; micro_begin < micro_end && i < count; ++i) run(micro_begin, micro_end, {i, count});
@@ -227,7 +227,7 @@ Profile Program::profile(std::span<const Feed> feeds, const ProfileOptions& opti
   Impl& impl = *impl_;
   Profile profile;
   profile.threads = impl.plan.threads;
-  set_threads(impl.plan.threads);
+  const ThreadsScope team(profile.threads);
   profile.limit = options.limit.product_flops > 0 ? options.limit : measured_rates();
   for (std::size_t i = 0; i < impl.nodes.size(); ++i) {
     const Node& node = *impl.nodes[i].node;

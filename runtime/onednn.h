@@ -29,7 +29,8 @@ bool has_bf16();
 inline constexpr std::size_t most_primitives = 256;
 
 /// `input` (bf16 or f32) products summed in f32 and rounded to `output` (bf16 or f32), through the
-/// matmul primitive. Each thread keeps the last `most_primitives` that it has used: the first call with a shape is slow.
+/// matmul primitive. Each thread keeps the last `most_primitives` that it has used: the first call with a shape is
+/// slow.
 void matmul(const Product& p, DType input, DType output, const void* a, const void* b, void* c);
 
 }  // namespace weft::onednn

@@ -31,8 +31,8 @@ void set_threads(int count);
 /// team's.
 int threads();
 
-/// While it lives, parallel_for on this thread uses `count` threads (0: as before). Nothing else changes: a Program runs
-/// with the threads of its plan, whatever the process has.
+/// While it lives, parallel_for on this thread uses `count` threads (0: as before). Nothing else changes: a Program
+/// runs with the threads of its plan, whatever the process has.
 class ThreadsScope {
  public:
   explicit ThreadsScope(int count);
@@ -59,8 +59,8 @@ void parallel_for(std::int64_t tiles, F&& body) {
   if (tiles > 0) detail::run_tiles(tiles, body);
 }
 
-/// Within a body: calls work(), in which slots are 0 and threads() is 1, as if the team had one thread. For kernels that
-/// run inside of a tile on a workspace that is this thread's own.
+/// Within a body: calls work(), in which slots are 0 and threads() is 1, as if the team had one thread. For kernels
+/// that run inside of a tile on a workspace that is this thread's own.
 template <class F>
 void run_alone(F&& work) {
   detail::run_alone(work);

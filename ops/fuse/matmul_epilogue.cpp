@@ -1,7 +1,9 @@
 #include <weft/ops/fuse/matmul_epilogue.h>
 
+#include <weft/graph/pass.h>
 #include <weft/graph/registry.h>
 #include <weft/ops/fuse/fusion.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/pointwise/arithmetic.h>

@@ -1,7 +1,7 @@
 #include <weft/ops/loss/cross_entropy.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/chunk_projection_loss.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/index/one_hot.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/loss/cross_entropy_rows.h>

@@ -1,7 +1,7 @@
 #include <weft/ops/norm/layer_norm.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/norm_gradient.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
@@ -311,7 +311,7 @@ const OpDef& layer_norm_backward_op() {
       .batch = layer_norm_backward_batch,
       .plain = layer_norm_backward_plain,
       .traits = {.in_place = {{0, 5}}},
-      .lowerings = {&fuse_norm_gradient()},
+      .lowerings = {&fuse_addend()},
       .kernels = {{.dtype = f32,
                    .run = layer_norm_backward_kernel<float>,
                    .workspace = layer_norm_backward_workspace<float>},
@@ -353,6 +353,7 @@ const OpDef& layer_norm_backward_op() {
                       {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}},
                        backward_options(1),
                        "onto must be [3, 5]"}},
+      .addend = 5,
   };
   return op;
 }

@@ -1,7 +1,7 @@
 #include <weft/ops/norm/rms_norm.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/norm_gradient.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
@@ -238,7 +238,7 @@ const OpDef& rms_norm_backward_op() {
       .batch = batch_backward,
       .plain = backward_plain,
       .traits = {.in_place = {{0, 4}}},
-      .lowerings = {&fuse_norm_gradient()},
+      .lowerings = {&fuse_addend()},
       .kernels = {{.dtype = f32, .run = backward_kernel<float>, .workspace = backward_workspace<float>},
                   {.dtype = f64, .run = backward_kernel<double>, .workspace = backward_workspace<double>},
                   {.dtype = bf16, .run = backward_kernel<bfloat16>, .workspace = backward_workspace<bfloat16>},
@@ -262,6 +262,7 @@ const OpDef& rms_norm_backward_op() {
                       {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}},
                        {},
                        "onto must be [3, 5]"}},
+      .addend = 4,
   };
   return op;
 }

@@ -1,7 +1,7 @@
 #include <weft/ops/product/matmul.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/matmul_epilogue.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/index/one_hot.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>

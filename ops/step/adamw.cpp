@@ -1,5 +1,5 @@
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/adamw_factor.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/pointwise/arithmetic.h>

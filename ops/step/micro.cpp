@@ -2,7 +2,7 @@
 
 #include <weft/graph/at_batch.h>
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/matmul_accumulate.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>

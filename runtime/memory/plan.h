@@ -17,7 +17,7 @@ enum class Effort : std::uint8_t { quick, full };
 
 struct PlanOptions {
   int threads = 0;            ///< sizes of workspaces; 0: threads() of runtime/parallel.h
-  PassOptions lowering = {};  ///< passes to leave out
+  PassOptions lowering = {};  ///< passes to leave out, optional ones to run
   Effort effort = Effort::full;
 };
 

@@ -51,6 +51,10 @@ foreach(folder graph runtime ops autodiff optim inspect nn io testing)
         if(NOT CMAKE_MATCH_1 IN_LIST may_include_${folder})
           fault("${folder}/ may include only: ${may_include_${folder}}")
         endif()
+        if(file MATCHES "^ops/" AND NOT file MATCHES "^ops/(fuse/|all\\.cpp$)" AND include MATCHES "^weft/ops/fuse/" AND
+           NOT include STREQUAL "weft/ops/fuse/passes.h")
+          fault("an op names the passes that it brings by ops/fuse/passes.h")
+        endif()
       elseif(include STREQUAL "weft/weft.h")
         fault("the umbrella is for users; include what is used")
       elseif(include MATCHES "${cpp_only}" AND file MATCHES "\\.h$" AND

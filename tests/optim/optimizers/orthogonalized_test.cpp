@@ -20,7 +20,8 @@ TEST_CASE("the Newton-Schulz iteration keeps the singular vectors and brings eve
   Graph graph;
   const Value x = graph.input("x", f64, shape);
   Tensor data(f64, shape.extents());
-  for (std::int64_t i = 0; i < data.size(); ++i) data.data<double>()[i] = std::sin(1.7 * static_cast<double>(i * i + 1));
+  for (std::int64_t i = 0; i < data.size(); ++i)
+    data.data<double>()[i] = std::sin(1.7 * static_cast<double>(i * i + 1));
   const Tensor y = evaluate(orthogonalized(x), {{"x", data}});
 
   const xt::xarray<double> matrix = data.as<double>(), image = y.as<double>();

@@ -7,7 +7,7 @@ cmake_minimum_required(VERSION 3.25)
 set(opt_in
     "^graph/(graph_bgl|graph_data|nearest|user_line|user_rule)\\.h$"
     "^graph/passes/equal_nodes\\.h$"
-    "^runtime/(bounded_cache|copy|gemm_tiles|in_place|onednn|svg|tensor_xt)\\.h$"
+    "^runtime/(bounded_cache|copy|gemm_tiles|in_place|onednn|svg|tensor_xt|wide)\\.h$"
     "^runtime/region/.*\\.h$"
     "^runtime/simd/(.*_kernels|curves|streams|tables|tile|vector_math|xsimd)\\.h$"
     "^runtime/memory/(packing|placement|placers|schedule|schedulers|segments|liveness)\\.h$"

@@ -97,6 +97,7 @@ constexpr LoweringRow table[] = {
     {"dead_code", false, "last: what the others left behind", [](const Step& step) { return dead_code(step); }},
 
     // --- fuse(): for kernels alone ---
+    {"attention_in_bf16", true, "only where it is asked for; looks at attention alone, so its place does not matter"},
     {"fuse_accumulate", true, "first of those that take products: a sum over micro-batches needs its product bare"},
     {"fuse_adamw_factor", true, "the product with clipping's factor is pointwise: before row_regions would take it"},
     {"fuse_addend", true,

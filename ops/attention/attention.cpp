@@ -6,6 +6,7 @@
 #include <weft/ops/attention/samples.h>
 #include <weft/ops/attention/shape.h>
 #include <weft/ops/attention/sums.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/pointwise/arithmetic.h>
@@ -33,7 +34,8 @@ AttentionShape::AttentionShape(const OpView& view)
       stream(static_cast<std::uint32_t>(view.attributes.get_or<std::int64_t>("stream", 0))),
       block_queries(view.attributes.get_or<std::int64_t>("block_queries", 0)),
       block_keys(view.attributes.get_or<std::int64_t>("block_keys", 0)),
-      parallel_heads(batch * kv_heads) {}
+      parallel_heads(batch * kv_heads),
+      low(view.attributes.flag("low")) {}
 
 ScoreStrides::ScoreStrides(const Shape& shape) {
   std::int64_t* const strides[] = {&batch, &head, &query, &key};
@@ -249,6 +251,7 @@ const OpDef& attention_op() {
       .plain = plain_of_attention,
       .evaluation = without_dropout,
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
+      .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 2); },
       .kernels = attention_kernels(),
       .samples = attention_samples(),
@@ -315,6 +318,7 @@ const OpDef& attention_backward_op() {
             return plain_attention_backward(cotangents_of(node.in), AttentionLaw(node.attributes));
           },
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
+      .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 5); },
       .kernels = attention_backward_kernels(),
       .samples = attention_backward_samples(),

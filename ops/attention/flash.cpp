@@ -153,11 +153,6 @@ Kernel backward_kernel() {
 
 }  // namespace
 
-bool& attention_low_for_tests() {
-  static bool low = false;
-  return low;
-}
-
 std::vector<Kernel> attention_kernels() {
   return {forward_kernel<float>(), forward_kernel<double>(), forward_kernel<bfloat16>(), forward_kernel<float16>()};
 }

@@ -12,10 +12,10 @@
 
 namespace weft {
 
-/// Whether tiles of T go by LowProducts.
+/// Whether tiles of T go by LowProducts: where the processor has such products, or the node asks for them.
 template <class T>
-bool attention_is_low() {
-  if constexpr (std::is_same_v<T, bfloat16>) return !bf16_is_emulated() || attention_low_for_tests();
+bool attention_is_low(const AttentionShape& s) {
+  if constexpr (std::is_same_v<T, bfloat16>) return !bf16_is_emulated() || s.low;
   return false;
 }
 

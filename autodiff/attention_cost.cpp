@@ -1,6 +1,6 @@
 #include <weft/autodiff/attention_cost.h>
 #include <weft/autodiff/gradient.h>
-#include <weft/graph/passes/dead_code.h>
+#include <weft/graph/reach.h>
 #include <weft/runtime/memory/plan.h>
 #include <weft/runtime/program.h>
 
@@ -29,19 +29,13 @@ double pairs_seen(const AttentionCase& c, std::int64_t window) {
 // Storages that the forward pass fills and the backward pass, all that depends on d_y, reads.
 std::size_t kept_by(const Plan& plan, const Value& y, const Value& d_y) {
   const Graph& graph = plan.step.graph;
-  const std::vector<bool> forward = needed_by(graph, {plan.step.find(y)});
-  std::set<NodeId> made_forward, backward{plan.step.find(d_y).ref().node};
+  const Value start = plan.step.find(d_y);
+  const NodeSet forward = ancestors(graph, {plan.step.find(y)}), backward = descendants(graph, {start});
   std::set<std::size_t> kept;
-  for (std::size_t i = 0; i < forward.size(); ++i) {
-    const Node& node = graph.node(graph.ids()[i]);
-    const auto is_from = [](const std::set<NodeId>& nodes) {
-      return [&](ValueRef ref) { return nodes.contains(ref.node); };
-    };
-    if (forward[i]) made_forward.insert(node.id);
-    if (!std::ranges::any_of(node.operands, is_from(backward))) continue;
-    backward.insert(node.id);
-    for (const ValueRef& ref : node.operands)
-      if (is_from(made_forward)(ref) && plan.storage(ref).kind == StorageKind::arena)
+  for (const NodeId id : graph.ids()) {
+    if (!backward.contains(id) || id == start.ref().node) continue;
+    for (const ValueRef& ref : graph.node(id).operands)
+      if (forward.contains(ref.node) && plan.storage(ref).kind == StorageKind::arena)
         kept.insert(plan.storage_of.at(ref));
   }
   std::size_t bytes = 0;
@@ -52,13 +46,13 @@ std::size_t kept_by(const Plan& plan, const Value& y, const Value& d_y) {
 }  // namespace
 
 // s = q k^T, y = p v; backward d_p = d_y v^T, d_v = p^T d_y, d_q = d_s k, d_k = d_s^T q, and s again block-wise.
-double attention_flops(const AttentionCase& c, AttentionWay way, std::int64_t window) {
+double attention_flops(const AttentionCase& c, AttentionStrategy strategy, std::int64_t window) {
   const auto width = static_cast<double>(c.width), value_width = static_cast<double>(c.value_width);
-  const double pairs =
-      way == AttentionWay::plain ? static_cast<double>(c.time) * static_cast<double>(c.keys) : pairs_seen(c, window);
+  const double pairs = strategy == AttentionStrategy::plain ? static_cast<double>(c.time) * static_cast<double>(c.keys)
+                                                            : pairs_seen(c, window);
   double products = width + value_width;
-  if (way == AttentionWay::checkpointed) products *= 2;
-  if (c.training) products += (way == AttentionWay::plain ? 2 : 3) * width + 2 * value_width;
+  if (strategy == AttentionStrategy::checkpointed) products *= 2;
+  if (c.training) products += (strategy == AttentionStrategy::plain ? 2 : 3) * width + 2 * value_width;
   return 2 * products * pairs * static_cast<double>(c.batch * c.heads * c.layers);
 }
 

@@ -1,4 +1,5 @@
-// What each way to compute attention costs: bytes from a plan of it, operations from its definition.
+// What each strategy for attention costs: bytes from a plan of it, operations from its definition. Private to
+// autodiff/.
 #pragma once
 
 #include <weft/autodiff/attention_policy.h>
@@ -13,6 +14,6 @@ struct AttentionBytes {
 AttentionBytes attention_bytes(const AttentionCase& problem, bool plain, std::int64_t window, int threads);
 
 /// Of all layers.
-double attention_flops(const AttentionCase& problem, AttentionWay way, std::int64_t window);
+double attention_flops(const AttentionCase& problem, AttentionStrategy strategy, std::int64_t window);
 
 }  // namespace weft

@@ -10,8 +10,8 @@ namespace weft {
 namespace {
 
 using Candidate = AttentionAdvice::Candidate;
-using Way = AttentionWay;
-constexpr std::array ways{Way::plain, Way::block_wise, Way::checkpointed, Way::local};
+using Strategy = AttentionStrategy;
+constexpr std::array strategies{Strategy::plain, Strategy::block_wise, Strategy::checkpointed, Strategy::local};
 
 void check(const AttentionCase& c, const AttentionPolicy& policy) {
   for (const auto& [name, extent] : {std::pair{"batch", c.batch},
@@ -33,15 +33,15 @@ std::vector<Candidate> candidates_of(const AttentionCase& c, std::int64_t window
   const AttentionBytes plain = attention_bytes(c, true, 0, threads), blocks = attention_bytes(c, false, 0, threads),
                        local = attention_bytes(c, false, window, threads);
   std::vector<Candidate> candidates;
-  for (const Way way : ways) {
-    const AttentionBytes& one = way == Way::plain ? plain : way == Way::local ? local : blocks;
-    const std::size_t kept = way == Way::checkpointed ? 0 : one.kept;
-    const std::int64_t own = way == Way::local ? window : 0;
-    candidates.push_back({.way = way,
+  for (const Strategy strategy : strategies) {
+    const AttentionBytes& one = strategy == Strategy::plain ? plain : strategy == Strategy::local ? local : blocks;
+    const std::size_t kept = strategy == Strategy::checkpointed ? 0 : one.kept;
+    const std::int64_t own = strategy == Strategy::local ? window : 0;
+    candidates.push_back({.strategy = strategy,
                           .window = own,
                           .bytes = one.arena + static_cast<std::size_t>(c.layers - 1) * kept,
                           .kept_bytes = kept,
-                          .flops = attention_flops(c, way, own),
+                          .flops = attention_flops(c, strategy, own),
                           .refused = {}});
   }
   return candidates;
@@ -53,7 +53,7 @@ std::int64_t window_of(const AttentionCase& c, const AttentionPolicy& policy) {
   std::int64_t least = 1, most = std::max<std::int64_t>(1, c.keys / 64);
   while (least < most) {
     const std::int64_t middle = (least + most + 1) / 2;
-    if (attention_flops(c, Way::local, middle * 64) <= *policy.flops) least = middle;
+    if (attention_flops(c, Strategy::local, middle * 64) <= *policy.flops) least = middle;
     else most = middle - 1;
   }
   return least * 64;
@@ -69,20 +69,20 @@ std::string amount(double flops) {
 
 // Out of the question whatever the budgets.
 std::string unsuited(const AttentionCase& c, const AttentionPolicy& policy, const Candidate& candidate) {
-  switch (candidate.way) {
-    case Way::plain:
+  switch (candidate.strategy) {
+    case Strategy::plain:
       if (c.keys > policy.plain_up_to)
         return fmt::format("more than {} keys: a buffer of all scores", policy.plain_up_to);
       break;
-    case Way::checkpointed:
+    case Strategy::checkpointed:
       if (!c.training) return "there is no backward pass";
       break;
-    case Way::local:
+    case Strategy::local:
       if (!policy.approximate) return "leaves keys out, which is not allowed";
       if (candidate.window >= c.keys)
         return fmt::format("a window of {} leaves out none of {} keys", candidate.window, c.keys);
       break;
-    case Way::block_wise:
+    case Strategy::block_wise:
       break;
   }
   return "";
@@ -106,27 +106,27 @@ double share_of_budget(const AttentionPolicy& policy, const Candidate& candidate
 }
 
 // By length alone.
-Way by_thumb(const AttentionAdvice& advice, const AttentionPolicy& policy) {
+Strategy by_thumb(const AttentionAdvice& advice, const AttentionPolicy& policy) {
   const std::int64_t keys = advice.problem.keys;
-  if (keys > policy.sparse_over && advice.candidate(Way::local).refused.empty()) return Way::local;
-  return keys > policy.checkpoint_over && advice.problem.training ? Way::checkpointed : Way::block_wise;
+  if (keys > policy.sparse_over && advice.candidate(Strategy::local).refused.empty()) return Strategy::local;
+  return keys > policy.checkpoint_over && advice.problem.training ? Strategy::checkpointed : Strategy::block_wise;
 }
 
 std::string thumb_says(const AttentionAdvice& advice, const AttentionPolicy& policy) {
   const std::int64_t keys = advice.problem.keys;
-  switch (advice.way) {
-    case Way::local:
+  switch (advice.strategy) {
+    case Strategy::local:
       return fmt::format("{} keys are over {}, from where on a local window is taken where it is allowed", keys,
                          policy.sparse_over);
-    case Way::checkpointed:
+    case Strategy::checkpointed:
       return fmt::format("{} keys are over {}, from where on attention is computed again instead of kept{}", keys,
                          policy.checkpoint_over,
                          keys > policy.sparse_over
                              ? fmt::format("; over {} a local window would be taken ({})", policy.sparse_over,
-                                           advice.candidate(Way::local).refused)
+                                           advice.candidate(Strategy::local).refused)
                              : "");
-    case Way::plain:
-    case Way::block_wise:
+    case Strategy::plain:
+    case Strategy::block_wise:
       break;
   }
   return fmt::format("exact, without a buffer of all {} x {} scores, and {}", advice.problem.time, keys,
@@ -149,15 +149,15 @@ std::string budgets(const AttentionPolicy& policy) {
 
 }  // namespace
 
-const char* name_of(AttentionWay way) {
-  switch (way) {
-    case Way::plain:
+const char* name_of(AttentionStrategy strategy) {
+  switch (strategy) {
+    case Strategy::plain:
       return "plain";
-    case Way::block_wise:
+    case Strategy::block_wise:
       return "block-wise";
-    case Way::checkpointed:
+    case Strategy::checkpointed:
       return "block-wise, checkpointed";
-    case Way::local:
+    case Strategy::local:
       break;
   }
   return "local";
@@ -172,34 +172,36 @@ AttentionAdvice attention_advice(const AttentionCase& given, const AttentionPoli
   check(c, policy);
   advice.candidates = candidates_of(c, window_of(c, policy), policy.threads);
   for (Candidate& candidate : advice.candidates) candidate.refused = unsuited(c, policy, candidate);
-  const Way thumb = by_thumb(advice, policy);
+  const Strategy thumb = by_thumb(advice, policy);
 
-  // The rule of thumb where bytes do not matter; then, or with a byte budget at once, the first that fits: exact ways
-  // before local, fast ones before those that may take fewer bytes.
-  std::vector<Way> order{Way::block_wise, Way::checkpointed, Way::plain, Way::local};
+  // The rule of thumb where bytes do not matter; then, or with a byte budget at once, the first that fits: exact
+  // strategies before local, fast ones before those that may take fewer bytes.
+  std::vector<Strategy> order{Strategy::block_wise, Strategy::checkpointed, Strategy::plain, Strategy::local};
   if (!policy.bytes) order.insert(order.begin(), thumb);
-  std::vector<Way> suited;
+  std::vector<Strategy> suited;
   std::ranges::copy_if(order, std::back_inserter(suited),
-                       [&](Way way) { return advice.candidate(way).refused.empty(); });
+                       [&](Strategy strategy) { return advice.candidate(strategy).refused.empty(); });
   for (Candidate& candidate : advice.candidates)
     if (candidate.refused.empty()) candidate.refused = over_budget(policy, candidate);
-  const auto first = std::ranges::find_if(suited, [&](Way way) { return advice.candidate(way).refused.empty(); });
+  const auto first =
+      std::ranges::find_if(suited, [&](Strategy strategy) { return advice.candidate(strategy).refused.empty(); });
   advice.fits = first != suited.end();
-  advice.way = advice.fits ? *first : *std::ranges::min_element(suited, {}, [&](Way way) {
-    return share_of_budget(policy, advice.candidate(way));
+  advice.strategy = advice.fits ? *first : *std::ranges::min_element(suited, {}, [&](Strategy strategy) {
+    return share_of_budget(policy, advice.candidate(strategy));
   });
 
-  const std::string window = advice.way == Way::local ? fmt::format(" (window {})", advice.chosen().window) : "";
-  advice.why = fmt::format("{}{}: ", name_of(advice.way), window);
+  const std::string window =
+      advice.strategy == Strategy::local ? fmt::format(" (window {})", advice.chosen().window) : "";
+  advice.why = fmt::format("{}{}: ", name_of(advice.strategy), window);
   if (!advice.fits) {
     advice.why += fmt::format("nothing fits {}; this comes closest, {}", budgets(policy), advice.chosen().refused);
-  } else if (advice.way == thumb && !policy.bytes) {
+  } else if (advice.strategy == thumb && !policy.bytes) {
     advice.why += thumb_says(advice, policy);
   } else {
     advice.why += fmt::format("the first that fits {}", budgets(policy));
     for (const Candidate& candidate : advice.candidates)
-      if (candidate.way != advice.way && !candidate.refused.empty())
-        advice.why += fmt::format("; {}: {}", name_of(candidate.way), candidate.refused);
+      if (candidate.strategy != advice.strategy && !candidate.refused.empty())
+        advice.why += fmt::format("; {}: {}", name_of(candidate.strategy), candidate.refused);
   }
   advice.why += fmt::format(". It takes {}.", numbers(advice.chosen()));
   return advice;
@@ -207,8 +209,8 @@ AttentionAdvice attention_advice(const AttentionCase& given, const AttentionPoli
 
 AttentionOptions AttentionAdvice::options(AttentionOptions base) const {
   base.causal = problem.causal;
-  base.method = way == Way::plain ? AttentionMethod::plain : AttentionMethod::block_wise;
-  if (way == Way::local) base.window = chosen().window;
+  base.method = strategy == Strategy::plain ? AttentionMethod::plain : AttentionMethod::block_wise;
+  if (strategy == Strategy::local) base.window = chosen().window;
   return base;
 }
 
@@ -218,11 +220,11 @@ std::string AttentionAdvice::str() const {
                                  c.time, c.keys, c.heads, c.width, c.layers, c.layers == 1 ? "" : "s", name_of(c.dtype),
                                  c.training ? ", training" : "");
   for (const Candidate& candidate : candidates)
-    text +=
-        fmt::format("{} {:<24} {:>11} {:>11} kept {:>12}  {}\n", candidate.way == way ? '>' : ' ',
-                    name_of(candidate.way) + (candidate.window > 0 ? fmt::format(", window {}", candidate.window) : ""),
-                    readable_bytes(candidate.bytes), readable_bytes(candidate.kept_bytes), amount(candidate.flops),
-                    candidate.refused);
+    text += fmt::format(
+        "{} {:<24} {:>11} {:>11} kept {:>12}  {}\n", candidate.strategy == strategy ? '>' : ' ',
+        name_of(candidate.strategy) + (candidate.window > 0 ? fmt::format(", window {}", candidate.window) : ""),
+        readable_bytes(candidate.bytes), readable_bytes(candidate.kept_bytes), amount(candidate.flops),
+        candidate.refused);
   return text + why + "\n";
 }
 

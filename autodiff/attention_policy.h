@@ -1,6 +1,6 @@
-// How to compute the attention of long sequences: plain, block-wise, block-wise and again in the backward pass, or
-// local. The advice knows the bytes of each way from a plan of it, made before anything is built, and says why it
-// chose.
+// How to compute the attention of long sequences: plain, block-wise, block-wise and recomputed in the backward pass,
+// or local. The advice knows the bytes of each strategy from a plan of it, made before anything is built, and says why
+// it chose.
 //
 //   AttentionAdvice advice = attention_advice({.batch = 1, .heads = 12, .width = 64, .time = 4096, .layers = 12},
 //                                             {.bytes = 512_MiB});
@@ -21,8 +21,8 @@
 
 namespace weft {
 
-/// The rule of thumb, in keys: over these, attention is computed again in the backward pass instead of kept; and over
-/// these, only a window of keys is looked at, where that is allowed.
+/// The rule of thumb, in keys: over the first, attention is recomputed in the backward pass instead of kept; over the
+/// second, each query reads only a window of keys, where that is allowed.
 inline constexpr std::int64_t checkpoint_over_keys = 512;
 inline constexpr std::int64_t sparse_over_keys = 1024;
 /// Only up to these plain attention is considered: it takes fewer bytes there where threads are many (block-wise
@@ -48,7 +48,7 @@ struct AttentionCase {
 };
 
 struct AttentionPolicy {
-  std::optional<std::int64_t> bytes = {};   ///< budget; with one, the first way that fits is taken, whatever the length
+  std::optional<std::int64_t> bytes = {};   ///< budget; with one, the first that fits is taken, whatever the length
   std::optional<double> flops = {};         ///< budget of one run, over all layers
   bool approximate = false;                 ///< whether a local window will do
   std::optional<std::int64_t> window = {};  ///< not given: local_window, or the largest that fits `flops`
@@ -56,12 +56,12 @@ struct AttentionPolicy {
   int threads = 0;  ///< PlanOptions::threads
 };
 
-enum class AttentionWay : std::uint8_t { plain, block_wise, checkpointed, local };
-const char* name_of(AttentionWay way);
+enum class AttentionStrategy : std::uint8_t { plain, block_wise, checkpointed, local };
+const char* name_of(AttentionStrategy strategy);
 
 struct AttentionAdvice {
   struct Candidate {
-    AttentionWay way = AttentionWay::block_wise;
+    AttentionStrategy strategy = AttentionStrategy::block_wise;
     std::int64_t window = 0;  ///< of local
     /// What runs take beside q, k, v and d_y: Plan::arena_bytes of one attention (y and, training, d_q, d_k, d_v are
     /// fetched), and kept_bytes of each other layer.
@@ -70,20 +70,20 @@ struct AttentionAdvice {
     /// Products of one run over all layers: 2 of the scores' size forward, 5 backward (4 where the weights are kept),
     /// over the pairs of query and key that are seen (plain: over all). Softmax is not counted.
     double flops = 0;
-    std::string refused;  ///< why it is out of the question, or by how much it misses a budget; empty: it is not
+    std::string refused;  ///< why it cannot be taken, or by how much it misses a budget; empty: it can
   };
   AttentionCase problem;
-  std::vector<Candidate> candidates;  ///< in the order of AttentionWay
-  AttentionWay way = AttentionWay::block_wise;
-  bool fits = true;  ///< false: no way fits the budgets, and this one comes closest
+  std::vector<Candidate> candidates;  ///< in the order of AttentionStrategy
+  AttentionStrategy strategy = AttentionStrategy::block_wise;
+  bool fits = true;  ///< false: none fits the budgets, and this one comes closest
   std::string why;   ///< sentences
 
-  const Candidate& candidate(AttentionWay of) const { return candidates[static_cast<std::size_t>(of)]; }
-  const Candidate& chosen() const { return candidate(way); }
+  const Candidate& candidate(AttentionStrategy of) const { return candidates[static_cast<std::size_t>(of)]; }
+  const Candidate& chosen() const { return candidate(strategy); }
   /// `base` with causal, method and window as advised.
   AttentionOptions options(AttentionOptions base = {}) const;
-  /// Whether the step is to compute the attention again: checkpoint({.recompute = ...}).
-  bool recompute() const { return way == AttentionWay::checkpointed; }
+  /// Whether the step is to recompute the attention: checkpoint({.recompute = ...}).
+  bool recompute() const { return strategy == AttentionStrategy::checkpointed; }
   /// A table of the candidates, and why.
   std::string str() const;
 };

@@ -1,5 +1,5 @@
-// Activation checkpointing: what is not kept from the forward pass is computed again right before the backward pass
-// needs it. A transform of the graph: nodes are cloned whole, so gradients are the same bits with and without.
+// Activation checkpointing: what is not kept from the forward pass is recomputed right before the backward pass needs
+// it. A transform of the graph: nodes are cloned whole, so gradients are the same bits with and without.
 //
 //   training_step(loss) | optimize(adamw({})) | checkpoint({.budget = 512_MiB})     by bytes, or: fit(3_GiB)
 //                                             | checkpoint(every_block())           by block
@@ -32,8 +32,8 @@ struct Pick {
 };
 
 struct CheckpointOptions {
-  std::vector<Pick> save = {};       ///< kept; without `recompute` and `policy`, all else is computed again
-  std::vector<Pick> recompute = {};  ///< computed again; without `policy`, all else is kept
+  std::vector<Pick> save = {};                      ///< kept; without `recompute` and `policy`, all else is recomputed
+  std::vector<Pick> recompute = {};                 ///< recomputed; without `policy`, all else is kept
   std::optional<SavePolicy> policy = std::nullopt;  ///< decides on what neither list names
   /// Instead of all these: the fastest plan whose Plan::total_bytes() (persistent + constant + arena; feeds are the
   /// caller's) is at most this many bytes.
@@ -42,7 +42,7 @@ struct CheckpointOptions {
   MachineRates rates = {};  ///< for a budget: what time is predicted with
 };
 
-/// Keeps only boundaries of blocks: tensors through which everything flows on its way to the loss, found from the
+/// Keeps only boundaries of blocks: tensors that every path to the loss goes through, found from the
 /// structure (the residual stream: an attention or feed-forward branch is a block; an encoder's output). What follows
 /// the last boundary is kept too: the backward pass begins with it.
 struct EveryBlock {

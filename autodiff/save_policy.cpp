@@ -1,5 +1,5 @@
 #include <weft/autodiff/save_policy.h>
-#include <weft/runtime/store.h>
+#include <weft/graph/glob.h>
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // Rules that say which values of the forward pass are kept for the backward pass: jax.checkpoint_policies, by their
-// names there. What is not kept is computed again.
+// names there. What is not kept is recomputed.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -15,9 +15,9 @@ struct PolicyNode {
   const Graph& graph;
   const Node& node;
   std::size_t bytes = 0;      ///< of all its outputs
-  Cost cost = {};             ///< of computing it again
-  bool dear = false;          ///< not worth computing again (Traits::cheap is false)
-  bool product = false;       ///< dear and not pointwise: a matrix product, attention
+  Cost cost = {};             ///< of recomputing it
+  bool expensive = false;     ///< Traits::cheap is false
+  bool product = false;       ///< expensive and not pointwise: a matrix product, attention
   bool reads_weight = false;  ///< an operand does not depend on the step's inputs: a parameter, or made from some
 };
 
@@ -27,9 +27,9 @@ struct SavePolicy {
   std::vector<std::string> globs = {};  ///< over node paths: each must match a value of the forward pass
 };
 
-/// Keeps nothing: the whole forward pass runs again. The least saved bytes, and not the lowest peak.
+/// Keeps nothing: the whole forward pass is recomputed. The fewest saved bytes, but not the lowest peak.
 SavePolicy nothing_saveable();
-/// Keeps everything: no node runs again.
+/// Keeps everything: nothing is recomputed.
 SavePolicy everything_saveable();
 /// Keeps the results of matrix products and of attention.
 SavePolicy dots_saveable();

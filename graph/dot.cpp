@@ -1,6 +1,6 @@
 #include <weft/graph/graph_bgl.h>
-#include <weft/graph/passes/dead_code.h>
 #include <weft/graph/print.h>
+#include <weft/graph/reach.h>
 
 #include <boost/graph/filtered_graph.hpp>
 #include <boost/graph/graphviz.hpp>
@@ -42,10 +42,10 @@ void write_clusters(std::ostream& out, const Cluster& cluster, const std::string
   }
 }
 
-Cluster clusters_of(const BoostGraph& nodes, const std::vector<bool>& shown) {
+Cluster clusters_of(const BoostGraph& nodes, const std::function<bool(Vertex)>& is_shown) {
   Cluster root;
-  for (Vertex vertex = 0; vertex < shown.size(); ++vertex) {
-    if (!shown[vertex]) continue;
+  for (Vertex vertex = 0; vertex < num_vertices(nodes); ++vertex) {
+    if (!is_shown(vertex)) continue;
     const std::string& name = nodes[vertex].node->name;
     Cluster* cluster = &root;
     std::size_t begin = 0;
@@ -58,9 +58,11 @@ Cluster clusters_of(const BoostGraph& nodes, const std::vector<bool>& shown) {
   return root;
 }
 
-std::string render(const Graph& graph, const std::vector<bool>& shown, const std::vector<Update>& updates) {
+std::string render(const Graph& graph, const NodeSet* shown, const std::vector<Update>& updates) {
   const BoostGraph& nodes = as_boost(graph);
-  const std::function<bool(Vertex)> is_shown = [&](Vertex vertex) { return shown[vertex]; };
+  const std::function<bool(Vertex)> is_shown = [&](Vertex vertex) {
+    return shown == nullptr || shown->contains(nodes[vertex].node->id);
+  };
   const boost::filtered_graph visible(nodes, boost::keep_all{}, is_shown);
   auto write_vertex = [&](std::ostream& out, Vertex vertex) {
     const Node& node = *nodes[vertex].node;
@@ -75,7 +77,7 @@ std::string render(const Graph& graph, const std::vector<bool>& shown, const std
   auto write_edge = [](std::ostream&, const BoostGraph::edge_descriptor&) {};
   auto write_graph = [&](std::ostream& out) {
     out << "node [style=filled];\n";
-    write_clusters(out, clusters_of(nodes, shown), "");
+    write_clusters(out, clusters_of(nodes, is_shown), "");
     for (const Update& update : updates)
       out << vertex_of(graph, update.value.ref().node) << "->" << vertex_of(graph, update.state.ref().node)
           << " [style=dashed, constraint=false];\n";
@@ -87,13 +89,14 @@ std::string render(const Graph& graph, const std::vector<bool>& shown, const std
 
 }  // namespace
 
-std::string dot(const Graph& graph) { return render(graph, std::vector<bool>(graph.size(), true), {}); }
+std::string dot(const Graph& graph) { return render(graph, nullptr, {}); }
 
 std::string dot(const Step& step) {
   std::vector<Value> roots = step.roots();
   roots.push_back(step.loss_value);
   for (const Gradient& gradient : step.gradients) roots.push_back(gradient.value);
-  return render(step.graph, needed_by(step.graph, roots), step.updates);
+  const NodeSet shown = ancestors(step.graph, roots);
+  return render(step.graph, &shown, step.updates);
 }
 
 }  // namespace weft

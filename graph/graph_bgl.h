@@ -1,4 +1,5 @@
 // The graph as a Boost.Graph, for those who want Boost's algorithms (opt-in: no other public header shows Boost).
+// Not in <weft/weft.h>.
 //
 //   const BoostGraph& g = as_boost(graph);
 //   boost::topological_sort(g, out);             *g[vertex].node is a weft::Node, g[edge].operand its operand index

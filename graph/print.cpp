@@ -1,6 +1,6 @@
 #include <weft/graph/print.h>
 
-#include <weft/graph/passes/dead_code.h>
+#include <weft/graph/reach.h>
 
 #include <ostream>
 
@@ -33,8 +33,9 @@ std::string row(const Graph& graph, const Node& node, const PrintOptions& option
   return text + "\n";
 }
 
-std::string rows(const Graph& graph, const std::vector<bool>& shown, const PrintOptions& options) {
-  const auto ids = graph.ids();
+std::string rows(const Graph& graph, const NodeSet* shown, const PrintOptions& options) {
+  std::vector<NodeId> ids(graph.ids().begin(), graph.ids().end());
+  if (shown != nullptr) std::erase_if(ids, [&](NodeId id) { return !shown->contains(id); });
   bool both = false;
   const Node* last = nullptr;
   auto phase_changes = [&](const Node& node) {
@@ -42,13 +43,13 @@ std::string rows(const Graph& graph, const std::vector<bool>& shown, const Print
     last = &node;
     return true;
   };
-  for (std::size_t i = 0, changes = 0; i < ids.size(); ++i)
-    if (shown[i] && phase_changes(graph.node(ids[i]))) both |= ++changes > 1;
+  std::size_t changes = 0;
+  for (const NodeId id : ids)
+    if (phase_changes(graph.node(id))) both |= ++changes > 1;
   last = nullptr;
   std::string text;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (!shown[i]) continue;
-    const Node& node = graph.node(ids[i]);
+  for (const NodeId id : ids) {
+    const Node& node = graph.node(id);
     if (options.phases && both && phase_changes(node))
       text += node.phase == Phase::micro ? "-- for each micro-batch --\n" : "-- for each step --\n";
     text += row(graph, node, options);
@@ -79,16 +80,15 @@ std::string text_of(const GradientTags& tags) {
 
 }  // namespace
 
-std::string str(const Graph& graph, const PrintOptions& options) {
-  return rows(graph, std::vector<bool>(graph.size(), true), options);
-}
+std::string str(const Graph& graph, const PrintOptions& options) { return rows(graph, nullptr, options); }
 
 std::string str(const Step& step, const PrintOptions& options) {
   std::vector<Value> roots = step.roots();
   roots.push_back(step.loss_value);
   roots.push_back(step.finite);
   for (const Gradient& gradient : step.gradients) roots.push_back(gradient.value);
-  std::string text = rows(step.graph, needed_by(step.graph, roots), options);
+  const NodeSet shown = ancestors(step.graph, roots);
+  std::string text = rows(step.graph, &shown, options);
   if (!step.loss_value.absent()) text += fmt::format("loss {} = {}\n", text_of(step.loss_value), text_of(step.loss));
   for (const Gradient& gradient : step.gradients)
     text +=

@@ -1,6 +1,6 @@
 #include <weft/graph/taps.h>
 
-#include <weft/graph/passes/dead_code.h>
+#include <weft/graph/reach.h>
 #include <weft/graph/rewrite.h>
 
 #include <algorithm>
@@ -31,13 +31,13 @@ Step without_taps(Step step) {
   std::erase_if(step.facts, [](const std::string& name) { return name.starts_with(fact); });
 
   const Graph& graph = step.graph;
-  const std::vector<bool> by_others = needed_by(graph, all_values(step));
+  const NodeSet by_others = ancestors(graph, all_values(step));
   const auto ids = graph.ids();
   std::vector<bool> keeps(ids.size(), true), read(graph.next_id(), false);
   for (std::size_t i = ids.size(); i-- > 0;) {
     const Node& node = graph.node(ids[i]);
     const bool of_tap = node.name.starts_with(folder) && !node.provenance.pass.empty();
-    keeps[i] = read[node.id] || by_others[i] || !of_tap;
+    keeps[i] = read[node.id] || by_others.contains(node.id) || !of_tap;
     for (const ValueRef& ref : node.operands)
       if (keeps[i] && ref.node != no_node) read[ref.node] = true;
   }

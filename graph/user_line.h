@@ -1,4 +1,5 @@
 // The user's line in the messages of functions that have no node to name: options of optimizers and schedules.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <source_location>

@@ -1,4 +1,5 @@
 // Where weft calls a function that a user may have written: a rule of an op, the body of a transform.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -1,4 +1,4 @@
-// Files that are either whole or as they were before.
+// Files that are either whole or as they were before. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/runtime/function_ref.h>

@@ -1,4 +1,5 @@
 // Tokens as labels of pictures and tables: one line of UTF-8 in which nothing is invisible, and how much room it takes.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <cstdint>

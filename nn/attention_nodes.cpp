@@ -1,7 +1,7 @@
 #include <weft/nn/attention_nodes.h>
 
+#include <weft/graph/glob.h>
 #include <weft/ops/attention/attention.h>
-#include <weft/runtime/store.h>
 
 #include <algorithm>
 #include <map>

@@ -10,7 +10,7 @@
 
 namespace weft::nn {
 
-/// Heads of the attentions whose path matches a glob (runtime/store.h).
+/// Heads of the attentions whose path matches a glob (graph/glob.h).
 struct HeadSelection {
   std::string path = "**";
   std::vector<std::int64_t> heads = {};  ///< none: all

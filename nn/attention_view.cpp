@@ -1,10 +1,8 @@
 #include <weft/nn/attention_view.h>
 
-#include <weft/graph/passes/dead_code.h>
+#include <weft/graph/reach.h>
 #include <weft/nn/attention_nodes.h>
 #include <weft/ops/attention/attention.h>
-
-#include <set>
 
 namespace weft::nn {
 
@@ -13,13 +11,10 @@ std::vector<AttentionView> attention_views(const std::vector<Value>& roots) {
   Graph graph = roots.front().graph();
   for (const Value& root : roots)
     WEFT_CHECK(root.valid() && root.graph() == graph, "attention_views: the roots must be valid values of one graph");
-  const std::vector<bool> needed = needed_by(graph, roots);
-  std::set<NodeId> found;
-  for (std::size_t i = 0; i < needed.size(); ++i)
-    if (needed[i]) found.insert(graph.ids()[i]);
+  const NodeSet needed = ancestors(graph, roots);
   std::vector<AttentionView> views;
   for (const AttentionNode& node : attention_nodes(graph)) {
-    if (!found.contains(node.y.ref().node)) continue;
+    if (!needed.contains(node.y.ref().node)) continue;
     const auto scope = graph.scope(node.y.name(), node.y.node().where);
     views.push_back({node.path, node.y, attention_weights_of(node.y)});
   }

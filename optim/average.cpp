@@ -1,3 +1,4 @@
+#include <weft/graph/glob.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/optim/average.h>

@@ -16,7 +16,7 @@ struct AverageOptions {
   /// sooner (TensorFlow's ExponentialMovingAverage with num_updates).
   bool warmup = false;
   std::int64_t start = 0;      ///< updates before averaging begins; until then the average is the weight
-  std::string pattern = "**";  ///< which parameters (runtime/store.h)
+  std::string pattern = "**";  ///< which parameters (graph/glob.h)
 };
 
 /// Exponential moving averages of the updated parameters (torch.optim.swa_utils.get_ema_multi_avg_fn), after each

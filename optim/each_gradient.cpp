@@ -1,10 +1,10 @@
 #include <weft/optim/each_gradient.h>
 
+#include <weft/graph/glob.h>
 #include <weft/ops/index/sampling.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/settle.h>
 #include <weft/runtime/random.h>
-#include <weft/runtime/store.h>
 
 #include <algorithm>
 

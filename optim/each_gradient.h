@@ -36,7 +36,7 @@ struct GradientContext {
 struct EachGradient {
   std::string name;
   std::string change = {};     ///< what it changes, for people; needed where the claim is a change of meaning
-  std::string pattern = "**";  ///< which parameters (runtime/store.h); the gradients of the others stay as they are
+  std::string pattern = "**";  ///< which parameters (graph/glob.h); the gradients of the others stay as they are
   /// The gradient that stands in the place of c.gradient, of the same type.
   std::function<Value(const GradientContext& c)> make = {};
   Claim claim = Claim::changes_meaning;

@@ -1,6 +1,6 @@
+#include <weft/graph/glob.h>
 #include <weft/optim/fetch_gradients.h>
 #include <weft/optim/settle.h>
-#include <weft/runtime/store.h>
 
 #include <algorithm>
 

@@ -1,8 +1,8 @@
-#include <weft/graph/passes/dead_code.h>
+#include <weft/graph/glob.h>
+#include <weft/graph/reach.h>
 #include <weft/graph/rewrite.h>
 #include <weft/graph/user_line.h>
 #include <weft/optim/freeze.h>
-#include <weft/runtime/store.h>
 
 #include <algorithm>
 
@@ -34,13 +34,13 @@ Step without_gradients(const Step& step, const std::vector<Value>& parameters, c
 
   // What only the gradients needed, unless something else reads it: from the last node to the first.
   const Graph& graph = step.graph;
-  const std::vector<bool> before = needed_by(graph, gone), after = needed_by(graph, roots);
+  const NodeSet before = ancestors(graph, gone), after = ancestors(graph, roots);
   const auto ids = graph.ids();
   std::vector<bool> read(graph.next_id(), false);
   std::vector<bool> keeps(ids.size(), true);
   for (std::size_t i = ids.size(); i-- > 0;) {
     const Node& node = graph.node(ids[i]);
-    keeps[i] = read[node.id] || node.op->traits.source || after[i] || !before[i];
+    keeps[i] = read[node.id] || node.op->traits.source || after.contains(node.id) || !before.contains(node.id);
     for (ValueRef ref : node.operands)
       if (keeps[i] && ref.node != no_node) read[ref.node] = true;
   }

@@ -9,7 +9,7 @@
 
 namespace weft {
 
-/// Parameters whose path matches one of the globs (runtime/store.h) are not trained: they get no gradient, no update,
+/// Parameters whose path matches one of the globs (graph/glob.h) are not trained: they get no gradient, no update,
 /// no optimizer state, and no part in the gradients' norm. The nodes of the backward pass that only they needed are
 /// gone: below the first trained layer nothing is differentiated. (torch: requires_grad_(False))
 ///   training_step(loss) | freeze({"embedding/**", "decoder/0/**"}) | ... | optimize(...)

@@ -1,4 +1,5 @@
 // The terms of a loss by what their sums are divided by: terms of one group share a backward pass and an accumulator.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/optim/micro_levels.h>

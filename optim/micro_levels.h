@@ -1,5 +1,5 @@
 // Where each value of a step can be computed when its batch is cut into micro-batches. Read by accumulate,
-// accumulate_over_runs and fetch.
+// accumulate_over_runs and fetch. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/batch_state.h>

@@ -12,7 +12,7 @@ namespace weft {
 
 /// Nodes whose path matches run in `dtype` whatever their op's policy says: f32 (as they were built) or the low type.
 struct PrecisionOverride {
-  std::string pattern;  ///< glob over paths (runtime/store.h): "decoder/*/attention/**"
+  std::string pattern;  ///< glob over paths (graph/glob.h): "decoder/*/attention/**"
   DType dtype = f32;
 };
 

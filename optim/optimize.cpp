@@ -1,10 +1,10 @@
+#include <weft/graph/glob.h>
 #include <weft/graph/user_line.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/each_gradient.h>
 #include <weft/optim/freeze.h>
 #include <weft/optim/optimize.h>
 #include <weft/optim/settle.h>
-#include <weft/runtime/store.h>
 
 #include <algorithm>
 #include <map>

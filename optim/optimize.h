@@ -12,7 +12,7 @@
 
 namespace weft {
 
-/// An optimizer for the parameters whose path matches a glob (runtime/store.h).
+/// An optimizer for the parameters whose path matches a glob (graph/glob.h).
 struct OptimizerGroup {
   std::string pattern;
   Optimizer optimizer;

@@ -18,7 +18,7 @@
 
 namespace weft {
 
-/// Options for parameters whose path matches: the first match wins. `pattern` is a glob (runtime/store.h);
+/// Options for parameters whose path matches: the first match wins. `pattern` is a glob (graph/glob.h);
 /// `least_rank` asks for tensors of at least that many axes.
 struct ParameterGroup {
   std::string pattern = "**";

@@ -1,5 +1,5 @@
+#include <weft/graph/glob.h>
 #include <weft/optim/precision_plan.h>
-#include <weft/runtime/store.h>
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // Which element type each operand of a graph gets under mixed precision: decided by policies and types alone, before
-// anything is built. For optim/mixed_precision.cpp.
+// anything is built. For optim/mixed_precision.cpp. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/optim/mixed_precision.h>

@@ -1,6 +1,7 @@
 #include <weft/optim/rederive.h>
 
 #include <weft/autodiff/gradient.h>
+#include <weft/graph/reach.h>
 
 #include <algorithm>
 
@@ -11,14 +12,10 @@ std::string right_place(const std::string& name) {
   return fmt::format("hint: training_step(loss) | {} | what reads the gradients", name);
 }
 
-// Which nodes depend on a seed of the backward pass: by id.
-std::vector<bool> behind_seeds(const Step& step) {
-  std::vector<bool> behind(step.graph.next_id(), false);
-  for (const Value& seed : step.seeds) behind[seed.ref().node] = true;
-  for (const NodeId id : step.graph.ids())
-    for (const ValueRef& ref : step.graph.node(id).operands)
-      if (ref.node != no_node && behind[ref.node]) behind[id] = true;
-  for (const Value& seed : step.seeds) behind[seed.ref().node] = false;  // the seeds themselves stay
+// Nodes that depend on a seed of the backward pass.
+NodeSet behind_seeds(const Step& step) {
+  NodeSet behind = descendants(step.graph, step.seeds);
+  for (const Value& seed : step.seeds) behind.erase(seed.ref().node);  // the seeds themselves stay
   return behind;
 }
 
@@ -28,9 +25,9 @@ std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
   WEFT_CHECK(step.seeds.size() == step.loss.terms.size() || step.gradients.empty(),
              "{}: the gradients of this step were not made by training_step; {}", name, right_place(name));
   const Graph& graph = step.graph;
-  const std::vector<bool> behind = behind_seeds(step);
+  const NodeSet behind = behind_seeds(step);
   auto expect_forward = [&](const Value& value, const std::string& what) {
-    WEFT_CHECK(value.absent() || !behind[value.ref().node],
+    WEFT_CHECK(value.absent() || !behind.contains(value.ref().node),
                "{} derives the gradients anew, and {} reads '{}' ({}) of the "
                "old ones; {}",
                name, what, value.name(), str(value.node().where), right_place(name));
@@ -44,11 +41,11 @@ std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
     const Node& node = graph.node(id);
     past_seeds |= std::ranges::any_of(step.seeds, [&](const Value& seed) { return seed.ref().node == id; });
     const bool of_gradient = node.provenance.pass == "gradient";
-    WEFT_CHECK(!behind[id] || of_gradient,
+    WEFT_CHECK(!behind.contains(id) || of_gradient,
                "{} derives the gradients anew, and '{}' ({}{}) was built upon the old ones; {}", name, node.name,
                str(node.where), node.provenance.pass.empty() ? "" : ", by " + node.provenance.pass, right_place(name));
     // Numbers that only backward rules made depend on no seed.
-    stays[id] = !behind[id] && !(of_gradient && past_seeds);
+    stays[id] = !behind.contains(id) && !(of_gradient && past_seeds);
   }
   for (auto id = graph.ids().rbegin(); id != graph.ids().rend(); ++id)
     for (const ValueRef& ref : graph.node(*id).operands)

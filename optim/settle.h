@@ -1,4 +1,5 @@
 // Between the backward pass and whoever reads the gradients first: the one place where they are unscaled and checked.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/step.h>

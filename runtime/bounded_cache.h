@@ -1,4 +1,4 @@
-// A map of at most so many entries: the one that was asked for longest ago goes first.
+// A map of at most so many entries: the one that was asked for longest ago goes first. Private to runtime/.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// An explicit copy of bytes, put in by lowering where a value must not share a state's storage.
+// An explicit copy of bytes, put in by lowering where a value must not share a state's storage. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/op_def.h>

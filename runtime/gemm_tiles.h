@@ -1,4 +1,4 @@
-// A product without a C: what becomes of each finished tile is the caller's.
+// A product without a C: what becomes of each finished tile is the caller's. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/runtime/gemm.h>

@@ -1,7 +1,7 @@
 // oneDNN's matrix products behind one door, for its versions 2 and 3. Row-major; C(m, n) =
 // alpha op(A) op(B) + beta C, where op transposes if told; C is not read when beta is 0. Called
 // inside a body of parallel_for, a product runs on the calling thread. For gemm.cpp; everybody else
-// calls gemm().
+// calls gemm(). Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/dtype.h>

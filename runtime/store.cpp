@@ -1,3 +1,4 @@
+#include <weft/graph/glob.h>
 #include <weft/graph/nearest.h>
 #include <weft/graph/sources.h>
 #include <weft/runtime/parallel.h>
@@ -10,25 +11,6 @@
 #include <vector>
 
 namespace weft {
-
-bool matches(std::string_view pattern, std::string_view path) {
-  if (pattern.empty()) return path.empty();
-  if (pattern.starts_with("**")) {
-    const std::string_view rest = pattern.substr(2);
-    for (std::size_t i = 0; i <= path.size(); ++i)
-      if (matches(rest, path.substr(i))) return true;
-    return rest.starts_with("/") && matches(rest.substr(1), path);  // "**/x" matches "x" too
-  }
-  if (pattern.front() == '*') {
-    for (std::size_t i = 0;; ++i) {
-      if (matches(pattern.substr(1), path.substr(i))) return true;
-      if (i == path.size() || path[i] == '/') return false;
-    }
-  }
-  if (path.empty() || (pattern.front() != '?' && pattern.front() != path.front())) return false;
-  if (pattern.front() == '?' && path.front() == '/') return false;
-  return matches(pattern.substr(1), path.substr(1));
-}
 
 namespace {
 

@@ -38,7 +38,7 @@ class Store {
   void set(std::string_view path, const Tensor& values);
   /// Sorted by path.
   const std::map<std::string, Cell, std::less<>>& cells() const { return cells_; }
-  /// Paths that match a glob: * within a component, ** across them, ? one letter.
+  /// Paths that match a glob (graph/glob.h).
   std::vector<std::string> match(std::string_view pattern) const;
 
   std::uint64_t seed() const { return seed_; }
@@ -67,7 +67,5 @@ class Store {
 
 /// The tensor with which a cell starts.
 Tensor initial_value(const Node& source, std::uint64_t seed);
-/// Whether `path` matches a glob.
-bool matches(std::string_view pattern, std::string_view path);
 
 }  // namespace weft

@@ -1,4 +1,4 @@
-// What weft's pictures have in common: SVG documents, written by hand.
+// What weft's pictures have in common: SVG documents, written by hand. Not in <weft/weft.h>.
 #pragma once
 
 #include <string>

@@ -4,9 +4,7 @@
 #pragma once
 
 #include <weft/runtime/tensor.h>
-
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xarray.hpp>
+#include <weft/runtime/xtensor.h>
 
 #include <algorithm>
 

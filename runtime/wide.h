@@ -5,6 +5,8 @@
 //   float* y = wide_target(k.out<T>(0), buffer);
 //   ...                                                 // y[i] = f(x[i])
 //   store(y, k.out<T>(0), n);                           // rounded once, to nearest even
+//
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/dtype.h>

@@ -1,5 +1,5 @@
 // What the matchers of <weft/testing/...> need of Catch2, version 2 or 3. weft itself does not need Catch2: what the
-// matchers find out is compiled into the library (testing/verdict.h), and works with any framework for tests.
+// matchers find out is compiled into the library (testing/outcome.h), and works with any framework for tests.
 #pragma once
 
 #if __has_include(<catch2/matchers/catch_matchers.hpp>)

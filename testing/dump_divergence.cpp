@@ -1,38 +1,18 @@
 #include <weft/testing/dump_divergence.h>
 
+#include <weft/graph/glob.h>
 #include <weft/inspect/divergence/compare.h>
+#include <weft/inspect/divergence/one_run.h>
 #include <weft/inspect/divergence/whole_values.h>
+#include <weft/optim/fetch.h>
 
 #include <algorithm>
 #include <map>
 #include <ostream>
-#include <regex>
 #include <set>
 
 namespace weft {
 namespace {
-
-std::regex pattern_of(const std::string& glob) {
-  std::string text;
-  for (const char letter : glob) {
-    if (letter == '*') text += "([^./]*)";
-    else if (std::string_view("\\^$.|?+()[]{}").find(letter) != std::string_view::npos)
-      text += std::string("\\") + letter;
-    else text += letter;
-  }
-  return std::regex(text);
-}
-
-// `glob` with its stars replaced, each in its turn.
-std::string filled(const std::string& glob, const std::smatch& stars) {
-  std::string text;
-  std::size_t next = 1;
-  for (const char letter : glob) {
-    if (letter == '*') text += stars[next++].str();
-    else text += letter;
-  }
-  return text;
-}
 
 std::string joined(const std::vector<std::string>& names, std::size_t most) {
   std::string text;
@@ -61,17 +41,16 @@ Pairing pair_up(const Step& step, const Safetensors& dump, const DumpOptions& op
     else pairs.only_in_step.push_back(fmt::format("{} (for '{}')", step.find(value).name(), name));
   }
   for (const auto& [name, path] : options.names) {
-    WEFT_CHECK(std::ranges::count(name, '*') == std::ranges::count(path, '*'),
+    WEFT_CHECK(count_stars(name) == count_stars(path),
                "compare_with_dump: '{}' and '{}' have not the same number of stars", name, path);
-    const std::regex pattern = pattern_of(path);
     bool any = false;
     for (const NodeId id : step.graph.ids())
       for (std::uint32_t k = 0; k < step.graph.node(id).types.size(); ++k) {
         const std::string mine = step.graph.value(id, k).name();
-        std::smatch stars;
-        if (!std::regex_match(mine, stars, pattern)) continue;
+        const auto stars = stars_of(path, mine, "./");
+        if (!stars) continue;
         any = true;
-        const std::string wanted = filled(name, stars);
+        const std::string wanted = fill_stars(name, *stars);
         if (dump.tensors.contains(wanted)) pairs.add({id, k}, wanted);
         else pairs.only_in_step.push_back(fmt::format("{} (for '{}')", mine, wanted));
       }
@@ -111,9 +90,7 @@ DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, 
              joined(all, 12), joined(paths_of(step.graph), 24));
 
   WholeValues values(step, "compare_with_dump");
-  values.step().fetches.clear();
-  values.step().updates.clear();
-  values.step().gradients.clear();
+  values.step() = without_results(values.step());
   const std::vector<NodeId> ids(step.graph.ids().begin(), step.graph.ids().end());
   std::string faults;  // of shapes
   for (const auto& [ref, name] : pairs.tensor_of) {
@@ -133,9 +110,8 @@ DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, 
              "compare_with_dump: shapes differ{}\nhint: bring the tensors of the dump to the step's layout "
              "where the dump is written, as in x.transpose(1, 2).contiguous()",
              faults);
-  Store store = options.store != nullptr ? options.store->clone() : Store(step, {.seed = options.seed});
-  Program program(values.step(), store);
-  const Result run = program.run(feeds);
+  const Store store = options.store != nullptr ? options.store->clone() : Store(step, {.seed = options.seed});
+  const OneRun run(values.step(), store, feeds);
 
   const Allowance allowance{options.relative, options.absolute, options.ulps};
   for (const NodeId id : ids)

@@ -22,15 +22,15 @@ namespace weft {
 
 struct DumpOptions {
   /// Names of the dump beside paths of values (Value::name(): "block/0/norm", "block/0/norm.1" for output 1). A *
-  /// stands for the same text on both sides, without '.' and '/', each in its turn. A tensor of the dump that stands
-  /// here nowhere is looked for under its own name.
+  /// stands for the same text on both sides, without '.' and '/' (** with them), each in its turn. A tensor of the dump
+  /// that stands here nowhere is looked for under its own name.
   std::vector<std::pair<std::string, std::string>> names = {};
   /// Names of the dump beside values of the user's graph.
   std::vector<std::pair<std::string, Value>> values = {};
   double relative = 1e-5;  ///< these three as DivergenceOptions
   double absolute = 0;
   double ulps = 0;
-  const Store* store = nullptr;  ///< the cells to start from: the other framework's weights; null: a new one of `seed`
+  const Store* store = nullptr;  ///< the other framework's weights; null: a new store of `seed`
   std::uint64_t seed = 0;
 };
 

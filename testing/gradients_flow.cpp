@@ -1,24 +1,27 @@
 #include <weft/testing/gradients.h>
 
 #include <weft/autodiff/gradient.h>
+#include <weft/graph/reach.h>
 #include <weft/inspect/audit/audit.h>
+#include <weft/inspect/audit/blocks.h>
+#include <weft/inspect/divergence/one_run.h>
 #include <weft/inspect/equivalence/trial.h>
 #include <weft/inspect/gradients/arrivals.h>
 #include <weft/inspect/gradients/gradient_report.h>
 #include <weft/inspect/gradients/zero_start.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/optim/fetch.h>
-#include <weft/testing/local_gradients.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 
 namespace weft::testing {
 namespace {
 
-const std::string arrives = "arrives ";
+const std::string terms_of = "terms of ";
 
 double norm_of(const Tensor& tensor) {
   long double total = 0;
@@ -26,49 +29,45 @@ double norm_of(const Tensor& tensor) {
   return static_cast<double>(std::sqrt(total));
 }
 
-// The gradient by every value on the way to the loss: behind which node nothing is left of it.
-class Way {
+// The cotangent of every value that the loss is made from: behind which node nothing is left of the gradient.
+class Cotangents {
  public:
-  Way(const Step& step, const NamedTensors& feeds, const Store& store) : step_(step.over(step.graph.clone())) {
+  Cotangents(const Step& step, std::span<const Feed> feeds, const Store& store)
+      : step_(step.over(step.graph.clone())), leads_(leads_to_loss(step_)) {
     std::vector<Value> sums, cotangents;
     for (std::size_t i = 0; i < step_.loss.terms.size(); ++i) {
       sums.push_back(step_.loss.terms[i].sum);
       const bool seeded = i < step_.seeds.size() && step_.seeds[i].valid();
       cotangents.push_back(seeded ? step_.seeds[i] : ones_like(sums.back()));
-      on_way_.merge(made_from(step_.graph, sums.back()));
     }
     std::vector<Value> values;
-    const std::vector<NodeId> ids(step_.graph.ids().begin(), step_.graph.ids().end());
-    for (const NodeId id : ids) {
+    for (const NodeId id : step_.graph.ids()) {
       const Node& node = step_.graph.node(id);
-      for (std::uint32_t k = 0; on_way_.contains(id) && k < node.types.size(); ++k)
+      for (std::uint32_t k = 0; leads_.contains(id) && k < node.types.size(); ++k)
         if (is_float(node.types[k].dtype)) values.push_back(step_.graph.value(id, k));
     }
     const std::vector<Value> gradients = vector_jacobian(sums, cotangents, values);
-    Step run = without_results(step_);
+    Step wanted = without_results(step_);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      run.set_fetch(value_name(values[i].ref()), values[i]);
-      if (gradients[i].valid()) run.set_fetch("gradient " + value_name(values[i].ref()), gradients[i]);
+      wanted.set_fetch(value_name(values[i].ref()), values[i]);
+      if (gradients[i].valid()) wanted.set_fetch("gradient " + value_name(values[i].ref()), gradients[i]);
     }
-    Store copy = store.clone();
-    Program program(run, copy);
-    const Result result = program.run(feeds_of(feeds));
+    const OneRun run(wanted, store, feeds);
     for (const Value& value : values) {
-      ranges_[value.ref()] = range_str(result.tensor(value_name(value.ref())));
+      ranges_[value.ref()] = range_str(run.tensor(value_name(value.ref())));
       const std::string gradient = "gradient " + value_name(value.ref());
-      norms_[value.ref()] = result.has(gradient) ? norm_of(result.tensor(gradient)) : 0;
+      norms_[value.ref()] = run.has(gradient) ? norm_of(run.tensor(gradient)) : 0;
     }
   }
 
   /// The first node that reads what is made of `parameter` and through whose output the gradient still comes.
   std::string lost_at(const Value& parameter, double threshold) const {
-    const ValueRef start = step_.find(parameter).ref();
-    std::set<NodeId> carries{start.node};
+    const NodeSet carries = descendants(step_.graph, {step_.find(parameter)},
+                                        [&](const Node& reader, ValueRef) { return leads_.contains(reader.id); });
     for (const NodeId id : step_.graph.ids()) {
       const Node& node = step_.graph.node(id);
       const auto from = std::ranges::find_if(node.operands, [&](ValueRef ref) { return carries.contains(ref.node); });
-      if (!on_way_.contains(id) || from == node.operands.end()) continue;
-      carries.insert(id);
+      if (!carries.contains(id) || from == node.operands.end()) continue;
       for (std::uint32_t k = 0; k < node.types.size(); ++k) {
         const auto found = norms_.find({id, k});
         if (found == norms_.end() || !(found->second > threshold)) continue;
@@ -86,10 +85,10 @@ class Way {
   }
 
  private:
-  static std::string value_name(ValueRef ref) { return fmt::format("way {}.{}", ref.node, ref.output); }
+  static std::string value_name(ValueRef ref) { return fmt::format("value {}.{}", ref.node, ref.output); }
 
   Step step_;
-  std::set<NodeId> on_way_;
+  NodeSet leads_;
   std::map<ValueRef, double> norms_;
   std::map<ValueRef, std::string> ranges_;
 };
@@ -101,34 +100,29 @@ std::string cut_of(const Audit& audited, const std::string& path) {
 }
 
 // Parameters whose gradient is a sum of cotangents that cancel (GradientThresholds::cancels), by path.
-std::set<std::string> cancelling(const Step& step, const NamedTensors& feeds, const Store& start) {
+std::set<std::string> cancelling(const Step& step, std::span<const Feed> feeds, const Store& store) {
   Step watched = observed(step);
   const std::vector<Gradient> gradients = watched.gradients;
   watched = without_results(watched);
-  std::map<std::string, double> least;
+  std::map<std::string, double> roundings;
   for (const Gradient& gradient : gradients)
     if (const auto [terms, rounding] = arriving(watched, gradient.value); terms.valid()) {
       watched.set_fetch(gradient.parameter.name(), gradient.value);
-      watched.set_fetch(arrives + gradient.parameter.name(), terms);
-      least[gradient.parameter.name()] = std::max(GradientThresholds{}.cancels, rounding);
+      watched.set_fetch(terms_of + gradient.parameter.name(), terms);
+      roundings[gradient.parameter.name()] = rounding;
     }
   std::set<std::string> paths;
   if (watched.fetches.empty()) return paths;
-  Store store = start.clone();
-  Program program(watched, store);
-  const Result result = program.run(feeds_of(feeds));
-  for (const Gradient& gradient : gradients) {
-    const std::string path = gradient.parameter.name();
-    if (!result.has(arrives + path)) continue;
-    const double norm = norm_of(result.tensor(path)), sum = result.scalar(arrives + path);
-    if (std::isfinite(sum) && norm > 0 && norm <= least.at(path) * sum) paths.insert(path);
-  }
+  const OneRun run(watched, store, feeds);
+  for (const auto& [path, rounding] : roundings)
+    if (GradientThresholds{}.has_cancelled(norm_of(run.tensor(path)), run.scalar(terms_of + path), rounding))
+      paths.insert(path);
   return paths;
 }
 
 }  // namespace
 
-Verdict gradients_flow(const Step& step, double threshold, const RunOptions& options) {
+Outcome gradients_flow(const Step& step, double threshold, const RunOptions& options) {
   step.graph.check();
   WEFT_CHECK(!step.gradients.empty(), "GradientsFlow: the step has no gradients; hint: training_step(loss)");
   WEFT_CHECK(threshold >= 0, "GradientsFlow: the threshold must be at least 0, got {}", threshold);
@@ -136,32 +130,32 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
   Step seen = observed(step);
   std::erase_if(seen.fetches, [](const Fetch& fetch) { return !fetch.name.starts_with(gradient_fetch("")); });
   seen.updates.clear();
-  Store store = store_for(seen, options);
-  const Store start = store.clone();
-  Program program(seen, store);
-  const Result result = program.run(feeds_of(feeds));
+  const Store store = store_for(seen, options);
+  const std::vector<Feed> given = feeds_of(feeds);
+  const OneRun run(seen, store, given);
 
   const Audit audited = audit(step);
-  std::optional<Way> way;
+  std::optional<Cotangents> cotangents;
   std::optional<std::set<std::string>> cancel;
   std::string bad, good, why_not;
   std::size_t few = 0;
   for (const Value& parameter : step.parameters) {
     const std::string path = parameter.name(), name = gradient_fetch(path);
-    if (!result.has(name)) {
+    if (!run.has(name)) {
       ++few;
       bad += fmt::format("\n  {}: no gradient; {}", place_str(parameter), cut_of(audited, path));
       continue;
     }
-    const double norm = norm_of(result.tensor(name));
+    const double norm = norm_of(run.tensor(name));
     if (std::isfinite(norm) && norm > threshold) {
       good += fmt::format("\n  {}: norm {:.3g}", path, norm);
       continue;
     }
     if (std::isfinite(norm) && norm > 0) {
-      if (!cancel) cancel = cancelling(step, feeds, start);
+      if (!cancel) cancel = cancelling(step, given, store);
       if (cancel->contains(path)) {
-        good += fmt::format("\n  {}: norm {:.3g}: what arrives cancels, the loss does not depend on it", path, norm);
+        good += fmt::format("\n  {}: norm {:.3g}: the cotangents that it sums cancel, the loss does not depend on it",
+                            path, norm);
         continue;
       }
     }
@@ -173,8 +167,7 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
     }
     bad += fmt::format(": norm {:.3g}", norm);
     for (const Value& factor : norm == 0 ? behind_zeros(step, parameter) : Values{})
-      if (result.has(gradient_fetch(factor.name())) &&
-          norm_of(result.tensor(gradient_fetch(factor.name()))) > threshold) {
+      if (run.has(gradient_fetch(factor.name())) && norm_of(run.tensor(gradient_fetch(factor.name()))) > threshold) {
         bad += fmt::format(
             "; {} starts at 0 and is a factor of all that it does; hint: after a step of training it flows, "
             "give that store (RunOptions::store)",
@@ -183,9 +176,9 @@ Verdict gradients_flow(const Step& step, double threshold, const RunOptions& opt
       }
     if (step.micro_batches > 1 || !why_not.empty()) continue;
     try {
-      if (!way) way.emplace(step, feeds, start);
-      bad += "; " + way->lost_at(parameter, threshold);
-    } catch (const UserError& error) {  // an op on the way that only a transform's backward goes around
+      if (!cotangents) cotangents.emplace(step, given, store);
+      bad += "; " + cotangents->lost_at(parameter, threshold);
+    } catch (const UserError& error) {  // an op on the path that only a transform's backward goes around
       why_not = error.what();
     }
   }

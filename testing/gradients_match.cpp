@@ -1,7 +1,9 @@
+#include <weft/graph/glob.h>
 #include <weft/testing/gradients.h>
 
 #include <weft/autodiff/gradient.h>
 #include <weft/graph/nearest.h>
+#include <weft/graph/reach.h>
 #include <weft/graph/sources.h>
 #include <weft/inspect/divergence/compare.h>
 #include <weft/inspect/divergence/first_nonfinite.h>
@@ -10,6 +12,7 @@
 #include <weft/inspect/op/gradient_probe.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/reduce/reduce.h>
+#include <weft/optim/fetch.h>
 #include <weft/optim/training_step.h>
 #include <weft/runtime/random.h>
 #include <weft/testing/local_gradients.h>
@@ -36,13 +39,9 @@ GradientCheckOptions check_options(const GradientsMatchOptions& options) {
 }
 
 // The step with nothing but these results, which changes no cell.
-Step only(const Step& step, const std::vector<Fetch>& fetches) {
-  Step copy = step;
-  copy.lowered = false;
-  copy.updates.clear();
-  copy.gradients.clear();
-  copy.fetches = fetches;
-  copy.finite = copy.due = Value{};
+Step only(const Step& step, std::vector<Fetch> fetches) {
+  Step copy = without_results(step);
+  copy.fetches = std::move(fetches);
   return copy;
 }
 
@@ -83,7 +82,7 @@ std::string nonfinite_str(const Claimed& claimed, const Store& store, std::span<
   return found ? "\n" + found->str() : "";
 }
 
-Verdict compare(const Claimed& claimed, const GradientsMatchOptions& options) {
+Outcome compare(const Claimed& claimed, const GradientsMatchOptions& options) {
   if (claimed.by.empty()) {
     std::vector<std::string> names;
     for (const Value& parameter : claimed.step.parameters) names.push_back(parameter.name());
@@ -153,18 +152,9 @@ Verdict compare(const Claimed& claimed, const GradientsMatchOptions& options) {
           text + "\n" + wrong_backwards(claimed.step, claimed.scalar, failing, feeds, store, check_options(options))};
 }
 
-bool depends(const Graph& graph, const Value& value, const Value& on) {
-  std::vector<bool> reached(graph.next_id(), false);
-  reached[on.ref().node] = true;
-  for (const NodeId id : graph.ids())
-    for (const ValueRef ref : graph.node(id).operands)
-      if (ref.node != no_node && reached[ref.node]) reached[id] = true;
-  return reached[value.ref().node];
-}
-
 }  // namespace
 
-Verdict gradients_match(const Step& step, const GradientsMatchOptions& options) {
+Outcome gradients_match(const Step& step, const GradientsMatchOptions& options) {
   step.graph.check();
   WEFT_CHECK(!step.gradients.empty(), "GradientsMatch: the step has no gradients; hint: training_step(loss)");
   WEFT_CHECK(
@@ -185,11 +175,11 @@ Verdict gradients_match(const Step& step, const GradientsMatchOptions& options) 
   return compare(claimed, options);
 }
 
-Verdict gradients_match(const Loss& loss, const GradientsMatchOptions& options) {
+Outcome gradients_match(const Loss& loss, const GradientsMatchOptions& options) {
   return gradients_match(training_step(loss), options);
 }
 
-Verdict gradients_match(const Value& value, const GradientsMatchOptions& options) {
+Outcome gradients_match(const Value& value, const GradientsMatchOptions& options) {
   WEFT_CHECK(!value.absent(), "GradientsMatch: there is no value to differentiate");
   value.graph().check();
   WEFT_CHECK(is_float(value.dtype()), "GradientsMatch differentiates floating values, {} is not", place_str(value));
@@ -200,11 +190,12 @@ Verdict gradients_match(const Value& value, const GradientsMatchOptions& options
   Graph graph = step.graph;
   const Value output = step.find(value);
   Claimed claimed;
+  const NodeSet read = ancestors(graph, {output});
   for (const Value& parameter : graph.parameters())
-    if (matches(options.parameters, parameter.name()) && depends(graph, output, parameter))
+    if (matches(options.parameters, parameter.name()) && read.contains(parameter.ref().node))
       claimed.by.push_back(parameter);
   for (const Value& input : graph.inputs())
-    if (is_float(input.dtype()) && depends(graph, output, input)) claimed.by.push_back(input);
+    if (is_float(input.dtype()) && read.contains(input.ref().node)) claimed.by.push_back(input);
   WEFT_CHECK(!claimed.by.empty(), "GradientsMatch: {} depends on no parameter of '{}' and no floating input",
              place_str(value), options.parameters);
 

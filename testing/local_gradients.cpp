@@ -1,8 +1,9 @@
 #include <weft/testing/local_gradients.h>
 
-#include <weft/inspect/divergence/compare.h>
+#include <weft/graph/reach.h>
+#include <weft/inspect/divergence/one_run.h>
 #include <weft/optim/fetch.h>
-#include <weft/testing/verdict.h>
+#include <weft/testing/outcome.h>
 
 #include <algorithm>
 #include <deque>
@@ -19,7 +20,7 @@ bool any_f64(const std::vector<TensorType>& types) {
 }
 
 // One node of each kind.
-std::vector<NodeId> kinds(const Graph& graph, const std::set<NodeId>& among) {
+std::vector<NodeId> kinds(const Graph& graph, const NodeSet& among) {
   std::map<std::string, NodeId> seen;
   std::vector<NodeId> found;
   for (const NodeId id : graph.ids()) {
@@ -68,17 +69,13 @@ GradientCheck check_alone(const Node& node, const std::vector<Tensor>& read, con
 }
 
 // Nodes of `behind` that cut the gradient of one of the values.
-std::string cuts_between(const Graph& graph, const std::vector<Value>& values, const std::set<NodeId>& behind) {
-  std::set<NodeId> reached;
-  for (const Value& value : values) reached.insert(value.ref().node);
+std::string cuts_between(const Graph& graph, const std::vector<Value>& values, const NodeSet& behind) {
+  const NodeSet reached =
+      descendants(graph, values, [&](const Node& reader, ValueRef) { return behind.contains(reader.id); });
   std::string text;
   for (const NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
-    if (!behind.contains(id) ||
-        std::ranges::none_of(node.operands, [&](ValueRef ref) { return reached.contains(ref.node); }))
-      continue;
-    reached.insert(id);
-    if (node.op->traits.cuts_gradient)
+    if (node.op->traits.cuts_gradient && reached.contains(id))
       text += fmt::format("\n  [{}] at {} ({})", node.op->name, node.name, str(node.where));
   }
   return text;
@@ -86,31 +83,17 @@ std::string cuts_between(const Graph& graph, const std::vector<Value>& values, c
 
 }  // namespace
 
-std::set<NodeId> made_from(const Graph& graph, const Value& value) {
-  std::set<NodeId> seen{value.ref().node};
-  std::vector<NodeId> open{value.ref().node};
-  while (!open.empty()) {
-    const Node& node = graph.node(open.back());
-    open.pop_back();
-    for (const ValueRef ref : node.operands)
-      if (ref.node != no_node && seen.insert(ref.node).second) open.push_back(ref.node);
-  }
-  return seen;
-}
-
 std::string wrong_backwards(const Step& step, const Value& scalar, const std::vector<Value>& failing,
                             std::span<const Feed> feeds, const Store& store, const GradientCheckOptions& options) {
   if (step.micro_batches > 1) return "hint: the step without accumulate() says which op's backward is wrong";
-  const std::set<NodeId> behind = made_from(step.graph, scalar);
+  const NodeSet behind = ancestors(step.graph, {scalar});
   const std::vector<NodeId> nodes = kinds(step.graph, behind);
-  Step run = without_results(step);
+  Step wanted = without_results(step);
   for (const NodeId id : nodes)
     for (const ValueRef ref : step.graph.node(id).operands)
-      if (ref.node != no_node) run.set_fetch(fmt::format("{}.{}", ref.node, ref.output), step.graph.value(ref));
-  if (run.fetches.empty()) return "";
-  Store copy = store.clone();
-  Program program(run, copy);
-  const Result result = program.run(feeds);
+      if (ref.node != no_node) wanted.set_fetch(fmt::format("{}.{}", ref.node, ref.output), step.graph.value(ref));
+  if (wanted.fetches.empty()) return "";
+  const OneRun run(wanted, store, feeds);
 
   std::string text, kinks;
   std::size_t wrong = 0;
@@ -118,7 +101,7 @@ std::string wrong_backwards(const Step& step, const Value& scalar, const std::ve
     const Node& node = step.graph.node(id);
     std::vector<Tensor> read;
     for (const ValueRef ref : node.operands)
-      if (ref.node != no_node) read.push_back(result.tensor(fmt::format("{}.{}", ref.node, ref.output)));
+      if (ref.node != no_node) read.push_back(run.tensor(fmt::format("{}.{}", ref.node, ref.output)));
     try {
       const GradientCheck check = check_alone(node, read, options);
       if (check.passed()) continue;
@@ -143,10 +126,9 @@ std::string wrong_backwards(const Step& step, const Value& scalar, const std::ve
         "each op alone has the right gradient on these numbers ({} kinds of nodes were looked at): ", nodes.size());
     const std::string cuts = cuts_between(step.graph, failing, behind);
     if (cuts.empty()) return alone + "what is wrong came with a transform that changed the gradients";
-    return alone + "differences see the ways that these cut on purpose, the gradient does not:" + cuts +
-           "\n  hint: if they are meant to be cut, match parameters whose ways do not lead through them; if the ways "
-           "around "
-           "them are wrong, a transform changed the gradients";
+    return alone + "differences see the paths that these cut on purpose, the gradient does not:" + cuts +
+           "\n  hint: if they are meant to be cut, match parameters whose paths do not lead through them; if the paths "
+           "around them are wrong, a transform changed the gradients";
   }
   return "the backward of these ops, each alone on the numbers that it read, disagrees with differences:" + text;
 }

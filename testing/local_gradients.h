@@ -5,14 +5,10 @@
 #include <weft/inspect/op/check_gradients.h>
 #include <weft/runtime/program.h>
 
-#include <set>
 #include <string>
 #include <vector>
 
 namespace weft::testing {
-
-/// Nodes from which `value` is made, itself among them.
-std::set<NodeId> made_from(const Graph& graph, const Value& value);
 
 /// Each kind of node of `scalar` (op, attributes, types), alone, at the numbers that it reads in a run of the f64 step:
 /// those whose backward disagrees with central differences, in build order, each with its line. Else the ops that were

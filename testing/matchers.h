@@ -11,7 +11,7 @@
 //   CHECK_THAT("my_op", PassesOpChecks());              an op of one's own
 //
 // Not part of <weft/weft.h>: weft itself does not need Catch2. The checks are compiled into the library and give a
-// Verdict (testing/verdict.h), for other frameworks. They throw UserError where they cannot be made, as their functions
+// Outcome (testing/outcome.h), for other frameworks. They throw UserError where they cannot be made, as their functions
 // say.
 #pragma once
 
@@ -37,12 +37,12 @@ class GradientsMatch : public testing::AnyMatcher {
   bool match(const Step& step) const { return keep(testing::gradients_match(step, options_)); }
   bool match(const Loss& loss) const { return keep(testing::gradients_match(loss, options_)); }
   bool match(const Value& value) const { return keep(testing::gradients_match(value, options_)); }
-  std::string describe() const override { return "gradients should match:\n" + verdict_.text; }
+  std::string describe() const override { return "gradients should match:\n" + outcome_.text; }
 
  private:
-  bool keep(testing::Verdict verdict) const { return (verdict_ = std::move(verdict)).passed; }
+  bool keep(testing::Outcome outcome) const { return (outcome_ = std::move(outcome)).passed; }
   testing::GradientsMatchOptions options_;
-  mutable testing::Verdict verdict_;
+  mutable testing::Outcome outcome_;
 };
 
 /// As testing::gradients_flow(): of a Step.
@@ -51,27 +51,27 @@ class GradientsFlow : public testing::Matcher<Step> {
   explicit GradientsFlow(double threshold = 1e-8, testing::RunOptions options = {})
       : threshold_(threshold), options_(std::move(options)) {}
   bool match(const Step& step) const override {
-    return (verdict_ = testing::gradients_flow(step, threshold_, options_)).passed;
+    return (outcome_ = testing::gradients_flow(step, threshold_, options_)).passed;
   }
-  std::string describe() const override { return "gradients should flow:\n" + verdict_.text; }
+  std::string describe() const override { return "gradients should flow:\n" + outcome_.text; }
 
  private:
   double threshold_;
   testing::RunOptions options_;
-  mutable testing::Verdict verdict_;
+  mutable testing::Outcome outcome_;
 };
 
 /// As testing::all_finite(): of a Tensor or of a Step.
 class AllFinite : public testing::AnyMatcher {
  public:
   explicit AllFinite(testing::RunOptions options = {}) : options_(std::move(options)) {}
-  bool match(const Tensor& tensor) const { return (verdict_ = testing::all_finite(tensor)).passed; }
-  bool match(const Step& step) const { return (verdict_ = testing::all_finite(step, options_)).passed; }
-  std::string describe() const override { return "should be finite:\n" + verdict_.text; }
+  bool match(const Tensor& tensor) const { return (outcome_ = testing::all_finite(tensor)).passed; }
+  bool match(const Step& step) const { return (outcome_ = testing::all_finite(step, options_)).passed; }
+  std::string describe() const override { return "should be finite:\n" + outcome_.text; }
 
  private:
   testing::RunOptions options_;
-  mutable testing::Verdict verdict_;
+  mutable testing::Outcome outcome_;
 };
 
 /// As testing::bits_agree(): of a Tensor, a std::vector<Tensor>, or a Step (with SameBitsOptions).
@@ -81,16 +81,16 @@ class SameBits : public testing::Matcher<T> {
   explicit SameBits(T expected, testing::SameBitsOptions options = {})
       : expected_(std::move(expected)), options_(std::move(options)) {}
   bool match(const T& found) const override {
-    if constexpr (std::is_same_v<T, Step>) verdict_ = testing::bits_agree(found, expected_, options_);
-    else verdict_ = testing::bits_agree(found, expected_);
-    return verdict_.passed;
+    if constexpr (std::is_same_v<T, Step>) outcome_ = testing::bits_agree(found, expected_, options_);
+    else outcome_ = testing::bits_agree(found, expected_);
+    return outcome_.passed;
   }
-  std::string describe() const override { return "should have the same bits:\n" + verdict_.text; }
+  std::string describe() const override { return "should have the same bits:\n" + outcome_.text; }
 
  private:
   T expected_;
   testing::SameBitsOptions options_;
-  mutable testing::Verdict verdict_;
+  mutable testing::Outcome outcome_;
 };
 
 /// As testing::close_to(): of a Tensor; tolerances as of torch.testing.assert_close.
@@ -100,14 +100,14 @@ class CloseTo : public testing::Matcher<Tensor> {
                    std::optional<double> atol = std::nullopt)
       : expected_(std::move(expected)), rtol_(rtol), atol_(atol) {}
   bool match(const Tensor& found) const override {
-    return (verdict_ = testing::close_to(found, expected_, rtol_, atol_)).passed;
+    return (outcome_ = testing::close_to(found, expected_, rtol_, atol_)).passed;
   }
-  std::string describe() const override { return "should be close:\n" + verdict_.text; }
+  std::string describe() const override { return "should be close:\n" + outcome_.text; }
 
  private:
   Tensor expected_;
   std::optional<double> rtol_, atol_;
-  mutable testing::Verdict verdict_;
+  mutable testing::Outcome outcome_;
 };
 
 /// As testing::has_shape(): of a Value or a Tensor; -1 stands for any extent.
@@ -117,13 +117,13 @@ class ShapeIs : public testing::AnyMatcher {
     for (const Dim& dim : dims) extents_.push_back(dim.value());
   }
   explicit ShapeIs(std::vector<std::int64_t> extents) : extents_(std::move(extents)) {}
-  bool match(const Value& value) const { return (verdict_ = testing::has_shape(value, extents_)).passed; }
-  bool match(const Tensor& tensor) const { return (verdict_ = testing::has_shape(tensor, extents_)).passed; }
-  std::string describe() const override { return "should have its shape:\n" + verdict_.text; }
+  bool match(const Value& value) const { return (outcome_ = testing::has_shape(value, extents_)).passed; }
+  bool match(const Tensor& tensor) const { return (outcome_ = testing::has_shape(tensor, extents_)).passed; }
+  std::string describe() const override { return "should have its shape:\n" + outcome_.text; }
 
  private:
   std::vector<std::int64_t> extents_;
-  mutable testing::Verdict verdict_;
+  mutable testing::Outcome outcome_;
 };
 
 /// As testing::check_op(): of the name of a registered op, or as check_op(): of an OpDef.

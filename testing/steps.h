@@ -2,15 +2,15 @@
 #pragma once
 
 #include <weft/graph/step.h>
-#include <weft/testing/verdict.h>
+#include <weft/testing/outcome.h>
 
 namespace weft::testing {
 
-/// One run: no NaN and no infinity in what the step publishes, in its clean gradients and in the cells that it updates.
-/// On failure the first node of all that is not finite though what it reads is, with the ranges of its operands and the
-/// user's line, and how it went on from there to the result. An infinity that nothing carries on (a mask of -inf before
-/// a softmax) is no failure.
-Verdict all_finite(const Step& step, const RunOptions& options = {});
+/// One run: no NaN and no infinity in what the step publishes, in its clean gradients and in the parameters and states
+/// that it updates. On failure the node in which that begins, with the ranges of its operands and the user's line
+/// (inspect/divergence/first_nonfinite.h). An infinity that does no harm (a mask of -inf before a softmax) is no
+/// failure.
+Outcome all_finite(const Step& step, const RunOptions& options = {});
 
 struct SameBitsOptions {
   NamedTensors feeds = {};  ///< these five as RunOptions; of each run, or drawn anew for each
@@ -21,10 +21,10 @@ struct SameBitsOptions {
   int runs = 2;
 };
 
-/// Whether two steps give the same bits: what both publish, the clean gradients that both have, the cells that both
-/// update, run after run. The steps may be forms of one step or of graphs built apart with the same paths. On failure
-/// the first quantity that differs and, of its run, the first node (inspect/divergence/first_divergence.h). UserError:
-/// nothing to compare.
-Verdict bits_agree(const Step& found, const Step& expected, const SameBitsOptions& options = {});
+/// Whether two steps give the same bits: what both publish, the clean gradients that both have, the parameters and
+/// states that both update, run after run. The steps may be forms of one step or of graphs built apart with the same
+/// paths. On failure the first quantity that differs and, of its run, the first node
+/// (inspect/divergence/first_divergence.h). UserError: nothing to compare.
+Outcome bits_agree(const Step& found, const Step& expected, const SameBitsOptions& options = {});
 
 }  // namespace weft::testing

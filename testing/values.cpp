@@ -76,7 +76,7 @@ Tolerance torch_tolerance(DType type) {
 
 }  // namespace
 
-Verdict all_finite(const Tensor& tensor) {
+Outcome all_finite(const Tensor& tensor) {
   for (std::int64_t i = 0; i < tensor.size(); ++i)
     if (!std::isfinite(tensor.at(i)))
       return {false, fmt::format("{} is {}; all of it: {}", at_str(i, tensor),
@@ -87,7 +87,7 @@ Verdict all_finite(const Tensor& tensor) {
   return {true, range_str(tensor)};
 }
 
-Verdict bits_agree(const Tensor& found, const Tensor& expected) {
+Outcome bits_agree(const Tensor& found, const Tensor& expected) {
   if (found.dtype() != expected.dtype() || found.extents() != expected.extents())
     return {false, fmt::format("it is {}, expected {}", found.type_str(), expected.type_str())};
   const std::size_t width = size_of(found.dtype());
@@ -116,17 +116,17 @@ Verdict bits_agree(const Tensor& found, const Tensor& expected) {
   return {false, text};
 }
 
-Verdict bits_agree(const std::vector<Tensor>& found, const std::vector<Tensor>& expected) {
+Outcome bits_agree(const std::vector<Tensor>& found, const std::vector<Tensor>& expected) {
   if (found.size() != expected.size())
     return {false, fmt::format("there are {} tensors, expected {}", found.size(), expected.size())};
   std::string text;
   for (std::size_t i = 0; i < found.size(); ++i)
-    if (const Verdict one = bits_agree(found[i], expected[i]); !one)
+    if (const Outcome one = bits_agree(found[i], expected[i]); !one)
       text += fmt::format("{}tensor {}: {}", text.empty() ? "" : "\n", i, one.text);
   return {text.empty(), text.empty() ? fmt::format("the same {} tensors", found.size()) : text};
 }
 
-Verdict close_to(const Tensor& found, const Tensor& expected, std::optional<double> rtol, std::optional<double> atol) {
+Outcome close_to(const Tensor& found, const Tensor& expected, std::optional<double> rtol, std::optional<double> atol) {
   const Tolerance usual = torch_tolerance(expected.dtype());
   const double relative = rtol.value_or(usual.rtol), absolute = atol.value_or(usual.atol);
   WEFT_CHECK(relative >= 0 && absolute >= 0, "tolerances are at least 0, got rtol {} and atol {}", relative, absolute);
@@ -167,7 +167,7 @@ Verdict close_to(const Tensor& found, const Tensor& expected, std::optional<doub
   return {false, text};
 }
 
-Verdict has_shape(const Value& value, const std::vector<std::int64_t>& extents) {
+Outcome has_shape(const Value& value, const std::vector<std::int64_t>& extents) {
   if (!value.valid()) {
     std::string text = value.absent() ? "it is an absent value" : "it failed to build";
     if (!value.absent())
@@ -183,7 +183,7 @@ Verdict has_shape(const Value& value, const std::vector<std::int64_t>& extents) 
   return {false, text};
 }
 
-Verdict has_shape(const Tensor& tensor, const std::vector<std::int64_t>& extents) {
+Outcome has_shape(const Tensor& tensor, const std::vector<std::int64_t>& extents) {
   const std::string wrong = misfit(tensor.extents(), extents);
   return {wrong.empty(), wrong.empty() ? tensor.type_str() : tensor.type_str() + ": " + wrong};
 }

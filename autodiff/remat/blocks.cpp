@@ -93,19 +93,19 @@ std::vector<bool> makers(const RematGraph& graph, const std::vector<int>& values
   return made;
 }
 
-// The first articulation after each piece of dear work; without the last ones, after which there is none.
+// The first articulation after each expensive op; without the last ones, after which there is none.
 std::vector<int> boundaries(const RematGraph& graph, const std::vector<int>& chain, const std::vector<bool>& whole) {
   std::vector<bool> before(graph.ops.size(), false);
   std::vector<int> found;
-  auto dear_between = [&](const std::vector<bool>& from, const std::vector<bool>& to) {
+  auto expensive_between = [&](const std::vector<bool>& from, const std::vector<bool>& to) {
     for (std::size_t i = 0; i < to.size(); ++i)
-      if (to[i] && !from[i] && graph.ops[i].dear && graph.ops[i].recomputable) return true;
+      if (to[i] && !from[i] && graph.ops[i].expensive && graph.ops[i].recomputable) return true;
     return false;
   };
   for (int cut : chain) {
     std::vector<bool> here = makers(graph, {cut});
-    if (!dear_between(before, here)) continue;
-    if (!dear_between(here, whole)) break;
+    if (!expensive_between(before, here)) continue;
+    if (!expensive_between(here, whole)) break;
     found.push_back(cut);
     before = std::move(here);
   }
@@ -122,7 +122,7 @@ Blocks find_blocks(const RematGraph& graph) {
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (i > 0) paths.removed[static_cast<std::size_t>(targets[i].front())] = false;
     std::vector<int> chain = paths.dominators(targets[i]);
-    for (;;) {  // what is read all along the way is set aside while that cuts the rest further
+    for (;;) {  // what many blocks read is set aside while that cuts the rest further
       int best = nothing;
       std::size_t most = 0;
       std::vector<int> found;

@@ -1,5 +1,6 @@
 #include <weft/autodiff/remat/choice.h>
-#include <weft/runtime/store.h>
+#include <weft/graph/glob.h>
+#include <weft/graph/reach.h>
 
 #include <algorithm>
 
@@ -65,29 +66,18 @@ class Chooser {
   std::vector<std::pair<std::string, std::vector<int>>> choices_;
 };
 
-// By op: whether it depends on what the step is fed.
-std::vector<bool> fed(const RematGraph& graph) {
-  std::vector<bool> found(graph.ops.size(), false);
-  for (const Value& input : graph.step.graph.inputs())
-    found[static_cast<std::size_t>(graph.op_of.at(input.ref().node))] = true;
-  for (std::size_t i = 0; i < found.size(); ++i)
-    for (int read : graph.ops[i].reads)
-      if (found[static_cast<std::size_t>(graph.at(read).op)]) found[i] = true;
-  return found;
-}
-
 void by_policy(const RematGraph& graph, const SavePolicy& policy, Saved& saved) {
-  const std::vector<bool> from_input = fed(graph);
+  const NodeSet fed = descendants(graph.step.graph, graph.step.graph.inputs());
   for (const Op& op : graph.ops) {
     if (!op.recomputable || op.view) continue;
     const Node& node = graph.step.graph.node(op.id);
     PolicyNode seen{.graph = graph.step.graph,
                     .node = node,
                     .cost = cost_of(graph.step.graph.view(node)->view),
-                    .dear = op.dear,
-                    .product = op.dear && !node.op->traits.pointwise};
+                    .expensive = op.expensive,
+                    .product = op.expensive && !node.op->traits.pointwise};
     for (const TensorType& type : node.types) seen.bytes += type.bytes();
-    for (int read : op.reads) seen.reads_weight |= !from_input[static_cast<std::size_t>(graph.at(read).op)];
+    for (int read : op.reads) seen.reads_weight |= !fed.contains(graph.at(read).owner.node);
     const bool keep = policy.saves(seen);
     for (int s : op.writes) saved[static_cast<std::size_t>(s)] = keep;
   }

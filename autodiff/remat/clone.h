@@ -1,4 +1,4 @@
-// The step in which what is not saved is computed again. Private to autodiff/.
+// The step in which what is not saved is recomputed. Private to autodiff/.
 #pragma once
 
 #include <weft/autodiff/remat/graph.h>
@@ -13,7 +13,7 @@ namespace weft::remat {
 std::vector<int> segments(const RematGraph& graph, const std::vector<int>& cuts, const Saved& saved);
 
 struct Clones {
-  std::vector<int> ops;  ///< that are computed again, one entry a clone, in the order in which they run
+  std::vector<int> ops;  ///< that are recomputed, one entry a clone, in the order in which they run
   Saved used;            ///< saved values that the backward pass or a clone reads
   double seconds = 0;    ///< predicted, of one run of the whole step
 };

@@ -1,5 +1,5 @@
 #include <weft/autodiff/remat/graph.h>
-#include <weft/graph/passes/dead_code.h>
+#include <weft/graph/reach.h>
 #include <weft/runtime/allocate.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/tensor.h>
@@ -9,21 +9,10 @@
 namespace weft::remat {
 namespace {
 
-// Values made from the seeds of the backward pass, by id. Seen in the step that people read: lowering folds seeds.
-std::vector<bool> made_from_seeds(const Step& step) {
-  std::vector<bool> late(step.graph.next_id(), false);
-  for (const Value& seed : step.seeds)
-    if (seed.valid()) late[seed.ref().node] = true;
-  for (NodeId id : step.graph.ids())
-    for (ValueRef ref : step.graph.node(id).operands)
-      if (ref.node != no_node && late[ref.node]) late[id] = true;
-  return late;
-}
-
 // What must be ready before the backward pass: the terms of the loss, the seeds, fetches and updates that no gradient
 // goes into.
 std::vector<Value> forward_roots(const Step& before, const Step& lowered) {
-  const std::vector<bool> late = made_from_seeds(before);
+  const NodeSet late = descendants(before.graph, before.seeds);  // of the step that people read: lowering folds seeds
   std::vector<Value> roots;
   auto add = [&](const Value& value) {
     if (value.valid()) roots.push_back(value);
@@ -35,17 +24,17 @@ std::vector<Value> forward_roots(const Step& before, const Step& lowered) {
   add(lowered.loss_value);
   for (const Value& seed : lowered.seeds) add(seed);
   for (std::size_t i = 0; i < before.fetches.size(); ++i)
-    if (!late[before.fetches[i].value.ref().node]) add(lowered.fetches[i].value);
+    if (!late.contains(before.fetches[i].value.ref().node)) add(lowered.fetches[i].value);
   for (std::size_t i = 0; i < before.updates.size(); ++i)
-    if (!late[before.updates[i].value.ref().node]) add(lowered.updates[i].value);
+    if (!late.contains(before.updates[i].value.ref().node)) add(lowered.updates[i].value);
   return roots;
 }
 
 // The node of the forward pass from which a node of the backward pass was derived, through passes in between.
-NodeId origin_of(const Node& node, const Graph& lowered, const Graph& before, const std::vector<bool>& forward) {
+NodeId origin_of(const Node& node, const Graph& lowered, const Graph& before, const NodeSet& forward) {
   NodeId at = node.provenance.origin;
   for (int hops = 0; at != no_node && hops < 16; ++hops) {
-    if (at < forward.size() && forward[at]) return at;
+    if (forward.contains(at)) return at;
     if (lowered.has(at)) at = lowered.node(at).provenance.origin;
     else if (before.has(at)) at = before.node(at).provenance.origin;
     else return no_node;
@@ -62,13 +51,11 @@ void add_once(std::vector<int>& list, int value) {
 RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers numbers)
     : step(numbers == Numbers::folded ? lower(before) : lower(before, {.disabled = {"fold_constants"}})) {
   const Graph& graph = step.graph;
-  const std::vector<bool> forward = needed_by(graph, forward_roots(before, step));
+  const NodeSet forward = ancestors(graph, forward_roots(before, step));
   std::vector<Value> sums;
   for (const LossTerm& term : step.loss.terms)
     if (term.sum.valid()) sums.push_back(term.sum);
-  const std::vector<bool> on_loss = needed_by(graph, sums);
-  std::vector<bool> forward_id(graph.next_id(), false);
-  for (std::size_t i = 0; i < forward.size(); ++i) forward_id[graph.ids()[i]] = forward[i];
+  const NodeSet on_loss = ancestors(graph, sums);
 
   ops.reserve(graph.size());
   for (std::size_t i = 0; i < graph.size(); ++i) {
@@ -76,7 +63,11 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers nu
     const Traits& traits = node.op->traits;
     const int index = static_cast<int>(i);
     op_of[node.id] = index;
-    Op op{.id = node.id, .forward = forward[i], .on_loss = on_loss[i], .dear = !traits.cheap, .view = traits.view};
+    Op op{.id = node.id,
+          .forward = forward.contains(node.id),
+          .on_loss = on_loss.contains(node.id),
+          .expensive = !traits.cheap,
+          .view = traits.view};
     op.recomputable = op.forward && !traits.source && traits.recomputable && node.phase == Phase::micro;
     op.seconds = predicted_seconds(graph, node, rates);
     if (const std::size_t outputs = node.types.size(); outputs > 1 && outputs <= 4)
@@ -101,7 +92,7 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers nu
       value.must_save = op.forward && !value.free && !value.choice;
       stored.push_back(std::move(value));
     }
-    origin.push_back(op.forward ? no_node : origin_of(node, graph, before.graph, forward_id));
+    origin.push_back(op.forward ? no_node : origin_of(node, graph, before.graph, forward));
     for (int read : op.reads) {
       Stored& value = stored[static_cast<std::size_t>(read)];
       if (!op.view) value.readers.push_back(index);
@@ -113,8 +104,8 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers nu
   for (const Value& sum : sums) loss_terms.push_back(stored_at(sum.ref()));
 
   // Differentiable and of the batch: depends on an input, and on a parameter through floating values.
-  std::vector<bool> of_input(graph.next_id(), false), of_parameter(stored.size(), false);
-  for (const Value& input : graph.inputs()) of_input[input.ref().node] = true;
+  const NodeSet of_input = descendants(graph, graph.inputs());
+  std::vector<bool> of_parameter(stored.size(), false);
   for (const Value& parameter : step.parameters)
     if (parameter.valid()) of_parameter[static_cast<std::size_t>(stored_at(parameter.ref()))] = true;
   for (const Op& op : ops) {
@@ -122,7 +113,6 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers nu
     bool flows = false;
     for (ValueRef ref : node.operands) {
       if (ref.node == no_node) continue;
-      if (of_input[ref.node]) of_input[op.id] = true;
       flows |= of_parameter[static_cast<std::size_t>(stored_at(ref))] && is_float(graph.type(ref).dtype);
     }
     if (!flows || node.op->traits.cuts_gradient) continue;
@@ -131,7 +121,7 @@ RematGraph::RematGraph(const Step& before, const MachineRates& rates, Numbers nu
       of_parameter[at] = is_float(graph.type(stored[at].owner).dtype);
       const bool read_on =
           std::ranges::any_of(stored[at].readers, [&](int r) { return ops[static_cast<std::size_t>(r)].on_loss; });
-      stored[at].on_path = of_parameter[at] && of_input[op.id] && op.on_loss && op.recomputable && read_on;
+      stored[at].on_path = of_parameter[at] && of_input.contains(op.id) && op.on_loss && op.recomputable && read_on;
     }
   }
 }

@@ -1,8 +1,8 @@
 // A lowered step as recomputation sees it: what runs before the backward pass, what each op costs, which bytes the
 // backward pass reads. Private to autodiff/.
 //
-// "Stored" is one block of bytes: a value and all views of it. An op that runs forward and may run twice is
-// "recomputable"; what it stores is either saved (kept until the backward pass has read it) or computed again.
+// A stored value is one block of bytes: a value and all views of it. An op of the forward pass that may run twice is
+// recomputable; what it stores is either saved (kept until the backward pass has read it) or recomputed.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -21,7 +21,7 @@ struct Op {
   bool forward = false;       ///< the loss, the seeds or an early fetch is made from it
   bool on_loss = false;       ///< a term of the loss is made from it
   bool recomputable = false;  ///< may be cloned: forward, of the micro phase, without effects
-  bool dear = false;          ///< Traits::cheap is false
+  bool expensive = false;     ///< Traits::cheap is false
   bool view = false;
   double seconds = 0;                          ///< predicted
   std::vector<double> seconds_by_unread = {};  ///< of a clone, by the mask of outputs that nobody reads
@@ -37,7 +37,7 @@ struct Stored {
   bool must_save = false;         ///< forward, and made by an op that may not run twice
   bool choice = false;            ///< forward and recomputable: what a plan decides on
   bool read_late = false;         ///< by a node of the backward pass
-  bool on_path = false;           ///< between inputs, parameters and the loss along differentiable values
+  bool on_path = false;           ///< on a differentiable path from inputs and parameters to the loss
   std::vector<int> readers = {};  ///< ops, each once, views left out: their readers count
 };
 

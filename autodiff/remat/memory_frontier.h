@@ -1,4 +1,4 @@
-// What memory costs in time: every way to run a step that no other beats in both.
+// What memory costs in time: choices of what to keep and what to recompute that no other beats in both.
 #pragma once
 
 #include <weft/autodiff/checkpoint.h>

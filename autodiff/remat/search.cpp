@@ -48,16 +48,16 @@ const Score& Search::score(const Saved& saved, const std::string& origin) {
 
 namespace {
 
-// Dear ops whose result the backward pass reads, directly or through cheap ones: what the knapsack chooses from. The
-// weight of an op is what keeping it costs: its share of the values kept when no dear op may run again.
+// Expensive ops whose result the backward pass reads, directly or through cheap ones: what the knapsack chooses from.
+// The weight of an op is what keeping it costs: its share of the values kept when no expensive op may run again.
 struct Items {
   std::vector<int> ops;
   std::vector<KnapsackItem> items;
   std::size_t weight = 0;
 };
 
-Items dear_items(const RematGraph& graph, const Saved& forced, const std::vector<bool>& dear) {
-  const Saved all = cheapest(graph, {forced, dear});
+Items expensive_items(const RematGraph& graph, const Saved& forced, const std::vector<bool>& expensive) {
+  const Saved all = cheapest(graph, {forced, expensive});
   std::vector<double> weight(graph.ops.size(), 0);
   for (int s = 0; s < graph.size(); ++s) {
     const auto at = static_cast<std::size_t>(s);
@@ -68,7 +68,7 @@ Items dear_items(const RematGraph& graph, const Saved& forced, const std::vector
       const int value = open.back();
       open.pop_back();
       const int op = graph.at(value).op;
-      if (dear[static_cast<std::size_t>(op)]) {
+      if (expensive[static_cast<std::size_t>(op)]) {
         if (std::ranges::find(makers, op) == makers.end()) makers.push_back(op);
         continue;
       }
@@ -127,16 +127,18 @@ void Search::add_candidates(int every) {
                                         : fmt::format("every {}. boundary", every);
   score(forced, name);
 
-  std::vector<bool> dear(graph_.ops.size(), false);
-  for (std::size_t i = 0; i < dear.size(); ++i) dear[i] = graph_.ops[i].dear && graph_.ops[i].recomputable;
-  const Items items = dear_items(graph_, forced, dear);
+  std::vector<bool> expensive(graph_.ops.size(), false);
+  for (std::size_t i = 0; i < expensive.size(); ++i)
+    expensive[i] = graph_.ops[i].expensive && graph_.ops[i].recomputable;
+  const Items items = expensive_items(graph_, forced, expensive);
   const int shares = is_large() ? 5 : 20;
   for (int share = 0; share <= shares; ++share) {
     const auto room = static_cast<std::size_t>(static_cast<double>(items.weight) * share / shares);
     const std::vector<bool> kept = knapsack(items.items, room);
-    std::vector<bool> banned = dear;
+    std::vector<bool> banned = expensive;
     for (std::size_t i = 0; i < items.ops.size(); ++i) banned[static_cast<std::size_t>(items.ops[i])] = kept[i];
-    score(cheapest(graph_, {forced, banned}), fmt::format("{}, {} % of the dear bytes", name, share * 100 / shares));
+    score(cheapest(graph_, {forced, banned}),
+          fmt::format("{}, {} % of the expensive bytes", name, share * 100 / shares));
     if (items.ops.empty()) break;
   }
 }

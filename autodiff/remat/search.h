@@ -13,13 +13,13 @@
 
 namespace weft::remat {
 
-/// A way to run the step, scored.
+/// A choice of what to keep, scored.
 struct Score {
   Saved saved;                  ///< of the values that are a choice
   std::size_t bytes = 0;        ///< Plan::total_bytes()
   double seconds = 0;           ///< predicted, of one run
   std::size_t saved_bytes = 0;  ///< kept for the backward pass
-  std::size_t clones = 0;       ///< nodes that run again
+  std::size_t clones = 0;       ///< nodes that are recomputed
   std::string origin;           ///< which candidate it was
 };
 
@@ -37,8 +37,8 @@ class Search {
   /// The same with numbers as the user gave them: lowering it gives what apply() gives.
   Step result(const Saved& saved) const;
 
-  /// Every k-th block boundary x a share of the dear bytes (knapsack, then minimum cut), and pure policies; those that
-  /// no other beats in both bytes and time, fewest bytes first.
+  /// Every k-th block boundary x a share of the expensive bytes (knapsack, then minimum cut), and pure policies; those
+  /// that no other beats in both bytes and time, fewest bytes first.
   std::vector<Score> front();
   /// Local search from `start`: what ops make is dropped or kept again, one op at a time (and in pairs where the graph
   /// is small), while the excess over `budget`, then the time, then the bytes fall.

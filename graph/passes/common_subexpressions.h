@@ -1,3 +1,4 @@
+// Nodes that compute the same bits become one.
 #pragma once
 
 #include <weft/graph/pass.h>

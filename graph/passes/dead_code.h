@@ -1,3 +1,4 @@
+// Nodes that no output needs are left out.
 #pragma once
 
 #include <weft/graph/pass.h>
@@ -7,8 +8,5 @@ namespace weft {
 /// Keeps what fetches and updates need, and every parameter and state (the Store is shared by several graphs' worth of
 /// programs): same bits.
 Step dead_code(const Step& step);
-
-/// Which nodes `roots` are made from, themselves included: by position in graph.ids().
-std::vector<bool> needed_by(const Graph& graph, const std::vector<Value>& roots);
 
 }  // namespace weft

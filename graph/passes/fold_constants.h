@@ -1,3 +1,4 @@
+// Nodes of constant operands become constants.
 #pragma once
 
 #include <weft/graph/pass.h>

@@ -8,7 +8,7 @@
 namespace weft {
 namespace {
 
-// Where the ways of a parameter without a gradient end.
+// Where the paths of a parameter without a gradient end.
 std::string cut_of(const Audit& audit, const Audit::Row& row) {
   std::string text;
   for (const std::size_t f : row.cuts)

@@ -1,4 +1,4 @@
-// Who learns, and by which way: read from the step, before anything of it runs.
+// Which parameters learn, and along which paths: read from the step, before anything of it runs.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -21,8 +21,8 @@ struct Finding {
     no_derivative,  ///< the op gives this operand no gradient: its derivative is 0 or none (sign, floor)
     zero_jacobian,  ///< the gradient is 0 whatever the values are: times 0, x - x, softmax over one element
     no_backward,    ///< the op has neither a backward nor a plain definition
-    // Other ways in which nodes are not what they seem:
-    unused_parameter,  ///< the loss does not read it in any way
+    // Other nodes and parameters that are not what they seem:
+    unused_parameter,  ///< no path leads from it to the loss
     unused_output,     ///< made from a parameter, and neither the loss nor a fetch nor an update reads it
     duplicate,         ///< computes the bits of another of the user's nodes; lower() merges them
     not_updated,       ///< reached by the loss, and no optimizer changes it although others are changed
@@ -37,7 +37,7 @@ struct Finding {
   Severity severity = Severity::note;
   std::string path;                     ///< of the node, or of the parameter where there is no node
   std::string where;                    ///< the user's line: "model.cpp:12"
-  std::vector<std::string> parameters;  ///< whose way to the loss ends here, in build order; empty: it is about none
+  std::vector<std::string> parameters;  ///< whose path to the loss ends here, in build order; empty: it is about none
   std::string message;                  ///< with what to do
 
   std::string str() const;  ///< "error: PATH (FILE:LINE): MESSAGE"
@@ -49,17 +49,17 @@ struct Audit {
   struct Row {
     std::string path;
     TensorType type;
-    bool reached = false;  ///< the loss depends on it in a differentiable way
+    bool reached = false;  ///< it has a gradient: the loss depends on it through differentiable ops
     bool updated = false;  ///< an optimizer changes it
     bool frozen = false;   ///< not trained on purpose (optim/freeze.h)
     std::string cut;       ///< where not reached: the node that lets no gradient through, with the user's line
-    /// Ways along which a gradient flows from the loss to it: sequences of nodes and operands. Exact below 2^53, and no
-    /// more than most_paths. 0 of a parameter that is reached: its gradient is 0 by construction.
+    /// Paths along which a gradient flows from the loss to it: sequences of nodes and operands. Exact below 2^53, and
+    /// no more than most_paths. 0 of a parameter that is reached: its gradient is 0 by construction.
     double paths = 0;
-    /// Blocks that these ways go through, in build order. A block is the longest scope prefix of a path that ends in a
+    /// Blocks that these paths go through, in build order. A block is the longest scope prefix of a path that ends in a
     /// number ("decoder/3"), else the first scope ("head"); "" where there is no scope (inspect/audit/blocks.h).
     std::vector<std::string> blocks = {};
-    /// into `findings`: every place where one of its ways ends, also where others go on
+    /// into `findings`: every place where one of its paths ends, also where others go on
     std::vector<std::size_t> cuts = {};
   };
   struct Use {

@@ -1,6 +1,6 @@
 #include <weft/inspect/audit/blocks.h>
 
-#include <weft/graph/passes/dead_code.h>
+#include <weft/graph/reach.h>
 
 #include <algorithm>
 #include <charconv>
@@ -58,14 +58,10 @@ std::string joined_blocks(const std::vector<std::string>& blocks) {
   return text;
 }
 
-std::vector<bool> leads_to_loss(const Step& step) {
+NodeSet leads_to_loss(const Step& step) {
   std::vector<Value> sums;
   for (const LossTerm& term : step.loss.terms) sums.push_back(term.sum);
-  const std::vector<bool> needed = needed_by(step.graph, sums);
-  std::vector<bool> leads(step.graph.next_id(), false);
-  const auto ids = step.graph.ids();
-  for (std::size_t i = 0; i < ids.size(); ++i) leads[ids[i]] = needed[i];
-  return leads;
+  return ancestors(step.graph, sums);
 }
 
 }  // namespace weft

@@ -1,6 +1,7 @@
-// Which block of a model a node belongs to: what the audit and the gradient report group by.
+// Which block of a model a node belongs to: what the audit and the gradient report group by. Not in <weft/weft.h>.
 #pragma once
 
+#include <weft/graph/reach.h>
 #include <weft/graph/step.h>
 
 #include <string>
@@ -16,7 +17,7 @@ std::string block_of(std::string_view path);
 /// "decoder/0..11, norm, head": blocks in their order, where those that count up are one.
 std::string joined_blocks(const std::vector<std::string>& blocks);
 
-/// By id: whether a sum of the loss is made from the node. False of ids that the graph does not have.
-std::vector<bool> leads_to_loss(const Step& step);
+/// Nodes that a sum of the loss is made from.
+NodeSet leads_to_loss(const Step& step);
 
 }  // namespace weft

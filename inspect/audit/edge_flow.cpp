@@ -49,8 +49,8 @@ Attributes resized(const Attributes& attributes, const Resize& resize) {
   return result;
 }
 
-// The node cannot be tried over small extents.
-struct NoTrial {};
+// The node cannot be probed over small extents.
+struct NoProbe {};
 
 // What operands are drawn as: near 0, of any magnitude, or between the node's own numbers (the bounds of a clamp),
 // which the others may never meet.
@@ -60,10 +60,10 @@ enum class Draw : std::uint8_t { normal, wide, between };
 enum class Rules : std::uint8_t { own, plain };
 
 // One node alone, over states of its own, and what its backward rule makes of cotangents that are states too.
-class Trial {
+class RuleProbe {
  public:
-  Trial(const Graph& from, const Node& node, const std::vector<bool>& outputs, const Resize& resize,
-        Rules rules = Rules::own)
+  RuleProbe(const Graph& from, const Node& node, const std::vector<bool>& outputs, const Resize& resize,
+            Rules rules = Rules::own)
       : from_(from), resize_(resize) {
     std::map<ValueRef, Value> made;  // an operand twice is one value
     for (const ValueRef& ref : node.operands) {
@@ -86,7 +86,7 @@ class Trial {
     for (std::size_t k = 0; k < node.types.size(); ++k) {
       if (!outputs[k] && !results[k].valid()) continue;
       const TensorType& type = results[k].type();
-      if (type.shape != types[k].shape) throw NoTrial{};
+      if (type.shape != types[k].shape) throw NoProbe{};
       if (!outputs[k] || !is_float(type.dtype)) continue;
       from_values.push_back(results[k]);
       cotangents.push_back(graph_.state(fmt::format("cotangent/{}", k), type, init::zeros()));
@@ -162,7 +162,7 @@ class Trial {
       }
       const Constant& given = *node.attributes.get<std::shared_ptr<const Constant>>("value");
       if (shape == type.shape) return graph_.constant(given);
-      if (given.type.count() == 0 || !all_equal(given)) throw NoTrial{};  // it has no smaller one
+      if (given.type.count() == 0 || !all_equal(given)) throw NoProbe{};  // it has no smaller one
       Constant constant{{type.dtype, shape}, {}};
       const auto size = static_cast<std::ptrdiff_t>(size_of(type.dtype));
       for (std::int64_t i = 0; i < shape.count(); ++i)
@@ -234,7 +234,7 @@ double rounding(DType dtype) {
 bool zero_by_plain(const Graph& graph, const Node& node, const std::vector<bool>& outputs, const Resize& resize,
                    std::size_t operand) {
   if (!node.op->plain || !node.op->backward) return false;
-  const Trial plain(graph, node, outputs, resize, Rules::plain);
+  const RuleProbe plain(graph, node, outputs, resize, Rules::plain);
   const Value gradient = plain.gradient(operand);
   return gradient.valid() && plain.largest({gradient}).front().of_all == 0;
 }
@@ -299,12 +299,12 @@ const std::vector<EdgeFlow>& EdgeFlows::of(const Node& node, const std::vector<b
   else if (!node.op->backward && !node.op->plain) every(EdgeFlow::no_backward);
   else {
     try {
-      const Trial trial(graph_, node, outputs, [](std::int64_t extent) { return extent; });
+      const RuleProbe as_built(graph_, node, outputs, [](std::int64_t extent) { return extent; });
       for (std::size_t i = 0; i < flows.size(); ++i)
-        if (flows[i] == EdgeFlow::flows && !trial.gradient(i).valid()) flows[i] = EdgeFlow::no_derivative;
+        if (flows[i] == EdgeFlow::flows && !as_built.gradient(i).valid()) flows[i] = EdgeFlow::no_derivative;
       if (!may_try(graph_, node)) return flows;
       const Resize resize = smaller(graph_, node);
-      const Trial small(graph_, node, outputs, resize);
+      const RuleProbe small(graph_, node, outputs, resize);
       std::vector<Value> gradients;
       std::vector<std::size_t> operands;
       for (std::size_t i = 0; i < flows.size(); ++i)
@@ -313,12 +313,12 @@ const std::vector<EdgeFlow>& EdgeFlows::of(const Node& node, const std::vector<b
           operands.push_back(i);
         }
       if (gradients.empty()) return flows;
-      const std::vector<Trial::Largest> largest = small.largest(gradients);
+      const std::vector<RuleProbe::Largest> largest = small.largest(gradients);
       for (std::size_t i = 0; i < operands.size(); ++i)
         if (largest[i].of_all == 0 || (largest[i].of_normal <= rounding(gradients[i].dtype()) &&
                                        zero_by_plain(graph_, node, outputs, resize, operands[i])))
           flows[operands[i]] = EdgeFlow::zero;
-    } catch (const NoTrial&) {  // what the reverse walk found stands
+    } catch (const NoProbe&) {  // what the reverse walk found stands
     } catch (const UserError&) {
     } catch (const InternalError&) {  // rules may count on extents that checks elsewhere ask for
     }

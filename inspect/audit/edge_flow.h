@@ -1,4 +1,4 @@
-// Whether a gradient flows through one node to each of its operands: asked of the node's own rules, never of its name.
+// Whether a gradient flows through a node to each of its operands: asked of the node's own rules, never of its name.
 // Private to inspect/.
 #pragma once
 

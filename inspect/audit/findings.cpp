@@ -1,12 +1,11 @@
 #include <weft/inspect/audit/parts.h>
 
 #include <weft/graph/at_batch.h>
-#include <weft/graph/passes/dead_code.h>
 #include <weft/graph/passes/equal_nodes.h>
+#include <weft/graph/reach.h>
 #include <weft/inspect/audit/blocks.h>
 
 #include <algorithm>
-#include <map>
 
 #include <fmt/format.h>
 
@@ -16,32 +15,13 @@ namespace {
 using Kind = Finding::Kind;
 using Severity = Finding::Severity;
 
-// By id: the user made it, and it is computed from a parameter.
-std::vector<bool> made_from_parameters(const Graph& graph) {
-  std::vector<bool> made(graph.next_id(), false);
-  for (const Value& parameter : graph.parameters()) made[parameter.ref().node] = true;
-  for (const NodeId id : graph.ids())
-    for (const ValueRef& ref : graph.node(id).operands)
-      if (ref.node != no_node && made[ref.node]) made[id] = true;
-  return made;
-}
-
 bool of_user(const Node& node) { return node.provenance.pass.empty() && !node.op->traits.source; }
 
-std::string also(const std::map<NodeId, std::vector<NodeId>>& readers, NodeId from, const std::vector<bool>& counted) {
-  // Counts what only leads here, the node itself left out.
-  std::vector<NodeId> open{from};
-  std::size_t count = 0;
-  std::vector<bool> seen(counted.size(), false);
-  seen[from] = true;
-  for (std::size_t i = 0; i < open.size(); ++i)
-    if (const auto at = readers.find(open[i]); at != readers.end())
-      for (const NodeId id : at->second)
-        if (counted[id] && !seen[id]) {
-          seen[id] = true;
-          open.push_back(id);
-          ++count;
-        }
+// Counts those of `counted` that lead to `last` through none but themselves; `last` is left out.
+std::string also(const Graph& graph, NodeId last, const NodeSet& counted) {
+  const NodeSet before =
+      ancestors(graph, {graph.value(last)}, [&](const Node&, ValueRef ref) { return counted.contains(ref.node); });
+  const auto count = std::ranges::count_if(graph.ids(), [&](NodeId id) { return id != last && before.contains(id); });
   return count == 0
              ? ""
              : fmt::format(", and {} {} before it {}", count, count == 1 ? "node" : "nodes", count == 1 ? "is" : "are");
@@ -57,7 +37,7 @@ std::string some_of(const std::vector<std::string>& names) {
 }
 
 void find_idle_parameters(const Step& step, Audit& audit) {
-  const std::vector<bool> leads = leads_to_loss(step);
+  const NodeSet leads = leads_to_loss(step);
   const bool optimized = std::ranges::any_of(audit.parameters, [](const Audit::Row& row) { return row.updated; });
   const std::vector<Value> parameters = step.graph.parameters();
   for (std::size_t p = 0; p < parameters.size(); ++p) {
@@ -67,7 +47,7 @@ void find_idle_parameters(const Step& step, Audit& audit) {
       audit.findings.push_back({kind, Severity::error, row.path, str(node.where), {row.path}, std::move(message)});
     };
     if (row.frozen) continue;
-    if (!leads[node.id] && !step.loss.terms.empty())
+    if (!leads.contains(node.id) && !step.loss.terms.empty())
       add(Kind::unused_parameter,
           "the loss does not use this parameter; hint: call the module that holds it, or freeze it");
     if (optimized && row.reached && !row.updated)
@@ -80,24 +60,19 @@ void find_idle_parameters(const Step& step, Audit& audit) {
 
 void find_unused_outputs(const Step& step, Audit& audit) {
   const Graph& graph = step.graph;
-  const auto ids = graph.ids();
   std::vector<Value> roots = step.roots();
   for (const LossTerm& term : step.loss.terms) roots.insert(roots.end(), {term.sum, term.weight});
   for (const Gradient& gradient : step.gradients) roots.push_back(gradient.value);
-  const std::vector<bool> needed = needed_by(graph, roots), made = made_from_parameters(graph);
-  std::vector<bool> dead(graph.next_id(), false), read(graph.next_id(), false);
-  std::map<NodeId, std::vector<NodeId>> producers;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const Node& node = graph.node(ids[i]);
-    dead[node.id] = !needed[i] && made[node.id] && of_user(node);
-    for (const ValueRef& ref : node.operands) {
-      if (ref.node == no_node) continue;
-      read[ref.node] = true;
-      if (dead[node.id]) producers[node.id].push_back(ref.node);
-    }
+  const NodeSet needed = ancestors(graph, roots), made = descendants(graph, graph.parameters());
+  NodeSet dead(graph), read(graph);
+  for (const NodeId id : graph.ids()) {
+    const Node& node = graph.node(id);
+    if (!needed.contains(id) && made.contains(id) && of_user(node)) dead.insert(id);
+    for (const ValueRef& ref : node.operands)
+      if (ref.node != no_node) read.insert(ref.node);
   }
-  for (const NodeId id : ids) {
-    if (!dead[id] || read[id]) continue;
+  for (const NodeId id : graph.ids()) {
+    if (!dead.contains(id) || read.contains(id)) continue;
     const Node& node = graph.node(id);
     audit.findings.push_back(
         {Kind::unused_output,
@@ -107,28 +82,27 @@ void find_unused_outputs(const Step& step, Audit& audit) {
          {},
          fmt::format("[{}] neither the loss nor a fetch nor an update reads it{}; hint: use the value, fetch "
                      "it, or take it out",
-                     node.op->name, also(producers, id, dead))});
+                     node.op->name, also(graph, id, dead))});
   }
 }
 
 void find_duplicates(const Step& step, Audit& audit) {
   const Graph& graph = step.graph;
   const std::vector<NodeId> first = equal_nodes(graph);
-  const std::vector<bool> made = made_from_parameters(graph);
-  std::vector<bool> again(graph.next_id(), false), goes_on(graph.next_id(), false);
-  std::map<NodeId, std::vector<NodeId>> producers;
+  const NodeSet made = descendants(graph, graph.parameters());
+  NodeSet again(graph), goes_on(graph);
   for (const NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
     // Views cost nothing; of what is not made from parameters (masks, positions) every layer may have its own.
-    again[id] = first[id] != id && of_user(node) && of_user(graph.node(first[id])) && made[id] && !node.op->traits.view;
+    if (first[id] == id || !of_user(node) || !of_user(graph.node(first[id])) || !made.contains(id) ||
+        node.op->traits.view)
+      continue;
+    again.insert(id);
     for (const ValueRef& ref : node.operands)
-      if (again[id] && ref.node != no_node) {
-        goes_on[ref.node] = true;
-        producers[id].push_back(ref.node);
-      }
+      if (ref.node != no_node) goes_on.insert(ref.node);
   }
   for (const NodeId id : graph.ids()) {
-    if (!again[id] || goes_on[id]) continue;  // of a chain the last node
+    if (!again.contains(id) || goes_on.contains(id)) continue;  // of a chain the last node
     const Node &node = graph.node(id), &same = graph.node(first[id]);
     audit.findings.push_back(
         {Kind::duplicate,
@@ -138,7 +112,7 @@ void find_duplicates(const Step& step, Audit& audit) {
          {},
          fmt::format("[{}] computes what '{}' ({}) has computed{}; lower() merges them; hint: if it was to be "
                      "another value, look at its operands",
-                     node.op->name, same.name, str(same.where), also(producers, id, again))});
+                     node.op->name, same.name, str(same.where), also(graph, id, again))});
   }
 }
 
@@ -152,10 +126,10 @@ void find_mixed_batch(const Step& step, Audit& audit) {
     return;  // an op's own batch rule does not fit: at_batch and accumulate say so
   }
   using State = BatchState::Kind;
-  const std::vector<bool> leads = leads_to_loss(step);
+  const NodeSet leads = leads_to_loss(step);
   for (const NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
-    if (!leads[id] || node.op->traits.source || !is_float(node.types.front().dtype)) continue;
+    if (!leads.contains(id) || node.op->traits.source || !is_float(node.types.front().dtype)) continue;
     bool before = false, split = false, against_itself = false;
     std::string from;
     std::vector<std::string> types;

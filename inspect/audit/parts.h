@@ -8,7 +8,7 @@
 namespace weft {
 
 /// Fills Row::paths, blocks, cuts, and the findings about cuts: one walk forwards (which parameters a value carries),
-/// one back (how many ways lead from it to the loss, and through which blocks).
+/// one back (how many paths lead from it to the loss, and through which blocks).
 void find_paths(const Step& step, Audit& audit);
 /// Parameters that the loss does not read, that no optimizer changes, or whose gradient is 0 by construction.
 void find_idle_parameters(const Step& step, Audit& audit);
@@ -16,7 +16,7 @@ void find_idle_parameters(const Step& step, Audit& audit);
 void find_unused_outputs(const Step& step, Audit& audit);
 /// The user's nodes that compute what others have computed.
 void find_duplicates(const Step& step, Audit& audit);
-/// Nodes in which examples meet on the way to the loss.
+/// Nodes between the inputs and the loss in which examples meet.
 void find_mixed_batch(const Step& step, Audit& audit);
 
 /// "a", "a and b", "a, b and 3 more".

@@ -20,18 +20,18 @@ class Leading {
   explicit Leading(const Step& step) : nodes_(leads_to_loss(step)), outputs_(step.graph.next_id()) {
     for (const NodeId id : step.graph.ids()) {
       outputs_[id].assign(step.graph.node(id).types.size(), false);
-      if (!nodes_[id]) continue;
+      if (!nodes_.contains(id)) continue;
       for (const ValueRef& ref : step.graph.node(id).operands)
         if (ref.node != no_node) outputs_[ref.node][ref.output] = true;
     }
     for (const LossTerm& term : step.loss.terms)
       if (term.sum.valid()) outputs_[term.sum.ref().node][term.sum.ref().output] = true;
   }
-  bool node(NodeId id) const { return nodes_[id]; }
+  bool node(NodeId id) const { return nodes_.contains(id); }
   const std::vector<bool>& outputs(NodeId id) const { return outputs_[id]; }
 
  private:
-  std::vector<bool> nodes_;
+  NodeSet nodes_;
   std::vector<std::vector<bool>> outputs_;
 };
 
@@ -73,7 +73,7 @@ class Walk {
         flows_(step.graph),
         trained_(step.graph.parameters()),
         carries_(graph_.next_id()),
-        ways_(graph_.next_id()),
+        paths_(graph_.next_id()),
         through_(graph_.next_id()) {
     for (const LossTerm& term : step.loss.terms)
       if (term.sum.valid()) ++sums_[term.sum.ref()];
@@ -86,7 +86,7 @@ class Walk {
     for (std::size_t p = 0; p < trained_.size(); ++p) {
       Audit::Row& row = audit_.parameters[p];
       const ValueRef ref = trained_[p].ref();
-      row.paths = ways_of(ref);
+      row.paths = paths_of(ref);
       const Bits& through = through_[ref.node];
       for (std::size_t b = 0; b < through.size(); ++b)
         if (through[b]) row.blocks.push_back(blocks_[b]);
@@ -147,19 +147,19 @@ class Walk {
       const auto at = edges_.find(*id);
       if (at == edges_.end()) continue;
       const Node& node = graph_.node(*id);
-      double ways = 0;
+      double paths = 0;
       for (std::uint32_t k = 0; k < node.types.size(); ++k)
-        if (is_float(node.types[k].dtype)) ways += ways_of({*id, k});
-      if (ways == 0) continue;
+        if (is_float(node.types[k].dtype)) paths += paths_of({*id, k});
+      if (paths == 0) continue;
       Bits through = through_[*id];
       through.resize(blocks_.size());
       through.set(block_at_.at(*id));
       for (std::size_t i = 0; i < node.operands.size(); ++i) {
         const ValueRef ref = node.operands[i];
         if ((*at->second)[i] != EdgeFlow::flows || !carried(ref)) continue;
-        std::vector<double>& outputs = ways_[ref.node];
+        std::vector<double>& outputs = paths_[ref.node];
         outputs.resize(graph_.node(ref.node).types.size());
-        outputs[ref.output] = std::min(outputs[ref.output] + ways, Audit::most_paths);
+        outputs[ref.output] = std::min(outputs[ref.output] + paths, Audit::most_paths);
         through_[ref.node].resize(blocks_.size());
         through_[ref.node] |= through;
       }
@@ -169,8 +169,8 @@ class Walk {
   bool carried(ValueRef ref) const {
     return ref.node != no_node && !carries_[ref.node].empty() && is_float(graph_.type(ref).dtype);
   }
-  double ways_of(ValueRef ref) const {
-    const std::vector<double>& outputs = ways_[ref.node];
+  double paths_of(ValueRef ref) const {
+    const std::vector<double>& outputs = paths_[ref.node];
     const auto sum = sums_.find(ref);
     return (outputs.empty() ? 0 : outputs[ref.output]) + (sum == sums_.end() ? 0 : sum->second);
   }
@@ -181,7 +181,7 @@ class Walk {
       const Why reason = why(cut.flow);
       Finding finding{
           .kind = reason.kind, .path = node.name, .where = str(node.where), .parameters = {}, .message = {}};
-      std::vector<std::string> without;  // any other way
+      std::vector<std::string> without;  // any other path
       for (std::size_t p = 0; p < trained_.size(); ++p) {
         Audit::Row& row = audit_.parameters[p];
         if (!cut.parameters[p] || row.frozen) continue;
@@ -198,8 +198,8 @@ class Walk {
       finding.message = fmt::format("[{}] {}; ", node.op->name, reason.what);
       finding.message +=
           without.empty()
-              ? fmt::format("a way of {} ends here, others go on", some_of(finding.parameters))
-              : fmt::format("{} {} no other way to the loss", some_of(without), without.size() == 1 ? "has" : "have");
+              ? fmt::format("a path of {} to the loss ends here, others go on", some_of(finding.parameters))
+              : fmt::format("{} {} no other path to the loss", some_of(without), without.size() == 1 ? "has" : "have");
       finding.message += fmt::format("; hint: {}", reason.hint);
       audit_.findings.push_back(std::move(finding));
     }
@@ -211,8 +211,8 @@ class Walk {
   EdgeFlows flows_;
   std::vector<Value> trained_;  // all parameters, in the order of the rows
   std::vector<Bits> carries_;   // by id: parameters from which a gradient could come; empty: none
-  std::vector<std::vector<double>> ways_;
-  std::vector<Bits> through_;  // by id: blocks on the ways from it to the loss
+  std::vector<std::vector<double>> paths_;
+  std::vector<Bits> through_;  // by id: blocks on the paths from it to the loss
   std::map<ValueRef, double> sums_;
   std::map<NodeId, const std::vector<EdgeFlow>*> edges_;  // of nodes that a gradient could pass
   std::unordered_map<NodeId, std::size_t> block_at_;

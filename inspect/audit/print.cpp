@@ -24,7 +24,7 @@ std::string joined(const std::vector<std::string>& names, const char* between) {
 struct Line {
   std::string path;  // of the first, with the numbers of all
   const Audit::Row* row = nullptr;
-  double least = 0, most = 0;  // ways
+  double least = 0, most = 0;  // paths
   std::size_t count = 0;
 };
 
@@ -80,7 +80,9 @@ std::string lines_of(const std::vector<Finding>& findings) {
   return text;
 }
 
-std::string ways(double count) { return count < 1e6 ? fmt::format("{:.0f}", count) : fmt::format("{:.1e}", count); }
+std::string paths_str(double count) {
+  return count < 1e6 ? fmt::format("{:.0f}", count) : fmt::format("{:.1e}", count);
+}
 
 }  // namespace
 
@@ -106,11 +108,12 @@ std::string Audit::str() const {
     type = std::max(type, line.row->type.str().size());
   }
   text +=
-      fmt::format("  {:<{}}  {:<{}}  gradient  update  {:<16}  through\n", "parameter", width, "type", type, "ways");
+      fmt::format("  {:<{}}  {:<{}}  gradient  update  {:<16}  through\n", "parameter", width, "type", type, "paths");
   for (const Line& line : lines) {
     const Row& row = *line.row;
-    const std::string count =
-        line.count == 1 || line.least == line.most ? ways(line.most) : ways(line.most) + " .. " + ways(line.least);
+    const std::string count = line.count == 1 || line.least == line.most
+                                  ? paths_str(line.most)
+                                  : paths_str(line.most) + " .. " + paths_str(line.least);
     text += fmt::format("  {:<{}}  {:<{}}  {:<8}  {:<6}  {:<16}  {}{}\n", line.path, width, row.type.str(), type,
                         !differentiated ? "-"
                         : row.frozen    ? "frozen"

@@ -1,4 +1,4 @@
-// Where two steps part: the first node, in build order, whose value is another. Two forms of one step, steps of graphs
+// The first node, in build order, whose value differs between two steps. Two forms of one step, steps of graphs
 // that were built apart, two dtypes, two programs, two numbers of threads. Against numbers from elsewhere:
 // testing/dump_divergence.h.
 #pragma once
@@ -43,12 +43,12 @@ struct DivergenceOptions {
   double relative = 0;  ///< times the largest |value| of the tensor
   double absolute = 0;
   double ulps = 0;  ///< units in the last place of the element that is expected, in the coarser of the two types
-  /// Cells to start from; null: a new store of `seed`. They stay as they are. Where neither is given and a cell has two
-  /// floating types, the wider one starts from the numbers of the narrower.
+  /// Parameters and states to start from; null: a new store of `seed`. They stay as they are. Where neither is given
+  /// and one of them has two floating types, the wider starts from the numbers of the narrower.
   const Store* expected_store = nullptr;
   const Store* found_store = nullptr;
   std::uint64_t seed = 0;
-  bool updates = true;  ///< also what follows the gradients (Phase::step); false: the forward and backward pass only
+  bool updates = true;  ///< compare the update too (Phase::step); false: the forward and backward pass only
   int expected_threads = 0, found_threads = 0;  ///< 0: as many as there are (runtime/parallel.h)
 };
 

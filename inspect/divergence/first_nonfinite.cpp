@@ -1,20 +1,29 @@
 #include <weft/inspect/divergence/first_nonfinite.h>
 
-#include <weft/graph/at_batch.h>
-#include <weft/optim/gather.h>
+#include <weft/graph/reach.h>
+#include <weft/graph/sources.h>
+#include <weft/inspect/divergence/one_run.h>
+#include <weft/inspect/divergence/whole_values.h>
+#include <weft/ops/shape/creation.h>
+#include <weft/optim/fetch.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 namespace weft {
 namespace {
 
 ValueRange range_of(const Value& value, const Tensor& tensor) {
   constexpr double none = std::numeric_limits<double>::quiet_NaN();
-  ValueRange range{
-      .path = value.name(), .type = value.type().str(), .least = none, .most = none, .elements = tensor.size()};
+  ValueRange range{.path = value.name(),
+                   .type = value.type().str(),
+                   .where = str(value.node().where),
+                   .least = none,
+                   .most = none,
+                   .elements = tensor.size()};
   for (std::int64_t i = 0; i < tensor.size(); ++i) {
     const double x = tensor.at(i);
     if (std::isnan(x)) ++range.nan;
@@ -27,41 +36,29 @@ ValueRange range_of(const Value& value, const Tensor& tensor) {
   return range;
 }
 
-struct Root {
-  ValueRef ref;
-  std::string what;
-};
-
 // One run with all floating values fetched.
 class Watched {
  public:
-  Watched(const Step& step, const Store& store, std::span<const Feed> feeds) : step_(step) {
-    Step all = step.over(step.graph.clone());
-    all.lowered = false;
-    std::vector<std::vector<BatchState>> states;
-    if (step.micro_batches > 1) states = batch_states(all.graph, step.micro_batches);
-    const std::vector<NodeId> ids(step.graph.ids().begin(), step.graph.ids().end());  // gathering adds nodes
+  Watched(const Step& step, const std::vector<NamedResult>& results, const Store& store, std::span<const Feed> feeds) {
+    WholeValues values(step, "first_nonfinite");
+    Step& all = values.step();
+    all = without_results(all);
+    std::set<ValueRef> asked;
+    for (const NamedResult& result : results) asked.insert(result.value.ref());
     std::map<ValueRef, std::string> names;
-    for (const NodeId id : ids) {
-      const std::size_t outputs = all.graph.node(id).types.size();
+    for (const NodeId id : step.graph.ids()) {
+      const std::size_t outputs = step.graph.node(id).types.size();
       for (std::uint32_t k = 0; k < outputs; ++k) {
-        Value value = all.graph.value(id, k);
-        if (!is_float(value.dtype())) continue;
-        const Node& node = value.node();
-        if (step.micro_batches > 1 && node.phase == Phase::micro && !node.op->traits.source) {
-          const BatchState& state = states[id][k];
-          if (state.kind != BatchState::Kind::split && state.kind != BatchState::Kind::summed) continue;
-          const auto pass = all.graph.made_by("first_nonfinite", id);
-          value = gathered(value, state, step.micro_batches);
-        }
-        names[{id, k}] = fmt::format("value/{}.{}", id, k);
-        all.set_fetch(names[{id, k}], value);
+        const ValueRef ref{id, k};
+        if (!is_float(step.graph.type(ref).dtype) || (!values.is_read(ref) && !asked.contains(ref))) continue;
+        const Value value = values.of(ref);
+        if (!value.valid()) continue;
+        names[ref] = fmt::format("value/{}.{}", id, k);
+        all.set_fetch(names[ref], value);
       }
     }
-    Store copy = store.clone();
-    Program program(all, copy);
-    const Result result = program.run(feeds);
-    for (const auto& [ref, name] : names) ranges_.emplace(ref, range_of(step.graph.value(ref), result.tensor(name)));
+    const OneRun run(all, store, feeds);
+    for (const auto& [ref, name] : names) ranges_.emplace(ref, range_of(step.graph.value(ref), run.tensor(name)));
   }
 
   const ValueRange* range(ValueRef ref) const {
@@ -69,81 +66,82 @@ class Watched {
     return at == ranges_.end() ? nullptr : &at->second;
   }
   bool bad(ValueRef ref, bool nan) const {
-    const ValueRange* found = ref.node == no_node ? nullptr : range(ref);
+    const ValueRange* found = range(ref);
     return found != nullptr && (nan ? found->nan : found->infinite) > 0;
-  }
-  bool bad(const Node& node, bool nan) const {
-    for (std::uint32_t k = 0; k < node.types.size(); ++k)
-      if (bad(ValueRef{node.id, k}, nan)) return true;
-    return false;
   }
 
  private:
-  const Step& step_;
   std::map<ValueRef, ValueRange> ranges_;
 };
 
-std::vector<Root> roots_of(const Step& step) {
-  std::vector<Root> roots;
-  if (step.loss_value.valid()) roots.push_back({step.loss_value.ref(), "the loss"});
-  for (const Gradient& gradient : step.gradients)
-    roots.push_back({gradient.value.ref(), "the gradient of " + gradient.parameter.name()});
-  for (const Update& update : step.updates)
-    roots.push_back({update.value.ref(), "the update of " + update.state.name()});
-  return roots;
+// The first node from which NaN (or infinity) comes to the value through values that hold it. A constant counts only
+// where there is nothing else: the -inf of a mask is meant.
+NodeId origin_of(const Graph& graph, const Watched& run, const Value& value, bool nan) {
+  const NodeSet carries =
+      ancestors(graph, {value}, [&](const Node&, ValueRef operand) { return run.bad(operand, nan); });
+  NodeId constant = no_node;
+  for (const NodeId id : graph.ids()) {
+    const Node& node = graph.node(id);
+    if (!carries.contains(id) || std::ranges::any_of(node.operands, [&](ValueRef ref) { return run.bad(ref, nan); }))
+      continue;
+    if (node.op != &constant_op() && node.op != &full_op()) return id;
+    if (constant == no_node) constant = id;
+  }
+  return constant;
 }
 
-// The first node from which NaN (or infinity) comes to a root through values that hold it, and the root.
-std::optional<std::pair<NodeId, std::string>> origin_of(const Step& step, const Watched& run, bool nan) {
-  const Graph& graph = step.graph;
-  for (const Root& root : roots_of(step)) {
-    if (!run.bad(root.ref, nan)) continue;
-    std::vector<bool> on_the_way(graph.next_id(), false);
-    on_the_way[root.ref.node] = true;
-    std::optional<NodeId> first;
-    for (auto id = graph.ids().rbegin(); id != graph.ids().rend(); ++id) {
-      if (!on_the_way[*id]) continue;
-      const Node& node = graph.node(*id);
-      bool inherited = false;
-      for (const ValueRef& ref : node.operands)
-        if (run.bad(ref, nan)) {
-          on_the_way[ref.node] = true;
-          inherited = true;
-        }
-      if (!inherited) first = *id;  // in the end the one that was built first
-    }
-    if (first) return std::pair{*first, root.what};
+NonFiniteNode found_at(const Graph& graph, const Watched& run, NodeId id, bool nan, const std::string& reached) {
+  const Node& node = graph.node(id);
+  NonFiniteNode found;
+  found.path = node.name;
+  found.op = node.op->name;
+  found.where = weft::str(node.where);
+  found.pass = node.provenance.pass;
+  found.nan = nan;
+  found.reached = reached;
+  for (std::uint32_t k = static_cast<std::uint32_t>(node.types.size()); k-- > 0;)
+    if (run.bad(ValueRef{id, k}, nan)) found.output = *run.range({id, k});
+  for (const ValueRef& ref : node.operands) {
+    if (const ValueRange* range = run.range(ref); range != nullptr) found.inputs.push_back(*range);
+    if (!nan || !run.bad(ref, false) || !found.infinity.empty()) continue;
+    const NodeId origin = origin_of(graph, run, graph.value(ref), false);
+    const OpDef* op = graph.node(origin).op;
+    if (op != &constant_op() && op != &full_op())
+      found.infinity.push_back(found_at(graph, run, origin, false, node.name));
   }
-  return std::nullopt;
+  return found;
+}
+
+std::vector<NamedResult> results_of(const Step& step) {
+  std::vector<NamedResult> results;
+  if (step.loss_value.valid()) results.push_back({step.loss_value, "the loss"});
+  for (const Gradient& gradient : step.gradients)
+    results.push_back({gradient.value, "the gradient of " + gradient.parameter.name()});
+  for (const Update& update : step.updates) results.push_back({update.value, "the update of " + update.state.name()});
+  return results;
 }
 
 }  // namespace
 
-std::optional<NonFiniteNode> first_nonfinite(const Step& step, const Store& store, std::span<const Feed> feeds) {
-  const Watched run(step, store, feeds);
-  for (const bool nan : {true, false}) {
-    const auto origin = origin_of(step, run, nan);
-    if (!origin) continue;
-    const Node& node = step.graph.node(origin->first);
-    NonFiniteNode found;
-    found.path = node.name;
-    found.op = node.op->name;
-    found.where = weft::str(node.where);
-    found.pass = node.provenance.pass;
-    found.nan = nan;
-    found.reached = origin->second;
-    for (std::uint32_t k = static_cast<std::uint32_t>(node.types.size()); k-- > 0;)
-      if (run.bad(ValueRef{node.id, k}, nan)) found.output = *run.range({node.id, k});
-    for (const ValueRef& ref : node.operands)
-      if (const ValueRange* range = ref.node == no_node ? nullptr : run.range(ref); range != nullptr)
-        found.inputs.push_back(*range);
-    return found;
-  }
+std::optional<NonFiniteNode> first_nonfinite(const Step& step, const std::vector<NamedResult>& results,
+                                             const Store& store, std::span<const Feed> feeds) {
+  const Watched run(step, results, store, feeds);
+  for (const bool nan : {true, false})
+    for (const NamedResult& result : results)
+      if (run.bad(result.value.ref(), nan))
+        return found_at(step.graph, run, origin_of(step.graph, run, result.value, nan), nan, result.what);
   return std::nullopt;
 }
 
-std::string ValueRange::str() const {
-  std::string text = fmt::format("{} {}: ", path, type);
+std::optional<NonFiniteNode> first_nonfinite(const Step& step, const Store& store, std::span<const Feed> feeds) {
+  return first_nonfinite(step, results_of(step), store, feeds);
+}
+
+namespace {
+
+std::string numbers_of(const ValueRange& range) {
+  const auto& [path, type, where, least, most, nan, infinite, elements] = range;
+  std::string text = type + ": ";
   text += std::isnan(least) ? "nothing finite" : fmt::format("{:.4g} to {:.4g}", least, most);
   if (nan > 0) text += fmt::format(", {} NaN", nan);
   if (infinite > 0) text += fmt::format(", {} infinite", infinite);
@@ -151,9 +149,14 @@ std::string ValueRange::str() const {
   return text;
 }
 
+}  // namespace
+
+std::string ValueRange::str() const { return fmt::format("{} ({}) {}", path, where, numbers_of(*this)); }
+
 std::string NonFiniteNode::str() const {
   std::string text = fmt::format("{} begins in {} [{}] ({}){}, and reaches {}\n  gives {}\n", nan ? "NaN" : "infinity",
-                                 path, op, where, pass.empty() ? "" : ", made by " + pass, reached, output.str());
+                                 path, op, where, pass.empty() ? "" : ", made by " + pass, reached,
+                                 (output.path == path ? "" : output.path + " ") + numbers_of(output));
   for (const ValueRange& input : inputs) text += fmt::format("  reads {}\n", input.str());
   const bool too_large = std::ranges::any_of(inputs, [](const ValueRange& input) { return input.infinite > 0; });
   if (inputs.empty()) {  // nothing computes it
@@ -168,6 +171,7 @@ std::string NonFiniteNode::str() const {
                       "log of softmax)\n"
                     : "  hint: keep its operands where it is finite (an epsilon under a root or a division, a clamp "
                       "before log or exp)\n";
+  for (const NonFiniteNode& origin : infinity) text += origin.str();
   return text;
 }
 

@@ -16,9 +16,10 @@ namespace weft {
 /// What a tensor holds.
 struct ValueRange {
   std::string path, type;      ///< of the value: "decoder/0/attention/softmax", "f32[4, 8]"
+  std::string where;           ///< the user's line: "model.cpp:12"
   double least = 0, most = 0;  ///< of the finite elements; NaN where there are none
   std::int64_t nan = 0, infinite = 0, elements = 0;
-  std::string str() const;  ///< "PATH f32[4, 8]: -3 to 2, 1 NaN, 2 infinite of 32"
+  std::string str() const;  ///< "PATH (FILE:LINE) f32[4, 8]: -3 to 2, 1 NaN, 2 infinite of 32"
 };
 
 struct NonFiniteNode {
@@ -30,6 +31,8 @@ struct NonFiniteNode {
   std::vector<ValueRange> inputs;  ///< in the order of its operands
   /// what is not finite because of it: "the loss", "the gradient of PATH", "the update of PATH"
   std::string reached;
+  /// where an infinity begins that a node that makes NaN reads, as inf - inf; empty: it reads none, or a constant's
+  std::vector<NonFiniteNode> infinity = {};
   std::string str() const;  ///< lines for people, with what to do
 };
 
@@ -45,5 +48,14 @@ inline std::optional<NonFiniteNode> first_nonfinite(const Step& step, const Stor
                                                     std::initializer_list<Feed> feeds) {
   return first_nonfinite(step, store, std::span<const Feed>(feeds.begin(), feeds.size()));
 }
+
+/// A result of a step: a value and what it is to people, "the loss".
+struct NamedResult {
+  Value value;
+  std::string what;
+};
+/// The same, with these results of the step in place of its loss, gradients and updates.
+std::optional<NonFiniteNode> first_nonfinite(const Step& step, const std::vector<NamedResult>& results,
+                                             const Store& store, std::span<const Feed> feeds);
 
 }  // namespace weft

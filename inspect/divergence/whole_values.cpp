@@ -17,7 +17,7 @@ WholeValues::WholeValues(const Step& step, std::string pass, bool as_lowered)
 Value WholeValues::of(ValueRef ref) {
   const Value value = step_.graph.value(ref);
   const Node& node = value.node();
-  if (step_.micro_batches == 1 || node.phase == Phase::step) return value;
+  if (step_.micro_batches == 1 || node.phase == Phase::step || node.op->traits.source) return value;
   const BatchState& state = states_[ref.node][ref.output];
   using Kind = BatchState::Kind;
   if (state.kind != Kind::split && state.kind != Kind::summed) return {};

@@ -1,4 +1,5 @@
 // What two chains of transforms claim about each other: from Step::applied to what is compared and how.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/inspect/equivalence/verify_equivalent.h>
@@ -12,7 +13,7 @@ struct Claims {
   std::vector<Equivalence::ClaimLine> lines;
   bool exact = true;      ///< nothing rounds: what is compared must have the same bits
   DType rounds_to = f64;  ///< coarsest type; f64: the steps' own
-  bool changes = false;   ///< some change the meaning: cells part
+  bool changes = false;   ///< some change the meaning: parameters and states become others
   bool has_law = false;   ///< gradients are compared through laws
 
   /// Gradients of `before` and of `after` as they must be equal.

@@ -1,6 +1,8 @@
-// What two runs gave, quantity by quantity, against the bounds of inspect/equivalence/verify_equivalent.h.
+// What two runs gave, quantity by quantity, against the bounds of inspect/equivalence/bounds.h. compare.cpp compares a
+// run, compare_laws.cpp gradients through laws, compare_rules.cpp what each step promises. Private to inspect/.
 #pragma once
 
+#include <weft/inspect/equivalence/bounds.h>
 #include <weft/inspect/equivalence/claims.h>
 #include <weft/inspect/equivalence/trial.h>
 
@@ -26,23 +28,7 @@ class Comparison {
   void finish();
 
  private:
-  /// A quantity of both, and of `before` in the other types (absent: null).
-  struct Pair {
-    std::string kind, name;
-    const Tensor *before = nullptr, *after = nullptr, *other = nullptr;
-    const Tensor *start = nullptr, *other_start = nullptr;  ///< of a cell: before the run, on the side of `before`
-    bool exact = false;                                     ///< the bits must be the same
-    double floor = 0;                                       ///< numbers far below it are noise
-    /// Of a cell: its parameter's gradients on both sides. Where they differ and are below `noise`, nothing but
-    /// rounding is left of them, and an update by their sign (Lion's, Adam's first) has any sign.
-    const Tensor *gradient_before = nullptr, *gradient_after = nullptr;
-    double noise = 0;
-  };
-  void judge(const Pair& pair);
-  static double of_cell(const Pair& pair);  ///< a factor of the bounds
-  double bound_in_twin(const Pair& pair) const;
-  double bound_in_own(const Pair& pair) const;
-  double error_of(const Pair& pair, const Tensor& wanted, double bound) const;
+  void judge(const Quantity& quantity);
   void published(const Seen& seen, const Seen* other, bool before_gradients);
   void norm_by_laws(const Seen& seen, const Seen* other, const Tensor& before, const Tensor& after);
   void laws_are_whole(std::map<std::string, Tensor>& told, const std::map<std::string, Tensor>& given,
@@ -58,9 +44,7 @@ class Comparison {
   const Claims& claims_;
   const EquivalenceOptions& options_;
   Equivalence& result_;
-  std::int64_t run_ = 0;
-  bool twin_ = false;
-  double own_unit_ = 0x1p-53;  ///< unit roundoff of the coarsest type in which `before` computes
+  ComparedIn in_;
 
   // Numbers of a cell or of the loss: how many there were, and how many of them the coarse type can hold.
   struct Watched {
@@ -69,5 +53,15 @@ class Comparison {
   };
   std::map<std::string, Watched> watched_;
 };
+
+/// Null: there is none of that name.
+inline const Tensor* find_in(const std::map<std::string, Tensor>& tensors, const std::string& name) {
+  const auto at = tensors.find(name);
+  return at == tensors.end() ? nullptr : &at->second;
+}
+
+/// Gradients as the numbers that laws work on, and back.
+GradientTable table_of(const std::map<std::string, Tensor>& gradients);
+std::map<std::string, Tensor> tensors_of(const GradientTable& table);
 
 }  // namespace weft

@@ -18,7 +18,8 @@ std::vector<Feed> feeds_of(const NamedTensors& tensors);
 
 struct RandomFeeds {
   std::uint64_t seed = 0;
-  /// Integer inputs are drawn from [0, bound): how far a table reaches is nothing that a graph says.
+  /// By input: integers are drawn from [0, bound). A graph does not say how many rows the table has that they pick
+  /// from.
   std::map<std::string, std::int64_t> integers = {};
   /// Inputs with uneven tails: along the last axis, from a length of at least 1 that is drawn for each row, the
   /// elements hold this value (cross_entropy's ignore_index). A vector has single elements of it, never its first.

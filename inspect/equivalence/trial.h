@@ -1,4 +1,5 @@
-// One side of a comparison: a step with everything that is compared fetched, its cells and its program.
+// One side of a comparison: a step that publishes all that is compared, its store and its program. Private to inspect/
+// and testing/.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -13,19 +14,19 @@
 
 namespace weft {
 
-/// What one run gave. Cells are those that the step updates: as they were (`starts`) and as they are after the run.
+/// What one run gave. `cells`: parameters and states that the step updates, after the run; `starts`: before it.
 struct Observation {
   std::map<std::string, Tensor> published, gradients, starts, cells;
   bool finite = true;  ///< whether the update was taken
   bool due = true;     ///< of an accumulation over runs: whether this run ends it
 };
 
-/// The step with its gradients settled (optim/settle.h) and fetched under gradient_fetch(path).
+/// The step with its gradients clean (unscaled, divided by their weight) and fetched under gradient_fetch(path).
 Step observed(const Step& step);
 std::string gradient_fetch(const std::string& path);
 
-/// Whether a cell of both steps means the same in both: not the loss scale with its tracker, nor sums over runs of
-/// gradients that one of them has scaled.
+/// Whether a state or parameter of both steps means the same in both: not the loss scale with its tracker, nor sums
+/// over runs of gradients that one of them has scaled.
 bool is_shared(const std::string& path, const Step& a, const Step& b);
 
 class Trial {
@@ -34,10 +35,10 @@ class Trial {
 
   const Step& step() const { return step_; }
   const Store& store() const { return *store_; }
-  /// Cells as they were before the last run.
+  /// The store as it was before the last run.
   const Store& start() const { return *start_; }
   Observation run(const NamedTensors& feeds);
-  /// Takes over the values of cells that both share, converted to this one's types. `step` is that of `from`.
+  /// Takes over parameters and states that both share, converted to this one's types. `step` is that of `from`.
   void take_cells(const Store& from, const Step& step);
 
  private:

@@ -134,10 +134,10 @@ Equivalence verify_equivalent(const Step& before, const Step& after, const Equiv
     if (!result.passed() && options.find_first) {
       const bool in_twin = result.failures.front().twin;
       Sides& sides = in_twin ? *twin : *own;
-      const double coarse = 64 * unit_roundoff(claims.rounds_to == f64 ? f32 : claims.rounds_to);
+      const double coarse = bounds::spread_of_nodes * unit_roundoff(claims.rounds_to == f64 ? f32 : claims.rounds_to);
       result.first = first_divergence(sides.before.step(), sides.after.step(), feeds_of(in_twin ? wide_feeds : feeds),
                                       {.relative = claims.exact ? 0
-                                                   : in_twin    ? 1e-10
+                                                   : in_twin    ? bounds::unmeasured_in_twin
                                                                 : coarse,
                                        .expected_store = &sides.before.start(),
                                        .found_store = &sides.after.start(),

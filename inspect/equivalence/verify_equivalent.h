@@ -27,7 +27,7 @@ struct EquivalenceOptions {
   /// own).
   std::optional<Claim> claim = std::nullopt;
   DType rounds_to = f64;
-  /// Changes of meaning only add cells and published values: what both steps update must agree as well.
+  /// Changes of meaning only add states and published values: what both steps update must agree as well.
   bool adds_only = false;
   bool float64 = true;     ///< run the float64 twins (inspect/equivalence/widen.h)
   bool own_types = true;   ///< run the steps as they are
@@ -38,8 +38,8 @@ struct EquivalenceOptions {
 struct Equivalence {
   /// One quantity of one run.
   struct Row {
-    std::string kind;   ///< "published", "gradient", "cell", "loss scale"
-    std::string name;   ///< loss, path of the parameter, path of the cell
+    std::string kind;   ///< "published", "gradient", "cell" (a parameter or a state after the run), "loss scale"
+    std::string name;   ///< "loss"; the path of the parameter or state
     DType dtype = f64;  ///< f64: in the twins; else the type in which it was compared
     bool twin = false;
     std::int64_t run = 0;
@@ -80,12 +80,14 @@ std::ostream& operator<<(std::ostream& out, const Equivalence& equivalence);
 ///   error of `before` in its own types, measured against its float64 twin, u the unit roundoff of the coarsest of
 ///   these (where there is none narrower than f64: 1e-10 s).
 /// - rounding, in the own types, with U the unit roundoff of the coarsest type to which a transform rounds, v that of
-///   the tensor: |a - B| <= 8 (e U / u + U s) + 8 v s, B the float64 twin of `before`; a cell's first s is its change;
+///   the tensor: |a - B| <= 8 (e U / u + U s) + 8 v s, B the float64 twin of `before`; the first s of a
+///   parameter or state is its change;
 ///   the first 8 of gradients and published values is 12 (run + 1) where U > u.
-/// - both bounds are 8 times as wide for cells: optimizers magnify the rounding of small gradients.
-///   Parameters, states and the loss must not have gone through the coarse type on the way.
+/// - both bounds are 8 times as wide for parameters and states after a run: optimizers magnify the rounding of small
+///   gradients. inspect/equivalence/bounds.h says what each number is.
+///   Parameters, states and the loss must not have been rounded to the coarse type.
 /// - changes_meaning: the law, where there is one, must predict the gradients of one from the other's; published values
-///   that both have and, without a law, gradients must agree, each run from the same cells.
+///   that both have and, without a law, gradients must agree, each run from the same parameters and states.
 /// - a loss scale must follow its rule (graph/step.h), and a run whose gradients are not finite must change no
 ///   parameter, no state of an optimizer, no average and no count of updates.
 ///

@@ -1,7 +1,5 @@
 #include <weft/inspect/gradients/block_flow.h>
 
-#include <set>
-
 namespace weft {
 
 BlockFlow::BlockFlow(const Step& step, const ForwardValues& forward) {
@@ -27,19 +25,14 @@ BlockFlow::BlockFlow(const Step& step, const ForwardValues& forward) {
     for (std::size_t b = 0; b < count; ++b) all[b] = all[b] || mine[b];
   }
 
-  std::vector<ValueRef> open;
-  for (const LossTerm& term : step.loss.terms) open.push_back(term.sum.ref());
-  std::set<NodeId> seen;
-  for (std::size_t i = 0; i < open.size(); ++i) {
-    if (!forward.learns(open[i]) || !seen.insert(open[i].node).second || graph.node(open[i].node).op->traits.source)
-      continue;
-    if (block[open[i].node] < count) {
-      nearest_[block[open[i].node]] = true;
-      continue;
-    }
-    const std::vector<ValueRef>& operands = graph.node(open[i].node).operands;
-    open.insert(open.end(), operands.begin(), operands.end());
-  }
+  std::vector<Value> sums;
+  for (const LossTerm& term : step.loss.terms)
+    if (forward.learns(term.sum.ref())) sums.push_back(term.sum);
+  const NodeSet before_blocks = ancestors(graph, sums, [&](const Node& reader, ValueRef operand) {
+    return block[reader.id] == count && forward.learns(operand);
+  });
+  for (const NodeId id : forward.nodes())
+    if (block[id] < count && before_blocks.contains(id)) nearest_[block[id]] = true;
 }
 
 std::size_t BlockFlow::at(const std::string& block) const {

@@ -1,4 +1,4 @@
-// In which order a gradient comes to blocks. Private to inspect/.
+// In which order the backward pass comes through blocks. Private to inspect/.
 #pragma once
 
 #include <weft/inspect/gradients/forward_values.h>

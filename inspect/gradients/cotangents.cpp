@@ -15,11 +15,11 @@ namespace {
 // was while the gradients were derived, and sums of cotangents are what they were then.
 Graph unmerged(const Step& step) {
   const Graph& graph = step.graph;
-  const std::vector<bool> leads = leads_to_loss(step);
+  const NodeSet leads = leads_to_loss(step);
   std::unordered_map<ValueRef, std::size_t> readers, read;
   for (const NodeId id : graph.ids())
     for (const ValueRef& ref : graph.node(id).operands)
-      if (leads[id] && ref.node != no_node) ++readers[ref];
+      if (leads.contains(id) && ref.node != no_node) ++readers[ref];
   Rebuild rebuild(graph, "find_cotangents");
   std::unordered_map<ValueRef, std::vector<Value>> copies;
   for (const NodeId id : graph.ids()) {
@@ -27,14 +27,14 @@ Graph unmerged(const Step& step) {
     Node changed = node;
     for (ValueRef& ref : changed.operands) {
       if (ref.node == no_node) continue;
-      const auto at = leads[id] ? copies.find(ref) : copies.end();
+      const auto at = leads.contains(id) ? copies.find(ref) : copies.end();
       ref = at == copies.end() ? rebuild.map(ref).ref() : at->second.at(read[ref]++).ref();
     }
     rebuild.keep_as(std::move(changed));
     const std::string& pass = node.provenance.pass;
     const bool put_behind =
         !pass.empty() && pass != "gradient" && node.op->traits.pointwise && node.operands.size() == 1;
-    if (!leads[id] || !put_behind || readers[{id, 0}] < 2) continue;
+    if (!leads.contains(id) || !put_behind || readers[{id, 0}] < 2) continue;
     std::vector<Value>& own = copies[{id, 0}];
     own.push_back(rebuild.to().value(id));
     const Scope place = rebuild.in_place_of(node);

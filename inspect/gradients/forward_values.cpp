@@ -16,6 +16,10 @@ bool lasts_differ_only(const Shape& a, const Shape& b) {
   return true;
 }
 
+bool any_float(const std::vector<TensorType>& types) {
+  return std::ranges::any_of(types, [](const TensorType& type) { return is_float(type.dtype); });
+}
+
 // A scalar, or a condition on x and scalars: x > 0.
 bool decided_by(const Graph& graph, ValueRef ref, ValueRef x) {
   if (ref.node == no_node || graph.type(ref).shape.count() == 1) return true;
@@ -31,32 +35,24 @@ bool decided_by(const Graph& graph, ValueRef ref, ValueRef x) {
 ForwardValues::ForwardValues(const Step& step)
     : graph_(step.graph),
       leads_(leads_to_loss(step)),
-      trained_(graph_.next_id(), false),
-      fed_(graph_.next_id(), false),
+      trained_(descendants(graph_, step.parameters,
+                           [&](const Node& reader, ValueRef operand) {
+                             return is_float(graph_.type(operand).dtype) && any_float(reader.types) &&
+                                    !reader.op->traits.cuts_gradient;
+                           })),
+      // A graph that is fed nothing: all is as if it were.
+      fed_(descendants(graph_, graph_.inputs().empty() ? step.parameters : graph_.inputs())),
       blocks_(graph_.next_id()) {
-  for (const Value& input : graph_.inputs()) fed_[input.ref().node] = true;
-  if (graph_.inputs().empty())  // a graph that is fed nothing: all is as if it were
-    for (const Value& parameter : step.parameters) fed_[parameter.ref().node] = true;
-  for (const Value& parameter : step.parameters) trained_[parameter.ref().node] = true;
   for (const NodeId id : graph_.ids()) {
     const Node& node = graph_.node(id);
-    if (node.op->traits.source) continue;
-    bool learning = false;
-    for (const ValueRef& ref : node.operands) {
-      if (ref.node == no_node) continue;
-      fed_[id] = fed_[id] || fed_[ref.node];
-      learning |= trained_[ref.node] && is_float(graph_.type(ref).dtype);
-    }
-    const bool smooth = std::ranges::any_of(node.types, [](const TensorType& type) { return is_float(type.dtype); });
-    trained_[id] = learning && smooth && !node.op->traits.cuts_gradient;
-    if (!trained_[id] || !leads_[id]) continue;
+    if (node.op->traits.source || !trained_.contains(id) || !leads_.contains(id)) continue;
     nodes_.push_back(id);
     blocks_[id] = block_of(node.name);
   }
 }
 
 bool ForwardValues::learns(ValueRef ref) const {
-  return ref.node != no_node && trained_[ref.node] && leads_[ref.node] && is_float(graph_.type(ref).dtype);
+  return trained_.contains(ref.node) && leads_.contains(ref.node) && is_float(graph_.type(ref).dtype);
 }
 
 std::vector<BlockRim> block_rims(const Step& step, const ForwardValues& forward) {

@@ -1,6 +1,7 @@
 // The values of a step's forward pass between which a gradient flows. Private to inspect/.
 #pragma once
 
+#include <weft/graph/reach.h>
 #include <weft/graph/step.h>
 
 #include <string>
@@ -8,27 +9,27 @@
 
 namespace weft {
 
-/// What report_gradients asks about the nodes of the forward pass, by id.
+/// Which nodes of the forward pass lie between trained parameters and the loss, and which depend on a run's feeds.
 class ForwardValues {
  public:
   explicit ForwardValues(const Step& step);
 
-  /// A floating value on the way from a trained parameter to the loss.
+  /// A floating value between a trained parameter and the loss, through differentiable nodes.
   bool learns(ValueRef ref) const;
   /// It depends on what a run is fed, so it has examples.
-  bool fed(NodeId id) const { return fed_[id]; }
-  /// Nodes on that way, in build order; without parameters.
+  bool fed(NodeId id) const { return fed_.contains(id); }
+  /// The nodes of such values, in build order; without parameters.
   const std::vector<NodeId>& nodes() const { return nodes_; }
   const std::string& block(NodeId id) const { return blocks_[id]; }
 
  private:
   Graph graph_;
-  std::vector<bool> leads_, trained_, fed_;
+  NodeSet leads_, trained_, fed_;
   std::vector<NodeId> nodes_;
   std::vector<std::string> blocks_;
 };
 
-/// A block's neighbours: what it reads of other blocks and what it gives to others or to the loss.
+/// The values at the rim of a block: what it reads of other blocks, and what others or the loss read of it.
 struct BlockRim {
   std::string name;
   std::vector<Value> reads, gives;

@@ -84,8 +84,7 @@ GradientReport::Parameter read_parameter(const Reader& reader, const Value& para
   if (reader.has("arrives/" + path)) {
     const std::vector<double> arrives = reader.numbers("arrives/" + path);
     row.arrives = arrives[0];
-    row.cancels = std::isfinite(row.arrives) && row.norm > 0 &&
-                  row.norm <= std::max(thresholds.cancels, arrives[1]) * row.arrives;
+    row.cancels = thresholds.has_cancelled(row.norm, row.arrives, arrives[1]);
   }
   if (reader.has("f16/" + path)) read_f16(reader.numbers("f16/" + path), sums[3], thresholds, row);
   if (reader.has("rows/" + path)) {

@@ -16,20 +16,23 @@ namespace weft {
 /// Where a verdict begins. The numbers are weft's own choice, wide enough that a model by the book passes at every step
 /// of its training; the papers say what each looks for.
 struct GradientThresholds {
-  /// no_flow: the norm of a parameter's gradient is not above it, times |loss| where the step publishes one below 1.
-  /// Not of a gradient that waits for a factor which starts at 0 (Parameter::waits_for), nor where the loss is in [0,
-  /// learned].
+  /// no_flow: reported when |g| <= flows_above * min(1, |loss|), g the gradient of a parameter; 1 where the step
+  /// publishes no loss. Not of a gradient that waits for a factor which starts at 0 (Parameter::waits_for), nor where
+  /// 0 <= loss <= learned.
   double flows_above = 1e-8, learned = 1e-12;
-  /// A gradient that is a sum of cotangents and at most this share of their magnitudes (of bf16 and f16: at most the
-  /// unit roundoff, which is more) has cancelled to rounding: the loss does not depend on the parameter, and it is no
-  /// no_flow. So are biases of keys, which softmax ignores, and those before a normalisation.
+  /// A gradient g that sums cotangents c_i has cancelled to rounding when |g| <= max(cancels, u) * sum |c_i|, u the
+  /// unit roundoff of their type: the loss does not depend on the parameter, and it is no no_flow. So are biases of
+  /// keys, which softmax ignores, and those before a normalisation.
   double cancels = 1e-6;
-  /// vanishing, exploding: from a block nearest to a loss to one that gets its gradient through it, the norm of the
-  /// cotangents at what they give falls below, or rises above, this factor; vanishing also at every block behind that
-  /// one, so no side branch is. Both are geometric in depth (Pascanu, Mikolov and Bengio 2013, "On the difficulty of
-  /// training recurrent neural networks", section 2).
+  /// That test: |g|, sum |c_i|, and u.
+  bool has_cancelled(double norm, double terms, double unit) const;
+  /// vanishing, exploding: reported when |d_b| < vanishing * |d_a|, or |d_b| > exploding * |d_a|: |d_a| is the norm of
+  /// the cotangents of what a block nearest to a loss gives, |d_b| that of a block whose gradient comes through it. For
+  /// vanishing it holds at every block behind b too, so b is no side branch. Both are geometric in depth (Pascanu,
+  /// Mikolov and Bengio 2013, "On the difficulty of training recurrent neural networks", section 2).
   double vanishing = 1e-3, exploding = 1e3;
-  /// dead_units: more than this share of units gets nothing (Lu et al. 2019, "Dying ReLU and Initialization").
+  /// dead_units: for more than this share of units every gradient is exactly 0 (Lu et al. 2019, "Dying ReLU and
+  /// Initialization").
   double dead = 0.5;
   /// dead_units: asked where the batch has at least so many examples (rows of the value): of one example every other
   /// unit of a relu is at rest.
@@ -42,7 +45,7 @@ struct GradientThresholds {
   double f16_weak = 0.1;
   /// Parameter::f16_scale: the least of f16_scales at which at most this share of the elements that are not 0 is lost.
   double f16_lost = 1e-3;
-  /// update_too_large: norm of the update over that of the weight, of parameters of at least two axes that do not start
+  /// update_too_large: reported when |new w - w| > update * |w|, of parameters of at least two axes that do not start
   /// at 0.
   double update = 1;
 };
@@ -90,7 +93,7 @@ struct GradientReport {
     /// 0. "": none.
     std::string waits_for = {};
     double weight_norm = 0, update_ratio = 0;  ///< norm of w; of (new w - w) over it
-    double arrives = 0;                        ///< of a sum of cotangents: of their magnitudes; NaN of other gradients
+    double arrives = 0;                        ///< sum |c_i| of a gradient that sums cotangents c_i; NaN of others
     bool cancels = false;                      ///< GradientThresholds::cancels
   };
   /// All parameters of a block, and the gradient that goes through it.
@@ -102,7 +105,7 @@ struct GradientReport {
     double reads = 0, gives = 0;
     double gain = 0;  ///< reads / gives: what the block does to the gradient that goes through it
   };
-  /// A node through which the gradient may stop.
+  /// A node at which a gradient may stop: an activation with dead units, a saturated softmax.
   struct Passage {
     std::string path, op, where;
     std::int64_t operand = -1;       ///< of closed rows

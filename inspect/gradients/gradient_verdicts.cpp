@@ -124,11 +124,12 @@ class Judge {
                       step_.loss_scale ? "a dynamic loss scale skips such a step and falls; " : ""));
     else if (!(row.norm > flows_above_) && !row.cancels && row.waits_for.empty() && !learned())
       add(Kind::no_flow, row.path, row.where, row.norm, flows_above_,
-          fmt::format("the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn from this batch; hint: "
-                      "audit(step) says where "
-                      "its ways to the loss end, or testing::gradients_flow(step) behind which node nothing is left on "
-                      "these numbers",
-                      row.norm, flows_above_));
+          fmt::format(
+              "the norm of the gradient is {:.3g}, not above {:.3g}: it does not learn from this batch; hint: "
+              "audit(step) says where "
+              "its paths to the loss end, or testing::gradients_flow(step) behind which node nothing is left on "
+              "these numbers",
+              row.norm, flows_above_));
   }
   bool learned() const { return report_.loss >= 0 && report_.loss <= least_.learned; }
 
@@ -205,6 +206,10 @@ class Judge {
 };
 
 }  // namespace
+
+bool GradientThresholds::has_cancelled(double norm, double terms, double unit) const {
+  return std::isfinite(terms) && norm > 0 && norm <= std::max(cancels, unit) * terms;
+}
 
 std::string_view name_of(Verdict::Kind kind) { return kinds.at(static_cast<std::size_t>(kind)); }
 

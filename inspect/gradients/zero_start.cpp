@@ -79,7 +79,7 @@ Value zero_factor(const Step& step, NodeId node, std::size_t at) {
 std::vector<Value> behind_zeros(const Step& step, const Value& parameter) {
   const Graph& graph = step.graph;
   const Zeros zeros(step);
-  const std::vector<bool> leads = leads_to_loss(step);
+  const NodeSet leads = leads_to_loss(step);
   std::set<NodeId> sums;
   for (const LossTerm& term : step.loss.terms) sums.insert(term.sum.ref().node);
   std::vector<Value> found;
@@ -90,7 +90,7 @@ std::vector<Value> behind_zeros(const Step& step, const Value& parameter) {
     const auto outputs = static_cast<std::uint32_t>(graph.node(open[i]).types.size());
     for (std::uint32_t k = 0; k < outputs; ++k)
       for (const NodeId id : graph.users({open[i], k})) {
-        if (!leads[id]) continue;
+        if (!leads.contains(id)) continue;
         const Node& node = graph.node(id);
         for (std::size_t at = 0; at < node.operands.size(); ++at) {
           if (node.operands[at] != ValueRef{open[i], k}) continue;

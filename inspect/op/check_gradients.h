@@ -1,5 +1,5 @@
-// Does the backward pass tell the truth? Finite differences against the gradient, with a test of order: above the
-// rounding floor the error of a right gradient falls as h^2, that of a wrong one stays.
+// Finite differences against the gradient, with a test of order: above the rounding floor the error of a right gradient
+// falls as h^2, that of a wrong one stays.
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -97,6 +97,15 @@ void OpChecker::check_backward(const Sample& sample, DType dtype) {
   });
 }
 
+// Of the two-byte types only that the gradient can be computed: how far it may round is each formula's own.
+void OpChecker::check_backward_runs(const SampleRun& run) {
+  if (run.differentiable_inputs().empty() || op_.traits.cuts_gradient || (!op_.backward && !op_.plain)) return;
+  check("backward of two bytes", [&] {
+    for (const Tensor& gradient : run.gradients(run.cotangents()))
+      WEFT_CHECK(gradient.empty() || gradient.dtype() != f64, "a gradient is {}", gradient.type_str());
+  });
+}
+
 // What is not finite stays visible: an element that matters to an output, made NaN, makes some output NaN.
 void OpChecker::check_nan(const Sample& sample) {
   const SampleRun run = built(sample, f32);

@@ -1,4 +1,5 @@
-// A kernel run by hand, each of its buffers alone between guards: what it touches shows. Private to inspect/.
+// A kernel run without a program, each of its buffers between guard bytes: a write outside of them shows. Private to
+// inspect/.
 #pragma once
 
 #include <weft/runtime/kernel.h>

@@ -1,6 +1,6 @@
 // The checks behind check_op, one method each: check_op.cpp says in which order, check_values.cpp compares numbers,
-// check_runs.cpp the ways to run, check_promises.cpp what traits promise,
-// check_variants.cpp other shapes. Private to inspect/.
+// check_runs.cpp batches, threads and repeated runs, check_promises.cpp what traits promise, check_variants.cpp other
+// shapes. Private to inspect/.
 #pragma once
 
 #include <weft/inspect/op/check_op.h>
@@ -15,7 +15,10 @@ double relative_error(const Tensor& got, const Tensor& want);
 
 class OpChecker {
  public:
-  OpChecker(const OpDef& op, std::source_location where) : op_(op), line_(where) { check_.op = op.name; }
+  OpChecker(const OpDef& op, OpCheckDepth depth, std::source_location where)
+      : op_(op), full_(depth == OpCheckDepth::full), line_(where) {
+    check_.op = op.name;
+  }
   OpCheck run();
 
  private:
@@ -27,12 +30,14 @@ class OpChecker {
     return {op_, sample, dtype, by_plain, line_};
   }
   void check_sample(const Sample& sample);
+  void check_sample_memory(const Sample& sample, const SampleRun& exact);
   void check_bad_inputs();
 
   // check_values.cpp
   void check_forward(const Sample& sample, DType dtype, const SampleRun& exact);
   void check_gradient(const SampleRun& exact);
   void check_backward(const Sample& sample, DType dtype);
+  void check_backward_runs(const SampleRun& run);
   void check_nan(const Sample& sample);
 
   // check_runs.cpp
@@ -54,6 +59,7 @@ class OpChecker {
   void check_variants(const Sample& sample);
 
   const OpDef& op_;
+  const bool full_;
   const std::source_location line_;  ///< the user's call
   OpCheck check_;
   int sample_ = -1;

@@ -1,4 +1,5 @@
 // The backward of block-wise attention, some keys of one head: what attention_flash.cpp runs in parallel.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/blocks.h>

@@ -1,5 +1,5 @@
 // The parts of a tile that attention's forward and backward share: packed rows, the keys that each query of a tile
-// sees, and products that leave out what nobody sees (runtime/simd/tile.h computes them).
+// sees, and products that leave out what nobody sees (runtime/simd/tile.h computes them). Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/tile.h>

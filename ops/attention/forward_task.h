@@ -1,4 +1,5 @@
 // The forward of block-wise attention, a block of queries of one head: what attention_flash.cpp runs in parallel.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/blocks.h>

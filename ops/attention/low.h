@@ -1,6 +1,6 @@
 // Products of attention's tiles by the processor's own bf16 arithmetic (oneDNN: AVX512-BF16, AMX). Operands are read
 // where they lie, weights are rounded to bf16 for their products, every sum is f32. Where bf16 is emulated the tiles of
-// runtime/simd/tile.h are faster.
+// runtime/simd/tile.h are faster. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/blocks.h>

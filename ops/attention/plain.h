@@ -1,5 +1,5 @@
 // Attention in basic ops: the definition of the block-wise kernels, their test oracle, and what runs where they do not
-// serve an option. Everything here holds [batch, heads, time_q, time_k] scores.
+// serve an option. Everything here holds [batch, heads, time_q, time_k] scores. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/attention.h>

@@ -1,6 +1,6 @@
 // What a user's function of a score computes, as data: nodes that attention carries in an attribute, so that its
 // kernels run them on blocks of scores (ops/attention/score_program.h) and its plain definition on all of them. Private
-// to ops/.
+// to ops/. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/attention.h>

@@ -1,5 +1,6 @@
 // What the attention kernels know of their node without its pointers: extents, options, and which keys a query may see.
 // Block sizes and the cut into tasks depend on shapes only, so bits do not depend on the number of threads.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/op_def.h>

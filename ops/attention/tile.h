@@ -1,4 +1,5 @@
 // What the attention kernels know of their node: operands, and how a row of products q k^T becomes a row of scores.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/functions.h>

@@ -1,4 +1,4 @@
-// Operands of ids, of either integer type, as kernels read them.
+// Operands of ids, of either integer type, as kernels read them. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/runtime/kernel.h>

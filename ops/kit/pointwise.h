@@ -1,4 +1,4 @@
-// Kernels of pointwise ops: from a function of spans to kernels for every dtype.
+// Kernels of pointwise ops: from a function of spans to kernels for every dtype. Not in <weft/weft.h>.
 //
 // A unary op gives a struct F with `template <class T> static void run(const T* x, T* y, std::int64_t n)`, a binary
 // one `static T apply(T a, T b)`; the templates below add broadcasting, tiles by shape (so the bits do not depend on

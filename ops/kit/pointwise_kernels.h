@@ -1,4 +1,5 @@
 // Kernels of one's own pointwise ops from a function of single numbers:
+// Not in <weft/weft.h>.
 //
 //   .traits = {.pointwise = true},
 //   .kernels = pointwise_kernels<float, double, bfloat16>([](auto x) { return x / (1 + std::abs(x)); }),

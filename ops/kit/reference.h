@@ -1,4 +1,4 @@
-// References of basic ops (OpDef::reference): laws on plain numbers, element by element.
+// References of basic ops (OpDef::reference): laws on plain numbers, element by element. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/op_def.h>

@@ -1,4 +1,5 @@
 // What kernels that walk over rows share: rows of any floating type computed in f32 or f64, and tiles cut by shape.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/shape.h>

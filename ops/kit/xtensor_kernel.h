@@ -1,4 +1,5 @@
 // Kernels of one's own ops in xtensor expressions. Opt in: xtensor costs a file about two seconds.
+// Not in <weft/weft.h>.
 //
 //   .kernels = xtensor_kernels<float, double>([](auto k) {
 //     const auto x = k.in(0);
@@ -12,12 +13,7 @@
 #pragma once
 
 #include <weft/runtime/kernel.h>
-
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xarray.hpp>
-#include <xtensor/xmath.hpp>
-#include <xtensor/xnoalias.hpp>
-#include <xtensor/xview.hpp>
+#include <weft/runtime/xtensor.h>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,4 +1,5 @@
 // How an activation becomes a pair of ops: y = f(x) and d_x = d_y f'(x), each one pass in vector code.
+// Not in <weft/weft.h>.
 //
 // An activation is a struct F that names its two vector functions and the parameters they take:
 //

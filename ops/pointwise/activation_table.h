@@ -1,4 +1,5 @@
 // Activations by name, with torch's defaults, for ops that apply one inside a larger pass (glu, feed_forward).
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/op_def.h>

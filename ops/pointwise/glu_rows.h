@@ -1,4 +1,5 @@
 // y = x f(gate) over a span and its gradient, through buffers for types that are converted. For kernels.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/pointwise/activation_table.h>

@@ -1,4 +1,4 @@
-// What the plain and the gated feed-forward op share: how rows are cut, and where the batch lies.
+// What the plain and the gated feed-forward op share: how rows are cut, and where the batch lies. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/kit/rules.h>

@@ -1,4 +1,5 @@
 // Products with a bias, for kernels: gemm() and what is done to its tiles while they are in cache.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/kit/rows.h>

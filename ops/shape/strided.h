@@ -1,5 +1,5 @@
 // Elements gathered from anywhere into a contiguous tensor: what transpose, broadcast and slice share. Elements are
-// moved by their size alone.
+// moved by their size alone. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/shape.h>

@@ -1,4 +1,4 @@
-// Queries, keys and values of one product, apart.
+// Queries, keys and values of one product, apart. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/graph.h>

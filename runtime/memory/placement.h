@@ -1,4 +1,4 @@
-// Offsets in one arena for storages that live for a while.
+// Offsets in one arena for storages that live for a while. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/runtime/memory/plan.h>

@@ -1,4 +1,4 @@
-// The order in which a lowered step runs.
+// The order in which a lowered step runs. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/step.h>

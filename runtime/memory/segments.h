@@ -1,4 +1,5 @@
 // The parts of a run of several micro-batches: what comes before them, what runs once for each, what comes after.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/step.h>

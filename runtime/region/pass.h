@@ -1,3 +1,4 @@
+// Lowering: chains of pointwise and row-wise nodes become regions.
 #pragma once
 
 #include <weft/graph/step.h>

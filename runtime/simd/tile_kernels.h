@@ -16,7 +16,6 @@ namespace {
 template <bool bounded = false>
 inline Vec<float> v_exp_fast(Vec<float> x) {
   using V = Vec<float>;
-  using I = xsimd::batch<std::int32_t, Arch>;
   const V large(12582912.0F + 127.0F), per_ln2(1.44269504F);
   if constexpr (!bounded) x = xsimd::min(V(88.7F), x);  // the second operand passes NaN on
   x = xsimd::max(V(-88.0F), x);
@@ -24,7 +23,7 @@ inline Vec<float> v_exp_fast(Vec<float> x) {
   const V f = v_fma(x, per_ln2, large - shifted);
   V q(0.0013264646F);
   for (const float c : {0.009671576F, 0.055507347F, 0.24022241F, 0.693147F, 1.0F}) q = v_fma(q, f, V(c));
-  return q * xsimd::bitwise_cast<V>(xsimd::bitwise_cast<I>(shifted) << 23);
+  return q * v_bits<float>(v_bits<std::int32_t>(shifted) << 23);
 }
 template <bool bounded = false>
 inline Vec<double> v_exp_fast(Vec<double> x) {

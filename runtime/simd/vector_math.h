@@ -2,31 +2,12 @@
 // anonymous namespace, so that no instruction leaks into another file's copy at link time.
 #pragma once
 
-#include <xsimd/xsimd.hpp>
+#include <weft/runtime/simd/xsimd.h>
 
 #include <math.h>
 
-#include <cstdint>
-
 namespace weft {
 namespace {
-
-using Arch = xsimd::default_arch;
-template <class T>
-using Vec = xsimd::batch<T, Arch>;
-template <class T>
-constexpr std::int64_t width = static_cast<std::int64_t>(Vec<T>::size);
-
-/// a b + c, rounded once where the instruction set can: xsimd 8 multiplies and then adds under AVX-512.
-template <class T>
-Vec<T> v_fma(Vec<T> a, Vec<T> b, Vec<T> c) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return Vec<T>(_mm512_fmadd_ps(a, b, c));
-  else return Vec<T>(_mm512_fmadd_pd(a, b, c));
-#else
-  return xsimd::fma(a, b, c);
-#endif
-}
 
 /// f applied lane by lane: for double, where the C library is the more accurate.
 template <class F>

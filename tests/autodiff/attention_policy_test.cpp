@@ -75,10 +75,10 @@ TEST_CASE("the bytes of an advice are those of a plan of the same attention, to 
     for (const int threads : {1, 4}) {
       const AttentionAdvice advice = attention_advice(c, {.approximate = true, .window = 32, .threads = threads});
       INFO(advice);
-      CHECK(advice.candidate(AttentionWay::block_wise).bytes == Real(c, {}).planned(threads).arena_bytes);
-      CHECK(advice.candidate(AttentionWay::local).bytes == Real(c, {.window = 32}).planned(threads).arena_bytes);
+      CHECK(advice.candidate(AttentionStrategy::block_wise).bytes == Real(c, {}).planned(threads).arena_bytes);
+      CHECK(advice.candidate(AttentionStrategy::local).bytes == Real(c, {.window = 32}).planned(threads).arena_bytes);
       // A modifier that changes nothing makes attention() take its plain definition.
-      CHECK(advice.candidate(AttentionWay::plain).bytes ==
+      CHECK(advice.candidate(AttentionStrategy::plain).bytes ==
             Real(c, {.method = AttentionMethod::plain}).planned(threads).arena_bytes);
     }
 }
@@ -96,11 +96,12 @@ TEST_CASE("what attention keeps: block-wise y and the logsumexp, plain at least 
       for (const auto& candidate : advice.candidates) CHECK(candidate.kept_bytes == 0);
       continue;
     }
-    CHECK(advice.candidate(AttentionWay::block_wise).kept_bytes ==
+    CHECK(advice.candidate(AttentionStrategy::block_wise).kept_bytes ==
           aligned(rows * width * size_of(c.dtype)) + aligned(rows * wide));
-    CHECK(advice.candidate(AttentionWay::local).kept_bytes == advice.candidate(AttentionWay::block_wise).kept_bytes);
-    CHECK(advice.candidate(AttentionWay::checkpointed).kept_bytes == 0);
-    CHECK(advice.candidate(AttentionWay::plain).kept_bytes >= rows * keys * wide);
+    CHECK(advice.candidate(AttentionStrategy::local).kept_bytes ==
+          advice.candidate(AttentionStrategy::block_wise).kept_bytes);
+    CHECK(advice.candidate(AttentionStrategy::checkpointed).kept_bytes == 0);
+    CHECK(advice.candidate(AttentionStrategy::plain).kept_bytes >= rows * keys * wide);
   }
 }
 
@@ -111,16 +112,18 @@ TEST_CASE("the bytes of several layers are those of a training step, kept and re
   INFO(advice);
   const Step kept = stacked(c);
   const Step again = kept | checkpoint({.recompute = {"*/attention"}});
-  const auto beside = [&](const Step& step, AttentionWay way) {
+  const auto beside = [&](const Step& step, AttentionStrategy strategy) {
     return static_cast<std::int64_t>(plan(step, {.threads = 2}).arena_bytes) -
-           static_cast<std::int64_t>(advice.candidate(way).bytes);
+           static_cast<std::int64_t>(advice.candidate(strategy).bytes);
   };
   const std::int64_t tensors = (c.layers + 1) * c.batch * c.time * c.heads * c.width * 4;
-  for (const std::int64_t bytes : {beside(kept, AttentionWay::block_wise), beside(again, AttentionWay::checkpointed)}) {
+  for (const std::int64_t bytes :
+       {beside(kept, AttentionStrategy::block_wise), beside(again, AttentionStrategy::checkpointed)}) {
     CHECK(bytes >= tensors);
     CHECK(bytes <= tensors + 1024);
   }
-  CHECK(advice.candidate(AttentionWay::checkpointed).bytes < advice.candidate(AttentionWay::block_wise).bytes / 3 * 2);
+  CHECK(advice.candidate(AttentionStrategy::checkpointed).bytes <
+        advice.candidate(AttentionStrategy::block_wise).bytes / 3 * 2);
 }
 
 TEST_CASE("operations are those of the products over the pairs that are seen", "[core][autodiff][attention_policy]") {
@@ -133,15 +136,15 @@ TEST_CASE("operations are those of the products over the pairs that are seen", "
       if (j <= i + 20 && std::abs(i + 20 - j) < 7) ++local;
     }
   const double each = 2 * 2 * 3;  // a multiplication and an addition, batch, heads
-  CHECK(advice.candidate(AttentionWay::block_wise).flops == each * causal * (8 + 5 + 3 * 8 + 2 * 5));
-  CHECK(advice.candidate(AttentionWay::checkpointed).flops == each * causal * (2 * (8 + 5) + 3 * 8 + 2 * 5));
-  CHECK(advice.candidate(AttentionWay::local).flops == each * local * (8 + 5 + 3 * 8 + 2 * 5));
-  CHECK(advice.candidate(AttentionWay::plain).flops == each * 30 * 50 * (8 + 5 + 2 * 8 + 2 * 5));
+  CHECK(advice.candidate(AttentionStrategy::block_wise).flops == each * causal * (8 + 5 + 3 * 8 + 2 * 5));
+  CHECK(advice.candidate(AttentionStrategy::checkpointed).flops == each * causal * (2 * (8 + 5) + 3 * 8 + 2 * 5));
+  CHECK(advice.candidate(AttentionStrategy::local).flops == each * local * (8 + 5 + 3 * 8 + 2 * 5));
+  CHECK(advice.candidate(AttentionStrategy::plain).flops == each * 30 * 50 * (8 + 5 + 2 * 8 + 2 * 5));
   // As the op's own cost says where everything is seen.
   const Real real({.batch = 2, .heads = 3, .width = 8, .time = 30, .causal = false, .training = false}, {});
   const auto view = real.graph.view(real.y.node());
   CHECK(attention_advice({.batch = 2, .heads = 3, .width = 8, .time = 30, .causal = false, .training = false})
-            .candidate(AttentionWay::block_wise)
+            .candidate(AttentionStrategy::block_wise)
             .flops == cost_of(view->view).flops);
 }
 
@@ -149,19 +152,21 @@ TEST_CASE("long-sequence advice: without a byte budget the length decides, by th
           "[core][autodiff][attention_policy]") {
   CHECK(checkpoint_over_keys == 512);
   CHECK(sparse_over_keys == 1024);
-  const auto way = [](std::int64_t time, bool training, bool approximate) {
+  const auto chosen = [](std::int64_t time, bool training, bool approximate) {
     return attention_advice({.heads = 2, .width = 16, .time = time, .training = training}, {.approximate = approximate})
-        .way;
+        .strategy;
   };
   for (const bool approximate : {false, true})
     for (const bool training : {false, true}) {
-      CHECK(way(8, training, approximate) == AttentionWay::block_wise);
-      CHECK(way(512, training, approximate) == AttentionWay::block_wise);
-      CHECK(way(513, training, approximate) == (training ? AttentionWay::checkpointed : AttentionWay::block_wise));
-      CHECK(way(1024, training, approximate) == (training ? AttentionWay::checkpointed : AttentionWay::block_wise));
-      CHECK(way(1025, training, approximate) == (approximate ? AttentionWay::local
-                                                 : training  ? AttentionWay::checkpointed
-                                                             : AttentionWay::block_wise));
+      CHECK(chosen(8, training, approximate) == AttentionStrategy::block_wise);
+      CHECK(chosen(512, training, approximate) == AttentionStrategy::block_wise);
+      CHECK(chosen(513, training, approximate) ==
+            (training ? AttentionStrategy::checkpointed : AttentionStrategy::block_wise));
+      CHECK(chosen(1024, training, approximate) ==
+            (training ? AttentionStrategy::checkpointed : AttentionStrategy::block_wise));
+      CHECK(chosen(1025, training, approximate) == (approximate ? AttentionStrategy::local
+                                                    : training  ? AttentionStrategy::checkpointed
+                                                                : AttentionStrategy::block_wise));
     }
   const AttentionAdvice advice = attention_advice({.heads = 2, .width = 16, .time = 2048}, {.approximate = true});
   CHECK(advice.options({.soft_cap = 5}).window == local_window);
@@ -173,26 +178,29 @@ TEST_CASE("long-sequence advice: without a byte budget the length decides, by th
 }
 
 TEST_CASE(
-    "long-sequence advice: with a byte budget the first exact way that fits is taken, and the advice says what did not",
+    "long-sequence advice: with a byte budget the first exact strategy that fits is taken, and the advice says what "
+    "did not",
     "[core][autodiff][attention_policy]") {
   const AttentionCase c{.batch = 1, .heads = 4, .width = 32, .time = 700, .layers = 8};
   const AttentionAdvice free = attention_advice(c, {.threads = 2});
-  const auto bytes = [&](AttentionWay way) { return static_cast<std::int64_t>(free.candidate(way).bytes); };
-  const std::int64_t blocks = bytes(AttentionWay::block_wise), again = bytes(AttentionWay::checkpointed);
+  const auto bytes = [&](AttentionStrategy strategy) {
+    return static_cast<std::int64_t>(free.candidate(strategy).bytes);
+  };
+  const std::int64_t blocks = bytes(AttentionStrategy::block_wise), again = bytes(AttentionStrategy::checkpointed);
   REQUIRE(again < blocks);
   const auto with = [&](std::int64_t budget) {
     return attention_advice(c, {.bytes = budget, .approximate = true, .threads = 2});
   };
-  CHECK(with(blocks).way == AttentionWay::block_wise);
+  CHECK(with(blocks).strategy == AttentionStrategy::block_wise);
   const AttentionAdvice less = with(blocks - 1);
-  CHECK(less.way == AttentionWay::checkpointed);
+  CHECK(less.strategy == AttentionStrategy::checkpointed);
   CHECK(less.fits);
   CHECK_THAT(less.why,
              ContainsSubstring("the first that fits") && ContainsSubstring("block-wise: 1 B over the budget") &&
                  ContainsSubstring("plain: more than 64 keys") && ContainsSubstring(fmt::format("({} B", again)));
   const AttentionAdvice none = with(again - 1000);
   CHECK_FALSE(none.fits);
-  CHECK(none.way == AttentionWay::checkpointed);
+  CHECK(none.strategy == AttentionStrategy::checkpointed);
   CHECK_THAT(none.why, ContainsSubstring("nothing fits") && ContainsSubstring("1000 B over the budget"));
 }
 
@@ -200,36 +208,36 @@ TEST_CASE("short sequences are plain where that takes fewer bytes than a workspa
           "[core][autodiff][attention_policy]") {
   AttentionCase c{.batch = 8, .heads = 4, .width = 32, .time = 32, .training = false};
   const AttentionAdvice free = attention_advice(c, {.threads = 16});
-  CHECK(free.way == AttentionWay::block_wise);
-  const std::size_t bytes = free.candidate(AttentionWay::plain).bytes;
-  REQUIRE(bytes < free.candidate(AttentionWay::block_wise).bytes);
+  CHECK(free.strategy == AttentionStrategy::block_wise);
+  const std::size_t bytes = free.candidate(AttentionStrategy::plain).bytes;
+  REQUIRE(bytes < free.candidate(AttentionStrategy::block_wise).bytes);
   const AttentionAdvice tight = attention_advice(c, {.bytes = static_cast<std::int64_t>(bytes), .threads = 16});
-  CHECK(tight.way == AttentionWay::plain);
+  CHECK(tight.strategy == AttentionStrategy::plain);
   CHECK(tight.fits);
   CHECK_THAT(tight.why, ContainsSubstring("block-wise: ") && ContainsSubstring("over the budget"));
   c.time = plain_up_to_keys + 1;
-  CHECK_FALSE(attention_advice(c, {.threads = 16}).candidate(AttentionWay::plain).refused.empty());
+  CHECK_FALSE(attention_advice(c, {.threads = 16}).candidate(AttentionStrategy::plain).refused.empty());
 }
 
 TEST_CASE(
     "long-sequence advice: a budget of operations gives the widest window that fits, and only where that is allowed",
     "[core][autodiff][attention_policy]") {
   const AttentionCase c{.batch = 1, .heads = 4, .width = 32, .time = 1000};
-  const double whole = attention_advice(c).candidate(AttentionWay::block_wise).flops;
+  const double whole = attention_advice(c).candidate(AttentionStrategy::block_wise).flops;
   const AttentionAdvice advice = attention_advice(c, {.flops = 0.5 * whole, .approximate = true});
   INFO(advice);
-  REQUIRE(advice.way == AttentionWay::local);
+  REQUIRE(advice.strategy == AttentionStrategy::local);
   CHECK(advice.fits);
   const std::int64_t window = advice.chosen().window;
   CHECK(window % 64 == 0);
   CHECK(advice.chosen().flops <= 0.5 * whole);
-  CHECK(attention_advice(c, {.approximate = true, .window = window + 64}).candidate(AttentionWay::local).flops >
+  CHECK(attention_advice(c, {.approximate = true, .window = window + 64}).candidate(AttentionStrategy::local).flops >
         0.5 * whole);
   // Recomputing is over the budget, keeping is not: the rule of thumb gives way.
-  CHECK(attention_advice(c, {.flops = whole}).way == AttentionWay::block_wise);
+  CHECK(attention_advice(c, {.flops = whole}).strategy == AttentionStrategy::block_wise);
   const AttentionAdvice exact = attention_advice(c, {.flops = 0.5 * whole});
   CHECK_FALSE(exact.fits);
-  CHECK(exact.way == AttentionWay::block_wise);
+  CHECK(exact.strategy == AttentionStrategy::block_wise);
 }
 
 TEST_CASE("an advice reads as a table and as sentences with numbers", "[core][autodiff][attention_policy]") {

@@ -153,10 +153,10 @@ TEST_CASE("the gradient report finds what is dead, saturated, vanishing, explodi
 
 TEST_CASE("the matchers find gradients that do not arrive or are not finite, and name the node",
           "[core][gradient_flow]") {
-  const auto expect = [](test::Builder build, testing::Verdict (*check)(const Step&),
+  const auto expect = [](test::Builder build, testing::Outcome (*check)(const Step&),
                          const std::vector<std::string>& words) {
     const Built broken = build(true);
-    const testing::Verdict found = check(broken.step);
+    const testing::Outcome found = check(broken.step);
     INFO(found.text);
     CHECK_FALSE(found.passed);
     CHECK_THAT(found.text, ContainsSubstring(broken.where));

@@ -20,10 +20,10 @@ std::string form(const Step& step) {
   std::string text;
   std::map<NodeId, std::size_t> number;
   auto ref = [&](ValueRef r) { return r.node == no_node ? "-" : fmt::format("{}.{}", number.at(r.node), r.output); };
-  const std::vector<bool> needed = needed_by(step.graph, step.roots());
-  for (std::size_t i = 0; i < step.graph.size(); ++i) {
-    const Node& node = step.graph.node(step.graph.ids()[i]);
-    if (!needed[i]) continue;
+  const NodeSet needed = ancestors(step.graph, step.roots());
+  for (const NodeId id : step.graph.ids()) {
+    if (!needed.contains(id)) continue;
+    const Node& node = step.graph.node(id);
     text += fmt::format("{} {} {}(", number.size(), node.op->traits.source ? node.name : "", node.op->name);
     for (const ValueRef& operand : node.operands) text += ref(operand) + " ";
     text += ")" + node.attributes.str() + node.types[0].str() + "\n";

@@ -3,6 +3,7 @@
 #include <weft/graph/passes/common_subexpressions.h>
 #include <weft/graph/passes/dead_code.h>
 #include <weft/graph/print.h>
+#include <weft/graph/reach.h>
 #include <weft/graph/rewrite.h>
 #include <weft/graph/verify.h>
 
@@ -12,6 +13,7 @@
 #include <rapidcheck.h>
 
 #include <map>
+#include <set>
 
 using namespace weft;
 
@@ -102,6 +104,28 @@ TEST_CASE("a substituted random graph means what it meant", "[core][graph]") {
     const bool random = std::ranges::any_of(graph.ids(), [&](NodeId id) { return graph.node(id).op->traits.random; });
     const Step again = toy::step_of(graph, {{"last", back}, {"middle", step.fetch("middle")}});
     if (!random) RC_ASSERT(meanings(again) == meanings(step));
+  });
+  CHECK(holds);
+}
+
+TEST_CASE("of random graphs a node is made from another where that one leads to it", "[core][graph]") {
+  const bool holds = rc::check([](const std::vector<std::tuple<unsigned, unsigned, unsigned>>& choices) {
+    const Graph graph = random_step(choices).graph;
+    // By the definition: a node's operands, and what those are made from.
+    std::map<NodeId, std::set<NodeId>> made_from;
+    for (const NodeId id : graph.ids()) {
+      made_from[id].insert(id);
+      for (const ValueRef& ref : graph.node(id).operands)
+        made_from[id].insert(made_from.at(ref.node).begin(), made_from.at(ref.node).end());
+    }
+    for (const NodeId from : graph.ids()) {
+      const NodeSet behind = descendants(graph, {graph.value(from)});
+      for (const NodeId id : graph.ids()) RC_ASSERT(behind.contains(id) == made_from.at(id).contains(from));
+    }
+    for (const NodeId id : graph.ids()) {
+      const NodeSet before = ancestors(graph, {graph.value(id)});
+      for (const NodeId from : graph.ids()) RC_ASSERT(before.contains(from) == made_from.at(id).contains(from));
+    }
   });
   CHECK(holds);
 }

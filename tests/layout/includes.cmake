@@ -17,6 +17,10 @@ set(may_include_testing  graph runtime ops autodiff optim inspect nn io testing)
 set(cpp_only "^(boost/|xtensor-blas/|xflens/|oneapi/|dnnl|cblas|nlohmann/|Random123/)")
 set(cpp_only_exceptions graph/graph_bgl.h)
 
+# What differs between the versions of Debian 12 and 13 stands in one file for each library; no other includes it.
+set(shims "^xsimd/=runtime/simd/xsimd.h" "^xtensor/=runtime/xtensor.h" "^(oneapi/|dnnl)=runtime/onednn.cpp"
+          "^catch2/=testing/catch.h")
+
 # A file compiled for one instruction set takes no inline function of another library with it: the linker
 # keeps one copy of each, and it might be the one that the machine cannot run. So too the headers of the folder.
 set(one_isa "(_(avx2|avx512)\\.cpp|^runtime/simd/[^/]+\\.h)$")
@@ -63,6 +67,13 @@ foreach(folder graph runtime ops autodiff optim inspect nn io testing)
       elseif(include STREQUAL "omp.h" AND NOT file MATCHES "^runtime/parallel\\.")
         fault("OpenMP stands in runtime/parallel.* only")
       endif()
+      foreach(shim IN LISTS shims)
+        string(REGEX MATCH "^(.*)=(.*)$" matched "${shim}")
+        set(home "${CMAKE_MATCH_2}")
+        if(include MATCHES "${CMAKE_MATCH_1}" AND NOT file STREQUAL home)
+          fault("only ${home} includes this library")
+        endif()
+      endforeach()
       if(file MATCHES "${one_isa}" AND NOT include MATCHES "${one_isa_may_include}")
         fault("a file of one instruction set, and a header of runtime/simd/, includes only xsimd and runtime/simd/")
       endif()

@@ -102,7 +102,7 @@ TEST_CASE("nodes of a model carry its paths and the user's line", "[core][nn]") 
   Tokens in;
   const nn::Gpt model(in.graph, {.vocab = 7, .layers = 2, .heads = 2, .width = 8, .context = 5});
   const Value logits = model(in.ids);
-  const auto line = std::source_location::current().line();
+  const auto line = std::source_location::current().line() - 1;
   in.graph.check();
   bool attention_seen = false;
   for (NodeId id : in.graph.ids()) {

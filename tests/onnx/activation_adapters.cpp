@@ -50,6 +50,9 @@ Adapters activation_adapters() {
          return clamp(c.number("alpha", 0.2) * c.in(0) + c.number("beta", 0.5), {.min = 0.0, .max = 1.0});
        }},
       {"HardSwish", unary(hardswish)},
+      {"Mish", unary(mish)},
+      {"Gelu",
+       [](const Call& c) { return c.text("approximate", "none") == "tanh" ? gelu_tanh(c.in(0)) : gelu(c.in(0)); }},
       {"LeakyRelu", [](const Call& c) { return leaky_relu(c.in(0), c.number("alpha", 0.01)); }},
       {"Selu",
        [](const Call& c) {

@@ -9,6 +9,7 @@
 #include <weft/ops/shape/movement.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace onnx_node {
 
@@ -43,6 +44,7 @@ template <class Put>
 Value scattered(const Call& c, const Value& data, const Value& updates, Put put) {
   const std::string reduction = c.text("reduction", "none");
   if (reduction == "add") return put(data, updates);
+  if (reduction == "max" || reduction == "min") throw NotCovered("scatter of the largest or least");
   if (reduction != "none") throw NotCovered("scatter that multiplies");
   const Value hit = greater(put(zeros_like(data), ones_like(updates)), 0);
   return where(hit, put(zeros_like(data), updates), data);
@@ -129,14 +131,18 @@ Value trilu(const Call& c) {
   return c.integer("upper", 1) != 0 ? triu(c.in(0), diagonal) : tril(c.in(0), diagonal);
 }
 
-// Negative pads cut off. Edge and reflect name, for each place of the result, the place in x that it shows.
+// Negative pads cut off. Edge, reflect and wrap name, for each place of the result, the place in x that it shows.
 Value padded(const Call& c) {
   Value x = c.in(0);
   const Integers pads = c.integers(1, "pads");
   const std::string mode = c.text("mode", "constant");
   const auto rank = static_cast<std::size_t>(x.rank());
   std::vector<Padding> padding(rank);
-  for (std::size_t i = 0; i < rank; ++i) padding[i] = {pads[i], pads[i + rank]};
+  Integers axes(rank);
+  std::iota(axes.begin(), axes.end(), 0);
+  if (c.has(3)) axes = c.integers(3);
+  for (std::size_t i = 0; i < axes.size(); ++i)
+    padding[static_cast<std::size_t>(normalize_axis(axes[i], x.rank()))] = {pads[i], pads[i + axes.size()]};
   if (mode == "constant") return pad(x, padding, c.has(2) ? c.number(2) : c.number("value", 0.0));
   for (std::size_t i = 0; i < rank; ++i) {
     const auto axis = static_cast<std::int64_t>(i);
@@ -144,7 +150,8 @@ Value padded(const Call& c) {
     std::vector<std::int64_t> ids;
     for (std::int64_t k = -padding[i].before; k < n + padding[i].after; ++k) {
       const std::int64_t mirrored = k < 0 ? -k : k >= n ? 2 * (n - 1) - k : k;
-      ids.push_back(mode == "edge" ? std::clamp<std::int64_t>(k, 0, n - 1) : mirrored);
+      const std::int64_t around = (k % n + n) % n;
+      ids.push_back(mode == "edge" ? std::clamp<std::int64_t>(k, 0, n - 1) : mode == "wrap" ? around : mirrored);
     }
     const Tensor places =
         Tensor::of<std::int64_t>({static_cast<std::int64_t>(ids.size())}, std::span<const std::int64_t>(ids));

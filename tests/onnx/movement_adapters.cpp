@@ -84,7 +84,11 @@ Values parts(const Call& c) {
   const std::int64_t axis = c.integer("axis", 0);
   Integers sizes = c.integers(1, "split");
   const auto count = static_cast<std::int64_t>(c.outputs());
-  if (sizes.empty()) sizes.assign(c.outputs(), x.shape().extent(static_cast<int>(axis)) / count);
+  const std::int64_t n = x.shape().extent(normalize_axis(axis, x.rank())), each = (n + count - 1) / count;
+  if (sizes.empty()) {  // the last one may be smaller
+    sizes.assign(c.outputs(), each);
+    sizes.back() = n - each * (count - 1);
+  }
   Values result;
   std::int64_t start = 0;
   for (const std::int64_t size : sizes) {
@@ -92,6 +96,25 @@ Values parts(const Call& c) {
     start += size;
   }
   return result;
+}
+
+// Each axis cut or padded by zeros to its extent, as much before as behind; of an odd number one more behind.
+Value centred(const Call& c) {
+  Value x = c.in(0);
+  const Integers extents = c.integers(1);
+  Integers axes(extents.size());
+  std::iota(axes.begin(), axes.end(), 0);
+  axes = c.integers("axes", axes);
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const int axis = normalize_axis(axes[i], x.rank());
+    const std::int64_t n = x.shape().extent(axis), more = extents[i] - n;
+    if (more < 0) x = slice(x, {.axis = axis, .start = -more / 2, .stop = -more / 2 + extents[i]});
+    if (more <= 0) continue;
+    std::vector<Padding> padding(static_cast<std::size_t>(x.rank()));
+    padding[static_cast<std::size_t>(axis)] = {more / 2, more - more / 2};
+    x = pad(x, padding, 0);
+  }
+  return x;
 }
 
 Value sliced(const Call& c) {
@@ -147,6 +170,7 @@ Adapters movement_adapters() {
       {"Concat", [](const Call& c) { return concatenate(c.all(), c.integer("axis", 0)); }},
       {"Split", parts},
       {"Slice", sliced},
+      {"CenterCropPad", centred},
       {"DepthToSpace", depth_to_space},
       {"SpaceToDepth", space_to_depth},
   };

@@ -1,6 +1,7 @@
 #include "adapters.h"
 
 #include <weft/ops/norm/layer_norm.h>
+#include <weft/ops/norm/rms_norm.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/dropout.h>
 #include <weft/ops/pointwise/unary.h>
@@ -59,6 +60,13 @@ Value instance_normalization(const Call& c) {
   return y * by_channel(c.in(1), x) + by_channel(c.in(2), x);
 }
 
+// Since opset 21 scale and bias are a number a channel.
+Value group_normalization(const Call& c) {
+  if (c.opset() < 21) throw NotCovered("opsets before 21 of an op that changed");
+  const GroupNormOptions options{.weight = c.in(1), .bias = c.in(2), .eps = c.number("epsilon", 1e-5)};
+  return group_norm(c.in(0), c.integer("num_groups", 1), options);
+}
+
 Value mean_variance_normalization(const Call& c) {
   const Value x = c.in(0);
   const ReduceOptions over{.axes = c.integers("axes", {0, 2, 3}), .keep = true};
@@ -93,6 +101,7 @@ Adapters norm_adapters() {
       {"LayerNormalization", layer_normalization},
       {"BatchNormalization", batch_normalization},
       {"InstanceNormalization", instance_normalization},
+      {"GroupNormalization", group_normalization},
       {"MeanVarianceNormalization", mean_variance_normalization},
       {"LRN", local_response_normalization},
       {"Dropout", dropout_outside_training},

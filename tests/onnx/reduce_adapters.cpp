@@ -27,6 +27,16 @@ Adapter reduction(Reduction of) {
   };
 }
 
+// Of booleans as numbers: any, or all, of them. Of no elements ONNX has a limit of the type, weft refuses.
+Adapter extreme(Reduction of) {
+  return [of](const Call& c) {
+    const Value x = c.in(0);
+    if (x.shape().count() == 0) throw NotCovered("the largest or least of no elements");
+    const ReduceOptions options{.axes = c.integers(1, "axes"), .keep = c.integer("keepdims", 1) != 0};
+    return x.dtype() == boolean ? cast(of(cast(x, i32), options), boolean) : reduction(of)(c).front();
+  };
+}
+
 using Extreme = Value (*)(const Arg&, std::int64_t, bool);
 
 // Of equal elements the last one is the first of the flipped operand.
@@ -60,8 +70,8 @@ Adapters reduce_adapters() {
   return {
       {"ReduceSum", reduction([](const Value& x, const ReduceOptions& o) { return sum(x, o); })},
       {"ReduceMean", reduction([](const Value& x, const ReduceOptions& o) { return mean(x, o); })},
-      {"ReduceMax", reduction([](const Value& x, const ReduceOptions& o) { return max(x, o); })},
-      {"ReduceMin", reduction([](const Value& x, const ReduceOptions& o) { return min(x, o); })},
+      {"ReduceMax", extreme([](const Value& x, const ReduceOptions& o) { return max(x, o); })},
+      {"ReduceMin", extreme([](const Value& x, const ReduceOptions& o) { return min(x, o); })},
       {"ReduceL1", reduction([](const Value& x, const ReduceOptions& o) { return sum(abs(x), o); })},
       {"ReduceL2", reduction([](const Value& x, const ReduceOptions& o) { return sqrt(sum(square(x), o)); })},
       {"ReduceSumSquare", reduction([](const Value& x, const ReduceOptions& o) { return sum(square(x), o); })},

@@ -24,14 +24,18 @@ const std::vector<Reason>& reasons() {
        {"ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
         "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence"}},
       {"control flow inside a graph", {"If", "Loop", "Scan"}},
-      {"strings", {"StringNormalizer", "TfIdfVectorizer"}},
+      {"strings", {"RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer"}},
       {"quantised tensors",
        {"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul",
         "QuantizeLinear"}},
-      {"convolution and pooling", {"AveragePool", "Conv", "ConvTranspose", "LpPool", "MaxPool", "MaxUnpool"}},
-      {"images: resampling and regions", {"GridSample", "Resize", "RoiAlign", "Upsample"}},
+      {"convolution and pooling",
+       {"AveragePool", "Col2Im", "Conv", "ConvTranspose", "DeformConv", "LpPool", "MaxPool", "MaxUnpool"}},
+      {"images: resampling and regions",
+       {"AffineGrid", "GridSample", "ImageDecoder", "Resize", "RoiAlign", "Upsample"}},
       {"signals", {"DFT", "MelWeightMatrix", "STFT"}},
       {"unsigned tensors", {"BitShift"}},
+      {"the bits of whole numbers", {"BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor"}},
+      {"trees and tables (ai.onnx.ml)", {"ArrayFeatureExtractor", "Binarizer", "LabelEncoder", "TreeEnsemble"}},
       {"functions that weft does not have", {"Acos", "Asin", "Atan", "Det"}},
   };
   return list;
@@ -76,7 +80,9 @@ std::string summary(const Outcomes& outcomes) {
                      count(outcomes, Outcome::Kind::failed), count(outcomes, Outcome::Kind::not_covered));
 }
 
-std::string markdown(const Outcomes& outcomes) {
+namespace {
+
+std::string section(const std::string& version, const Outcomes& outcomes) {
   struct Row {
     std::set<std::string> ops, cases;
   };
@@ -98,19 +104,39 @@ std::string markdown(const Outcomes& outcomes) {
     }
   }
   std::string text = fmt::format(
+      "## ONNX {}\n\n{}.\n\nOps in a passed case ({}): {}.\n\n"
+      "Models that do not give their stored results:\n\n| case | compared |\n| --- | --- |\n{}\nNot covered:\n\n"
+      "| reason | ONNX ops | cases |\n| --- | --- | --- |\n",
+      version, summary(outcomes), covered.size(), joined(covered), amended);
+  for (const auto& [why, row] : missing)
+    text += fmt::format("| {} | {} | {}: {} |\n", why, joined(row.ops), row.cases.size(), joined(row.cases));
+  if (!failed.empty()) text += "\nFailed:\n\n" + failed;
+  return text + fmt::format("\nPassed: {}.\n", joined(passed));
+}
+
+}  // namespace
+
+std::string renewed(const std::string& document, const std::string& version, const Outcomes& outcomes) {
+  const std::string intro =
       "# ONNX's node cases\n\n"
       "`weft_onnx` (tests/onnx/) runs the node cases of the ONNX backend test, as Debian's libonnx-testdata has them, "
       "through\n"
-      "weft's public functions, forward, and compares with the stored results. Made by\n"
-      "`build/release/bin/weft_onnx --markdown > docs/onnx.md`; ctest's entry `onnx` runs the same.\n\n"
-      "{}.\n\n## Ops\n\nIn a passed case ({}): {}.\n\n"
-      "Models that do not give their stored results:\n\n| case | compared |\n| --- | --- |\n{}\n## Not covered\n\n| "
-      "reason | ONNX ops | cases |\n| --- | --- | --- |\n",
-      summary(outcomes), covered.size(), joined(covered), amended);
-  for (const auto& [why, row] : missing)
-    text += fmt::format("| {} | {} | {}: {} |\n", why, joined(row.ops), row.cases.size(), joined(row.cases));
-  if (!failed.empty()) text += "\n## Failed\n\n" + failed;
-  return text + fmt::format("\n## Passed\n\n{}\n", joined(passed));
+      "weft's public functions, forward, and compares with the stored results. A section a version of ONNX: 1.12 is "
+      "Debian 12's,\n"
+      "1.17 Debian 13's. ctest's entry `onnx` runs the installed version's and compares its section;\n"
+      "`build/release/bin/weft_onnx --write docs/onnx.md` renews it.\n";
+  const std::string heading = "## ONNX ";
+  std::map<std::string, std::string> sections;  // by their headings
+  for (std::size_t at = document.find(heading); at != std::string::npos;) {
+    const std::size_t end = document.find("\n" + heading, at);
+    const std::string text = document.substr(at, end == std::string::npos ? end : end - at);
+    sections[text.substr(0, text.find('\n'))] = text;
+    at = end == std::string::npos ? end : end + 1;
+  }
+  sections[heading + version] = section(version, outcomes);
+  std::string text = intro;
+  for (const auto& entry : sections) text += "\n" + entry.second;
+  return text;
 }
 
 }  // namespace onnx_node

@@ -28,8 +28,9 @@ using Outcomes = std::map<std::string, Outcome>;  ///< by the case's name
 
 std::string line(const std::string& name, const Outcome& outcome);
 std::string summary(const Outcomes& outcomes);
-/// The text of docs/onnx.md.
-std::string markdown(const Outcomes& outcomes);
+/// The document (docs/onnx.md) in which the section of this version of ONNX says what came of the cases: a section a
+/// version, for Debian's suites have different cases.
+std::string renewed(const std::string& document, const std::string& version, const Outcomes& outcomes);
 /// Why no adapter of `op` is there, in the words of the table.
 std::string reason(const std::string& op);
 

@@ -1,14 +1,20 @@
-// weft_onnx [--markdown] [DIR [NAME...]]: the node cases of the ONNX backend test in DIR (or those named), each a model
-// with stored inputs and results. A line a case, then `N passed, N failed, N not covered`.
+// weft_onnx [DIR [NAME...]]: the node cases of the ONNX backend test in DIR (or those named), each a model with stored
+// inputs and results. A line a case, then `N passed, N failed, N not covered`.
+// weft_onnx --check FILE, --write FILE: all cases of this machine's ONNX; its section of docs/onnx.md must say what
+// came of them, or is written.
 #include "adapters.h"
 #include "report.h"
 
 #include <weft/ops/all.h>
 
+#include <onnx/common/version.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 namespace onnx_node {
@@ -112,25 +118,36 @@ Outcome run_case(const Adapters& adapters, const std::filesystem::path& folder) 
   }
 }
 
-int run(const std::filesystem::path& folder, const std::set<std::string>& names, bool as_markdown) {
+int run(const std::filesystem::path& folder, const std::set<std::string>& names, Outcomes& outcomes) {
   weft::register_all();
   const Adapters adapters = all_adapters();
   std::vector<std::filesystem::path> cases;
   for (const auto& entry : std::filesystem::directory_iterator(folder))
     if (std::filesystem::exists(entry.path() / "model.onnx")) cases.push_back(entry.path());
   std::ranges::sort(cases);
-  Outcomes outcomes;
   bool good = true;
   for (const std::filesystem::path& path : cases) {
     const std::string name = path.filename().string();
     if (!names.empty() && !names.contains(name)) continue;
     const Outcome& outcome = outcomes[name] = run_case(adapters, path);
     good = good && outcome.kind != Outcome::Kind::failed;
-    if (!as_markdown) fmt::print("{}\n", line(name, outcome));
+    fmt::print("{}\n", line(name, outcome));
     std::fflush(stdout);
   }
-  fmt::print("{}\n", as_markdown ? markdown(outcomes) : summary(outcomes));
+  fmt::print("{}\n", summary(outcomes));
   return good && !outcomes.empty() ? 0 : 1;
+}
+
+// Whether the document says what came of the cases; `write` makes it so.
+int compare(const std::filesystem::path& document, const Outcomes& outcomes, bool write) {
+  std::ifstream in(document, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string wanted = renewed(text, onnx::LAST_RELEASE_VERSION, outcomes);
+  if (text == wanted) return 0;
+  if (write) return std::ofstream(document, std::ios::binary) << wanted ? 0 : 1;
+  fmt::print("{} says otherwise of ONNX {}; hint: weft_onnx --write {}\n", document.string(),
+             onnx::LAST_RELEASE_VERSION, document.string());
+  return 1;
 }
 
 }  // namespace
@@ -138,10 +155,18 @@ int run(const std::filesystem::path& folder, const std::set<std::string>& names,
 
 int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
-  const bool as_markdown = std::erase(words, "--markdown") > 0;
+  std::string document;
+  bool write = false;
+  if (words.size() == 2 && (words[0] == "--check" || words[0] == "--write")) {
+    write = words[0] == "--write";
+    document = words[1];
+    words.clear();
+  }
   const std::filesystem::path folder = words.empty() ? WEFT_ONNX_DATA : words.front();
   try {
-    return onnx_node::run(folder, {words.begin() + (words.empty() ? 0 : 1), words.end()}, as_markdown);
+    onnx_node::Outcomes outcomes;
+    const int bad = onnx_node::run(folder, {words.begin() + (words.empty() ? 0 : 1), words.end()}, outcomes);
+    return document.empty() ? bad : bad | onnx_node::compare(document, outcomes, write);
   } catch (const std::exception& error) {
     fmt::print(stderr, "weft_onnx: {}\n", error.what());
     return 1;

@@ -1,6 +1,7 @@
 // The table of all ops, docs/ops.md, from the registry: weft_ops > docs/ops.md; `weft_ops --check docs/ops.md` tells
 // whether the file says what the registry says, but for the accuracy, which needs a run of all checks. `weft_ops --run
-// OP...` runs the checks of those ops and prints what fails: exit status 1 then, 2 for an op that does not exist.
+// OP...` runs the checks of those ops and prints what fails: exit status 1 then, 2 for an op that does not exist;
+// --run-memory runs what a build with sanitizers needs. --list FILE writes the list of all ops.
 #include "made_functions.h"
 
 #include <weft/graph/registry.h>
@@ -41,6 +42,19 @@ std::string dtypes(const OpDef& op) {
   return list(names);
 }
 
+std::string precision(const OpDef& op) {
+  switch (op.traits.precision) {
+    case Precision::low:
+      return "low";
+    case Precision::f32:
+      return "f32";
+    case Precision::widest:
+      return "widest";
+    default:
+      return "follow";
+  }
+}
+
 std::string gradient(const OpDef& op) {
   if (op.traits.cuts_gradient) return "cut on purpose";
   const SampleRun run(op, op.samples.front(), f64);
@@ -56,13 +70,15 @@ const std::map<std::string, std::string>& declarations() {
     std::map<std::string, std::string> headers;
     const std::regex declaration("const OpDef& (\\w+)_op\\(");
     for (const char* folder : {"ops", "runtime"})
-      for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(WEFT_ROOT_DIR) / folder)) {
+      for (const auto& entry :
+           std::filesystem::recursive_directory_iterator(std::filesystem::path(WEFT_ROOT_DIR) / folder)) {
         if (entry.path().extension() != ".h") continue;
         std::ifstream file(entry.path());
         const std::string name = entry.path().filename().string();
+        const std::string path = std::filesystem::relative(entry.path(), WEFT_ROOT_DIR).generic_string();
         for (std::string line; std::getline(file, line);)
           if (std::smatch match; std::regex_search(line, match, declaration))
-            headers[match[1]] = fmt::format("[{0}](../{1}/{0})", name, folder);
+            headers[match[1]] = fmt::format("[{}](../{})", name, path);
       }
     return headers;
   }();
@@ -81,8 +97,8 @@ std::string cell(std::string text) {
 
 // Without the accuracy.
 std::string row(const OpDef& op) {
-  return fmt::format("| `{}` | {} | {} | {} | {} | {} | {} | {} |", op.name, cell(op.law), cell(shapes(op)),
-                     cell(list(op.outputs)), dtypes(op), gradient(op), declared(op),
+  return fmt::format("| `{}` | {} | {} | {} | {} | {} | {} | {} | {} |", op.name, cell(op.law), cell(shapes(op)),
+                     cell(list(op.outputs)), dtypes(op), precision(op), gradient(op), declared(op),
                      cell(op.source.empty() ? "-" : op.source));
 }
 
@@ -123,7 +139,19 @@ int check(const char* path) {
   return faults > 0 || !rows.empty() ? 1 : 0;
 }
 
-int run_checks(std::span<char*> names) {
+// "norm softmax": the room in ops/ of its header, and the op. tests/ops/registry.cmake makes ctest's entries of it.
+int write_list(const char* path) {
+  std::ofstream file(path);
+  for (const OpDef* op : ops()) {
+    const std::string header = declared(*op);
+    const std::size_t at = header.find("../ops/");
+    const std::string room = at == std::string::npos ? "runtime" : header.substr(at + 7, header.rfind('/') - at - 7);
+    file << room << ' ' << op->name << '\n';
+  }
+  return file.flush() ? 0 : 1;
+}
+
+int run_checks(std::span<char*> names, OpCheckDepth depth) {
   bool passed = true;
   for (const std::string name : names) {
     const OpDef* op = registry().find(name);
@@ -131,7 +159,7 @@ int run_checks(std::span<char*> names) {
       std::cerr << "no op is named '" << name << "'\n";
       return 2;
     }
-    const OpCheck result = check_op(*op);
+    const OpCheck result = check_op(*op, depth);
     std::cout << result.str() << name << ": " << result.lines.size() << " checks\n";
     passed = passed && result.passed();
   }
@@ -143,10 +171,12 @@ int run_checks(std::span<char*> names) {
 int main(int count, char** arguments) {
   register_all();
   if (count == 3 && std::string(arguments[1]) == "--check") return check(arguments[2]);
-  if (count > 1 && std::string(arguments[1]) == "--run")
-    return run_checks({arguments + 2, static_cast<std::size_t>(count - 2)});
+  if (count == 3 && std::string(arguments[1]) == "--list") return write_list(arguments[2]);
+  for (const auto& [flag, depth] : {std::pair{"--run", OpCheckDepth::full}, {"--run-memory", OpCheckDepth::memory}})
+    if (count > 1 && std::string(arguments[1]) == flag)
+      return run_checks({arguments + 2, static_cast<std::size_t>(count - 2)}, depth);
   if (count != 1) {
-    std::cerr << "usage: weft_ops [--check FILE | --run OP...]\n";
+    std::cerr << "usage: weft_ops [--check FILE | --list FILE | --run OP... | --run-memory OP...]\n";
     return 2;
   }
   std::size_t checks = 0, failed = 0;
@@ -167,8 +197,9 @@ int main(int count, char** arguments) {
                "none, is compared with its law on\nplain numbers (the generator with Random123, "
                "tests/runtime/random_test.cpp)."
                "\n\n"
-               "| op | law | shapes | outputs | dtypes | gradient | header | paper | f64 error | f32 error | checks |\n"
-               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+               "| op | law | shapes | outputs | dtypes | mixed precision | gradient | header | paper | f64 error | f32 "
+               "error | checks |\n"
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             << rows
             << "\n## Functions made of these ops\n\nChecked against PyTorch's values and gradients by tests/ops/ and "
                "the golden "

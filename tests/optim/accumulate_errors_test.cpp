@@ -25,10 +25,11 @@ TEST_CASE("k must be positive and divide a batch that has a name", "[core][optim
                                        ContainsSubstring("needs at least one micro-batch, got 0"));
   CHECK_THROWS_WITH(accumulate_over_runs(-2), ContainsSubstring("needs at least one run, got -2"));
   const Transform five = accumulate(5);
+  const unsigned at = __LINE__ - 1;
   CHECK_THROWS_WITH(step | five, ContainsSubstring(fmt::format(
                                      "accumulate(5) {}: 5 micro-batches do not divide the batch of 12; hint: take a "
                                      "divisor of the batch",
-                                     line(__LINE__ - 2))));
+                                     line(at))));
   Graph graph;
   const Value w = graph.parameter("w", {f32, {3}}, init::ones());
   const Step nameless = training_step(LossTerm{1, sum(graph.input("x", f32, {12, 3}) * w), {}});
@@ -54,11 +55,12 @@ TEST_CASE("a loss that is no sum over weight is refused by name and line", "[cor
                           ContainsSubstring("hint: give the loss as a sum over the examples and a weight") &&
                           StartsWith(transform.name));
     const Value quotient = sum(model.h) / sum(model.x);
+    const unsigned quotient_at = __LINE__ - 1;
     CHECK_THROWS_WITH(training_step(quotient) | transform,
                       ContainsSubstring(fmt::format(
                           "the loss term divide {} depends on the batch and is no sum over the examples: [divide] "
                           "gives mixed",
-                          line(__LINE__ - 3))));
+                          line(quotient_at))));
     const Step bad_weight = training_step(LossTerm{1, sum(model.h), max(model.x)});
     CHECK_THROWS_WITH(bad_weight | transform, ContainsSubstring("the weight max (") &&
                                                   ContainsSubstring("of the loss term sum") &&

@@ -1,18 +1,12 @@
-// What mixed precision asks of every op of the registry: a policy that was chosen, and kernels for what it implies.
+// What mixed precision asks of every op of the registry: kernels for what its policy implies.
 #include <support/catch.h>
 
 #include <weft/inspect/op/sample_run.h>
 #include <weft/weft.h>
 
-#include <fstream>
-#include <map>
-
 using namespace weft;
 
 namespace {
-
-const std::map<Precision, std::string> names{
-    {Precision::low, "low"}, {Precision::f32, "f32"}, {Precision::widest, "widest"}, {Precision::follow, "follow"}};
 
 std::vector<const OpDef*> ops() {
   register_all();
@@ -22,40 +16,11 @@ std::vector<const OpDef*> ops() {
   return found;
 }
 
-// The ops that a row "| policy | `op`, `op` | .. |" of docs/transforms.md names.
-std::map<std::string, std::string> documented() {
-  std::ifstream file(WEFT_TESTS_DIR "/../docs/transforms.md");
-  std::map<std::string, std::string> policies;
-  for (std::string line; std::getline(file, line);)
-    for (const auto& [precision, name] : names) {
-      if (!line.starts_with("| " + name + " | ")) continue;
-      const std::string cell = line.substr(name.size() + 5, line.find(" | ", name.size() + 5) - name.size() - 5);
-      for (std::size_t at = cell.find('`'); at != std::string::npos; at = cell.find('`', at)) {
-        const std::size_t end = cell.find('`', at + 1);
-        policies[cell.substr(at + 1, end - at - 1)] = name;
-        at = end + 1;
-      }
-    }
-  return policies;
-}
-
 bool has_floats(const SampleRun& run) {
   return std::ranges::any_of(run.operands(), [](const Value& x) { return x.valid() && is_float(x.dtype()); });
 }
 
 }  // namespace
-
-TEST_CASE("the table of policies in docs/transforms.md says what the registry says", "[core][optim][precision]") {
-  std::map<std::string, std::string> table = documented();
-  for (const OpDef* op : ops()) {
-    INFO(op->name << " is " << names.at(op->traits.precision)
-                  << "; hint: a row of \"Mixed precision\" in docs/transforms.md");
-    CHECK(table[op->name] == names.at(op->traits.precision));
-    table.erase(op->name);
-  }
-  for (const auto& [name, policy] : table)
-    FAIL_CHECK("docs/transforms.md gives '" << name << "', which is no op, as " << policy);
-}
 
 TEST_CASE("an op that may run in bf16 or f16 has kernels for it, backward too", "[core][optim][precision]") {
   std::size_t ran = 0;

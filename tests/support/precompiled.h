@@ -3,6 +3,8 @@
 
 #include <support/catch.h>
 
+#include <weft/weft.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

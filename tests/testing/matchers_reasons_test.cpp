@@ -15,7 +15,7 @@ using test::Net, test::said;
 
 TEST_CASE("what stands in the way of differences is named, and no backward is blamed", "[core][testing][matchers]") {
   const Net net;
-  SECTION("a way that is cut on purpose") {
+  SECTION("a path that is cut on purpose") {
     const Value v = net.graph.find_name("v");
     const std::string text =
         said(GradientsMatch(),
@@ -115,11 +115,11 @@ TEST_CASE("AllFinite passes over the infinities of a mask to what is wrong", "[c
   CHECK_THAT(text, !ContainsSubstring("[full]"));
   const Value none = where(greater(net.hidden, 100.0), net.hidden, -std::numeric_limits<double>::infinity());
   const std::string masked = said(AllFinite(), training_step(weighted_mean(softmax(none))));
-  CHECK_THAT(masked, ContainsSubstring("first NaN: softmax_1 [softmax] (matchers_reasons_test.cpp:") &&
+  CHECK_THAT(masked, ContainsSubstring("NaN begins in softmax_1 [softmax] (matchers_reasons_test.cpp:") &&
                          !ContainsSubstring("[full]"));
   // Alone it is what is wrong.
   CHECK_THAT(said(AllFinite(), training_step(weighted_mean(net.y * 0.0 + std::numeric_limits<double>::infinity()))),
-             ContainsSubstring("first not finite: "));
+             ContainsSubstring("begins in "));
 }
 
 TEST_CASE("numbers that are not finite are said to be so", "[core][testing][matchers]") {

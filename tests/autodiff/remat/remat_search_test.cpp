@@ -12,7 +12,7 @@ using remat::Search, remat::Score, remat::Saved;
 
 namespace {
 
-// A small training step at random: chains, residual nets and diamonds of cheap and dear nodes of different widths.
+// A small training step at random: chains, residual nets and diamonds of cheap and expensive nodes of different widths.
 Step random_step(std::uint32_t seed, int most) {
   std::mt19937 random(seed);
   auto below = [&](std::uint32_t n) { return static_cast<int>(random() % n); };
@@ -125,7 +125,7 @@ TEST_CASE("the minimum cut keeps the fewest bytes of all choices that run no ban
     const remat::RematGraph graph(random_step(seed, 8));
     std::vector<bool> banned(graph.ops.size(), false);
     std::mt19937 random(seed);
-    for (std::size_t i = 0; i < banned.size(); ++i) banned[i] = graph.ops[i].dear && random() % 2 == 0;
+    for (std::size_t i = 0; i < banned.size(); ++i) banned[i] = graph.ops[i].expensive && random() % 2 == 0;
     const remat::CutOptions options{Saved(graph.stored.size(), false), banned};
     const Saved cut = remat::cheapest(graph, options);
     std::vector<int> choices;
@@ -183,7 +183,7 @@ TEST_CASE("blocks of an encoder and a decoder are found, and the encoder's outpu
     x = norm(fmt::format("encoder/{}/norm2", i), sum);
     expected.insert(expected.end(), {seen, sum});
   }
-  expected.pop_back();    // no dear work after it on the way to the encoder's output,
+  expected.pop_back();    // no expensive op after it on the path to the encoder's output,
   expected.push_back(x);  // which is kept
   for (int i = 0; i < 3; ++i) {
     const Value self = y + attend(fmt::format("decoder/{}/self", i), y, y);

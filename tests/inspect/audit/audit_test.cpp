@@ -55,15 +55,15 @@ TEST_CASE("a block is the longest scope that ends in a number, else the first sc
         "embedding, decoder/0..2, norm, other/5, (top)");
 }
 
-TEST_CASE("the audit counts the ways from a parameter to the loss as a person would", "[core][optim][audit]") {
+TEST_CASE("the audit counts the paths from a parameter to the loss as a person would", "[core][optim][audit]") {
   Graph graph;
   const Value w = graph.parameter("w", {f32, {3}}, init::ones()), v = graph.parameter("v", {f32, {3}}, init::ones());
-  Value x = w * 2.0;  // 1 way in
+  Value x = w * 2.0;  // 1 path in
   for (int i = 0; i < 3; ++i) {
     const auto scope = graph.scope(fmt::format("layer/{}", i));
-    x = x + tanh(x) * v;  // two ways each
+    x = x + tanh(x) * v;  // two paths each
   }
-  const Audit result = audit(training_step(Loss(sum(x * x))));  // x twice: 2 ways
+  const Audit result = audit(training_step(Loss(sum(x * x))));  // x twice: 2 paths
   CHECK(result.row("w").paths == 16);
   CHECK(result.row("v").paths == 2 * (1 + 2 + 4));  // by the layer in which it enters
   CHECK(result.row("w").blocks == std::vector<std::string>{"", "layer/0", "layer/1", "layer/2"});
@@ -73,7 +73,7 @@ TEST_CASE("the audit counts the ways from a parameter to the loss as a person wo
   CHECK_THROWS_WITH(result.row("u"), ContainsSubstring("no parameter 'u'; hint: the first of 2 are w, v"));
 }
 
-TEST_CASE("the count of ways stops at its bound", "[core][optim][audit]") {
+TEST_CASE("the count of paths stops at its bound", "[core][optim][audit]") {
   Graph graph;
   Value x = graph.parameter("w", {f32, {3}}, init::ones());
   for (int i = 0; i < 1100; ++i) x = x + x;
@@ -81,7 +81,7 @@ TEST_CASE("the count of ways stops at its bound", "[core][optim][audit]") {
   CHECK(result.row("w").paths == Audit::most_paths);
 }
 
-TEST_CASE("a cut without another way is an error that names the kind, the node and the line", "[core][optim][audit]") {
+TEST_CASE("a cut without another path is an error that names the kind, the node and the line", "[core][optim][audit]") {
   struct Case {
     Kind kind;
     std::string node;
@@ -119,7 +119,7 @@ TEST_CASE("a cut without another way is an error that names the kind, the node a
     CHECK(result.row("a").paths == 0);
     CHECK(result.row("b").paths > 0);
     CHECK(result.row("a").cuts.size() == 1);
-    CHECK_THAT(found.str(), ContainsSubstring("a has no other way to the loss; hint:"));
+    CHECK_THAT(found.str(), ContainsSubstring("a has no other path to the loss; hint:"));
     CHECK_THAT(result.str(), ContainsSubstring("error: " + found.path));
   }
 }
@@ -179,7 +179,7 @@ TEST_CASE("a derivative that is one number is not zero because it is negative", 
   }
 }
 
-TEST_CASE("a detached residual is found although other ways go on", "[core][optim][audit]") {
+TEST_CASE("a detached residual is found although other paths go on", "[core][optim][audit]") {
   Model model;
   const Audit result = model.audited([](const Value& h) { return stop_gradient(h) + tanh(h); });
   CHECK(result.complete());
@@ -187,7 +187,7 @@ TEST_CASE("a detached residual is found although other ways go on", "[core][opti
   const Finding found = only(result, Kind::stop_gradient);
   CHECK(found.severity == Severity::warning);
   CHECK(found.parameters == std::vector<std::string>{"a"});
-  CHECK_THAT(found.message, ContainsSubstring("a way of a ends here, others go on"));
+  CHECK_THAT(found.message, ContainsSubstring("a path of a to the loss ends here, others go on"));
   CHECK(result.row("a").cuts == std::vector<std::size_t>{0});
   CHECK(result.row("a").cut.empty());
 }
@@ -199,7 +199,7 @@ TEST_CASE("a mask by a comparison is a note", "[core][optim][audit]") {
   CHECK(only(result, Kind::comparison).severity == Severity::note);
 }
 
-TEST_CASE("a way through an output that does not depend on the operand is none", "[core][optim][audit]") {
+TEST_CASE("a path through an output that does not depend on the operand is none", "[core][optim][audit]") {
   // The number of tokens of a cross entropy is a float that no logit changes.
   Graph graph;
   const Value w = graph.parameter("w", {f32, {5, 7}}, init::normal(0, 1)),

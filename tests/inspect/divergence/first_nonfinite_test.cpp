@@ -54,7 +54,9 @@ TEST_CASE("the node in which NaN begins is named with its line and the ranges of
   CHECK(found->output.nan == 1);
   CHECK(found->output.elements == 12);
   CHECK_THAT(found->str(), ContainsSubstring("NaN begins in decoder/3/log [log] (first_nonfinite_test.cpp:") &&
-                               ContainsSubstring("reads decoder/3/multiply f32[batch=4, 3]: -1 to 12"));
+                               ContainsSubstring("gives f32[batch=4, 3]: ") &&
+                               ContainsSubstring("reads decoder/3/multiply (first_nonfinite_test.cpp:") &&
+                               ContainsSubstring(") f32[batch=4, 3]: -1 to 12"));
   CHECK(store.tensor("w").at(0) == 1);  // the store stays as it is
 }
 
@@ -92,6 +94,34 @@ TEST_CASE("an overflow is named where it begins, and a mask of -inf is not", "[c
   REQUIRE(row.has_value());
   CHECK(row->op == "softmax");
   CHECK(row->inputs.front().infinite == 3);
+}
+
+TEST_CASE("of NaN that comes of an infinity the node where that begins is named too",
+          "[core][optim][first_nonfinite]") {
+  Model model;
+  const Value large = exp(model.w * model.x);
+  const Step step = training_step(Loss(sum(large - large)));
+  const Tensor x = Model::feed(200);
+  const auto found = first_nonfinite(step, Store(step), {{"x", x}});
+  REQUIRE(found.has_value());
+  CHECK(found->op == "subtract");
+  REQUIRE(found->infinity.size() == 1);
+  CHECK(found->infinity.front().op == "exp");
+  CHECK(found->infinity.front().reached == found->path);
+  CHECK_THAT(found->str(), ContainsSubstring("infinity begins in exp [exp] (first_nonfinite_test.cpp:"));
+}
+
+TEST_CASE("what a step publishes is followed back as its loss is", "[core][optim][first_nonfinite]") {
+  Model model;
+  const Value shown = log(model.w * model.x);
+  const Step step = training_step(Loss(sum(model.w * model.x))) | fetch("shown", shown);
+  const Tensor x = Model::feed(-1);
+  CHECK_FALSE(first_nonfinite(step, Store(step), {{"x", x}}).has_value());
+  const std::vector<Feed> feeds{{"x", x}};
+  const auto found = first_nonfinite(step, {{step.fetch("shown"), "the published shown"}}, Store(step), feeds);
+  REQUIRE(found.has_value());
+  CHECK(found->op == "log");
+  CHECK(found->reached == "the published shown");
 }
 
 TEST_CASE("a parameter or an input that holds NaN is the first", "[core][optim][first_nonfinite]") {

@@ -1,3 +1,4 @@
+// Not precompiled: names of its own that <weft/weft.h> has as well.
 #include <weft/runtime/simd/simd.h>
 
 #include <weft/graph/dtype.h>

@@ -1,4 +1,4 @@
-#include <weft/testing/verdict.h>
+#include <weft/testing/outcome.h>
 
 #include <weft/graph/graph.h>
 #include <weft/graph/nearest.h>
@@ -11,7 +11,7 @@
 
 namespace weft::testing {
 
-std::ostream& operator<<(std::ostream& out, const Verdict& verdict) { return out << verdict.text; }
+std::ostream& operator<<(std::ostream& out, const Outcome& outcome) { return out << outcome.text; }
 
 namespace {
 

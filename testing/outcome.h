@@ -1,5 +1,5 @@
 // What the checks behind the matchers say, and what they run on. Without Catch2: `CHECK(gradients_flow(step))`, or any
-// framework that prints `verdict.text`.
+// framework that prints `outcome.text`.
 #pragma once
 
 #include <weft/inspect/equivalence/random_feeds.h>
@@ -12,17 +12,17 @@
 
 namespace weft::testing {
 
-struct Verdict {
+struct Outcome {
   bool passed = true;
   std::string text = {};  ///< what was found, several lines; of a failure: where, expected, got
   explicit operator bool() const { return passed; }
 };
-std::ostream& operator<<(std::ostream& out, const Verdict& verdict);
+std::ostream& operator<<(std::ostream& out, const Outcome& outcome);
 
 /// What a step is run on. Nothing of it is changed by the run.
 struct RunOptions {
   NamedTensors feeds = {};       ///< the inputs that are not among them are drawn (inspect/equivalence/random_feeds.h)
-  const Store* store = nullptr;  ///< the cells to start from; null: a new store of `seed`
+  const Store* store = nullptr;  ///< parameters and states to start from; null: a new store of `seed`
   std::uint64_t seed = 0;        ///< of parameters, dropout and feeds
   std::map<std::string, std::int64_t> integers = {};  ///< RandomFeeds::integers: drawn from [0, bound)
   std::map<std::string, double> padding = {};         ///< RandomFeeds::padding
@@ -31,10 +31,10 @@ struct RunOptions {
 /// A tensor for each input of the graph, in the input's type. UserError as of random_feeds(), or of a feed that
 /// is no input, is given twice or has another type (floats are converted).
 NamedTensors feeds_for(const Graph& graph, const RunOptions& options);
-/// Of these errors those about the given feeds; nothing is drawn.
+/// Checks the given feeds as feeds_for() does, and draws nothing.
 void check_feeds(const Graph& graph, const NamedTensors& feeds);
-/// A store for the step with the cells of options.store, in the step's types; states that it does not have begin as in
-/// a new store. UserError: it lacks a parameter.
+/// A store for the step with the parameters and states of options.store, in the step's types; states that it lacks
+/// begin as in a new store. UserError: it lacks a parameter.
 Store store_for(const Step& step, const RunOptions& options);
 
 /// "f32[4, 8] in [-1.2, 3.4]", with the numbers of NaN and infinite elements.

@@ -35,8 +35,8 @@ std::size_t kept_by(const Plan& plan, const Value& y, const Value& d_y) {
   for (const NodeId id : graph.ids()) {
     if (!backward.contains(id) || id == start.ref().node) continue;
     for (const ValueRef& ref : graph.node(id).operands)
-      if (forward.contains(ref.node) && plan.storage(ref).region == Region::arena)
-        kept.insert(plan.places.at(ref).storage);
+      if (forward.contains(ref.node) && plan.storage(ref).kind == StorageKind::arena)
+        kept.insert(plan.storage_of.at(ref));
   }
   std::size_t bytes = 0;
   for (const std::size_t storage : kept) bytes += plan.storages[storage].bytes;

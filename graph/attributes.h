@@ -20,7 +20,7 @@ struct Constant {
   friend bool operator==(const Constant&, const Constant&) = default;
 };
 
-/// What only the rules of one op can read (the members of a region: runtime/region/row_region.h).
+/// What only the rules of one op can read (the members of a region: runtime/region/region.h).
 class Description {
  public:
   Description() = default;

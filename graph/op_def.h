@@ -234,6 +234,9 @@ struct OpDef {
   std::vector<Kernel> kernels = {};
   std::vector<Sample> samples = {};
   std::vector<BadSample> bad_samples = {};
+  /// The operand that is added to output 0 when that is complete and rounded to its type, one rounding more; of output
+  /// 0's type; where it is absent nothing is added. -1: none. An op with one brings fuse_addend (ops/fuse/passes.h).
+  int addend = -1;
 
   const Kernel* kernel(DType type) const;
 };

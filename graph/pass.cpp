@@ -18,6 +18,7 @@ std::string PassReport::str() const {
 
 Step run_passes(Step step, const std::vector<Pass>& passes, const PassOptions& options, PassReport* report) {
   for (const Pass& pass : passes) {
+    if (pass.optional && !options.enabled.contains(pass.name)) continue;
     PassReport::Line line{.name = pass.name, .nodes_before = step.graph.size(), .nodes_after = step.graph.size()};
     line.disabled = options.disabled.contains(pass.name);
     if (!line.disabled) {

@@ -13,15 +13,19 @@ namespace weft {
 struct Pass {
   std::string name;
   std::function<Step(const Step&)> run;
-  int order = 0;  ///< of a pass that ops bring (OpDef::lowerings): lower runs first
+  /// Among the passes that users' ops bring (OpDef::lowerings): lower runs first, then by name. Where those run, and in
+  /// which order weft's own do, says the table in runtime/lower.h.
+  int order = 0;
   /// For kernels alone, run by plan() (fuse() in runtime/lower.h): what it takes away (a gradient that only its update
   /// reads) is still there for checkpoint and for proofs, which read lowered steps.
   bool late = false;
+  bool optional = false;  ///< runs only where PassOptions::enabled names it
 };
 
 struct PassOptions {
   std::set<std::string> disabled = {};  ///< names of passes to leave out, to bisect
   bool verify = true;                   ///< the graph after each pass
+  std::set<std::string> enabled = {};   ///< names of optional passes to run
 };
 
 /// What each pass did, for people: nodes before and after, time, "unchanged".
@@ -36,7 +40,7 @@ struct PassReport {
   std::string str() const;
 };
 
-/// Runs each pass unless it is disabled, times it, verifies the step after it.
+/// Runs each pass unless it is disabled (an optional one where it is enabled), times it, verifies the step after it.
 Step run_passes(Step step, const std::vector<Pass>& passes, const PassOptions& options = {},
                 PassReport* report = nullptr);
 

@@ -34,7 +34,7 @@
 #include <weft/ops/step/guard.h>
 #include <weft/ops/step/micro.h>
 #include <weft/runtime/copy.h>
-#include <weft/runtime/region/row_region.h>
+#include <weft/runtime/region/region.h>
 
 namespace weft {
 

@@ -1,4 +1,4 @@
-#include <weft/runtime/tensor.h>
+#include <weft/runtime/allocate.h>
 
 #include <cstring>
 #include <new>

@@ -1,12 +1,13 @@
 #include <weft/runtime/gemm.h>
 
 #include <weft/graph/error.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/gemm_tiles.h>
 #include <weft/runtime/onednn.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/wide.h>
 
-#include <xtensor-blas/xlinalg.hpp>
+#include <cblas.h>
 
 #include <algorithm>
 #include <cstring>
@@ -27,8 +28,6 @@ Gemm with_strides(Gemm g) {
   return g;
 }
 
-bool is_half(DType type) { return type == bf16 || type == f16; }
-
 bool is_widened([[maybe_unused]] DType input) {
 #ifdef WEFT_PLAIN_GEMM
   return false;
@@ -38,8 +37,8 @@ bool is_widened([[maybe_unused]] DType input) {
 }
 
 void expect_supported(const Gemm& g, DType input, DType output) {
-  WEFT_INVARIANT((input == output && is_float(input)) || (is_half(input) && output == f32), "no product of {} into {}",
-                 name_of(input), name_of(output));
+  WEFT_INVARIANT((input == output && is_float(input)) || (is_narrow_type(input) && output == f32),
+                 "no product of {} into {}", name_of(input), name_of(output));
   WEFT_INVARIANT(g.m >= 0 && g.n >= 0 && g.k >= 0 && g.batch >= 0 &&
                      std::max({g.m, g.n, g.k, g.lda, g.ldb, g.ldc}) < std::numeric_limits<std::int32_t>::max(),
                  "a product of {} x {} x {} x {} is out of range", g.batch, g.m, g.n, g.k);
@@ -49,11 +48,14 @@ void expect_supported(const Gemm& g, DType input, DType output) {
 
 template <class T>
 void blas(const Gemm& g, const T* a, const T* b, T* c) {
-  using cxxblas::gemm;
-  const auto transposed = [](bool trans) { return trans ? cxxblas::Trans : cxxblas::NoTrans; };
-  const auto narrow = [](std::int64_t x) { return static_cast<int>(x); };
-  gemm<int>(cxxblas::RowMajor, transposed(g.trans_a), transposed(g.trans_b), narrow(g.m), narrow(g.n), narrow(g.k),
-            static_cast<T>(g.alpha), a, narrow(g.lda), b, narrow(g.ldb), static_cast<T>(g.beta), c, narrow(g.ldc));
+  const auto transposed = [](bool trans) { return trans ? CblasTrans : CblasNoTrans; };
+  const auto extent = [](std::int64_t x) { return static_cast<int>(x); };
+  const auto call = [&](auto function) {
+    function(CblasRowMajor, transposed(g.trans_a), transposed(g.trans_b), extent(g.m), extent(g.n), extent(g.k),
+             static_cast<T>(g.alpha), a, extent(g.lda), b, extent(g.ldb), static_cast<T>(g.beta), c, extent(g.ldc));
+  };
+  if constexpr (std::is_same_v<T, double>) call(cblas_dgemm);
+  else call(cblas_sgemm);
 }
 
 onednn::Product product_of(const Gemm& g) {
@@ -86,14 +88,10 @@ void f32_product(const Gemm& g, const float* a, const float* b, float* c) {
   }
 }
 
-void widen(DType type, const void* from, std::int64_t offset, float* to, std::int64_t n) {
-  const auto* bits = static_cast<const std::uint16_t*>(from) + offset;
-  (type == bf16 ? simd_bits().bf16_to_f32 : simd_bits().f16_to_f32)(bits, to, n);
-}
-
-void narrow(DType type, const float* from, void* to, std::int64_t offset, std::int64_t n) {
-  auto* bits = static_cast<std::uint16_t*>(to) + offset;
-  (type == bf16 ? simd_bits().f32_to_bf16 : simd_bits().f32_to_f16)(from, bits, n);
+template <class P>
+P moved(P data, DType type, std::int64_t elements) {
+  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<P>>, const std::byte, std::byte>;
+  return static_cast<Byte*>(data) + elements * static_cast<std::int64_t>(size_of(type));
 }
 
 std::size_t widened_floats(std::int64_t rows, std::int64_t columns, std::int64_t k) {
@@ -115,17 +113,18 @@ void widened_product(const Gemm& g, DType input, DType output, const void* a, co
     sum = static_cast<float*>(c);
     sum_stride = g.ldc;
   } else if (g.beta != 0) {
-    for (std::int64_t i = 0; i < g.m; ++i) widen(output, c, i * g.ldc, sum + i * g.n, g.n);
+    for (std::int64_t i = 0; i < g.m; ++i)
+      widen(output, moved(static_cast<const void*>(c), output, i * g.ldc), sum + i * g.n, g.n);
   }
   const auto panel = [&](const void* from, std::int64_t stride, bool along_rows, std::int64_t extent,
                          std::int64_t first, std::int64_t count, float* to) {
     if (along_rows) {  // stored (k, extent)
       for (std::int64_t i = 0; i < count; ++i) {
-        widen(input, from, (first + i) * stride, to + i * extent, extent);
+        widen(input, moved(from, input, (first + i) * stride), to + i * extent, extent);
       }
     } else {
       for (std::int64_t i = 0; i < extent; ++i) {
-        widen(input, from, i * stride + first, to + i * count, count);
+        widen(input, moved(from, input, i * stride + first), to + i * count, count);
       }
     }
   };
@@ -142,7 +141,7 @@ void widened_product(const Gemm& g, DType input, DType output, const void* a, co
     f32_product(part, a_panel, b_panel, sum);
   }
   if (output != f32) {
-    for (std::int64_t i = 0; i < g.m; ++i) narrow(output, sum + i * g.n, c, i * g.ldc, g.n);
+    for (std::int64_t i = 0; i < g.m; ++i) narrow(output, sum + i * g.n, moved(c, output, i * g.ldc), g.n);
   }
 }
 
@@ -166,12 +165,6 @@ void product(const Gemm& g, DType input, DType output, const void* a, const void
 #endif
 }
 
-template <class P>
-P moved(P data, DType type, std::int64_t elements) {
-  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<P>>, const std::byte, std::byte>;
-  return static_cast<Byte*>(data) + elements * static_cast<std::int64_t>(size_of(type));
-}
-
 template <class In, class Out>
 void plain_product(const Gemm& g, const In* a, const In* b, Out* c) {
   for (std::int64_t i = 0; i < g.m; ++i) {
@@ -180,21 +173,12 @@ void plain_product(const Gemm& g, const In* a, const In* b, Out* c) {
       for (std::int64_t l = 0; l < g.k; ++l) {
         const In x = g.trans_a ? a[l * g.lda + i] : a[i * g.lda + l];
         const In y = g.trans_b ? b[j * g.ldb + l] : b[l * g.ldb + j];
-        if constexpr (sizeof(In) == 2) {
-          sum += static_cast<double>(static_cast<float>(x)) * static_cast<double>(static_cast<float>(y));
-        } else {
-          sum += static_cast<double>(x) * static_cast<double>(y);
-        }
+        sum += static_cast<double>(static_cast<Wide<In>>(x)) * static_cast<double>(static_cast<Wide<In>>(y));
       }
       sum *= g.alpha;
       Out& to = c[i * g.ldc + j];
-      if constexpr (sizeof(Out) == 2) {
-        if (g.beta != 0) sum += g.beta * static_cast<double>(static_cast<float>(to));
-        to = Out(static_cast<float>(sum));
-      } else {
-        if (g.beta != 0) sum += g.beta * static_cast<double>(to);
-        to = static_cast<Out>(sum);
-      }
+      if (g.beta != 0) sum += g.beta * static_cast<double>(static_cast<Wide<Out>>(to));
+      to = static_cast<Out>(static_cast<Wide<Out>>(sum));
     }
   }
 }
@@ -213,7 +197,7 @@ std::size_t slot_bytes(const GemmCut& cut, std::int64_t k) {
 
 // Bytes of the buffer in which a tile of `cut` is finished.
 std::size_t tile_bytes(const GemmCut& cut, DType output) {
-  return (static_cast<std::size_t>(cut.rows * cut.columns) * size_of(output) + 63) / 64 * 64;
+  return aligned(static_cast<std::size_t>(cut.rows * cut.columns) * size_of(output));
 }
 
 // A tile of g, with its strides filled in: the product that makes it, and where it begins in C, A and B.

@@ -4,7 +4,7 @@
 //
 //   A, B   C           computed by
 //   f32    f32         oneDNN; OpenBLAS where A is transposed
-//   f64    f64         OpenBLAS, through xtensor-blas
+//   f64    f64         OpenBLAS
 //   bf16   bf16, f32   oneDNN where the processor has bf16 products, else as f16
 //   f16    f16, f32    panels widened to f32 in the workspace, f32 products and sums
 //

@@ -6,7 +6,7 @@
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/region/row_region_pass.h>
+#include <weft/runtime/region/pass.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
@@ -80,11 +80,40 @@ Step isolate_updates(const Step& step) {
   return result;
 }
 
-}  // namespace
+// What a step goes through before it runs, from the first pass to the last. A row without a function is a pass that ops
+// bring; docs/lowering.md says what those do.
+constexpr LoweringRow table[] = {
+    // --- lower(): what people, checkpoint and proofs still read ---
+    {fold_constants_pass, false, "first: what constants fold to may be equal to something else",
+     [](const Step& step) { return fold_constants(step, run_node); }},
+    {"common_subexpressions", false, "before any pattern is looked for: each is then there once, with all its readers",
+     [](const Step& step) { return common_subexpressions(step); }},
+    {"chunk_projection_loss", false,
+     "in lower(), because logits that never exist whole are none that checkpoint could keep or make again"},
+    {"", false, "passes of users' ops: they see what weft's own made, and their results are isolated and cleaned up"},
+    {"isolate_updates", false,
+     "for right results, so it cannot be switched off; after all that could make an update the state of another",
+     isolate_updates},
+    {"dead_code", false, "last: what the others left behind", [](const Step& step) { return dead_code(step); }},
 
-namespace {
+    // --- fuse(): for kernels alone ---
+    {"attention_in_bf16", true, "only where it is asked for; looks at attention alone, so its place does not matter"},
+    {"fuse_accumulate", true, "first of those that take products: a sum over micro-batches needs its product bare"},
+    {"fuse_adamw_factor", true, "the product with clipping's factor is pointwise: before row_regions would take it"},
+    {"fuse_addend", true,
+     "before fuse_matmul_epilogue: a sum that a table or a norm's gradient can take in place is no product's"},
+    {"fuse_matmul_epilogue", true, "a tile is in cache once, so it beats row_regions for the nodes behind a product"},
+    {"", true, "passes of users' ops: what they leave pointwise or row-wise may still join a region"},
+    {"row_regions", true, "after the passes of ops: what those make of several nodes is no row-wise node any more",
+     row_regions},
+    {"dead_code", true, "last: what the others left behind", [](const Step& step) { return dead_code(step); }},
+};
 
-// The passes that the step's ops bring, late or not, in their order.
+bool runs_in(const LoweringRow& row, const Pass& pass) {
+  return row.run == nullptr && row.late == pass.late && row.name == pass.name;
+}
+
+// The passes that the step's ops bring, by Pass::order and name.
 std::vector<const Pass*> brought_by_ops(const Step& step, bool late) {
   std::vector<const Pass*> brought;
   for (NodeId id : step.graph.ids())
@@ -95,20 +124,25 @@ std::vector<const Pass*> brought_by_ops(const Step& step, bool late) {
   return brought;
 }
 
-}  // namespace
-
-std::vector<Pass> lowering_passes(const Step& step) {
-  // Constants first: what they fold to may be equal.
-  std::vector<Pass> passes{
-      {std::string(fold_constants_pass), [](const Step& s) { return fold_constants(s, run_node); }},
-      {"common_subexpressions", common_subexpressions}};
-  for (const Pass* pass : brought_by_ops(step, false)) passes.push_back(*pass);
-  // Not for speed but for right results: cannot be switched off.
-  passes.push_back({"isolate_updates", isolate_updates});
-  // Last: what the others left behind.
-  passes.push_back({"dead_code", dead_code});
+std::vector<Pass> passes_of(const Step& step, bool late) {
+  std::vector<Pass> passes;
+  const std::vector<const Pass*> brought = brought_by_ops(step, late);
+  for (const LoweringRow& row : table) {
+    if (row.late != late) continue;
+    if (row.run != nullptr) passes.push_back({.name = std::string(row.name), .run = row.run});
+    for (const Pass* pass : brought) {
+      const bool named = std::ranges::any_of(table, [&](const LoweringRow& other) { return runs_in(other, *pass); });
+      if (row.run == nullptr && (row.name.empty() ? !named : runs_in(row, *pass))) passes.push_back(*pass);
+    }
+  }
   return passes;
 }
+
+}  // namespace
+
+std::span<const LoweringRow> lowering_table() { return table; }
+
+std::vector<Pass> lowering_passes(const Step& step) { return passes_of(step, false); }
 
 Step lower(const Step& step, const PassOptions& options, PassReport* report) {
   if (step.lowered) return step;
@@ -121,12 +155,7 @@ Step lower(const Step& step, const PassOptions& options, PassReport* report) {
 }
 
 Step fuse(const Step& lowered, const PassOptions& options, PassReport* report) {
-  std::vector<Pass> passes;
-  for (const Pass* pass : brought_by_ops(lowered, true)) passes.push_back(*pass);
-  // After the passes of ops: what those make of several nodes is no row-wise node any more.
-  passes.push_back({"row_regions", row_regions});
-  passes.push_back({"dead_code", dead_code});
-  return run_passes(lowered, passes, options, report);
+  return run_passes(lowered, passes_of(lowered, true), options, report);
 }
 
 bool makes_nothing(const Node& node) {

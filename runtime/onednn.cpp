@@ -1,12 +1,11 @@
 #include <weft/runtime/onednn.h>
 
 #include <weft/graph/error.h>
+#include <weft/runtime/bounded_cache.h>
 
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include <map>
 #include <tuple>
-#include <unordered_map>
 
 namespace weft::onednn {
 namespace {
@@ -72,14 +71,11 @@ bool has_bf16() {
 void matmul(const Product& p, DType input, DType output, const void* a, const void* b, void* c) {
   using Key = std::tuple<bool, bool, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
                          float, float, DType, DType>;
-  // A primitive's scratchpad serves one execution at a time, so each thread has primitives of its
-  // own.
-  static thread_local std::map<Key, Matmul> made;
+  // A primitive's scratchpad serves one execution at a time, so each thread has primitives of its own.
+  static thread_local BoundedCache<Key, Matmul> made(most_primitives);
   static thread_local dnnl::stream stream(cpu());
   const Key key(p.trans_a, p.trans_b, p.m, p.n, p.k, p.lda, p.ldb, p.ldc, p.alpha, p.beta, input, output);
-  auto found = made.find(key);
-  if (found == made.end()) found = made.emplace(key, make(p, input, output)).first;
-  Matmul& matmul = found->second;
+  Matmul& matmul = made.get(key, [&] { return make(p, input, output); });
   matmul.a.set_data_handle(const_cast<void*>(a));
   matmul.b.set_data_handle(const_cast<void*>(b));
   matmul.c.set_data_handle(c);

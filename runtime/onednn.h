@@ -6,6 +6,7 @@
 
 #include <weft/graph/dtype.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace weft::onednn {
@@ -24,9 +25,12 @@ void sgemm(const Product& p, const float* a, const float* b, float* c);
 /// emulation.
 bool has_bf16();
 
+/// Shapes of products whose primitives a thread keeps: those of several models; each is some tens of KiB of code.
+inline constexpr std::size_t most_primitives = 256;
+
 /// `input` (bf16 or f32) products summed in f32 and rounded to `output` (bf16 or f32), through the
-/// matmul primitive. Each thread keeps the primitives that it has made: the first call with a shape
-/// is slow.
+/// matmul primitive. Each thread keeps the last `most_primitives` that it has used: the first call with a shape is
+/// slow.
 void matmul(const Product& p, DType input, DType output, const void* a, const void* b, void* c);
 
 }  // namespace weft::onednn

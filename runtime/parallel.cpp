@@ -24,6 +24,8 @@ using Body = FunctionRef<void(std::int64_t, int)>;
 
 // The slot of a thread inside a body; -1 outside.
 thread_local int current_slot = -1;
+// What threads() says on this thread; 0: what the process has.
+thread_local int current_team = 0;
 
 struct SlotScope {
   explicit SlotScope(int slot) : before(current_slot) { current_slot = slot; }
@@ -43,6 +45,7 @@ class Shares {
 
   void work(Body body, int slot) {
     SlotScope scope(slot);
+    ThreadsScope team(team_);
     try {
       for (int i = 0; i < team_; ++i) drain((slot + i) % team_, body, slot);
     } catch (...) {
@@ -191,16 +194,26 @@ int& thread_count() {
   return count;
 }
 
+void expect_count(int count) {
+  WEFT_CHECK(count >= 0 && count <= max_threads, "the number of threads must be 0 to {}, got {}", max_threads, count);
+}
+
 }  // namespace
 
 void set_threads(int count) {
-  WEFT_CHECK(count >= 0 && count <= max_threads, "the number of threads must be 0 to {}, got {}", max_threads, count);
+  expect_count(count);
   if (count == 0) count = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   thread_count() = std::min(count, max_threads);
   set_library_threads(thread_count());
 }
 
-int threads() { return thread_count(); }
+int threads() { return current_team > 0 ? current_team : thread_count(); }
+
+ThreadsScope::ThreadsScope(int count) : before_(current_team) {
+  expect_count(count);
+  if (count > 0) current_team = count;
+}
+ThreadsScope::~ThreadsScope() { current_team = before_; }
 
 bool in_parallel() { return current_slot >= 0; }
 
@@ -224,6 +237,7 @@ void detail::run_tiles(std::int64_t tiles, Body body) {
 void detail::run_alone(FunctionRef<void()> work) {
   WEFT_INVARIANT(in_parallel(), "run_alone outside of parallel_for");
   SlotScope scope(0);
+  ThreadsScope team(1);
   work();
 }
 

@@ -24,10 +24,25 @@ namespace weft {
 /// The most threads a team may have.
 inline constexpr int max_threads = 256;
 
-/// How many threads parallel_for uses: 1 to max_threads; 0 means one for each processor.
+/// How many threads parallel_for uses in this process: 1 to max_threads; 0 means one for each processor.
 /// Not to be called while a parallel_for runs. Before the first call OMP_NUM_THREADS decides.
 void set_threads(int count);
+/// How many it uses here: as the innermost ThreadsScope of this thread says, else as set_threads did. Within a body the
+/// team's.
 int threads();
+
+/// While it lives, parallel_for on this thread uses `count` threads (0: as before). Nothing else changes: a Program
+/// runs with the threads of its plan, whatever the process has.
+class ThreadsScope {
+ public:
+  explicit ThreadsScope(int count);
+  ~ThreadsScope();
+  ThreadsScope(const ThreadsScope&) = delete;
+  ThreadsScope& operator=(const ThreadsScope&) = delete;
+
+ private:
+  int before_;
+};
 
 /// True inside a body of parallel_for.
 bool in_parallel();
@@ -44,8 +59,8 @@ void parallel_for(std::int64_t tiles, F&& body) {
   if (tiles > 0) detail::run_tiles(tiles, body);
 }
 
-/// Within a body: calls work(), in which slots are 0 as if the team had one thread. For kernels that run inside of a
-/// tile on a workspace that is this thread's own.
+/// Within a body: calls work(), in which slots are 0 and threads() is 1, as if the team had one thread. For kernels
+/// that run inside of a tile on a workspace that is this thread's own.
 template <class F>
 void run_alone(F&& work) {
   detail::run_alone(work);

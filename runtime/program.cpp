@@ -1,5 +1,6 @@
 #include <weft/graph/sources.h>
 #include <weft/graph/user_rule.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/parallel.h>
@@ -50,16 +51,15 @@ struct Program::Impl {
 
   // Bytes of a value; null while it lies in a feed.
   std::byte* bytes_of(ValueRef ref) {
-    const Place& place = plan.places.at(ref);
-    const Storage& storage = plan.storages[place.storage];
-    switch (place.region) {
-      case Region::fed:
+    const Storage& storage = plan.storage(ref);
+    switch (storage.kind) {
+      case StorageKind::fed:
         return nullptr;
-      case Region::arena:
+      case StorageKind::arena:
         return arena.get() + storage.offset;
-      case Region::persistent:
+      case StorageKind::persistent:
         return store->tensor(plan.step.graph.node(storage.owner.node).name).raw();
-      case Region::constant:
+      case StorageKind::constant:
         return constant_bytes.at(storage.owner);
     }
     return nullptr;
@@ -82,6 +82,7 @@ struct Program::Impl {
 };
 
 void Program::Impl::bind() {
+  const ThreadsScope team(plan.threads);
   const Graph& graph = plan.step.graph;
   store->add(graph);
   arena = allocate_aligned(plan.arena_bytes);
@@ -108,7 +109,6 @@ void Program::Impl::bind() {
   advances |= !plan.step.updates.empty();
   for (const Update& update : plan.copies)
     copies.push_back({bytes_of(update.state.ref()), bytes_of(update.value.ref()), update.value.type().bytes()});
-  set_threads(plan.threads);
 }
 
 void Program::Impl::bind_node(const Node& node) {
@@ -128,7 +128,7 @@ void Program::Impl::bind_node(const Node& node) {
   for (ValueRef ref : node.operands) bound.in.push_back(ref.node == no_node ? nullptr : bytes_of(ref));
   for (std::uint32_t k = 0; k < node.types.size(); ++k) bound.out.push_back(bytes_of({node.id, k}));
   for (std::size_t i = 0; i < node.operands.size(); ++i) {
-    if (node.operands[i].node == no_node || plan.places.at(node.operands[i]).region != Region::fed) continue;
+    if (node.operands[i].node == no_node || plan.storage(node.operands[i]).kind != StorageKind::fed) continue;
     const NodeId owner = plan.storage(node.operands[i]).owner.node;
     for (FedInput& input : inputs)
       if (input.node->id == owner) input.readers.push_back(&bound.in[i]);
@@ -208,7 +208,7 @@ void Program::Impl::run(std::span<const Feed> feeds) {
   check_feeds(feeds);
   for (const FedInput& input : inputs)
     for (const std::byte** reader : input.readers) *reader = input.tensor->raw();
-  if (threads() != plan.threads) set_threads(plan.threads);
+  const ThreadsScope team(plan.threads);
   const std::int64_t count = plan.step.micro_batches;
   run(0, micro_begin, {});
   for (std::int64_t i = 0; micro_begin < micro_end && i < count; ++i) run(micro_begin, micro_end, {i, count});
@@ -227,7 +227,7 @@ Profile Program::profile(std::span<const Feed> feeds, const ProfileOptions& opti
   Impl& impl = *impl_;
   Profile profile;
   profile.threads = impl.plan.threads;
-  set_threads(impl.plan.threads);
+  const ThreadsScope team(profile.threads);
   profile.limit = options.limit.product_flops > 0 ? options.limit : measured_rates();
   for (std::size_t i = 0; i < impl.nodes.size(); ++i) {
     const Node& node = *impl.nodes[i].node;
@@ -270,7 +270,7 @@ Store& Program::store() const { return *impl_->store; }
 
 std::size_t Program::allocated_bytes() const {
   std::size_t bytes = impl_->plan.arena_bytes;
-  for (const Tensor& constant : impl_->constants) bytes += (constant.bytes() + alignment - 1) / alignment * alignment;
+  for (const Tensor& constant : impl_->constants) bytes += aligned(constant.bytes());
   return bytes;
 }
 

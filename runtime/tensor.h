@@ -6,6 +6,7 @@
 
 #include <weft/graph/dtype.h>
 #include <weft/graph/error.h>
+#include <weft/runtime/allocate.h>
 
 #include <cstdint>
 #include <initializer_list>
@@ -16,12 +17,6 @@
 #include <vector>
 
 namespace weft {
-
-/// Byte alignment of every buffer, and of every offset in an arena.
-inline constexpr std::size_t alignment = 64;
-
-/// Aligned bytes, freed with the last owner.
-std::shared_ptr<std::byte> allocate_aligned(std::size_t bytes);
 
 class Tensor {
  public:

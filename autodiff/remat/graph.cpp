@@ -1,6 +1,7 @@
 #include <weft/autodiff/remat/graph.h>
 #include <weft/graph/passes/fold_constants.h>
 #include <weft/graph/reach.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/tensor.h>
 
@@ -8,8 +9,6 @@
 
 namespace weft::remat {
 namespace {
-
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 // What must be ready before the backward pass: the terms of the loss, the seeds, fetches and updates that no gradient
 // goes into.

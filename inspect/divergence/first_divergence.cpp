@@ -191,21 +191,8 @@ void start_alike(Store& a, Store& b) {
   }
 }
 
-class ThreadCount {
- public:
-  explicit ThreadCount(int count) : before_(threads()) {
-    if (count > 0) set_threads(count);
-  }
-  ~ThreadCount() { set_threads(before_); }
-  ThreadCount(const ThreadCount&) = delete;
-  ThreadCount& operator=(const ThreadCount&) = delete;
-
- private:
-  int before_;
-};
-
 std::map<std::string, Tensor> results(Side& side, const std::vector<Pair>& pairs) {
-  const ThreadCount scope(side.threads);
+  const ThreadsScope scope(side.threads);
   Program program(side.values.step(), side.store);
   const Result result = program.run(side.feeds);
   std::map<std::string, Tensor> found;

@@ -71,7 +71,7 @@ std::optional<Divergence> first_divergence(const Step& expected, const Step& fou
                                            const DivergenceOptions& options = {});
 
 /// The same of two programs: each as it was lowered, with its own number of threads, from a copy of its own store
-/// (unless options give one). What was joined to a region (runtime/region/row_region.h) is compared where the region
+/// (unless options give one). What was joined to a region (runtime/region/region.h) is compared where the region
 /// ends.
 std::optional<Divergence> first_divergence(const Program& expected, const Program& found, std::span<const Feed> feeds,
                                            const DivergenceOptions& options = {});

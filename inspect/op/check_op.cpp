@@ -1,6 +1,5 @@
 #include <weft/inspect/op/check_op.h>
 #include <weft/inspect/op/op_checker.h>
-#include <weft/runtime/parallel.h>
 
 #include <algorithm>
 #include <exception>
@@ -8,7 +7,6 @@
 namespace weft {
 
 OpCheck OpChecker::run() {
-  const int threads_before = threads();
   for (std::size_t i = 0; i < op_.samples.size(); ++i) {
     sample_ = static_cast<int>(i);
     try {
@@ -20,7 +18,6 @@ OpCheck OpChecker::run() {
   sample_ = -1;
   if (!op_.traits.source && full_) check("batch", [&] { check_batched(); });
   check_bad_inputs();
-  set_threads(threads_before);
   return std::move(check_);
 }
 

@@ -3,7 +3,7 @@
 #include <weft/inspect/op/hand_run.h>
 #include <weft/inspect/op/op_checker.h>
 #include <weft/runtime/lower.h>
-#include <weft/runtime/region/row_shape.h>
+#include <weft/runtime/region/shape.h>
 
 #include <algorithm>
 

@@ -6,6 +6,7 @@
 #include <weft/ops/attention/samples.h>
 #include <weft/ops/attention/shape.h>
 #include <weft/ops/attention/sums.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/kit/terms.h>
@@ -34,7 +35,8 @@ AttentionShape::AttentionShape(const OpView& view)
       stream(static_cast<std::uint32_t>(view.attributes.get_or<std::int64_t>("stream", 0))),
       block_queries(view.attributes.get_or<std::int64_t>("block_queries", 0)),
       block_keys(view.attributes.get_or<std::int64_t>("block_keys", 0)),
-      parallel_heads(batch * kv_heads) {}
+      parallel_heads(batch * kv_heads),
+      low(view.attributes.flag("low")) {}
 
 ScoreStrides::ScoreStrides(const Shape& shape) {
   std::int64_t* const strides[] = {&batch, &head, &query, &key};
@@ -268,6 +270,7 @@ const OpDef& attention_op() {
       .evaluation = without_dropout,
       .terms = terms_of_attention,
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
+      .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 2); },
       .kernels = attention_kernels(),
       .samples = attention_samples(),
@@ -352,6 +355,7 @@ const OpDef& attention_backward_op() {
       .terms = terms_of_attention_backward,
       .wide_operands = {AttentionIn::logsumexp, AttentionIn::d_logsumexp},
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
+      .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 5); },
       .kernels = attention_backward_kernels(),
       .samples = attention_backward_samples(),

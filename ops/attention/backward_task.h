@@ -50,7 +50,7 @@ struct BackwardScratch {
         inner(carver.take<A>(s.group() * s.time_q)),
         shift(carver.take<A>(s.group() * s.time_q)),
         range(carver, s.q_rows()),
-        low(carver, s, attention_is_low<T>()),
+        low(carver, s, attention_is_low<T>(s)),
         functions(carver, bound) {}
 
   static Rows<A> take(Carver& carver, std::int64_t rows, std::int64_t width) {
@@ -199,7 +199,7 @@ struct BackwardRun {
         for (std::int64_t i = 0; i < s.time_q; i += s.q_rows()) {
           const KeyRange seen = limits.keys(i, std::min(s.q_rows(), s.time_q - i));
           if (seen.hi <= j || seen.lo >= j + columns || no_pairs(s, t.kv * s.group() + g, i, j)) continue;
-          if (fresh && !attention_is_low<T>()) pack_keys(t, w, j, columns);
+          if (fresh && !attention_is_low<T>(s)) pack_keys(t, w, j, columns);
           tile(t, w, limits, g, i, j, columns, dk, dv, !fresh,
                s.functions.blocks() != nullptr || !(j <= seen.lo || j == t.j0));
           fresh = false;
@@ -245,7 +245,7 @@ struct BackwardRun {
     range.set(limits, i, rows, j, columns);
     const Rows<A> dq{d_q_row(t, h, i), s.q_stride()};
     if constexpr (std::is_same_v<T, bfloat16>) {
-      if (attention_is_low<T>()) {
+      if (attention_is_low<T>(s)) {
         const LowProducts products(range, w.low);
         const LowRows q{s.q_row(t.b, h, i), s.q_stride()}, d_out{d_y + y_at(t.b, h, i), s.y_stride()};
         const LowRows k{s.k_row(t.b, t.kv, j), s.k_stride()}, v{s.v_row(t.b, t.kv, j), s.v_stride()};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <weft/ops/attention/tile.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/simd/tile.h>
 
 #include <algorithm>
@@ -18,7 +19,7 @@ class Carver {
   template <class A>
   A* take(std::int64_t count) {
     std::byte* at = base_ == nullptr ? nullptr : base_ + bytes_;
-    bytes_ += (static_cast<std::size_t>(count) * sizeof(A) + 63) / 64 * 64;
+    bytes_ += aligned(static_cast<std::size_t>(count) * sizeof(A));
     return reinterpret_cast<A*>(at);
   }
   std::size_t bytes() const { return bytes_; }

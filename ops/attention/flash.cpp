@@ -1,6 +1,7 @@
 #include <weft/ops/attention/backward_task.h>
 #include <weft/ops/attention/flash.h>
 #include <weft/ops/attention/forward_task.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/parallel.h>
 
 #include <memory>
@@ -70,7 +71,7 @@ std::int64_t d_q_buffers(const AttentionShape& s) {
 template <class T>
 std::size_t d_q_bytes(const AttentionShape& s) {
   const std::int64_t count = d_q_buffers<T>(s) * s.batch * s.time_q * s.heads * s.width;
-  return (static_cast<std::size_t>(count) * sizeof(Wide<T>) + 63) / 64 * 64;
+  return aligned(static_cast<std::size_t>(count) * sizeof(Wide<T>));
 }
 
 template <class T>
@@ -151,11 +152,6 @@ Kernel backward_kernel() {
 }
 
 }  // namespace
-
-bool& attention_low_for_tests() {
-  static bool low = false;
-  return low;
-}
 
 std::vector<Kernel> attention_kernels() {
   return {forward_kernel<float>(), forward_kernel<double>(), forward_kernel<bfloat16>(), forward_kernel<float16>()};

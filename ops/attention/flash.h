@@ -10,9 +10,6 @@
 
 namespace weft {
 
-/// Tests set it where no processor's bf16 is at hand: bf16 tiles by LowProducts all the same.
-bool& attention_low_for_tests();
-
 std::vector<Kernel> attention_kernels();
 std::vector<Kernel> attention_backward_kernels();
 

@@ -36,7 +36,7 @@ struct ForwardScratch {
         rows{carver.take<A>(s.q_chunk() + vector), carver.take<A>(s.q_chunk() + vector),
              carver.take<A>(s.q_chunk() + vector)},
         range(carver, s.q_rows()),
-        low(carver, s, attention_is_low<T>()),
+        low(carver, s, attention_is_low<T>(s)),
         functions(carver, bound),
         begun(carver.take<bool>(s.q_chunk() / s.q_rows())) {}
 
@@ -57,7 +57,7 @@ struct ForwardTask {
 
   // So few queries that packing would take longer than the products.
   bool direct() const { return s.time_q < 4; }
-  bool low() const { return !direct() && attention_is_low<T>(); }
+  bool low() const { return !direct() && attention_is_low<T>(s); }
 
   void run(T* y_out, A* logsumexp) const {
     const std::int64_t kv = h / s.group(), block = s.k_rows();

@@ -12,23 +12,23 @@
 
 namespace weft {
 
-/// Whether tiles of T go by LowProducts.
+/// Whether tiles of T go by LowProducts: where the processor has such products, or the node asks for them.
 template <class T>
-bool attention_is_low() {
-  if constexpr (std::is_same_v<T, bfloat16>) return !bf16_is_emulated() || attention_low_for_tests();
+bool attention_is_low(const AttentionShape& s) {
+  if constexpr (std::is_same_v<T, bfloat16>) return !bf16_is_emulated() || s.low;
   return false;
 }
 
 /// What a slot needs: a tile rounded to bf16, and the workspace of an emulated product.
 struct LowScratch {
-  std::uint16_t* rounded = nullptr;
+  bfloat16* rounded = nullptr;
   std::int64_t stride = 0;
   std::span<std::byte> workspace = {};
 
   LowScratch(Carver& carver, const AttentionShape& s, bool low) {
     if (!low) return;
     stride = rounded_up(s.k_rows(), 32);
-    rounded = carver.take<std::uint16_t>(s.q_rows() * stride);
+    rounded = carver.take<bfloat16>(s.q_rows() * stride);
     const std::int64_t width = std::max(s.width, s.value_width);
     std::size_t bytes = 0;  // of scores, from_columns, from_rows
     for (const Gemm& g :
@@ -74,8 +74,7 @@ struct LowProducts {
   }
   /// x, zero where not seen, for the two products below.
   void round(const Rows<float>& x) const {
-    for (std::int64_t r = 0; r < range.rows; ++r)
-      simd_bits().f32_to_bf16(x[r] + begin, scratch.rounded + r * scratch.stride, seen());
+    for (std::int64_t r = 0; r < range.rows; ++r) narrow(x[r] + begin, scratch.rounded + r * scratch.stride, seen());
   }
   /// c (rows, width) = or += the rounded times b
   void from_columns(LowRows b, std::int64_t width, const Rows<float>& c, bool add) const {
@@ -90,7 +89,7 @@ struct LowProducts {
                    .ldb = b.stride,
                    .ldc = c.stride,
                    .beta = add ? 1.0 : 0.0},
-              rounded(), b.data + begin * b.stride, c.data, scratch.workspace);
+              scratch.rounded, b.data + begin * b.stride, c.data, scratch.workspace);
   }
   /// c (columns, width) = or += the rounded, transposed, times b
   void from_rows(LowRows b, std::int64_t width, const Rows<float>& c, bool add) const {
@@ -105,11 +104,8 @@ struct LowProducts {
                    .ldb = b.stride,
                    .ldc = c.stride,
                    .beta = add ? 1.0 : 0.0},
-              rounded(), b.data, c[begin], scratch.workspace);
+              scratch.rounded, b.data, c[begin], scratch.workspace);
   }
-
- private:
-  const bfloat16* rounded() const { return reinterpret_cast<const bfloat16*>(scratch.rounded); }
 };
 
 }  // namespace weft

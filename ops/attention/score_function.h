@@ -4,7 +4,7 @@
 #pragma once
 
 #include <weft/ops/attention/attention.h>
-#include <weft/runtime/region/row_region.h>
+#include <weft/runtime/region/region.h>
 
 #include <functional>
 #include <memory>

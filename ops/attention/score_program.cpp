@@ -2,6 +2,7 @@
 
 #include <weft/graph/sources.h>
 #include <weft/ops/kit/pointwise.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/parallel.h>
 
 #include <algorithm>
@@ -12,8 +13,6 @@
 
 namespace weft {
 namespace {
-
-std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // y[c] = x[min(c, have - 1) step], wider if need be.
 template <class T, class Y>
@@ -141,7 +140,7 @@ void ScoreProgram::begin(std::byte* slot, const std::byte* const* captures) cons
       std::memcpy(to, captures[c], type.bytes());
     } else {
       visit_dtype(type.dtype, [&]<class T>(T) {
-        if constexpr (is_half<T>)
+        if constexpr (is_narrow<T>)
           widen(reinterpret_cast<const T*>(captures[c]), reinterpret_cast<float*>(to), type.count());
       });
     }
@@ -172,7 +171,7 @@ void ScoreProgram::place(std::byte* slot, const std::byte* const* captures, cons
       std::byte* to = slot + offsets_[value] + static_cast<std::size_t>(r * n) * size_of(types_[value].dtype);
       visit_dtype(capture_types_[c].dtype, [&]<class T>(T) {
         const T* from = reinterpret_cast<const T*>(captures[c]) + at;
-        if constexpr (is_half<T>) copy_row(from, s.key, place.columns, reinterpret_cast<float*>(to), n);
+        if constexpr (is_narrow<T>) copy_row(from, s.key, place.columns, reinterpret_cast<float*>(to), n);
         else copy_row(from, s.key, place.columns, reinterpret_cast<T*>(to), n);
       });
     }

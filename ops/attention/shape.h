@@ -25,6 +25,7 @@ struct AttentionShape {
   std::uint32_t stream;
   std::int64_t block_queries, block_keys;  ///< of a tile; 0: by the extents
   std::int64_t parallel_heads;             ///< batch x kv_heads that tasks of the backward are cut by
+  bool low;  ///< bf16 products in bf16 where the processor emulates them too (attention_in_bf16, ops/fuse/passes.h)
 
   explicit AttentionShape(const OpView& view);
 

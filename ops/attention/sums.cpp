@@ -1,4 +1,5 @@
 #include <weft/ops/attention/sums.h>
+#include <weft/runtime/allocate.h>
 
 #include <algorithm>
 #include <set>
@@ -52,7 +53,7 @@ AttentionSums::AttentionSums(const OpView& view, AttentionShape& shape, int firs
     target.in_output = target.copies == 1 && target.dtype == wide;
     if (target.in_output) continue;
     target.offset = bytes_;
-    bytes_ += (static_cast<std::size_t>(target.copies * target.count) * size_of(wide) + 63) / 64 * 64;
+    bytes_ += aligned(static_cast<std::size_t>(target.copies * target.count) * size_of(wide));
   }
 }
 

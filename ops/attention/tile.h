@@ -7,7 +7,7 @@
 #include <weft/ops/kit/rows.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/random.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <algorithm>
 #include <cstdint>

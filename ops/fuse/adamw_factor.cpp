@@ -1,5 +1,6 @@
-#include <weft/ops/fuse/adamw_factor.h>
+#include <weft/graph/pass.h>
 #include <weft/ops/fuse/fusion.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/step/adamw.h>
 

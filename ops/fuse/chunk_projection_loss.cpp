@@ -1,7 +1,9 @@
 #include <weft/ops/fuse/chunk_projection_loss.h>
 
+#include <weft/graph/pass.h>
 #include <weft/graph/rewrite.h>
 #include <weft/ops/fuse/linear_cross_entropy.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/loss/cross_entropy.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/product/matmul.h>

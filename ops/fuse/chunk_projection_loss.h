@@ -2,7 +2,7 @@
 // rows. Brought by cross_entropy (OpDef::lowerings).
 #pragma once
 
-#include <weft/graph/pass.h>
+#include <weft/graph/step.h>
 
 namespace weft {
 
@@ -17,9 +17,8 @@ namespace weft {
 /// so that of logits and d_logits one chunk exists at a time: equal up to the rounding of sums over rows. The gradients
 /// come with the loss, so the seed may not depend on the loss, only on its weight. Left alone: logits or d_logits
 /// that anything else reads or that are fetched, and logits that are one chunk (projection_chunk).
-const Pass& chunk_projection_loss_pass();
-
-/// The pass, with chunks of so many rows; 0: as many as the shape says.
+///
+/// Chunks of so many rows; 0: as many as the shape says, as the pass does (ops/fuse/passes.h).
 Step chunk_projection_loss(const Step& step, std::int64_t chunk = 0);
 
 }  // namespace weft

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <weft/ops/kit/rows.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/gemm.h>
+#include <weft/runtime/wide.h>
 
 #include <span>
 
@@ -26,12 +28,12 @@ struct DeepProduct {
   }
   /// Of 64 rows oneDNN does not copy B and is fastest; where B is converted, more rows share that.
   static std::int64_t rows(DType input) { return input == f32 || input == f64 ? 64 : 128; }
-  static DType sums(DType input) { return input == f64 ? f64 : f32; }
+  static DType sums(DType input) { return wide(input); }
   Gemm tile(DType input) const {
     return {.m = std::min(m, rows(input)), .n = std::min(n, columns), .k = std::min(part, depth)};
   }
   std::size_t sum_bytes(DType input) const {
-    return (static_cast<std::size_t>(parts * m * n) * size_of(sums(input)) + 63) / 64 * 64;
+    return aligned(static_cast<std::size_t>(parts * m * n) * size_of(sums(input)));
   }
   std::size_t slot_bytes(DType input) const { return gemm_tile_workspace(tile(input), input, sums(input)); }
   std::size_t workspace(DType input, int threads) const {

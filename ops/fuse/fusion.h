@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <vector>
 
 namespace weft {
 
@@ -18,13 +19,17 @@ class Readers {
   bool one(ValueRef ref) const;
   /// Whether something besides nodes reads `ref`: a fetch or an update.
   bool root(ValueRef ref) const { return roots_.contains(ref); }
+  /// Whether `a` is built before `b` (ids say nothing: transforms put new nodes between old ones).
+  bool before(NodeId a, NodeId b) const { return position_[a] < position_[b]; }
 
  private:
   Graph graph_;
   std::set<ValueRef> roots_;
+  std::vector<std::size_t> position_;  // by id
 };
 
-/// What becomes of a node: its new op, attributes and operands, and the nodes that it takes over.
+/// What becomes of a node: its new op, attributes and operands, and the nodes that it takes over. Of a node that is
+/// another's operand now, that other: then `node` is of the other's id, and its output 0 is read instead.
 struct Change {
   Node node;
   std::vector<NodeId> taken_over = {};  ///< read by nobody else, built before the node

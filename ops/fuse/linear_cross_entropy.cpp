@@ -12,11 +12,12 @@
 #include <weft/ops/product/product.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
+#include <weft/runtime/allocate.h>
 
 namespace weft {
 namespace {
 
-using entropy::TargetRows, entropy::wide;
+using entropy::TargetRows;
 
 Shape without_last(const Shape& shape) { return Shape(std::vector<Dim>(shape.begin(), shape.end() - 1)); }
 
@@ -102,14 +103,14 @@ struct Chunks {
   }
 };
 
-// The workspace: parts at multiples of 64 bytes.
+// The workspace: each part aligned.
 struct Space {
   std::size_t logits = 0, losses = 0, weights = 0, d_bias = 0, buffers = 0, products = 0, bytes = 0;
 
   Space(const Chunks& c, DType dtype, int threads) {
     const auto take = [&](std::size_t size) {
       const std::size_t at = bytes;
-      bytes += (size + 63) / 64 * 64;
+      bytes += aligned(size);
       return at;
     };
     const auto rows = static_cast<std::size_t>(c.rows), classes = static_cast<std::size_t>(c.classes);
@@ -117,8 +118,7 @@ struct Space {
     losses = take(rows * sizeof(double));
     weights = take(c.form.gradients ? 0 : rows * sizeof(double));
     d_bias = take(c.form.d_bias ? classes * sizeof(double) : 0);
-    const bool narrow = dtype == bf16 || dtype == f16;
-    buffers = take(narrow ? static_cast<std::size_t>(threads) * classes * sizeof(float) : 0);
+    buffers = take(is_narrow_type(dtype) ? static_cast<std::size_t>(threads) * classes * sizeof(float) : 0);
     std::size_t largest = 0;
     for (std::int64_t count : {c.chunk, c.rows % c.chunk}) {
       if (count == 0) continue;

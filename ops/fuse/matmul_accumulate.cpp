@@ -1,7 +1,9 @@
 #include <weft/ops/fuse/matmul_accumulate.h>
 
+#include <weft/graph/pass.h>
 #include <weft/graph/registry.h>
 #include <weft/ops/fuse/fusion.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
@@ -98,7 +100,7 @@ std::optional<Change> with_product(const Graph& graph, const Readers& readers, c
   if (const Node& widening = graph.node(product.node); widening.op == &cast_op()) {
     product = widening.operands.front();
     const DType dtype = graph.type(product).dtype;
-    if (!readers.one(product) || (dtype != bf16 && dtype != f16) || widening.types.front().dtype != f32) return {};
+    if (!readers.one(product) || !is_narrow_type(dtype) || widening.types.front().dtype != f32) return {};
     change.taken_over.push_back(product.node);
   }
   const Node& matmul = graph.node(product.node);

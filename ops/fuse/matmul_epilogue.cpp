@@ -1,7 +1,9 @@
 #include <weft/ops/fuse/matmul_epilogue.h>
 
+#include <weft/graph/pass.h>
 #include <weft/graph/registry.h>
 #include <weft/ops/fuse/fusion.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/kit/terms.h>
@@ -209,7 +211,7 @@ std::optional<Chain> chain_of(const Graph& graph, const Readers& readers, const 
   };
   if (is(cast_op())) {
     const DType from = graph.type(graph.node(at.node).operands[0]).dtype;
-    if ((from != bf16 && from != f16) || graph.type(at).dtype != f32 || !step_over()) return {};
+    if (!is_narrow_type(from) || graph.type(at).dtype != f32 || !step_over()) return {};
     chain.widen = true;
     at = graph.node(at.node).operands[0];
   }

@@ -1,8 +1,7 @@
-// A product and what is done to its tiles while they are in cache.
+// A product and what is done to its tiles while they are in cache; fuse_matmul_epilogue (ops/fuse/passes.h) makes it.
 #pragma once
 
 #include <weft/graph/op_def.h>
-#include <weft/graph/pass.h>
 
 namespace weft {
 
@@ -12,14 +11,6 @@ namespace weft {
 ///
 /// Each step rounds to its type before the next begins: the bits are those of the nodes one by one.
 const OpDef& matmul_epilogue_op();
-
-/// The nodes behind a linear, or a matmul with one matrix on its right, that nobody else reads become its epilogue:
-/// dropout, a cast to f32, and a sum with a value that is made before. So residual branches, the gradients that meet in
-/// one value, and the gradients of masters of bf16 parameters are never written twice.
-///
-/// Not a sum with a value that is made after the product: its operands would live longer. Not a cast whose reader walks
-/// over rows (row_regions): that reads the narrow value.
-const Pass& fuse_matmul_epilogue();
 
 void register_matmul_epilogue();
 

@@ -1,7 +1,7 @@
 #include <weft/ops/index/embedding.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/embedding_gradient.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/index/ids.h>
 #include <weft/ops/index/one_hot.h>
 #include <weft/ops/kit/build.h>
@@ -246,7 +246,7 @@ const OpDef& embedding_backward_op() {
         return {{.factors = {0}, .inner = {{1}}, .adds = all ? 0 : -1}, {.factors = {2}, .adds = 2}};
       },
       .traits = {.in_place = {{0, 2}}},
-      .lowerings = {&fuse_embedding_gradient()},
+      .lowerings = {&fuse_addend()},
       .kernels = {{.dtype = f32, .run = embedding_backward_kernel<float>, .workspace = embedding_backward_workspace},
                   {.dtype = f64, .run = embedding_backward_kernel<double>, .workspace = embedding_backward_workspace},
                   {.dtype = bf16,
@@ -270,6 +270,7 @@ const OpDef& embedding_backward_op() {
                       {{{f32, {4, 3}}, {f32, {4}}}, rows_of(5), "i32 or i64"},
                       {{{f32, {4, 3}}, {i64, {4}}, {f32, {4, 3}}}, rows_of(5), "onto must be f32[5, 3]"},
                       {{{f32, {4, 3}}, {i64, {4}}}, rows_of(0), "the table must have rows, got f32[0, 3]"}},
+      .addend = 2,
   };
   return op;
 }

@@ -125,7 +125,7 @@ void scatter_add_kernel(KernelContext& context) {
   std::fill_n(y, to.count(), T{});
   for_lines(shape, to, axis,
             [&](std::int64_t first, std::int64_t stride, std::int64_t at, std::int64_t step, int slot) {
-              if constexpr (is_half<T>) {
+              if constexpr (is_narrow<T>) {
                 float* sums = buffers + slot * places;
                 std::fill_n(sums, places, 0.0F);
                 for (std::int64_t i = 0; i < n; ++i)

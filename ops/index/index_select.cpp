@@ -102,7 +102,7 @@ void index_add_kernel(KernelContext& context) {
     const std::int64_t first = tile % blocks * width, count = std::min(width, inner - first);
     const T* source = context.in<T>(0) + tile / blocks * n * inner + first;
     T* y = context.out<T>(0) + tile / blocks * places * inner + first;
-    if constexpr (is_half<T>) {
+    if constexpr (is_narrow<T>) {
       float* sums = reinterpret_cast<float*>(context.workspace()) + slot * width * places;
       std::fill_n(sums, width * places, 0.0F);
       for (std::int64_t i = 0; i < n; ++i)

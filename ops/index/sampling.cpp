@@ -7,6 +7,7 @@
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/random.h>
+#include <weft/runtime/wide.h>
 
 namespace weft {
 namespace {
@@ -173,7 +174,7 @@ Value bernoulli(const Arg& p) {
   const Value& x = p.value();
   if (!x.valid()) return x;
   // Drawn in f32 at least: bf16 has too few numbers below 1.
-  const DType dtype = x.dtype() == f64 ? f64 : f32;
+  const DType dtype = wide(x.dtype());
   const Value drawn = uniform(x.graph(), x.shape(), 0, 1, dtype, p.where());
   return cast(less(drawn, cast(x, dtype)), x.dtype());
 }

@@ -59,7 +59,7 @@ void kernel(KernelContext& context) {
     std::int64_t* order = reinterpret_cast<std::int64_t*>(context.workspace()) + slot * n;
     for (std::int64_t line = begin; line < end; ++line) {
       const T* from = context.in<T>(0) + line / inner * n * inner + line % inner;
-      const auto number = [&](std::int64_t i) { return static_cast<Compute<T>>(from[i * inner]); };
+      const auto number = [&](std::int64_t i) { return static_cast<Wide<T>>(from[i * inner]); };
       const auto below = [](auto a, auto b) { return a < b || (b != b && a == a); };  // NaN is above all
       const auto before = [&](std::int64_t i, std::int64_t j) {
         const auto a = number(i), b = number(j);

@@ -1,7 +1,5 @@
 #include <weft/ops/kit/pointwise.h>
 
-#include <weft/runtime/simd.h>
-
 namespace weft {
 
 BroadcastWalk::BroadcastWalk(const OpView& view) {
@@ -71,17 +69,5 @@ void BroadcastWalk::advance(Place& place) const {
     place.index[a] = 0;
   }
 }
-
-namespace {
-const std::uint16_t* bits(const bfloat16* x) { return reinterpret_cast<const std::uint16_t*>(x); }
-const std::uint16_t* bits(const float16* x) { return reinterpret_cast<const std::uint16_t*>(x); }
-std::uint16_t* bits(bfloat16* x) { return reinterpret_cast<std::uint16_t*>(x); }
-std::uint16_t* bits(float16* x) { return reinterpret_cast<std::uint16_t*>(x); }
-}  // namespace
-
-void widen(const bfloat16* x, float* y, std::int64_t n) { simd_bits().bf16_to_f32(bits(x), y, n); }
-void widen(const float16* x, float* y, std::int64_t n) { simd_bits().f16_to_f32(bits(x), y, n); }
-void narrow(const float* x, bfloat16* y, std::int64_t n) { simd_bits().f32_to_bf16(x, bits(y), n); }
-void narrow(const float* x, float16* y, std::int64_t n) { simd_bits().f32_to_f16(x, bits(y), n); }
 
 }  // namespace weft

@@ -7,6 +7,7 @@
 
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/wide.h>
 
 #include <algorithm>
 #include <array>
@@ -101,27 +102,14 @@ void visit_dtype(DType dtype, F&& f) {
   }
 }
 
-template <class T>
-inline constexpr bool is_half = std::is_same_v<T, bfloat16> || std::is_same_v<T, float16>;
-/// The type in which T is computed.
-template <class T>
-using Compute = std::conditional_t<is_half<T>, float, T>;
-
-/// Elements of 2-byte types that are widened at a time.
-inline constexpr std::int64_t half_block = 512;
-void widen(const bfloat16* x, float* y, std::int64_t n);
-void widen(const float16* x, float* y, std::int64_t n);
-void narrow(const float* x, bfloat16* y, std::int64_t n);
-void narrow(const float* x, float16* y, std::int64_t n);
-
 // --- y = f(x) ---
 
 template <class F, class T>
 void unary_span(const T* x, T* y, std::int64_t n) {
-  if constexpr (is_half<T>) {
-    float block[half_block];
-    for (std::int64_t i = 0; i < n; i += half_block) {
-      const std::int64_t m = std::min(half_block, n - i);
+  if constexpr (is_narrow<T>) {
+    float block[narrow_block];
+    for (std::int64_t i = 0; i < n; i += narrow_block) {
+      const std::int64_t m = std::min(narrow_block, n - i);
       widen(x + i, block, m);
       F::run(block, block, m);
       narrow(block, y + i, m);
@@ -175,10 +163,10 @@ void binary_row(const T* a, bool a_steps, const T* b, bool b_steps, U* y, std::i
 template <class F, class T, class U>
 void binary_half_row(const T* a, bool a_steps, const T* b, bool b_steps, U* y, std::int64_t n) {
   using Result = std::conditional_t<std::is_same_v<U, bool>, bool, float>;
-  float xs[half_block], zs[half_block];
-  Result ys[half_block];
-  for (std::int64_t i = 0; i < n; i += half_block) {
-    const std::int64_t m = std::min(half_block, n - i);
+  float xs[narrow_block], zs[narrow_block];
+  Result ys[narrow_block];
+  for (std::int64_t i = 0; i < n; i += narrow_block) {
+    const std::int64_t m = std::min(narrow_block, n - i);
     widen(a_steps ? a + i : a, xs, a_steps ? m : 1);
     widen(b_steps ? b + i : b, zs, b_steps ? m : 1);
     if constexpr (std::is_same_v<U, bool>) {
@@ -197,7 +185,7 @@ BoundKernel bind_binary(const OpView& view) {
     const T* b = k.in<T>(1);
     U* y = k.out<U>(0);
     walk.run([&](const BroadcastWalk::Offsets& at, std::int64_t out, std::int64_t n) {
-      if constexpr (is_half<T>) binary_half_row<F>(a + at[0], walk.steps(0), b + at[1], walk.steps(1), y + out, n);
+      if constexpr (is_narrow<T>) binary_half_row<F>(a + at[0], walk.steps(0), b + at[1], walk.steps(1), y + out, n);
       else binary_row<F>(a + at[0], walk.steps(0), b + at[1], walk.steps(1), y + out, n);
     });
   };

@@ -5,7 +5,7 @@
 //   .kernels = pointwise_kernels<float, double, bfloat16>([](auto x) { return x / (1 + std::abs(x)); }),
 //
 // The function takes as many numbers as the op has operands (one to three), which broadcast, and gives a number or a
-// bool. With Traits::pointwise the op joins regions with its neighbours (runtime/region/row_region.h): a chain of them
+// bool. With Traits::pointwise the op joins regions with its neighbours (runtime/region/region.h): a chain of them
 // is one node that runs while its block lies in cache. bf16 and f16 are computed in f32 and rounded once.
 #pragma once
 
@@ -21,7 +21,7 @@ namespace detail {
 
 template <class F, class T>
 constexpr int operands_of() {
-  using C = Compute<T>;
+  using C = Wide<T>;
   if constexpr (std::is_invocable_v<F, C>) return 1;
   else if constexpr (std::is_invocable_v<F, C, C>) return 2;
   else if constexpr (std::is_invocable_v<F, C, C, C>) return 3;
@@ -45,10 +45,10 @@ template <class T, class U, std::size_t... I, class F>
 void pointwise_half_row(const F& f, const std::array<const T*, sizeof...(I)>& in,
                         const std::array<bool, sizeof...(I)>& steps, U* y, std::int64_t n,
                         std::index_sequence<I...> all) {
-  float wide[sizeof...(I)][half_block];
-  float result[half_block];
-  for (std::int64_t i = 0; i < n; i += half_block) {
-    const std::int64_t m = std::min(half_block, n - i);
+  float wide[sizeof...(I)][narrow_block];
+  float result[narrow_block];
+  for (std::int64_t i = 0; i < n; i += narrow_block) {
+    const std::int64_t m = std::min(narrow_block, n - i);
     (widen(steps[I] ? in[I] + i : in[I], wide[I], steps[I] ? m : 1), ...);
     const std::array<const float*, sizeof...(I)> blocks{wide[I]...};
     if constexpr (std::is_same_v<U, bool>) {
@@ -67,7 +67,7 @@ BoundKernel bind_pointwise(const OpView& view, std::index_sequence<I...> all) {
              "[{}] the kernel's function takes {} numbers, the node has {} operands", view.op.name, operands,
              view.inputs());
   const auto f = Make::template function<F>(view.attributes);
-  using Result = decltype(f((static_cast<void>(I), Compute<T>{})...));
+  using Result = decltype(f((static_cast<void>(I), Wide<T>{})...));
   using U = std::conditional_t<std::is_same_v<Result, bool>, bool, T>;
   WEFT_CHECK(view.out_type(0).dtype == dtype_of<U>, "[{}] the kernel's function gives {}, the shape rule says {}",
              view.op.name, name_of(dtype_of<U>), view.out_type(0).str());
@@ -77,7 +77,7 @@ BoundKernel bind_pointwise(const OpView& view, std::index_sequence<I...> all) {
     const std::array<bool, operands> steps{walk.steps(static_cast<int>(I))...};
     walk.run([&](const BroadcastWalk::Offsets& at, std::int64_t out, std::int64_t n) {
       const std::array<const T*, operands> row{(in[I] + at[I])...};
-      if constexpr (is_half<T>) pointwise_half_row(f, row, steps, y + out, n, all);
+      if constexpr (is_narrow<T>) pointwise_half_row(f, row, steps, y + out, n, all);
       else pointwise_row(f, row, steps, y + out, n, all);
     });
   };

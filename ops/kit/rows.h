@@ -4,7 +4,7 @@
 
 #include <weft/graph/shape.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/wide.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -12,42 +12,6 @@
 #include <type_traits>
 
 namespace weft {
-
-/// The type in which T is computed: f64 in f64, all others in f32.
-template <class T>
-using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
-/// Whether rows of T are converted: bf16 and f16.
-template <class T>
-inline constexpr bool is_narrow = !std::is_same_v<T, Wide<T>>;
-
-/// n elements of x in their wide type: x itself, or converted into `buffer`.
-template <class T>
-const Wide<T>* widened(const T* x, [[maybe_unused]] Wide<T>* buffer, [[maybe_unused]] std::int64_t n) {
-  if constexpr (!is_narrow<T>) {
-    return x;
-  } else {
-    const auto* bits = reinterpret_cast<const std::uint16_t*>(x);
-    if constexpr (std::is_same_v<T, bfloat16>) simd_bits().bf16_to_f32(bits, buffer, n);
-    else simd_bits().f16_to_f32(bits, buffer, n);
-    return buffer;
-  }
-}
-
-/// Where the wide results of y are written: y itself, or `buffer`; store() then puts them into y.
-template <class T>
-Wide<T>* wide_target(T* y, [[maybe_unused]] Wide<T>* buffer) {
-  if constexpr (is_narrow<T>) return buffer;
-  else return y;
-}
-template <class T>
-void store([[maybe_unused]] const Wide<T>* result, [[maybe_unused]] T* y, [[maybe_unused]] std::int64_t n) {
-  if constexpr (is_narrow<T>) {
-    auto* bits = reinterpret_cast<std::uint16_t*>(y);
-    if constexpr (std::is_same_v<T, bfloat16>) simd_bits().f32_to_bf16(result, bits, n);
-    else simd_bits().f32_to_f16(result, bits, n);
-  }
-}
 
 /// y = addend + x, where x (wide, overwritten) is rounded to T before it is added: the bits of a node that adds a
 /// stored x. y may be addend's place, x may not be y's.

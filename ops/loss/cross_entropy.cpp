@@ -1,7 +1,7 @@
 #include <weft/ops/loss/cross_entropy.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/chunk_projection_loss.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/index/one_hot.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/terms.h>
@@ -17,7 +17,7 @@
 namespace weft {
 namespace {
 
-using entropy::wide, entropy::TargetRows, entropy::sum_rows;
+using entropy::TargetRows, entropy::sum_rows;
 
 Shape without_classes(const Shape& logits) { return Shape(std::vector<Dim>(logits.begin(), logits.end() - 1)); }
 Value column(const Value& x) {

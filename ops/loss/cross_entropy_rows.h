@@ -6,12 +6,11 @@
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/runtime/kernel.h>
+#include <weft/runtime/wide.h>
 
 #include <cmath>
 
 namespace weft::entropy {
-
-inline DType wide(DType type) { return type == f64 ? f64 : f32; }
 
 /// The targets of rows of `classes` logits, their class weights (if `weights` is there, of type `dtype`), the
 /// smoothing.

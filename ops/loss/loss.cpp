@@ -7,11 +7,10 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
+#include <weft/runtime/wide.h>
 
 namespace weft {
 namespace {
-
-DType wide(DType type) { return type == f64 ? f64 : f32; }
 
 bool failed(std::initializer_list<Arg> args) {
   for (const Arg& arg : args)

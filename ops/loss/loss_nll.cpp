@@ -10,13 +10,12 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
+#include <weft/runtime/wide.h>
 
 namespace weft {
 namespace {
 
 // --- nll_loss(x, t, w): losses_i = -w[t_i] x[i, t_i], sum = sum_i losses_i, weight = sum_i w[t_i] ---
-
-DType wide(DType type) { return type == f64 ? f64 : f32; }
 
 std::vector<TensorType> infer(const OpView& view) {
   expect_float(view, 0);

@@ -1,7 +1,7 @@
 #include <weft/ops/norm/layer_norm.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/norm_gradient.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
@@ -11,6 +11,7 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
+#include <weft/runtime/wide.h>
 
 #include <cmath>
 #include <numeric>
@@ -19,7 +20,6 @@ namespace weft {
 namespace {
 
 int axes_of(const Attributes& attributes) { return static_cast<int>(attributes.integer("axes")); }
-DType wide(DType type) { return type == f64 ? f64 : f32; }
 
 Shape last_axes(const Shape& shape, int axes) { return Shape(std::vector<Dim>(shape.end() - axes, shape.end())); }
 
@@ -319,7 +319,7 @@ const OpDef& layer_norm_backward_op() {
                           {.output = 2, .factors = {0}, .adds = 0}}),
       .wide_operands = {2, 3},
       .traits = {.in_place = {{0, 5}}},
-      .lowerings = {&fuse_norm_gradient()},
+      .lowerings = {&fuse_addend()},
       .kernels = {{.dtype = f32,
                    .run = layer_norm_backward_kernel<float>,
                    .workspace = layer_norm_backward_workspace<float>},
@@ -361,6 +361,7 @@ const OpDef& layer_norm_backward_op() {
                       {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}},
                        backward_options(1),
                        "onto must be [3, 5]"}},
+      .addend = 5,
   };
   return op;
 }

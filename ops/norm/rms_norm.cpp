@@ -1,7 +1,7 @@
 #include <weft/ops/norm/rms_norm.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/norm_gradient.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/kit/rules.h>
@@ -12,13 +12,13 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
+#include <weft/runtime/wide.h>
 
 #include <cmath>
 
 namespace weft {
 namespace {
 
-DType wide(DType type) { return type == f64 ? f64 : f32; }
 Value operand(const Values& in, std::size_t i) { return i < in.size() ? in[i] : Value{}; }
 Shape column_of(Shape shape) {
   shape[-1] = 1;
@@ -245,7 +245,7 @@ const OpDef& rms_norm_backward_op() {
                           {.output = 1, .factors = {0, 1, 2}}}),
       .wide_operands = {2},
       .traits = {.in_place = {{0, 4}}},
-      .lowerings = {&fuse_norm_gradient()},
+      .lowerings = {&fuse_addend()},
       .kernels = {{.dtype = f32, .run = backward_kernel<float>, .workspace = backward_workspace<float>},
                   {.dtype = f64, .run = backward_kernel<double>, .workspace = backward_workspace<double>},
                   {.dtype = bf16, .run = backward_kernel<bfloat16>, .workspace = backward_workspace<bfloat16>},
@@ -266,6 +266,7 @@ const OpDef& rms_norm_backward_op() {
                       {{{f32, {3, 5}}, {f32, {3, 5}}, {f32, {3, 1}}, {f32, {5}}, {f32, {5}}},
                        {},
                        "onto must be [3, 5]"}},
+      .addend = 4,
   };
   return op;
 }

@@ -12,7 +12,7 @@
 
 #include <weft/graph/op_def.h>
 #include <weft/ops/kit/pointwise.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <array>
 #include <string>
@@ -49,15 +49,15 @@ std::array<T, 3> narrowed(const CurveParameters& p) {
 
 template <class F, class T>
 void activation_kernel(KernelContext& k) {
-  using C = Compute<T>;
+  using C = Wide<T>;
   const std::array<C, 3> p = narrowed<C>(F::parameters(k.attributes()));
   const T* x = k.in<T>(0);
   T* y = k.out<T>(0);
   for_tiles(k.out_type(0).count(), [&](std::int64_t begin, std::int64_t n) {
-    if constexpr (is_half<T>) {
-      float block[half_block];
-      for (std::int64_t i = begin; i < begin + n; i += half_block) {
-        const std::int64_t m = std::min(half_block, begin + n - i);
+    if constexpr (is_narrow<T>) {
+      float block[narrow_block];
+      for (std::int64_t i = begin; i < begin + n; i += narrow_block) {
+        const std::int64_t m = std::min(narrow_block, begin + n - i);
         widen(x + i, block, m);
         run_curve<F, float>(block, p.data(), block, m);
         narrow(block, y + i, m);
@@ -70,16 +70,16 @@ void activation_kernel(KernelContext& k) {
 
 template <class F, class T>
 void activation_grad_kernel(KernelContext& k) {
-  using C = Compute<T>;
+  using C = Wide<T>;
   const std::array<C, 3> p = narrowed<C>(F::parameters(k.attributes()));
   const T* x = k.in<T>(0);
   const T* d_y = k.in<T>(1);
   T* d_x = k.out<T>(0);
   for_tiles(k.out_type(0).count(), [&](std::int64_t begin, std::int64_t n) {
-    if constexpr (is_half<T>) {
-      float xs[half_block], ds[half_block];
-      for (std::int64_t i = begin; i < begin + n; i += half_block) {
-        const std::int64_t m = std::min(half_block, begin + n - i);
+    if constexpr (is_narrow<T>) {
+      float xs[narrow_block], ds[narrow_block];
+      for (std::int64_t i = begin; i < begin + n; i += narrow_block) {
+        const std::int64_t m = std::min(narrow_block, begin + n - i);
         widen(x + i, xs, m);
         widen(d_y + i, ds, m);
         run_curve_grad<F, float>(xs, ds, p.data(), ds, m);

@@ -7,7 +7,7 @@
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/unary.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <cmath>
 

@@ -14,9 +14,9 @@ namespace {
 
 template <class To, class From>
 To convert(From x) {
-  if constexpr (is_half<From>) {
+  if constexpr (is_narrow<From>) {
     return convert<To>(static_cast<float>(x));
-  } else if constexpr (is_half<To>) {
+  } else if constexpr (is_narrow<To>) {
     return To(static_cast<float>(x));
   } else if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
@@ -39,8 +39,8 @@ void cast_kernel(KernelContext& k) {
   visit_dtype(k.out_type(0).dtype, [&]<class To>(To) {
     To* y = k.out<To>(0);
     for_tiles(k.type(0).count(), [&](std::int64_t begin, std::int64_t n) {
-      if constexpr (is_half<From> && std::is_same_v<To, float>) widen(x + begin, y + begin, n);
-      else if constexpr (is_half<To> && std::is_same_v<From, float>) narrow(x + begin, y + begin, n);
+      if constexpr (is_narrow<From> && std::is_same_v<To, float>) widen(x + begin, y + begin, n);
+      else if constexpr (is_narrow<To> && std::is_same_v<From, float>) narrow(x + begin, y + begin, n);
       else
         for (std::int64_t i = begin; i < begin + n; ++i) y[i] = convert<To>(x[i]);
     });

@@ -146,7 +146,7 @@ void kind_kernel(KernelContext& k) {
   const T* x = k.in<T>(0);
   bool* y = k.out<bool>(0);
   for_tiles(k.type(0).count(), [&](std::int64_t begin, std::int64_t n) {
-    for (std::int64_t i = begin; i < begin + n; ++i) y[i] = F::apply(static_cast<Compute<T>>(x[i]));
+    for (std::int64_t i = begin; i < begin + n; ++i) y[i] = F::apply(static_cast<Wide<T>>(x[i]));
   });
 }
 template <class F>

@@ -6,7 +6,7 @@
 #include <weft/ops/kit/reference.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <cmath>
 #include <numbers>

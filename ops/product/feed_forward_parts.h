@@ -4,10 +4,10 @@
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/pointwise/activation_table.h>
 #include <weft/ops/product/product.h>
+#include <weft/runtime/allocate.h>
+#include <weft/runtime/wide.h>
 
 namespace weft::feed_forward_parts {
-
-inline DType wide(DType type) { return type == f64 ? f64 : f32; }
 
 inline Shape with_last(const Shape& shape, const Dim& dim) {
   Shape result = shape;
@@ -42,7 +42,7 @@ struct Products {
 
   /// Bytes of a block's activated rows.
   std::size_t activated_bytes(DType dtype) const {
-    return (static_cast<std::size_t>(block * up.n) * size_of(dtype) + 63) / 64 * 64;
+    return aligned(static_cast<std::size_t>(block * up.n) * size_of(dtype));
   }
 };
 inline std::size_t workspace_of(const Shape& x, const Shape& w1, const Shape& w2, DType dtype, int threads) {

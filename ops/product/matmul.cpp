@@ -1,7 +1,7 @@
 #include <weft/ops/product/matmul.h>
 
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/matmul_epilogue.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/index/one_hot.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
@@ -10,14 +10,13 @@
 #include <weft/ops/product/product.h>
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/movement.h>
+#include <weft/runtime/wide.h>
 
 #include <algorithm>
 #include <utility>
 
 namespace weft {
 namespace {
-
-DType wide(DType type) { return type == f64 ? f64 : f32; }
 
 // --- matmul: y = op(a) op(b), op transposes the last two axes if told ---
 

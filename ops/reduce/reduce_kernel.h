@@ -4,10 +4,11 @@
 
 #include <weft/ops/kit/rows.h>
 #include <weft/ops/shape/strided.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/simd.h>
-#include <weft/runtime/simd_streams.h>
+#include <weft/runtime/simd/simd.h>
+#include <weft/runtime/simd/streams.h>
 
 #include <algorithm>
 #include <cmath>
@@ -57,7 +58,7 @@ BoundKernel bind_reduction(const OpView& view) {
     auto* partial = reinterpret_cast<Acc*>(ctx.workspace());
     if (!shape.gathered_extents.empty()) {
       auto* gathered =
-          ctx.workspace() + (static_cast<std::size_t>(pieces * shape.outer * shape.inner) * sizeof(Acc) + 63) / 64 * 64;
+          ctx.workspace() + aligned(static_cast<std::size_t>(pieces * shape.outer * shape.inner) * sizeof(Acc));
       Strided(shape.gathered_extents, shape.gathered_strides)
           .gather(gathered, reinterpret_cast<const std::byte*>(x), sizeof(T));
       x = reinterpret_cast<const T*>(gathered);
@@ -122,7 +123,7 @@ std::size_t reduction_workspace(const OpView& view, int) {
   const ReduceShape shape(view);
   const auto partials =
       static_cast<std::size_t>(reduce_pieces(shape) * shape.outer * shape.inner) * sizeof(Accumulator<T>);
-  return (partials + 63) / 64 * 64 + (shape.gathered_extents.empty() ? 0 : view.type(0).bytes());
+  return aligned(partials) + (shape.gathered_extents.empty() ? 0 : view.type(0).bytes());
 }
 
 template <template <class> class R, class... T>

@@ -40,8 +40,8 @@ void kernel(KernelContext& context) {
       Sum total = 0;
       for (std::int64_t i = 0; i < n; ++i) {
         const std::int64_t at = first + (reverse ? n - 1 - i : i) * inner;
-        total += static_cast<Sum>(static_cast<Compute<T>>(context.in<T>(0)[at]));
-        context.out<T>(0)[at] = static_cast<T>(static_cast<Compute<T>>(total));
+        total += static_cast<Sum>(static_cast<Wide<T>>(context.in<T>(0)[at]));
+        context.out<T>(0)[at] = static_cast<T>(static_cast<Wide<T>>(total));
       }
     }
   });

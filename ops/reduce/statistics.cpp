@@ -48,7 +48,7 @@ template <class T>
 using Product = std::conditional_t<std::is_integral_v<T>, std::int64_t, double>;
 template <class T>
 Product<T> number(T x) {
-  return static_cast<Product<T>>(static_cast<Compute<T>>(x));
+  return static_cast<Product<T>>(static_cast<Wide<T>>(x));
 }
 
 template <class T>
@@ -59,7 +59,7 @@ void prod_kernel(KernelContext& context) {
     for (std::int64_t row = begin; row < end; ++row) {
       Product<T> total = 1;
       for (std::int64_t i = 0; i < n; ++i) total *= number(context.in<T>(0)[row * n + i]);
-      context.out<T>(0)[row] = static_cast<T>(static_cast<Compute<T>>(total));
+      context.out<T>(0)[row] = static_cast<T>(static_cast<Wide<T>>(total));
     }
   });
 }
@@ -86,7 +86,7 @@ void others_kernel(KernelContext& context) {
       total = 1;
       for (std::int64_t i = n; i-- > 0;) {
         const Product<T> mine = number(x[i]);  // y may be x
-        y[i] = static_cast<T>(static_cast<Compute<T>>(before[i] * total));
+        y[i] = static_cast<T>(static_cast<Wide<T>>(before[i] * total));
         total *= mine;
       }
     }

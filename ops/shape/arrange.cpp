@@ -62,7 +62,7 @@ BoundKernel bind_pad(const OpView& view) {
           value = view.attributes.number("value"), dtype = view.type(0).dtype](KernelContext& ctx) {
     visit_dtype(dtype, [&]<class T>(T) {
       T filled;
-      if constexpr (is_half<T>) filled = T(static_cast<float>(value));
+      if constexpr (is_narrow<T>) filled = T(static_cast<float>(value));
       else filled = static_cast<T>(value);
       std::fill_n(ctx.out<T>(0), count, filled);
     });

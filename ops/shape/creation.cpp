@@ -17,7 +17,7 @@ void expect_extents(const Shape& shape) {
 template <class T>
 void full_kernel(KernelContext& k) {
   const T value = [&] {
-    if constexpr (is_half<T>) return T(static_cast<float>(k.attributes().number("value")));
+    if constexpr (is_narrow<T>) return T(static_cast<float>(k.attributes().number("value")));
     else return static_cast<T>(k.attributes().number("value"));
   }();
   T* y = k.out<T>(0);

@@ -1,5 +1,5 @@
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/adamw_factor.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/pointwise/arithmetic.h>
@@ -8,7 +8,7 @@
 #include <weft/ops/step/adamw.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/simd_streams.h>
+#include <weft/runtime/simd/streams.h>
 
 #include <cmath>
 #include <cstring>

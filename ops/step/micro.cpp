@@ -2,7 +2,7 @@
 
 #include <weft/graph/at_batch.h>
 #include <weft/graph/registry.h>
-#include <weft/ops/fuse/matmul_accumulate.h>
+#include <weft/ops/fuse/passes.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/reference.h>
@@ -15,7 +15,7 @@
 
 namespace weft {
 
-DType accumulator_dtype(DType dtype) { return dtype == bf16 || dtype == f16 ? f32 : dtype; }
+DType accumulator_dtype(DType dtype) { return is_narrow_type(dtype) ? f32 : dtype; }
 
 namespace {
 
@@ -138,13 +138,13 @@ std::vector<TensorType> infer_sum(const OpView& view) {
 
 // y = x, or y += x, in the accumulator's type.
 template <class T>
-void put(const T* x, Compute<T>* y, std::int64_t n, bool first) {
+void put(const T* x, Wide<T>* y, std::int64_t n, bool first) {
   for_tiles(n, [&](std::int64_t begin, std::int64_t count) {
-    Compute<T>* to = y + begin;
-    if constexpr (is_half<T>) {
-      float block[half_block];
-      for (std::int64_t i = 0; i < count; i += half_block) {
-        const std::int64_t m = std::min(half_block, count - i);
+    Wide<T>* to = y + begin;
+    if constexpr (is_narrow<T>) {
+      float block[narrow_block];
+      for (std::int64_t i = 0; i < count; i += narrow_block) {
+        const std::int64_t m = std::min(narrow_block, count - i);
         widen(x + begin + i, block, m);
         for (std::int64_t j = 0; j < m; ++j) to[i + j] = first ? block[j] : to[i + j] + block[j];
       }
@@ -162,7 +162,7 @@ void put(const T* x, Compute<T>* y, std::int64_t n, bool first) {
 
 template <class T>
 void sum_kernel(KernelContext& ctx) {
-  put(ctx.in<T>(0), ctx.out<Compute<T>>(0), ctx.type(0).count(), ctx.micro().index == 0);
+  put(ctx.in<T>(0), ctx.out<Wide<T>>(0), ctx.type(0).count(), ctx.micro().index == 0);
 }
 
 std::vector<TensorType> infer_onto(const OpView& view) {

@@ -41,17 +41,10 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes, const Dec
       writes_[static_cast<std::size_t>(at)].push_back(outputs.back());
       bases_.push_back({.bytes = aligned(node.types[k].bytes())});
       for (const InPlace& pair : decided.in_place[id]) {
-        if (pair.output != static_cast<int>(k) || pair.operand >= static_cast<int>(node.operands.size())) continue;
+        if (pair.output != static_cast<int>(k)) continue;
         const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
-        if (operand.node == no_node || graph.type(operand).bytes() != node.types[k].bytes()) continue;
         const int from = base[operand.node][operand.output];
-        bool shared =
-            from < 0;  // another operand in the same bytes: only elementwise kernels may read it while writing
-        for (std::size_t i = 0; i < node.operands.size(); ++i)
-          shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
-                    base[node.operands[i].node][node.operands[i].output] == from &&
-                    (!node.op->traits.pointwise || graph.type(node.operands[i]) != node.types[k]);
-        if (!shared) reuse_[static_cast<std::size_t>(at)].push_back({k, from});
+        if (from >= 0) reuse_[static_cast<std::size_t>(at)].push_back({k, from});
       }
     }
   }

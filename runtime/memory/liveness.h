@@ -3,6 +3,7 @@
 #pragma once
 
 #include <weft/graph/step.h>
+#include <weft/runtime/allocate.h>
 #include <weft/runtime/memory/segments.h>
 #include <weft/runtime/tensor.h>
 
@@ -13,13 +14,11 @@
 
 namespace weft {
 
-inline std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
-
 /// What a plan has decided before it chooses an order.
 struct Decided {
   std::unordered_map<ValueRef, ValueRef> in_state;  ///< output -> state whose bytes it overwrites
   std::vector<std::size_t> workspace;               ///< by node id: aligned bytes
-  std::vector<std::vector<InPlace>> in_place;       ///< by node id: which outputs may lie in which operands' bytes
+  std::vector<std::vector<InPlace>> in_place;       ///< by node id: legal_in_place (runtime/in_place.h)
 };
 
 /// Bytes are those of the storages that a plan makes (runtime/memory/plan.cpp), so that peaks are those of the plan:

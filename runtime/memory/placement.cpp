@@ -18,7 +18,7 @@ std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t& wo
   std::vector<std::size_t> at;
   for (std::size_t i = 0; i < storages.size(); ++i) {
     const Storage& storage = storages[i];
-    if (storage.region != Region::arena || storage.bytes == 0) continue;
+    if (storage.kind != StorageKind::arena || storage.bytes == 0) continue;
     blocks.push_back({storage.bytes, static_cast<int>(storage.first), static_cast<int>(storage.last)});
     at.push_back(i);
   }
@@ -45,7 +45,7 @@ std::size_t place(std::vector<Storage>& storages, Effort effort, std::size_t& wo
 std::vector<std::size_t> live_bytes(const std::vector<Storage>& storages, std::size_t positions) {
   std::vector<std::size_t> live(positions + 2, 0);
   for (const Storage& storage : storages) {
-    if (storage.region != Region::arena || storage.bytes == 0) continue;
+    if (storage.kind != StorageKind::arena || storage.bytes == 0) continue;
     live[storage.first] += storage.bytes;
     live[storage.last + 1] -= storage.bytes;  // modulo: the sums come out right
   }

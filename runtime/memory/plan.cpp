@@ -1,5 +1,7 @@
 #include <weft/graph/sources.h>
 #include <weft/graph/user_rule.h>
+#include <weft/runtime/allocate.h>
+#include <weft/runtime/in_place.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/memory/liveness.h>
 #include <weft/runtime/memory/placement.h>
@@ -10,6 +12,7 @@
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <unordered_set>
 
@@ -24,12 +27,6 @@ Plan::~Plan() = default;
 
 namespace {
 
-// The value whose bytes `ref` shows: through views.
-ValueRef base_of(const Graph& graph, ValueRef ref) {
-  while (graph.node(ref.node).op->traits.view && ref.output == 0) ref = graph.node(ref.node).operands.front();
-  return ref;
-}
-
 class Planner {
  public:
   Planner(const Step& step, const PlanOptions& options) : effort_(options.effort) {
@@ -43,16 +40,16 @@ class Planner {
   Plan run() {
     segment_ = segments(plan_.step);
     held_ = held_through(plan_.step, segment_, [this](ValueRef ref) { return base_of(graph(), ref); });
-    choose_states_updated_in_place();
     look_at_nodes();
+    choose_states_updated_in_place();
     for (const Value& root : plan_.step.roots()) kept_.insert(base_of(graph(), root.ref()));
     place_sources();
     before_ = std::move(plan_);
     // In pairs of storages: what bounds the time of the search for a small arena.
     work_ = before_.step.graph.size() > 5000 ? 30'000'000 : 160'000'000;
     for (const Scheduled& order : schedules(before_.step, edges_, decided_, effort_)) {
-      if (!best_.places.empty() && best_.arena_bytes <= order.peak) break;  // no later one can be smaller
-      if (!best_.places.empty() && work_ == 0 && !order.quick) continue;
+      if (!best_.storage_of.empty() && best_.arena_bytes <= order.peak) break;  // no later one can be smaller
+      if (!best_.storage_of.empty() && work_ == 0 && !order.quick) continue;
       room_.clear();
       lay_out(order);
       if (effort_ == Effort::full && work_ > 0 && plan_.arena_bytes > plan_.lower_bound) {
@@ -80,7 +77,7 @@ class Planner {
     find_last_reads();
     for (std::size_t i = 0; i < plan_.schedule.size(); ++i) place_outputs(i);
     for (const Update& update : plan_.step.updates)
-      if (plan_.places.at(update.value.ref()).storage != plan_.places.at(update.state.ref()).storage)
+      if (plan_.storage_of.at(update.value.ref()) != plan_.storage_of.at(update.state.ref()))
         plan_.copies.push_back(update);
     std::size_t work = std::min<std::size_t>(work_, 60'000'000), left = work;
     plan_.arena_bytes = place(plan_.storages, effort_, left, &plan_.placed_by);
@@ -89,7 +86,7 @@ class Planner {
   }
 
   void keep_smaller() {
-    if (best_.places.empty() || plan_.arena_bytes < best_.arena_bytes) best_ = std::move(plan_);
+    if (best_.storage_of.empty() || plan_.arena_bytes < best_.arena_bytes) best_ = std::move(plan_);
   }
 
   void look_at_nodes() {
@@ -98,7 +95,7 @@ class Planner {
     for (NodeId id : computing_nodes(plan_.step)) {
       const Node& node = graph().node(id);
       const auto view = graph().view(node);
-      if (!node.op->traits.gathers) decided_.in_place[id] = in_place_of(view->view);
+      decided_.in_place[id] = legal_in_place(graph(), node);
       if (makes_nothing(node)) continue;
       const Kernel* kernel = node.op->kernel(kernel_dtype(view->view));
       if (kernel != nullptr && kernel->workspace != nullptr)
@@ -155,10 +152,9 @@ class Planner {
       const Node& node = graph().node(update.value);
       // Micro-batches read states as they were before the run.
       if (node.op->traits.source || segment_.at(node.id) != Segment::after) continue;
-      for (const InPlace& pair : in_place_of(graph().view(node)->view)) {
+      for (const InPlace& pair : decided_.in_place[node.id]) {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
-        if (pair.operand >= static_cast<int>(node.operands.size())) continue;
-        if (node.operands.at(static_cast<std::size_t>(pair.operand)) != update.state.ref()) continue;
+        if (node.operands[static_cast<std::size_t>(pair.operand)] != update.state.ref()) continue;
         const std::set<NodeId> later = reachable(after, node.id);
         std::set<NodeId> first(guards.begin(), guards.end());  // what has to run before the state changes
         first.insert(readers[update.state.ref()].begin(), readers[update.state.ref()].end());
@@ -194,8 +190,8 @@ class Planner {
         if (ref.node != no_node) last_read_[base_of(graph(), ref)] = i;
   }
 
-  std::size_t add_storage(Region region, std::size_t bytes, std::size_t first, ValueRef owner) {
-    plan_.storages.push_back({region, aligned(bytes), 0, first, first, owner});
+  std::size_t add_storage(StorageKind kind, std::size_t bytes, std::size_t first, ValueRef owner) {
+    plan_.storages.push_back({kind, aligned(bytes), 0, first, first, owner});
     return plan_.storages.size() - 1;
   }
 
@@ -203,36 +199,28 @@ class Planner {
     for (NodeId id : graph().ids()) {
       const Node& node = graph().node(id);
       if (!node.op->traits.source) continue;
-      const Region region = node.op == &input_op()      ? Region::fed
-                            : node.op == &constant_op() ? Region::constant
-                                                        : Region::persistent;
+      const StorageKind kind = node.op == &input_op()      ? StorageKind::fed
+                               : node.op == &constant_op() ? StorageKind::constant
+                                                           : StorageKind::persistent;
       const std::size_t bytes = node.types.front().bytes();
-      plan_.places[{id, 0}] = {region, add_storage(region, bytes, 0, {id, 0})};
-      if (region == Region::persistent) plan_.persistent_bytes += bytes;
-      if (region == Region::constant) plan_.constant_bytes += aligned(bytes);
+      plan_.storage_of[{id, 0}] = add_storage(kind, bytes, 0, {id, 0});
+      if (kind == StorageKind::persistent) plan_.persistent_bytes += bytes;
+      if (kind == StorageKind::constant) plan_.constant_bytes += aligned(bytes);
     }
   }
 
-  // Whether output k of the node at `position` may lie in an operand's bytes; which storage.
-  const Place* reusable(const Node& node, std::size_t position, std::uint32_t k) const {
+  // The storage of an operand that dies at `position` and whose bytes output k may take.
+  std::optional<std::size_t> reusable(const Node& node, std::size_t position, std::uint32_t k) const {
     for (const InPlace& pair : decided_.in_place[node.id]) {
-      if (pair.output != static_cast<int>(k) || pair.operand >= static_cast<int>(node.operands.size())) continue;
-      const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)];
-      if (operand.node == no_node || graph().type(operand).bytes() != node.types[k].bytes()) continue;
-      const Place& place = plan_.places.at(operand);
-      const ValueRef base = base_of(graph(), operand);
-      if (place.region != Region::arena || kept_.contains(base)) continue;
+      if (pair.output != static_cast<int>(k)) continue;
+      const ValueRef operand = node.operands[static_cast<std::size_t>(pair.operand)], base = base_of(graph(), operand);
+      const std::size_t storage = plan_.storage_of.at(operand);
+      if (plan_.storages[storage].kind != StorageKind::arena || kept_.contains(base)) continue;
       if (last_read_.at(base) != position) continue;
-      if (held_.contains(base) && segment_.at(node.id) == Segment::micro)
-        continue;           // the next micro-batch reads it again
-      bool shared = false;  // another operand in the same bytes: only elementwise kernels may read it while writing
-      for (std::size_t i = 0; i < node.operands.size(); ++i)
-        shared |= static_cast<int>(i) != pair.operand && node.operands[i].node != no_node &&
-                  plan_.places.at(node.operands[i]).storage == place.storage &&
-                  (!node.op->traits.pointwise || graph().type(node.operands[i]) != node.types[k]);
-      if (!shared) return &place;
+      // What is held through the micro-batches is read again by the next.
+      if (!held_.contains(base) || segment_.at(node.id) != Segment::micro) return storage;
     }
-    return nullptr;
+    return {};
   }
 
   void place_outputs(std::size_t position) {
@@ -241,26 +229,26 @@ class Planner {
     for (std::uint32_t k = 0; k < node.types.size(); ++k) {
       const ValueRef ref{node.id, k};
       if (node.op->traits.view && k == 0) {
-        plan_.places[ref] = plan_.places.at(node.operands.front());
+        plan_.storage_of[ref] = plan_.storage_of.at(node.operands.front());
         continue;
       }
       if (const auto state = decided_.in_state.find(ref); state != decided_.in_state.end()) {
-        plan_.places[ref] = plan_.places.at(state->second);
+        plan_.storage_of[ref] = plan_.storage_of.at(state->second);
         continue;
       }
-      const Place* reuse = reusable(node, position, k);
-      if (reuse != nullptr && !room_.empty() && room_[position] >= aligned(node.types[k].bytes())) {
+      std::optional<std::size_t> reuse = reusable(node, position, k);
+      if (reuse && !room_.empty() && room_[position] >= aligned(node.types[k].bytes())) {
         room_[position] -= aligned(node.types[k].bytes());
-        reuse = nullptr;
+        reuse.reset();
       }
-      if (reuse != nullptr && taken.insert(reuse->storage).second) {
-        plan_.places[ref] = *reuse;
+      if (reuse && taken.insert(*reuse).second) {
+        plan_.storage_of[ref] = *reuse;
       } else {
         const std::size_t bytes = node.types[k].bytes();
         plan_.unshared_bytes += aligned(bytes);
-        plan_.places[ref] = {Region::arena, add_storage(Region::arena, bytes, position, ref)};
+        plan_.storage_of[ref] = add_storage(StorageKind::arena, bytes, position, ref);
       }
-      Storage& storage = plan_.storages[plan_.places[ref].storage];
+      Storage& storage = plan_.storages[plan_.storage_of[ref]];
       const auto last = last_read_.find(ref);
       storage.last = std::max(storage.last, last == last_read_.end() ? position : last->second);
       if (held_.contains(ref)) {
@@ -271,7 +259,7 @@ class Planner {
     }
     if (const std::size_t bytes = decided_.workspace[node.id]; bytes > 0) {
       plan_.unshared_bytes += bytes;
-      plan_.workspaces[node.id] = add_storage(Region::arena, bytes, position, {node.id, 0});
+      plan_.workspaces[node.id] = add_storage(StorageKind::arena, bytes, position, {node.id, 0});
     }
   }
 

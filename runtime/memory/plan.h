@@ -17,26 +17,21 @@ enum class Effort : std::uint8_t { quick, full };
 
 struct PlanOptions {
   int threads = 0;            ///< sizes of workspaces; 0: threads() of runtime/parallel.h
-  PassOptions lowering = {};  ///< passes to leave out
+  PassOptions lowering = {};  ///< passes to leave out, optional ones to run
   Effort effort = Effort::full;
 };
 
-/// Where the bytes of a value lie.
-enum class Region : std::uint8_t {
+/// Whose bytes a storage is.
+enum class StorageKind : std::uint8_t {
   fed,         ///< the caller's buffer
   persistent,  ///< the Store's cell
   constant,    ///< fixed at build time, kept by the program
   arena        ///< one block, at `offset`
 };
 
-struct Place {
-  Region region = Region::arena;
-  std::size_t storage = 0;  ///< index into Plan::storages
-};
-
 /// Values that share bytes: a view and its base, an output that overwrote its operand.
 struct Storage {
-  Region region = Region::arena;
+  StorageKind kind = StorageKind::arena;
   std::size_t bytes = 0;            ///< rounded up to the alignment
   std::size_t offset = 0;           ///< in the arena
   std::size_t first = 0, last = 0;  ///< positions in the schedule between which it lives (arena)
@@ -57,8 +52,8 @@ struct Plan {
   /// before and after runs once. Empty where there is one micro-batch.
   std::size_t micro_begin = 0, micro_end = 0;
   std::vector<Storage> storages;
-  std::unordered_map<ValueRef, Place> places;
-  std::unordered_map<NodeId, std::size_t> workspaces;  ///< storage of a node's workspace
+  std::unordered_map<ValueRef, std::size_t> storage_of;  ///< where each value lies: an index into storages
+  std::unordered_map<NodeId, std::size_t> workspaces;    ///< storage of a node's workspace
   /// Updates whose value does not lie in the state's own bytes: copied when the run ends.
   std::vector<Update> copies;
   /// Inputs of the graph that nothing here reads: they may be fed, and are not looked at.
@@ -76,7 +71,7 @@ struct Plan {
 
   /// All that a run takes beside the feeds.
   std::size_t total_bytes() const { return persistent_bytes + constant_bytes + arena_bytes; }
-  const Storage& storage(ValueRef ref) const { return storages[places.at(ref).storage]; }
+  const Storage& storage(ValueRef ref) const { return storages[storage_of.at(ref)]; }
   /// Storages that live at a position, largest first.
   std::vector<const Storage*> live_at(std::size_t position) const;
   std::string str() const;

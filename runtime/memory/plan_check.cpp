@@ -9,12 +9,12 @@ void check_offsets(const Plan& plan) {
   const Graph& graph = plan.step.graph;
   for (std::size_t a = 0; a < plan.storages.size(); ++a) {
     const Storage& x = plan.storages[a];
-    if (x.region != Region::arena || x.bytes == 0) continue;
+    if (x.kind != StorageKind::arena || x.bytes == 0) continue;
     WEFT_INVARIANT(x.offset % alignment == 0 && x.offset + x.bytes <= plan.arena_bytes, "storage {} at {}", a,
                    x.offset);
     for (std::size_t b = a + 1; b < plan.storages.size(); ++b) {
       const Storage& y = plan.storages[b];
-      if (y.region != Region::arena || y.bytes == 0 || x.last < y.first || y.last < x.first) continue;
+      if (y.kind != StorageKind::arena || y.bytes == 0 || x.last < y.first || y.last < x.first) continue;
       WEFT_INVARIANT(x.offset + x.bytes <= y.offset || y.offset + y.bytes <= x.offset,
                      "storages of {} and {} live at once and share bytes", graph.value(x.owner).name(),
                      graph.value(y.owner).name());
@@ -27,8 +27,8 @@ void check_offsets(const Plan& plan) {
 class Replay {
  public:
   explicit Replay(const Plan& plan) : plan_(plan), graph_(plan.step.graph), content_(plan.storages.size()) {
-    for (const auto& [ref, place] : plan.places)
-      if (graph_.node(ref.node).op->traits.source) content_[place.storage] = {ref, -1, true};
+    for (const auto& [ref, storage] : plan.storage_of)
+      if (graph_.node(ref.node).op->traits.source) content_[storage] = {ref, -1, true};
   }
 
   void run() {
@@ -59,7 +59,7 @@ class Replay {
     while (graph_.node(ref.node).op->traits.view && ref.output == 0) ref = graph_.node(ref.node).operands.front();
     return ref;
   }
-  const Content& content(ValueRef ref) const { return content_[plan_.places.at(ref).storage]; }
+  const Content& content(ValueRef ref) const { return content_[plan_.storage_of.at(ref)]; }
   bool holds(ValueRef ref) const { return content(ref).written && content(ref).value == base(ref); }
 
   void check_phase(std::size_t position, bool several) const {
@@ -83,7 +83,7 @@ class Replay {
     const Storage& storage = plan_.storage(ref);
     const std::string name = graph_.value(ref).name();
     WEFT_INVARIANT(holds(ref), "{} reads {}, whose bytes hold something else", node.name, name);
-    WEFT_INVARIANT(storage.region != Region::arena || (storage.first <= position && position <= storage.last),
+    WEFT_INVARIANT(storage.kind != StorageKind::arena || (storage.first <= position && position <= storage.last),
                    "{} reads {} outside its life", node.name, name);
     if (batch >= 0 && content(ref).batch < 0) check_held(storage, name);
     const Node& from = graph_.node(base(ref).node);
@@ -93,7 +93,7 @@ class Replay {
   }
 
   void write(const Node& node, ValueRef ref, int batch) {
-    Content& target = content_[plan_.places.at(ref).storage];
+    Content& target = content_[plan_.storage_of.at(ref)];
     // From the second micro-batch on, what gathers reads what it wrote before.
     WEFT_INVARIANT(!node.op->traits.gathers || batch <= 0 || holds(ref),
                    "{} gathers into bytes that hold something else", node.name);
@@ -103,9 +103,9 @@ class Replay {
 
   // What all micro-batches read or write lives through all of them.
   void check_held(const Storage& storage, const std::string& name) const {
-    WEFT_INVARIANT(
-        storage.region != Region::arena || (storage.first <= plan_.micro_begin && storage.last + 1 >= plan_.micro_end),
-        "{} lives for a part of the micro-batches", name);
+    WEFT_INVARIANT(storage.kind != StorageKind::arena ||
+                       (storage.first <= plan_.micro_begin && storage.last + 1 >= plan_.micro_end),
+                   "{} lives for a part of the micro-batches", name);
   }
 
   const Plan& plan_;

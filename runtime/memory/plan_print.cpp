@@ -17,7 +17,8 @@ std::string readable_bytes(std::size_t bytes) {
 std::vector<const Storage*> Plan::live_at(std::size_t position) const {
   std::vector<const Storage*> live;
   for (const Storage& storage : storages)
-    if (storage.region == Region::arena && storage.bytes > 0 && storage.first <= position && position <= storage.last)
+    if (storage.kind == StorageKind::arena && storage.bytes > 0 && storage.first <= position &&
+        position <= storage.last)
       live.push_back(&storage);
   std::stable_sort(live.begin(), live.end(), [](const Storage* a, const Storage* b) { return a->bytes > b->bytes; });
   return live;

@@ -1,77 +1,52 @@
-// The functions of simd_streams.h, written once over the vectors of the including file's instruction set.
-// For the per-instruction-set files only.
+// The vector arithmetic of kernels that walk once over large tensors: an optimizer's step, sums of rows. Chosen for the
+// processor as the tables of simd.h are, and with their rules: an element's bits depend on its values only, tails run
+// the same vector code, spans need no alignment, nothing allocates. All levels give the same bits.
 #pragma once
 
-#include <weft/runtime/simd/bits_kernels.h>
-#include <weft/runtime/simd_streams.h>
+#include <weft/runtime/simd/simd.h>
+
+#include <cstdint>
 
 namespace weft {
-namespace {
 
+/// One step of AdamW (ops/step/adamw.h) over a span; each operation is rounded by itself.
 template <class T>
-struct Streams {
-  using V = Vec<T>;
-  using N = std::int64_t;
-
-  // Not fused multiply-adds: each result is rounded, as in the plain definition.
-  static void adamw_vector(const AdamwStep<T>& s, V& p, V g, V& m, V& v) {
-    g = g * V(s.factor);
-    m = V(s.beta1) * m + V(s.rest1) * g;
-    v = V(s.beta2) * v + V(s.rest2) * (g * g);
-    p = p * V(s.decay) - V(s.size) * (m / (xsimd::sqrt(v) / V(s.root) + V(s.eps)));
-  }
-
-  static void adamw(const AdamwStep<T>& s, const T* p, const T* g, const T* m, const T* v, T* p_out, T* m_out, T* v_out,
-                    N n) {
-    N i = 0;
-    for (; i + width<T> <= n; i += width<T>) {
-      V a = load(p + i), b = load(m + i), c = load(v + i);
-      adamw_vector(s, a, load(g + i), b, c);
-      a.store_unaligned(p_out + i);
-      b.store_unaligned(m_out + i);
-      c.store_unaligned(v_out + i);
-    }
-    if (i == n) return;
-    V a = load_part(p + i, n - i), b = load_part(m + i, n - i), c = load_part(v + i, n - i);
-    adamw_vector(s, a, load_part(g + i, n - i), b, c);
-    store_part(a, p_out + i, n - i);
-    store_part(b, m_out + i, n - i);
-    store_part(c, v_out + i, n - i);
-  }
-
-  // Four rows at a time, so that y is loaded and stored once for them.
-  static void add_rows(const T* x, N stride, N rows, double* y, N n) {
-    using D = Vec<double>;
-    constexpr N w = width<double>;
-    N r = 0;
-    for (; r + 4 <= rows; r += 4, x += 4 * stride) {
-      const T *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;
-      N c = 0;
-      for (; c + w <= n; c += w) {
-        D sum = load(y + c) + load_wide(x + c);
-        sum += load_wide(x1 + c);
-        sum += load_wide(x2 + c);
-        sum += load_wide(x3 + c);
-        sum.store_unaligned(y + c);
-      }
-      for (; c < n; ++c) {
-        double sum = y[c] + static_cast<double>(x[c]);
-        sum += static_cast<double>(x1[c]);
-        sum += static_cast<double>(x2[c]);
-        y[c] = sum + static_cast<double>(x3[c]);
-      }
-    }
-    for (; r < rows; ++r, x += stride) {
-      N c = 0;
-      for (; c + w <= n; c += w) (load(y + c) + load_wide(x + c)).store_unaligned(y + c);
-      for (; c < n; ++c) y[c] += static_cast<double>(x[c]);
-    }
-  }
-
-  static constexpr SimdStreams<T> table() { return {.adamw = adamw, .add_rows = add_rows}; }
+struct AdamwStep {
+  T factor = 1;                  ///< by which the gradient is multiplied first
+  T beta1, rest1, beta2, rest2;  ///< rest = 1 - beta
+  T decay;                       ///< by which the parameter is multiplied: 1 - rate * weight_decay
+  T size, root;                  ///< rate / (1 - beta1^t), sqrt(1 - beta2^t)
+  T eps;
 };
 
-constexpr StreamTables make_streams() { return {.f32 = Streams<float>::table(), .f64 = Streams<double>::table()}; }
+template <class T>
+struct SimdStreams {
+  /// p, m and v (parameter and moments) may each be their own output.
+  void (*adamw)(const AdamwStep<T>& step, const T* p, const T* g, const T* m, const T* v, T* p_out, T* m_out, T* v_out,
+                std::int64_t n);
+  /// y[c] += x[r * stride + c] for c in [0, n), in order of r.
+  void (*add_rows)(const T* x, std::int64_t stride, std::int64_t rows, double* y, std::int64_t n);
+};
 
-}  // namespace
+struct StreamTables {
+  SimdStreams<float> f32;
+  SimdStreams<double> f64;
+};
+
+/// The tables of a level, or null where the processor lacks it (tests compare levels).
+const StreamTables* stream_tables(SimdLevel level);
+/// Those of the level that simd_tables() uses.
+const StreamTables& stream_tables();
+
+template <class T>
+const SimdStreams<T>& simd_streams();
+template <>
+inline const SimdStreams<float>& simd_streams<float>() {
+  return stream_tables().f32;
+}
+template <>
+inline const SimdStreams<double>& simd_streams<double>() {
+  return stream_tables().f64;
+}
+
 }  // namespace weft

@@ -1,4 +1,4 @@
-#include <weft/runtime/simd/streams.h>
+#include <weft/runtime/simd/stream_kernels.h>
 
 namespace weft {
 extern const StreamTables stream_tables_avx2;

@@ -2,7 +2,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 
-#include <weft/runtime/simd/streams.h>
+#include <weft/runtime/simd/stream_kernels.h>
 
 namespace weft {
 extern const StreamTables stream_tables_avx512;

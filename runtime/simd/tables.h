@@ -2,9 +2,9 @@
 // For the per-instruction-set files only.
 #pragma once
 
-#include <weft/runtime/simd.h>
 #include <weft/runtime/simd/bits_kernels.h>
 #include <weft/runtime/simd/curves.h>
+#include <weft/runtime/simd/simd.h>
 #include <weft/runtime/simd/span_kernels.h>
 
 namespace weft {

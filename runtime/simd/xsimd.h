@@ -3,7 +3,7 @@
 //   fma           xsimd 8 multiplies and then adds under AVX-512, 11 and later round once
 //   bitwise_cast  names the resulting vector in xsimd 8, its element since 11
 // xsimd 13 takes AVX-512 with BW and DQ for AVX-512 only where CD is there too (Debian 13): CMakeLists.txt,
-// runtime/simd.cpp.
+// runtime/simd/simd.cpp.
 #pragma once
 
 #include <xsimd/xsimd.hpp>

@@ -17,8 +17,6 @@ using namespace weft;
 
 namespace {
 
-std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
-
 // A step of one attention as its user builds it.
 struct Real {
   Graph graph;

@@ -112,7 +112,7 @@ TEST_CASE(
   const std::size_t large = unfused.storage(unfused.step.find(logits).ref()).bytes;
   const auto as_large = [&](const Plan& planned) {
     return std::ranges::count_if(planned.storages, [&](const Storage& storage) {
-      return storage.region == Region::arena && storage.bytes >= large;
+      return storage.kind == StorageKind::arena && storage.bytes >= large;
     });
   };
   CHECK(as_large(unfused) == 1);

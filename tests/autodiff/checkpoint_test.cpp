@@ -221,7 +221,7 @@ TEST_CASE("a parameter is overwritten only after the clones that read it", "[cor
   for (std::size_t i = 0; i < planned.schedule.size(); ++i) position[planned.schedule[i]] = i;
   std::size_t in_place = 0;
   for (const Update& update : planned.step.updates) {
-    if (planned.places.at(update.value.ref()).storage != planned.places.at(update.state.ref()).storage) continue;
+    if (planned.storage_of.at(update.value.ref()) != planned.storage_of.at(update.state.ref())) continue;
     ++in_place;
     for (NodeId reader : planned.step.graph.users(update.state.ref()))
       CHECK(position.at(reader) <= position.at(update.value.ref().node));
@@ -240,7 +240,7 @@ std::size_t tensor_peak(const Plan& plan) {
     std::size_t live = 0;
     for (std::size_t i = 0; i < plan.storages.size(); ++i) {
       const Storage& s = plan.storages[i];
-      if (s.region == Region::arena && !workspaces.contains(i) && s.first <= at && at <= s.last) live += s.bytes;
+      if (s.kind == StorageKind::arena && !workspaces.contains(i) && s.first <= at && at <= s.last) live += s.bytes;
     }
     peak = std::max(peak, live);
   }

@@ -22,9 +22,9 @@ set(shims "^xsimd/=runtime/simd/xsimd.h" "^xtensor/=runtime/xtensor.h" "^(oneapi
           "^catch2/=testing/catch.h")
 
 # A file compiled for one instruction set takes no inline function of another library with it: the linker
-# keeps one copy of each, and it might be the one that the machine cannot run.
-set(one_isa "_(avx2|avx512)\\.cpp$")
-set(one_isa_may_include "^(xsimd/|weft/runtime/simd/|immintrin\\.h|cstdint|cstddef|cmath)")
+# keeps one copy of each, and it might be the one that the machine cannot run. So too the headers of the folder.
+set(one_isa "(_(avx2|avx512)\\.cpp|^runtime/simd/[^/]+\\.h)$")
+set(one_isa_may_include "^(xsimd/.*|weft/runtime/simd/.*|(immintrin|math)\\.h|cmath|cstddef|cstdint|type_traits|utility)$")
 
 set(faults "")
 macro(fault text)
@@ -55,6 +55,10 @@ foreach(folder graph runtime ops autodiff optim inspect nn io testing)
         if(NOT CMAKE_MATCH_1 IN_LIST may_include_${folder})
           fault("${folder}/ may include only: ${may_include_${folder}}")
         endif()
+        if(file MATCHES "^ops/" AND NOT file MATCHES "^ops/(fuse/|all\\.cpp$)" AND include MATCHES "^weft/ops/fuse/" AND
+           NOT include STREQUAL "weft/ops/fuse/passes.h")
+          fault("an op names the passes that it brings by ops/fuse/passes.h")
+        endif()
       elseif(include STREQUAL "weft/weft.h")
         fault("the umbrella is for users; include what is used")
       elseif(include MATCHES "${cpp_only}" AND file MATCHES "\\.h$" AND
@@ -71,7 +75,7 @@ foreach(folder graph runtime ops autodiff optim inspect nn io testing)
         endif()
       endforeach()
       if(file MATCHES "${one_isa}" AND NOT include MATCHES "${one_isa_may_include}")
-        fault("a file of one instruction set includes only xsimd and runtime/simd/")
+        fault("a file of one instruction set, and a header of runtime/simd/, includes only xsimd and runtime/simd/")
       endif()
     endforeach()
   endforeach()

@@ -6,8 +6,11 @@
 #include <weft/weft.h>
 
 #include <algorithm>
+#include <fstream>
 #include <functional>
 #include <map>
+#include <set>
+#include <utility>
 #include <vector>
 
 using namespace weft;
@@ -77,8 +80,17 @@ Step gpt() {
   return training_step(cross_entropy(model(tokens), targets));
 }
 
-const std::vector<std::string> passes{"fuse_accumulate",      "fuse_adamw_factor",  "fuse_embedding_gradient",
-                                      "fuse_matmul_epilogue", "fuse_norm_gradient", "row_regions"};
+// What the late rows of the table name, but for what is optional: that changes bits.
+const std::vector<std::string>& passes() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> found;
+    for (const LoweringRow& row : lowering_table())
+      if (row.late && !row.name.empty() && row.name != "dead_code" && row.name != "attention_in_bf16")
+        found.emplace_back(row.name);
+    return found;
+  }();
+  return names;
+}
 
 }  // namespace
 
@@ -96,7 +108,7 @@ TEST_CASE("a step gives the same bits with and without each lowering pass, for 1
 
     set_threads(1);
     const Bytes fused = after_runs(whole, {});
-    for (const std::string& pass : passes) {
+    for (const std::string& pass : passes()) {
       INFO(pass << " off");
       PlanOptions without;
       without.lowering.disabled = {pass};
@@ -109,7 +121,7 @@ TEST_CASE("a step gives the same bits with and without each lowering pass, for 1
     }
     set_threads(before);
   }
-  for (const std::string& pass : passes) {
+  for (const std::string& pass : passes()) {
     INFO(pass);
     CHECK(ran[pass]);
   }
@@ -162,9 +174,59 @@ TEST_CASE("a lowering pass takes no more memory than a workspace of its nodes", 
     const Plan fused = plan(step, {.threads = 2});
     std::size_t workspace = 0;
     for (const auto& [node, storage] : fused.workspaces) workspace = std::max(workspace, fused.storages[storage].bytes);
-    for (const std::string& pass : passes) {
+    for (const std::string& pass : passes()) {
       INFO(pass);
       CHECK(fused.arena_bytes <= plan(step, {.threads = 2, .lowering = {.disabled = {pass}}}).arena_bytes + workspace);
     }
   }
+}
+
+TEST_CASE("the table of lowering names every pass that weft's ops bring, and nothing else", "[core][ops][lowering]") {
+  register_all();
+  std::set<std::pair<std::string, bool>> brought, named;
+  for (const OpDef* op : registry().all())
+    for (const Pass* pass : op->lowerings) brought.insert({pass->name, pass->late});
+  for (const LoweringRow& row : lowering_table())
+    if (row.run == nullptr && !row.name.empty()) CHECK(named.insert({std::string(row.name), row.late}).second);
+  CHECK(brought == named);
+}
+
+TEST_CASE("the table in docs/lowering.md is the table of lowering", "[core][ops][lowering]") {
+  std::ifstream file(WEFT_TESTS_DIR "/../docs/lowering.md");
+  std::vector<std::string> documented, expected;
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("| `lower` |") || line.starts_with("| `fuse` |")) documented.push_back(line);
+  for (const LoweringRow& row : lowering_table())
+    expected.push_back(fmt::format("| `{}` | {} | {} |", row.late ? "fuse" : "lower",
+                                   row.name.empty() ? "*others*" : fmt::format("`{}`", row.name), row.reason));
+  CHECK(documented == expected);
+}
+
+TEST_CASE("passes that a user's op brings run at their place in the table, by order and name",
+          "[core][ops][lowering]") {
+  const auto nothing = [](const Step& step) { return step; };
+  static const Pass third{.name = "a_third", .run = nothing, .order = 1}, first{.name = "b_first", .run = nothing},
+      second{.name = "c_second", .run = nothing}, late{.name = "d_late", .run = nothing, .late = true},
+      asked{.name = "e_asked", .run = nothing, .late = true, .optional = true};
+  static const OpDef op{.name = "brings_passes",
+                        .infer = [](const OpView& view) { return std::vector{view.type(0)}; },
+                        .traits = {.pointwise = true},
+                        .lowerings = {&third, &first, &late, &second, &asked},
+                        .kernels = {{.run = [](KernelContext& context) {
+                          std::copy_n(context.in<float>(0), context.type(0).count(), context.out<float>(0));
+                        }}}};
+  Graph graph;
+  const Step step = fetching({graph.apply(op, {graph.input("x", f32, {3})})[0]});
+  const auto ran = [&](const PassOptions& options) {
+    PassReport report;
+    fuse(lower(step, options, &report), options, &report);
+    std::vector<std::string> names;
+    for (const PassReport::Line& line : report.lines) names.push_back(line.name + (line.disabled ? " off" : ""));
+    return names;
+  };
+  CHECK(ran({}) == std::vector<std::string>{"fold_constants", "common_subexpressions", "b_first", "c_second", "a_third",
+                                            "isolate_updates", "dead_code", "d_late", "row_regions", "dead_code"});
+  CHECK(ran({.disabled = {"c_second"}, .enabled = {"e_asked"}}) ==
+        std::vector<std::string>{"fold_constants", "common_subexpressions", "b_first", "c_second off", "a_third",
+                                 "isolate_updates", "dead_code", "d_late", "e_asked", "row_regions", "dead_code"});
 }

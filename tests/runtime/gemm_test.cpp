@@ -19,12 +19,6 @@ using namespace weft;
 
 namespace {
 
-struct ThreadsScope {
-  explicit ThreadsScope(int count) { set_threads(count); }
-  ~ThreadsScope() { set_threads(before); }
-  int before = threads();
-};
-
 Tensor numbers(DType type, std::int64_t count, std::uint32_t stream) {
   Tensor wide(f32, {count});
   normal_fill(wide.data<float>(), count, 0, random_key(11, stream), 0);

@@ -6,20 +6,10 @@
 #include <atomic>
 #include <cmath>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 using namespace weft;
-
-namespace {
-
-// Gives the number of threads back at the end of a test.
-struct ThreadsScope {
-  explicit ThreadsScope(int count) { set_threads(count); }
-  ~ThreadsScope() { set_threads(before); }
-  int before = threads();
-};
-
-}  // namespace
 
 TEST_CASE("parallel_for runs every tile once under a slot of the team", "[core][runtime]") {
   for (int team : {1, 2, 3, 4, 8}) {
@@ -84,6 +74,28 @@ TEST_CASE("an exception from a tile reaches the caller and the team lives on", "
 TEST_CASE("a number of threads that cannot be is refused", "[core][runtime]") {
   REQUIRE_THROWS_AS(set_threads(-1), UserError);
   REQUIRE_THROWS_AS(set_threads(max_threads + 1), UserError);
-  ThreadsScope scope(0);
-  REQUIRE(threads() >= 1);
+  REQUIRE_THROWS_AS(ThreadsScope(-1), UserError);
+  REQUIRE_THROWS_AS(ThreadsScope(max_threads + 1), UserError);
+}
+
+TEST_CASE("a scope sets the number of threads for its own thread and gives it back", "[core][runtime]") {
+  const int process = threads();
+  {
+    ThreadsScope outer(3);
+    CHECK(threads() == 3);
+    {
+      ThreadsScope inner(2), same(0);
+      CHECK(threads() == 2);
+    }
+    CHECK(threads() == 3);
+    int elsewhere = 0;
+    std::thread([&] { elsewhere = threads(); }).join();
+    CHECK(elsewhere == process);
+    std::atomic<bool> seen = true;  // a body knows its team
+    parallel_for(30, [&](std::int64_t, int) { seen = seen && threads() == 3; });
+    CHECK(seen);
+    parallel_for(30, [&](std::int64_t, int) { run_alone([&] { seen = seen && threads() == 1; }); });
+    CHECK(seen);
+  }
+  CHECK(threads() == process);
 }

@@ -3,6 +3,7 @@
 #include <weft/runtime/tensor_xt.h>
 #include <weft/weft.h>
 
+#include <atomic>
 #include <cmath>
 
 using namespace weft;
@@ -43,6 +44,31 @@ TEST_CASE("feeds are checked by name, type and shape, and the message names the 
                     ContainsSubstring("must be f32[batch=2, 3], it was fed f32[3]"));
   CHECK_THROWS_WITH(program.run({{"x", good.cast(f64)}, {"y", row}}), ContainsSubstring("it was fed f64[2, 3]"));
   CHECK_THROWS_WITH(program.run({{"x", good}, {"x", good}, {"y", row}}), ContainsSubstring("'x' was fed twice"));
+}
+
+TEST_CASE("a program runs with the threads of its plan and leaves those of the process", "[core][runtime]") {
+  static std::atomic<int> seen;
+  static const OpDef op{.name = "asks_threads",
+                        .infer = [](const OpView& view) { return std::vector{view.type(0)}; },
+                        .kernels = {{.run = [](KernelContext& context) {
+                          seen = threads();
+                          *context.out<float>(0) = *context.in<float>(0);
+                        }}}};
+  Graph graph;
+  const Value x = graph.input("x", f32, {1});
+  const Step step = fetching({graph.apply(op, {x})[0]});
+  const int process = threads();
+  Store store(step);
+  for (const int count : {1, 3}) {
+    Program program(step, store, {.threads = process + count});
+    CHECK(threads() == process);
+    const Tensor one = Tensor::of<float>({1}, {1});
+    program.run({{"x", one}});
+    CHECK(seen == process + count);
+    const Profile profile = program.profile({{"x", one}}, {.runs = 1, .limit = {.product_flops = 1, .bytes = 1}});
+    CHECK(profile.threads == process + count);
+    CHECK(threads() == process);
+  }
 }
 
 TEST_CASE("a fetch of a parameter shows it as it was before its update", "[core][runtime]") {

@@ -1,7 +1,7 @@
 #include <weft/runtime/random.h>
 
 #include <weft/graph/error.h>
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <support/catch.h>
 

@@ -6,7 +6,7 @@
 
 #include <weft/ops/kit/pointwise_kernels.h>
 #include <weft/ops/kit/xtensor_kernel.h>
-#include <weft/runtime/region/row_region.h>
+#include <weft/runtime/region/region.h>
 #include <weft/weft.h>
 
 #include <algorithm>

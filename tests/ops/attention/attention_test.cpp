@@ -254,13 +254,44 @@ TEST_CASE("a padding mask hides the padding", "[core][ops]") {
 
 // What a processor with bf16 arithmetic runs, with emulated products where there is none.
 TEST_CASE("tiles in bf16 arithmetic pass attention's checks", "[ops][attention]") {
-  struct Low {
-    Low() { attention_low_for_tests() = true; }
-    ~Low() { attention_low_for_tests() = false; }
-  } low;
   for (const OpDef* op : {&attention_op(), &attention_backward_op()}) {
-    const OpCheck result = check_op(*op);
+    OpDef low = *op;
+    for (Sample& sample : low.samples) sample.attributes.set("low", true);
+    const OpCheck result = check_op(low);
     INFO(result.str());
     CHECK(result.passed());
   }
+}
+
+TEST_CASE("a plan takes attention's products in bf16 where it is asked to", "[core][ops][attention]") {
+  Graph graph;
+  const Value x = graph.input("x", bf16, {2, 40, 2, 16});
+  const Value w = graph.parameter("w", {bf16, {16}}, init::ones());
+  const Value q = x * w, y = attention(q, x, x, {.causal = true});
+  const Step step = training_step(mean(square(cast(y, f32)))) | fetch_gradients();
+  const PlanOptions options{.lowering = {.enabled = {"attention_in_bf16"}}};
+  const auto low = [](const Plan& planned) {
+    int found = 0;
+    for (const NodeId id : planned.schedule) found += planned.step.graph.node(id).attributes.flag("low") ? 1 : 0;
+    return found;
+  };
+  CHECK(low(plan(step)) == 0);
+  CHECK(low(plan(step, options)) == 2);  // forward and backward
+
+  const Tensor fed = normal({2, 40, 2, 16}, 1, bf16);
+  const auto gradient = [&](const PlanOptions& with) {
+    Store store(step);
+    Program program(step, store, with);
+    return program.run({{"x", fed}}).tensor(step.fetches.back().name).clone();
+  };
+  const Tensor asked = gradient(options), plain = gradient({});
+  double largest = 0, difference = 0;
+  for (std::int64_t i = 0; i < plain.size(); ++i) {
+    largest = std::max(largest, std::abs(plain.at(i)));
+    difference = std::max(difference, std::abs(plain.at(i) - asked.at(i)));
+  }
+  CHECK(largest > 0);
+  CHECK(difference <= 0.05 * largest);  // weights are rounded to bf16, 2^-9, before each product
+  if (bf16_is_emulated()) CHECK_FALSE(same_bits(asked, plain));
+  else CHECK(same_bits(asked, plain));
 }

@@ -57,7 +57,7 @@ TEST_CASE("a table's gradient is added to another in place, and -0.0 stays where
   const Plan planned = plan(step);
   CHECK(count(planned.step, "add") == 0);
   const ValueRef sum = planned.step.fetches.front().value.ref(), onto = planned.step.graph.node(sum.node).operands[2];
-  CHECK(planned.places.at(sum).storage == planned.places.at(onto).storage);
+  CHECK(planned.storage_of.at(sum) == planned.storage_of.at(onto));
   Store store(step);
   Program program(step, store);
   const Tensor zeros = Tensor::of<float>({4, 1}, {0.0F, 1.0F, -2.0F, 0.0F});

@@ -90,7 +90,7 @@ TEST_CASE("what micro-batches read and what gathers them keeps its bytes through
   // An operand that the segment reads again is never overwritten in place, not even by its last reader.
   for (const NodeId id : made.schedule)
     if (made.step.graph.node(id).phase == Phase::micro)
-      CHECK(made.places.at({id, 0}).storage != made.places.at(cut.doubled.ref()).storage);
+      CHECK(made.storage_of.at({id, 0}) != made.storage_of.at(cut.doubled.ref()));
 }
 
 TEST_CASE("the checker of plans finds bytes that a micro-batch would lose", "[core][runtime]") {
@@ -98,16 +98,16 @@ TEST_CASE("the checker of plans finds bytes that a micro-batch would lose", "[co
   const Plan sound = plan(cut.step, {.lowering = {.disabled = {"row_regions"}}});  // the products stay nodes
   CHECK_NOTHROW(check_plan(sound));
   auto storage = [&](Plan& plan, const Value& value) -> Storage& {
-    return plan.storages[plan.places.at(value.ref()).storage];
+    return plan.storages[plan.storage_of.at(value.ref())];
   };
   SECTION("a value from before is overwritten by a micro-batch") {
     Plan broken = sound;
-    broken.places[cut.product.ref()] = broken.places.at(cut.doubled.ref());
+    broken.storage_of[cut.product.ref()] = broken.storage_of.at(cut.doubled.ref());
     CHECK_THROWS_WITH(check_plan(broken), ContainsSubstring("whose bytes hold something else"));
   }
   SECTION("a sum shares its bytes with a value of each micro-batch") {
     Plan broken = sound;
-    broken.places[cut.part.ref()] = broken.places.at(cut.sum.ref());
+    broken.storage_of[cut.part.ref()] = broken.storage_of.at(cut.sum.ref());
     CHECK_THROWS_AS(check_plan(broken), InternalError);
   }
   SECTION("a sum that lives from its first use only may lie where a micro-batch writes") {

@@ -2,6 +2,7 @@
 #include <support/catch.h>
 #include <support/random_steps.h>
 
+#include <weft/runtime/in_place.h>
 #include <weft/runtime/memory/schedulers.h>
 #include <weft/weft.h>
 
@@ -46,25 +47,25 @@ std::vector<NodeId> random_order(const Step& step, std::mt19937& random) {
 Plan unshared(Plan made, const std::vector<NodeId>& order) {
   const Graph& graph = made.step.graph;
   made.schedule = order;
-  std::erase_if(made.storages, [](const Storage& storage) { return storage.region == Region::arena; });
-  std::unordered_map<ValueRef, Place> places;
-  for (std::size_t i = 0; i < made.storages.size(); ++i) places[made.storages[i].owner] = {made.storages[i].region, i};
+  std::erase_if(made.storages, [](const Storage& storage) { return storage.kind == StorageKind::arena; });
+  std::unordered_map<ValueRef, std::size_t> places;
+  for (std::size_t i = 0; i < made.storages.size(); ++i) places[made.storages[i].owner] = i;
   const auto workspaces = std::exchange(made.workspaces, {});
   std::size_t offset = 0;
   const auto add = [&](std::size_t bytes, ValueRef owner) {
     bytes = (bytes + 63) / 64 * 64;
-    made.storages.push_back({Region::arena, bytes, offset, 0, order.size(), owner});
+    made.storages.push_back({StorageKind::arena, bytes, offset, 0, order.size(), owner});
     offset += bytes;
     return made.storages.size() - 1;
   };
   for (const NodeId id : order) {
     const Node& node = graph.node(id);
     for (std::uint32_t k = 0; k < node.types.size(); ++k)
-      places[{id, k}] = node.op->traits.view && k == 0 ? places.at(node.operands.front())
-                                                       : Place{Region::arena, add(node.types[k].bytes(), {id, k})};
+      places[{id, k}] =
+          node.op->traits.view && k == 0 ? places.at(node.operands.front()) : add(node.types[k].bytes(), {id, k});
     if (workspaces.contains(id)) made.workspaces[id] = add(16384, {id, 0});
   }
-  made.places = std::move(places);
+  made.storage_of = std::move(places);
   made.copies = made.step.updates;
   made.arena_bytes = made.lower_bound = offset;
   return made;
@@ -119,11 +120,10 @@ TEST_CASE("the bytes by which orders are compared are those of the plan", "[core
     decided.workspace.assign(made.step.graph.next_id(), 0);
     decided.in_place.resize(made.step.graph.next_id());
     for (const NodeId id : made.schedule)
-      if (const Node& node = made.step.graph.node(id); !node.op->traits.gathers)
-        decided.in_place[id] = in_place_of(made.step.graph.view(node)->view);
+      decided.in_place[id] = legal_in_place(made.step.graph, made.step.graph.node(id));
     for (const auto& [id, storage] : made.workspaces) decided.workspace[id] = made.storages[storage].bytes;
     for (const Update& update : made.step.updates)
-      if (made.places.at(update.value.ref()).storage == made.places.at(update.state.ref()).storage)
+      if (made.storage_of.at(update.value.ref()) == made.storage_of.at(update.state.ref()))
         decided.in_state[update.value.ref()] = update.state.ref();
     Flow flow(made.step, {}, decided);
     std::vector<int> order;
@@ -182,7 +182,7 @@ TEST_CASE("a gradient dies at its parameter's update", "[core][runtime]") {
     const NodeId id = update->value.ref().node;
     const auto position = static_cast<std::size_t>(std::ranges::find(made.schedule, id) - made.schedule.begin());
     for (const ValueRef& ref : graph.node(id).operands) {
-      if (ref.node == no_node || made.places.at(ref).region != Region::arena || graph.type(ref) != parameter.type())
+      if (ref.node == no_node || made.storage(ref).kind != StorageKind::arena || graph.type(ref) != parameter.type())
         continue;
       CHECK(made.storage(ref).last == position);
       ++updates;

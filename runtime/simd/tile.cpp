@@ -1,4 +1,4 @@
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 #include <weft/runtime/simd/tile.h>
 
 #include <initializer_list>

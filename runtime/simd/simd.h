@@ -11,10 +11,11 @@
 //   otherwise. n may be 0 (sum: 0, max: -inf).
 // - NaN passes through (max, min, relu included). Nothing allocates.
 //
-// Largest relative error, measured against std:: functions in higher precision (held by tests/runtime/simd_test.cpp):
-// f32 exp 1.3e-7, log 9e-8, tanh 1.5e-7, erf 1.8e-7, sigmoid and silu 3e-7, expm1, log1p (x > -0.9), log_sigmoid and
-// elu 3e-7, mish 5e-7, gelu 5e-7 for x > -3 (beyond, 4.5e-6 without FMA), gelu_tanh 1.2e-6; f64 1e-15, gelu and
-// gelu_tanh 4e-15 for x > -3. The derivatives of activations have absolute errors below 3e-7 and 1e-15.
+// Largest relative error, measured against std:: functions in higher precision (held by
+// tests/runtime/simd/simd_test.cpp): f32 exp 1.3e-7, log 9e-8, tanh 1.5e-7, erf 1.8e-7, sigmoid and silu 3e-7, expm1,
+// log1p (x > -0.9), log_sigmoid and elu 3e-7, mish 5e-7, gelu 5e-7 for x > -3 (beyond, 4.5e-6 without FMA),
+// gelu_tanh 1.2e-6; f64 1e-15, gelu and gelu_tanh 4e-15 for x > -3. The derivatives of activations have absolute errors
+// below 3e-7 and 1e-15.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The curves with parameters, and rounding, at every level of the processor.
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <support/catch.h>
 

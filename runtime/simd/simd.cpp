@@ -1,4 +1,4 @@
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <weft/graph/error.h>
 

@@ -1,4 +1,4 @@
-#include <weft/runtime/simd_streams.h>
+#include <weft/runtime/simd/streams.h>
 
 #include <initializer_list>
 

@@ -1,5 +1,5 @@
 // Not precompiled: names of its own that <weft/weft.h> has as well.
-#include <weft/runtime/simd.h>
+#include <weft/runtime/simd/simd.h>
 
 #include <weft/graph/dtype.h>
 

@@ -1,9 +1,11 @@
-#include <weft/runtime/region/row_region_kernel.h>
+#include <weft/runtime/region/kernel.h>
 
+#include <weft/runtime/allocate.h>
+#include <weft/runtime/in_place.h>
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/parallel.h>
-#include <weft/runtime/region/row_region.h>
-#include <weft/runtime/region/row_shape.h>
+#include <weft/runtime/region/region.h>
+#include <weft/runtime/region/shape.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
@@ -18,8 +20,6 @@ using Cut = RowPart::Cut;
 
 constexpr std::int64_t least_elements = 4096;  // of a block: below, calling the members costs more than their work
 constexpr std::int64_t wanted_blocks = 16;     // so that a team shares them evenly
-
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 // The region's values, its members' shapes, and the extents of its blocks: rows x columns, by the types alone.
 struct Layout {
@@ -116,6 +116,14 @@ struct Layout {
   }
 };
 
+// Which outputs of a member may lie in which of its operands' bytes.
+std::vector<InPlace> legal_pairs(const RowRegion::Member& member, const OpView& view) {
+  const auto share = [&](int i, int j) {
+    return member.operands[static_cast<std::size_t>(i)] == member.operands[static_cast<std::size_t>(j)];
+  };
+  return legal_in_place(view, share);
+}
+
 // Where values that only members read lie in a thread's workspace.
 struct Scratch {
   static constexpr std::size_t none = ~std::size_t{0};
@@ -133,7 +141,7 @@ struct Scratch {
     std::vector<Piece> live;
     layout.region.each(
         layout.types, [&, m = std::size_t{0}](const RowRegion::Member& member, int first, const OpView& of) mutable {
-          const std::vector<InPlace> pairs = in_place_of(of);
+          const std::vector<InPlace> pairs = legal_pairs(member, of);
           for (int k = 0; k < member.outputs; ++k) {
             const auto value = static_cast<std::size_t>(first + k);
             if (layout.given(first + k)) continue;
@@ -147,11 +155,8 @@ struct Scratch {
               // In the place of an operand that is read here for the last time.
               if (piece.until != m || piece.made == m || piece.end - piece.begin != size) return false;
               for (const InPlace& pair : pairs) {
-                if (pair.output != k || pair.operand >= static_cast<int>(member.operands.size())) continue;
-                const int operand = member.operands[static_cast<std::size_t>(pair.operand)];
-                if (operand < 0 || offset[static_cast<std::size_t>(operand)] != piece.begin) continue;
-                if (layout.types[static_cast<std::size_t>(operand)] == of.out_type(k) &&
-                    std::ranges::count(member.operands, operand) == 1)
+                const auto operand = static_cast<std::size_t>(member.operands[static_cast<std::size_t>(pair.operand)]);
+                if (pair.output == k && offset[operand] == piece.begin && layout.types[operand] == of.out_type(k))
                   return true;
               }
               return false;
@@ -359,7 +364,7 @@ std::vector<InPlace> row_region_in_place(const OpView& view) {
   if (!whole) return {};
   m = 0;
   region.each(types, [&](const RowRegion::Member& member, int first, const OpView& of) {
-    const std::vector<InPlace> own = in_place_of(of);
+    const std::vector<InPlace> own = legal_pairs(member, of);
     for (std::size_t k = 0; k < region.outputs.size(); ++k) {
       const int output = region.outputs[k] - first;
       if (output < 0 || output >= member.outputs) continue;
@@ -367,9 +372,7 @@ std::vector<InPlace> row_region_in_place(const OpView& view) {
         const Read& read = reads[static_cast<std::size_t>(i)];
         if (!read.rows || view.type(i) != of.out_type(output)) continue;
         const bool allowed = std::ranges::any_of(own, [&](const InPlace& pair) {
-          return pair.output == output && pair.operand < static_cast<int>(member.operands.size()) &&
-                 member.operands[static_cast<std::size_t>(pair.operand)] == i &&
-                 std::ranges::count(member.operands, i) == 1;
+          return pair.output == output && member.operands[static_cast<std::size_t>(pair.operand)] == i;
         });
         if (read.member < m || (read.member == m && allowed)) pairs.push_back({static_cast<int>(k), i});
       }

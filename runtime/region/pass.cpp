@@ -1,9 +1,9 @@
-#include <weft/runtime/region/row_region_pass.h>
+#include <weft/runtime/region/pass.h>
 
 #include <weft/graph/rewrite.h>
 #include <weft/runtime/memory/segments.h>
-#include <weft/runtime/region/row_region.h>
-#include <weft/runtime/region/row_shape.h>
+#include <weft/runtime/region/region.h>
+#include <weft/runtime/region/shape.h>
 
 #include <algorithm>
 #include <limits>

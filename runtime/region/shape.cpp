@@ -1,4 +1,4 @@
-#include <weft/runtime/region/row_shape.h>
+#include <weft/runtime/region/shape.h>
 
 #include <weft/graph/user_rule.h>
 

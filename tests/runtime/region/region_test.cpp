@@ -2,7 +2,7 @@
 #include <support/catch.h>
 
 #include <equivalence/models.h>
-#include <weft/runtime/region/row_region.h>
+#include <weft/runtime/region/region.h>
 #include <weft/weft.h>
 
 #include <algorithm>
@@ -135,8 +135,8 @@ TEST_CASE("a residual branch and its layer norm are one node, whose inner values
   CHECK(titles(planned) == "add + dropout + add + layer_norm");
   CHECK(planned.schedule.size() == 1);
   CHECK(apart.schedule.size() == 4);
-  CHECK(planned.places.size() == 6);  // four inputs, what is fetched
-  CHECK(apart.places.size() == 10);
+  CHECK(planned.storage_of.size() == 6);  // four inputs, what is fetched
+  CHECK(apart.storage_of.size() == 10);
   CHECK_THAT(str(planned.step),
              ContainsSubstring("v1 = dropout(v0)") && ContainsSubstring("v3, v4, v5 = layer_norm(v2, x3, x1)"));
   CHECK_THAT(dot(planned.step), ContainsSubstring("add + dropout + add + layer_norm"));
@@ -207,7 +207,7 @@ TEST_CASE("an error of a member names the member and its line", "[core][runtime]
   Program program(step, store, {.threads = 2});
   const Tensor fed(f32, {40, 300});
   CHECK_THROWS_WITH(program.run({{"x", fed}}),
-                    ContainsSubstring("'refusing' (row_region_test.cpp:") && ContainsSubstring("[refusing] no thanks"));
+                    ContainsSubstring("'refusing' (region_test.cpp:") && ContainsSubstring("[refusing] no thanks"));
 }
 
 TEST_CASE("what a profile shows of a region are its members", "[core][runtime]") {
@@ -252,8 +252,8 @@ TEST_CASE("a region writes over operands that die in it, and over states", "[cor
   CHECK(titles(planned) == "tanh + multiply + add + rms_norm");
   CHECK(planned.arena_bytes <= plan(step, without()).arena_bytes + 2 * row_region_bytes);
   const Node& region = *regions_of(planned).front();
-  CHECK((planned.places.at({region.id, 0}).storage == planned.places.at(region.operands[0]).storage ||
-         planned.places.at({region.id, 0}).storage == planned.places.at(region.operands[1]).storage));
+  CHECK((planned.storage_of.at({region.id, 0}) == planned.storage_of.at(region.operands[0]) ||
+         planned.storage_of.at({region.id, 0}) == planned.storage_of.at(region.operands[1])));
   check_same_bits(step);
 
   Graph trained;

@@ -1,7 +1,7 @@
-#include <weft/runtime/region/row_region.h>
+#include <weft/runtime/region/region.h>
 
 #include <weft/runtime/copy.h>
-#include <weft/runtime/region/row_region_kernel.h>
+#include <weft/runtime/region/kernel.h>
 
 #include <algorithm>
 

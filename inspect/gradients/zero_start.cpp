@@ -61,7 +61,7 @@ class Zeros {
 
   // Whether the loss is made from this output.
   bool is_read(ValueRef ref) const {
-    return sums_.contains(ref) || std::ranges::any_of(graph_.users(ref), [&](NodeId id) { return leads_[id]; });
+    return sums_.contains(ref) || std::ranges::any_of(graph_.users(ref), [&](NodeId id) { return leads_.contains(id); });
   }
   const Value* of(const Node& node, int operand) const {
     const auto found = zero_.find(node.operands[static_cast<std::size_t>(operand)]);
@@ -86,7 +86,7 @@ class Zeros {
   }
 
   const Graph& graph_;
-  const std::vector<bool> leads_;
+  const NodeSet leads_;
   std::set<ValueRef> sums_;
   std::map<ValueRef, Value> zero_;
 };

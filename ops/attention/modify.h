@@ -34,7 +34,7 @@ class TileFunctions {
               std::int64_t rows, const Rows<A>& x) const {
     const ScoreProgram* program = s.functions.score();
     if (program == nullptr) return;
-    program->place(score_, s.score_captures.data(), place_of(s, range, at, r0, rows));
+    program->place(score_, s.score_captures.data(), block_of(s, range, at, r0, rows));
     for (std::int64_t r = 0; r < program->rows(); ++r) {
       const std::int64_t first = r < rows ? range.first[r0 + r] : 0, last = r < rows ? range.last[r0 + r] : 0;
       A* score = program->template score<A>(score_, r);
@@ -74,7 +74,7 @@ class TileFunctions {
                   std::int64_t rows) const {
     const ScoreProgram* program = s.functions.pairs();
     if (program == nullptr) return;
-    program->place(pairs_, s.pair_captures.data(), place_of(s, range, at, r0, rows));
+    program->place(pairs_, s.pair_captures.data(), block_of(s, range, at, r0, rows));
     program->run(pairs_);
   }
   /// -inf in row r of x, scores up to a positive factor, where there is no pair; r0 is its strip's.
@@ -93,7 +93,7 @@ class TileFunctions {
   }
 
  private:
-  static ScoreProgram::Place place_of(const AttentionScores<T>& s, const TileRange& range, const TilePlace& at,
+  static ScoreProgram::Block block_of(const AttentionScores<T>& s, const TileRange& range, const TilePlace& at,
                                       std::int64_t r0, std::int64_t rows) {
     return {.b = at.b,
             .h = at.h,

@@ -147,18 +147,18 @@ void ScoreProgram::begin(std::byte* slot, const std::byte* const* captures) cons
   }
 }
 
-void ScoreProgram::place(std::byte* slot, const std::byte* const* captures, const Place& place) const {
+void ScoreProgram::place(std::byte* slot, const std::byte* const* captures, const Block& block) const {
   const auto index = [&](ScoreFunction::Input input) {
     return reinterpret_cast<std::int64_t*>(slot + offsets_[static_cast<std::size_t>(input)]);
   };
-  *index(ScoreFunction::batch) = place.b;
-  *index(ScoreFunction::head) = place.h;
+  *index(ScoreFunction::batch) = block.b;
+  *index(ScoreFunction::head) = block.h;
   for (std::int64_t r = 0; r < rows_; ++r) {
-    const std::int64_t row = std::min(r, place.rows - 1);
-    index(ScoreFunction::query)[r] = place.i + row;
-    index(ScoreFunction::position)[r] = place.first_position + row;
+    const std::int64_t row = std::min(r, block.rows - 1);
+    index(ScoreFunction::query)[r] = block.i + row;
+    index(ScoreFunction::position)[r] = block.first_position + row;
   }
-  for (std::int64_t c = 0; c < columns_; ++c) index(ScoreFunction::key)[c] = place.j + std::min(c, place.columns - 1);
+  for (std::int64_t c = 0; c < columns_; ++c) index(ScoreFunction::key)[c] = block.j + std::min(c, block.columns - 1);
 
   for (std::size_t c = 0; c < capture_types_.size(); ++c) {
     if (function_.tables[c]) continue;
@@ -166,13 +166,13 @@ void ScoreProgram::place(std::byte* slot, const std::byte* const* captures, cons
     const ScoreStrides& s = strides_[c];
     const std::int64_t n = s.key == 0 ? 1 : columns_, lines = s.query == 0 ? 1 : rows_;
     for (std::int64_t r = 0; r < lines; ++r) {
-      const std::int64_t row = place.i + std::min(r, place.rows - 1);
-      const std::int64_t at = place.b * s.batch + place.h * s.head + row * s.query + place.j * s.key;
+      const std::int64_t row = block.i + std::min(r, block.rows - 1);
+      const std::int64_t at = block.b * s.batch + block.h * s.head + row * s.query + block.j * s.key;
       std::byte* to = slot + offsets_[value] + static_cast<std::size_t>(r * n) * size_of(types_[value].dtype);
       visit_dtype(capture_types_[c].dtype, [&]<class T>(T) {
         const T* from = reinterpret_cast<const T*>(captures[c]) + at;
-        if constexpr (is_narrow<T>) copy_row(from, s.key, place.columns, reinterpret_cast<float*>(to), n);
-        else copy_row(from, s.key, place.columns, reinterpret_cast<T*>(to), n);
+        if constexpr (is_narrow<T>) copy_row(from, s.key, block.columns, reinterpret_cast<float*>(to), n);
+        else copy_row(from, s.key, block.columns, reinterpret_cast<T*>(to), n);
       });
     }
   }

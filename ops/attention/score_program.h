@@ -30,13 +30,13 @@ class ScoreProgram {
   const ScoreFunction& function() const { return function_; }
 
   /// Scores of example b, head h, queries [i, i + rows) and keys [j, j + columns), of which so many are there.
-  struct Place {
+  struct Block {
     std::int64_t b = 0, h = 0, i = 0, j = 0, rows = 0, columns = 0;
     std::int64_t first_position = 0;  ///< of query i
   };
   /// `captures`: where they lie.
   void begin(std::byte* slot, const std::byte* const* captures) const;  ///< once a task
-  void place(std::byte* slot, const std::byte* const* captures, const Place& place) const;
+  void place(std::byte* slot, const std::byte* const* captures, const Block& block) const;
   /// A row of the block's scores, to be filled before run(), and of the cotangent, before run_derivative().
   template <class A>
   A* score(std::byte* slot, std::int64_t row) const {

@@ -48,25 +48,25 @@ void BroadcastWalk::build(const std::array<const Shape*, max_operands>& in, cons
   for (int axis = 0; axis < axes_; ++axis) rows_ *= extents_[static_cast<std::size_t>(axis)];
 }
 
-BroadcastWalk::Place BroadcastWalk::at_row(std::int64_t row) const {
-  Place place;
+BroadcastWalk::Cursor BroadcastWalk::at_row(std::int64_t row) const {
+  Cursor cursor;
   for (int axis = axes_ - 1; axis >= 0; --axis) {
     const auto a = static_cast<std::size_t>(axis);
-    place.index[a] = row % extents_[a];
+    cursor.index[a] = row % extents_[a];
     row /= extents_[a];
-    for (std::size_t i = 0; i < max_operands; ++i) place.offsets[i] += place.index[a] * strides_[a][i];
+    for (std::size_t i = 0; i < max_operands; ++i) cursor.offsets[i] += cursor.index[a] * strides_[a][i];
   }
-  return place;
+  return cursor;
 }
 
-void BroadcastWalk::advance(Place& place) const {
+void BroadcastWalk::advance(Cursor& cursor) const {
   for (int axis = axes_ - 1; axis >= 0; --axis) {
     const auto a = static_cast<std::size_t>(axis);
-    const bool wraps = ++place.index[a] == extents_[a];
+    const bool wraps = ++cursor.index[a] == extents_[a];
     const std::int64_t steps = wraps ? 1 - extents_[a] : 1;
-    for (std::size_t i = 0; i < max_operands; ++i) place.offsets[i] += steps * strides_[a][i];
+    for (std::size_t i = 0; i < max_operands; ++i) cursor.offsets[i] += steps * strides_[a][i];
     if (!wraps) return;
-    place.index[a] = 0;
+    cursor.index[a] = 0;
   }
 }
 

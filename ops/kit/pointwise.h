@@ -54,25 +54,25 @@ class BroadcastWalk {
       const std::int64_t count = std::min(pointwise_tile, row_ - begin);
       const std::int64_t first = tile / pieces * rows;
       const std::int64_t last = std::min(first + rows, rows_);
-      Place place = at_row(first);
+      Cursor cursor = at_row(first);
       for (std::int64_t row = first; row < last; ++row) {
-        Offsets at = place.offsets;
+        Offsets at = cursor.offsets;
         for (std::size_t i = 0; i < max_operands; ++i)
           if (steps_[i]) at[i] += begin;
         body(at, row * row_ + begin, count);
-        advance(place);
+        advance(cursor);
       }
     });
   }
 
  private:
-  struct Place {
+  struct Cursor {
     Offsets offsets{};
     std::array<std::int64_t, max_axes> index{};
   };
   void build(const std::array<const Shape*, max_operands>& in, const Shape& out);
-  Place at_row(std::int64_t row) const;
-  void advance(Place& place) const;
+  Cursor at_row(std::int64_t row) const;
+  void advance(Cursor& cursor) const;
 
   int axes_ = 0;  ///< outside of a row, outermost first
   std::array<std::int64_t, max_axes> extents_{};

@@ -37,8 +37,9 @@ Values plain_outputs(const OpDef& op, const Plain& plain) {
   const NodeId first = given == plain.in.end() ? 0 : given->graph().next_id();
   const Values outputs = outputs_of("the plain definition", op, op.plain, plain);
   if (given == plain.in.end()) return outputs;
-  for (const NodeId id : given->graph().ids())
-    WEFT_CHECK(id < first || given->graph().node(id).op != &op,
+  const Graph graph = given->graph();
+  for (const NodeId id : graph.ids())
+    WEFT_CHECK(id < first || graph.node(id).op != &op,
                "the plain definition of '{}' is made of '{}' itself, which says nothing of what it is; hint: other ops",
                op.name, op.name);
   return outputs;

@@ -14,7 +14,6 @@
 #include <fstream>
 #include <iostream>
 #include <map>
-#include <regex>
 
 using namespace weft;
 
@@ -68,17 +67,18 @@ std::string gradient(const OpDef& op) {
 const std::map<std::string, std::string>& declarations() {
   static const std::map<std::string, std::string> found = [] {
     std::map<std::string, std::string> headers;
-    const std::regex declaration("const OpDef& (\\w+)_op\\(");
+    constexpr std::string_view before = "const OpDef& ", after = "_op(";
+    const std::filesystem::path root = WEFT_ROOT_DIR;
     for (const char* folder : {"ops", "runtime"})
-      for (const auto& entry :
-           std::filesystem::recursive_directory_iterator(std::filesystem::path(WEFT_ROOT_DIR) / folder)) {
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder)) {
         if (entry.path().extension() != ".h") continue;
         std::ifstream file(entry.path());
-        const std::string name = entry.path().filename().string();
-        const std::string path = std::filesystem::relative(entry.path(), WEFT_ROOT_DIR).generic_string();
-        for (std::string line; std::getline(file, line);)
-          if (std::smatch match; std::regex_search(line, match, declaration))
-            headers[match[1]] = fmt::format("[{}](../{})", name, path);
+        for (std::string line; std::getline(file, line);) {
+          const std::size_t begin = line.find(before), end = line.find(after, begin);
+          if (begin == std::string::npos || end == std::string::npos) continue;
+          headers[line.substr(begin + before.size(), end - begin - before.size())] = fmt::format(
+              "[{}](../{})", entry.path().filename().string(), entry.path().lexically_relative(root).generic_string());
+        }
       }
     return headers;
   }();

@@ -7,8 +7,9 @@
 
 #include <support/temporary_folder.h>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
-#include <regex>
 #include <sstream>
 
 namespace weft::gallery {
@@ -26,19 +27,22 @@ std::size_t indentation(const std::string& line) { return std::min(line.find_fir
 // Lines of the user are those of the code shown; a path of this machine's temporary folder is no one's.
 std::string for_the_page(const std::string& message, const std::string& file, const Code& code) {
   std::string text;
-  const std::regex place(R"(([A-Za-z_0-9]+\.cpp):([0-9]+))");
-  auto from = message.cbegin();
-  for (std::sregex_iterator at(message.begin(), message.end(), place), end; at != end; ++at) {
-    const std::smatch& match = *at;
-    text.append(from, match[0].first);
-    const unsigned line = static_cast<unsigned>(std::stoul(match[2]));
-    WEFT_CHECK(match[1] == file && code.first <= line && line <= code.last,
+  constexpr std::string_view extension = ".cpp:", digits = "0123456789";
+  const auto in_name = [](char letter) { return std::isalnum(static_cast<unsigned char>(letter)) || letter == '_'; };
+  std::size_t from = 0;  // what lies before it is in `text`
+  for (std::size_t dot = 0; (dot = message.find(extension, dot)) != std::string::npos; dot += extension.size()) {
+    std::size_t name = dot, number = dot + extension.size();
+    while (name > from && in_name(message[name - 1])) --name;
+    const std::size_t end = std::min(message.find_first_not_of(digits, number), message.size());
+    if (name == dot || number == end) continue;
+    const unsigned line = static_cast<unsigned>(std::stoul(message.substr(number, end - number)));
+    WEFT_CHECK(message.substr(name, dot + 4 - name) == file && code.first <= line && line <= code.last,
                "'{}' names the line {}, which is not in the code of the entry: build all of it there", message,
-               match.str());
-    text += fmt::format("example.cpp:{}", line - code.first + 1);
-    from = match[0].second;
+               message.substr(name, end - name));
+    text += message.substr(from, name - from) + fmt::format("example.cpp:{}", line - code.first + 1);
+    from = end;
   }
-  return text.append(from, message.cend());
+  return text + message.substr(from);
 }
 
 }  // namespace

@@ -96,11 +96,11 @@ Step by_budget(const Step& step, const CheckpointOptions& options) {
 // Gradients that nobody has used yet are what the step is for, and a later transform reads what comes with them
 // (whether the step is taken, what is to be divided out): lowering must drop none of these.
 std::vector<Value*> wanted(Step& step) {
-  std::vector<Value*> values{&step.finite, &step.due, &step.gradient_weight};
-  if (step.loss_scale) values.push_back(&step.loss_scale->scale);
-  for (Gradient& gradient : step.gradients) values.push_back(&gradient.value);
-  // States and constants stay by themselves.
-  std::erase_if(values, [](const Value* value) { return !value->valid() || value->node().op->traits.source; });
+  std::vector<Value*> values;
+  step.each_value([&](Value& value, const StepRole& role) {
+    // States and constants stay by themselves.
+    if (role.is_of_gradients() && value.valid() && !value.node().op->traits.source) values.push_back(&value);
+  });
   return values;
 }
 
@@ -124,17 +124,17 @@ Step keeping_gradients(const Step& step, const std::function<Step(const Step&)>&
   return result;
 }
 
-Transform checkpointing(std::function<Step(const Step&)> change, std::source_location where) {
+Transform checkpointing(std::function<Step(const Step&)> change) {
   return {.name = "checkpoint",
           .claim = Claim::same_bits,
           .needs = {fact::gradients},
           .forbids = {fact::checkpointed},
           .promises = {fact::checkpointed},
-          .apply = [change = std::move(change), where](const Step& step) {
+          .apply = [change = std::move(change)](const Step& step) {
             try {
               return keeping_gradients(step, change);
             } catch (const UserError& error) {
-              WEFT_FAIL("checkpoint ({}): {}", str(where), error.what());
+              WEFT_FAIL("checkpoint: {}", error.reason);
             }
           }};
 }
@@ -142,30 +142,28 @@ Transform checkpointing(std::function<Step(const Step&)> change, std::source_loc
 }  // namespace
 
 Transform checkpoint(CheckpointOptions options, std::source_location where) {
+  const UserLine line(where);
   const bool picks = !options.save.empty() || !options.recompute.empty() || options.policy.has_value();
   WEFT_CHECK(picks || options.budget.has_value(),
-             "checkpoint ({}) has nothing to do; hint: {{.budget = 512_MiB}}, {{.save = {{\"decoder/*/add\"}}}}, "
-             "dots_saveable() or "
-             "every_block()",
-             str(where));
+             "checkpoint has nothing to do; hint: {{.budget = 512_MiB}}, {{.save = {{\"decoder/*/add\"}}}}, "
+             "dots_saveable() or every_block()");
   if (!options.budget.has_value())
-    return checkpointing([options = std::move(options)](const Step& step) { return by_hand(step, options); }, where);
-  WEFT_CHECK(!picks,
-             "checkpoint ({}): a budget decides what is kept, so it goes with neither save, recompute nor policy",
-             str(where));
-  WEFT_CHECK(*options.budget > 0, "checkpoint ({}): the budget must be a positive number of bytes, got {}", str(where),
-             *options.budget);
-  return checkpointing([options = std::move(options)](const Step& step) { return by_budget(step, options); }, where);
+    return checkpointing([options = std::move(options)](const Step& step) { return by_hand(step, options); });
+  WEFT_CHECK(!picks, "checkpoint: a budget decides what is kept, so it goes with neither save, recompute nor policy");
+  WEFT_CHECK(*options.budget > 0, "checkpoint: the budget must be a positive number of bytes, got {}", *options.budget);
+  return checkpointing([options = std::move(options)](const Step& step) { return by_budget(step, options); });
 }
 
 Transform checkpoint(SavePolicy policy, std::source_location where) {
-  WEFT_CHECK(policy.saves != nullptr, "checkpoint ({}): the policy '{}' has no rule", str(where), policy.name);
-  return checkpoint(CheckpointOptions{.policy = std::move(policy)}, where);
+  const UserLine line(where);
+  WEFT_CHECK(policy.saves != nullptr, "checkpoint: the policy '{}' has no rule", policy.name);
+  return checkpoint(CheckpointOptions{.policy = std::move(policy)});
 }
 
 Transform checkpoint(EveryBlock blocks, std::source_location where) {
-  WEFT_CHECK(blocks.every > 0, "checkpoint ({}): every_block needs every >= 1, got {}", str(where), blocks.every);
-  return checkpointing([every = blocks.every](const Step& step) { return by_block(step, every); }, where);
+  const UserLine line(where);
+  WEFT_CHECK(blocks.every > 0, "checkpoint: every_block needs every >= 1, got {}", blocks.every);
+  return checkpointing([every = blocks.every](const Step& step) { return by_block(step, every); });
 }
 
 Transform fit(std::int64_t bytes, std::source_location where) {

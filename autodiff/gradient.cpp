@@ -130,7 +130,7 @@ class ReverseWalk {
         if (backward.wants_[i]) add(node.operands[i], backward.gradients_[i]);
       if (std::ranges::none_of(backward.gradients_, &Value::valid)) ends_.push_back(id);
     } catch (const UserError& error) {
-      graph_.add_problem({node.name, node.where, fmt::format("[{}] {}", node.op->name, error.what()), ""});
+      graph_.add_problem({node.name, node.where, fmt::format("[{}] {}", node.op->name, error.reason), ""});
     }
   }
 

@@ -3,7 +3,7 @@
 #include <weft/inspect/divergence/first_nonfinite.h>
 #include <weft/inspect/gradients/gradient_history.h>
 #include <weft/inspect/gradients/gradient_report.h>
-#include <weft/inspect/gradients/report_gradients.h>
+#include <weft/inspect/gradients/tap_gradients.h>
 #include <weft/weft.h>
 
 #include <fstream>
@@ -61,7 +61,7 @@ int main(int count, char** arguments) {
   std::cout << learns;
   if (!learns.healthy()) return 1;
 
-  const Step watched = step | report_gradients();
+  const Step watched = step | tap_gradients();
   Store store(watched, {.seed = 1});
   Program train(watched, store);
   GradientHistory history;

@@ -104,7 +104,7 @@ Graph at_batch(const Graph& graph, std::int64_t n, std::int64_t micro_batches) {
     try {
       rebuild.keep_with(node, node.attributes.with_extent(batch, extent_of(node, n, micro_batches)));
     } catch (const UserError& error) {
-      refuse(error.what());
+      refuse(error.reason);
     }
     const Node& made = rebuild.to().node(id);
     for (std::size_t k = 0; k < made.types.size(); ++k) {

@@ -92,9 +92,8 @@ std::string render(const Graph& graph, const NodeSet* shown, const std::vector<U
 std::string dot(const Graph& graph) { return render(graph, nullptr, {}); }
 
 std::string dot(const Step& step) {
-  std::vector<Value> roots = step.roots();
-  roots.push_back(step.loss_value);
-  for (const Gradient& gradient : step.gradients) roots.push_back(gradient.value);
+  const std::vector<Value> roots =
+      step.values([](const StepRole& role) { return role.is_root() || role.is_once_a_step(); });
   const NodeSet shown = ancestors(step.graph, roots);
   return render(step.graph, &shown, step.updates);
 }

@@ -15,12 +15,17 @@ thread_local std::vector<std::source_location> lines;
 UserLine::UserLine(std::source_location where) { lines.push_back(where); }
 UserLine::~UserLine() { lines.pop_back(); }
 
+std::optional<std::source_location> UserLine::current() {
+  return lines.empty() ? std::nullopt : std::optional(lines.front());
+}
+
 }  // namespace weft
 
 namespace weft::detail {
 
 void throw_user_error(std::string message) {
-  throw UserError(lines.empty() ? std::move(message) : fmt::format("{}: {}", str(lines.front()), message));
+  const auto line = UserLine::current();
+  throw UserError(line ? fmt::format("{}: {}", str(*line), message) : message, message);
 }
 
 void throw_internal_error(const char* condition, const char* file, int line, const std::string& message) {

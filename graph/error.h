@@ -17,7 +17,9 @@ namespace weft {
 
 /// What the caller can mend: a wrong shape, a missing feed, a corrupt file.
 struct UserError : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit UserError(const std::string& what, std::string reason = "")
+      : std::runtime_error(what), reason(reason.empty() ? what : std::move(reason)) {}
+  std::string reason;  ///< the message without the user's line in front (graph/user_line.h): to be said within another
 };
 
 /// A fault of weft itself; its message holds the condition, the file and the line.

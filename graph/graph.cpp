@@ -186,6 +186,12 @@ Scope Graph::phase(Phase phase) {
   return {data_, [before](GraphData& data) { data.phase = before; }};
 }
 
+std::source_location GraphData::line_of(std::source_location own) const {
+  if (made_where) return *made_where;
+  if (const auto user = UserLine::current()) return *user;
+  return scope_where.value_or(own);
+}
+
 std::string describe_operands(const Graph& graph, const std::vector<Value>& operands) {
   std::string text;
   for (std::size_t i = 0; i < operands.size(); ++i) {
@@ -212,8 +218,7 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
   for (const Value& operand : operands)  // built where the innermost operand is
     if (!operand.absent() && operand.graph_data() != data_ && is_nested_in(*operand.graph_data(), data_))
       return operand.graph().apply(op, operands, std::move(attributes), where);
-  if (data_->scope_where) where = *data_->scope_where;
-  if (data_->made_where) where = *data_->made_where;
+  where = data_->line_of(where);
   const Values failed(op.outputs.size(), Value(data_, {}));
   for (const Value& operand : operands)
     if (!operand.absent() && !operand.valid()) return failed;  // the operand's own problem waits in the graph
@@ -258,7 +263,7 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
   } catch (const UserError& error) {
     bool foreign = false;
     for (const Value& operand : operands) foreign |= !operand.absent() && operand.graph_data() != data_;
-    add_problem({data_->path_of(op.name), where, fmt::format("[{}] {}", op.name, error.what()),
+    add_problem({data_->path_of(op.name), where, fmt::format("[{}] {}", op.name, error.reason),
                  foreign ? "" : describe_operands(*this, operands)});
     return failed;
   }
@@ -313,7 +318,18 @@ std::vector<Value> sources(const Graph& graph, const OpDef& op) {
 std::vector<Value> Graph::inputs() const { return sources(*this, input_op()); }
 std::vector<Value> Graph::parameters() const { return sources(*this, parameter_op()); }
 std::vector<Value> Graph::states() const { return sources(*this, state_op()); }
-const std::vector<std::pair<ValueRef, ValueRef>>& Graph::updates() const { return data_->updates; }
+
+std::vector<Update> Graph::updates() const {
+  std::vector<Update> updates;
+  for (const auto& [state, next] : data_->updates) updates.push_back({value(state), value(next), true});
+  return updates;
+}
+
+std::vector<Update> Graph::take_updates() {
+  std::vector<Update> taken = updates();
+  data_->updates.clear();
+  return taken;
+}
 
 Value Graph::find_name(std::string_view path) const {
   const auto found = data_->names.find(path);
@@ -369,8 +385,7 @@ void Graph::add_problem(Problem problem) const {
 }
 
 void Graph::refuse(std::string_view name, Where where, std::string message) const {
-  if (data_->scope_where) where = *data_->scope_where;
-  if (data_->made_where) where = *data_->made_where;
+  where = data_->line_of(where);
   add_problem({data_->path_of(name), where, std::move(message), ""});
 }
 
@@ -380,7 +395,7 @@ void Graph::check() const {
   std::string text =
       problems.size() == 1 ? "the graph has a problem" : fmt::format("the graph has {} problems", problems.size());
   for (const Problem& problem : problems) text += "\n  " + problem.str();
-  throw UserError(text);
+  WEFT_FAIL("{}", text);
 }
 
 Graph Graph::nested() const {

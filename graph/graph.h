@@ -8,6 +8,7 @@
 
 #include <weft/graph/initializer.h>
 #include <weft/graph/op_def.h>
+#include <weft/graph/user_line.h>
 #include <weft/graph/value.h>
 
 #include <functional>
@@ -21,8 +22,15 @@
 
 namespace weft {
 
-/// When a node runs: once for each micro-batch, or once for each step (optim/accumulate.h).
-enum class Phase : std::uint8_t { micro, step };
+/// When something runs, in a run that goes through several micro-batches (optim/accumulate.h). A node says micro or
+/// step; that it can be computed before the micro-batches or only after them follows from what it reads
+/// (optim/micro_phases.h), and when it is from who reads it (runtime/memory/phases.h).
+enum class Phase : std::uint8_t {
+  before,  ///< once, before the micro-batches
+  micro,   ///< once for each micro-batch
+  after,   ///< once, when all micro-batches are done
+  step,    ///< once for each step: before or after
+};
 
 /// What a node was made from: by which pass, and from which node.
 struct Provenance {
@@ -55,6 +63,7 @@ struct Problem {
 struct Update {
   Value state;
   Value value;
+  bool of_graph = false;  ///< given by Graph::update: whoever built the graph answers for it, not the optimizer
 };
 
 /// While it lives, names of new nodes start with its path. With a line, nodes inside report that line (the user's
@@ -90,8 +99,10 @@ class Graph {
   /// A trained tensor, named by its scoped path; the same path twice is an error with both lines.
   Value parameter(std::string_view name, TensorType type, const Initializer& init, Where where = Where::current());
   /// A tensor that the Store keeps from run to run and that is not trained; changed by update().
-  Value state(std::string_view name, TensorType type, const Initializer& init, Where where = Where::current());
-  /// state := value when a run ends. One update a state.
+  Value state(std::string_view name, TensorType type, const Initializer& init,
+              Where where = UserLine::current_or(Where::current()));
+  /// state := value when a run ends. One update a state. It waits here for the step that is made of the graph
+  /// (Step::updates, Step::take_updates).
   void update(const Value& state, const Value& value, Where where = Where::current());
   /// A tensor fixed at build time.
   Value constant(Constant value, Where where = Where::current());
@@ -126,7 +137,8 @@ class Graph {
   std::vector<Value> inputs() const;
   std::vector<Value> parameters() const;  ///< in build order
   std::vector<Value> states() const;
-  const std::vector<std::pair<ValueRef, ValueRef>>& updates() const;  ///< (state, value)
+  std::vector<Update> updates() const;  ///< that no step has taken yet
+  std::vector<Update> take_updates();   ///< the same, and they are the caller's from now on
   /// By full path; invalid if there is none.
   Value find_name(std::string_view path) const;
   /// The extent of a named dim, if the graph has it.

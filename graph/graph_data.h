@@ -25,8 +25,8 @@ struct GraphData {
   std::vector<Graph::Capture> captures;
 
   std::map<std::string, std::pair<std::int64_t, std::source_location>, std::less<>> dims;
-  std::map<std::string, NodeId, std::less<>> names;  ///< path -> node
-  std::vector<std::pair<ValueRef, ValueRef>> updates;
+  std::map<std::string, NodeId, std::less<>> names;    ///< path -> node
+  std::vector<std::pair<ValueRef, ValueRef>> updates;  ///< (state, value), that no step has taken yet
   std::map<std::string, int, std::less<>> name_counts;
 
   // Where values of earlier graphs went, kept by passes.
@@ -39,6 +39,7 @@ struct GraphData {
   std::optional<std::source_location> scope_where;
   Provenance made_by;
   std::optional<std::source_location> made_where;
+  std::source_location line_of(std::source_location own) const;  ///< that a node reports, built now at `own`
   Phase phase = Phase::micro;
 
   bool strict = false;

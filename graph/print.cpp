@@ -83,10 +83,8 @@ std::string text_of(const GradientTags& tags) {
 std::string str(const Graph& graph, const PrintOptions& options) { return rows(graph, nullptr, options); }
 
 std::string str(const Step& step, const PrintOptions& options) {
-  std::vector<Value> roots = step.roots();
-  roots.push_back(step.loss_value);
-  roots.push_back(step.finite);
-  for (const Gradient& gradient : step.gradients) roots.push_back(gradient.value);
+  const std::vector<Value> roots =
+      step.values([](const StepRole& role) { return role.is_root() || role.is_once_a_step(); });
   const NodeSet shown = ancestors(step.graph, roots);
   std::string text = rows(step.graph, &shown, options);
   if (!step.loss_value.absent()) text += fmt::format("loss {} = {}\n", text_of(step.loss_value), text_of(step.loss));
@@ -95,7 +93,7 @@ std::string str(const Step& step, const PrintOptions& options) {
         fmt::format("gradient {} = {}{}\n", gradient.parameter.name(), text_of(gradient.value), text_of(gradient.tags));
   for (const Update& update : step.updates)
     text += fmt::format("update {} := {}\n", update.state.name(), text_of(update.value));
-  if (!step.finite.absent()) text += fmt::format("taken if {}\n", text_of(step.finite));
+  if (!step.taken.absent()) text += fmt::format("taken if {}\n", text_of(step.taken));
   for (const Fetch& fetch : step.fetches) text += fmt::format("fetch {} = {}\n", fetch.name, text_of(fetch.value));
   return text;
 }

@@ -50,9 +50,9 @@ std::vector<TensorType> infer(const Graph& graph, const Node& node) {
   } catch (const UserError& error) {
     std::vector<Value> operands;
     for (const ValueRef& ref : node.operands) operands.push_back(ref.node == no_node ? Value{} : graph.value(ref));
-    throw UserError(Problem{node.name, node.where, fmt::format("[{}] {}", node.op->name, error.what()),
-                            describe_operands(graph, operands)}
-                        .str());
+    WEFT_FAIL("{}", (Problem{node.name, node.where, fmt::format("[{}] {}", node.op->name, error.reason),
+                             describe_operands(graph, operands)}
+                         .str()));
   }
 }
 
@@ -134,7 +134,7 @@ Graph Rebuild::finish() {
   GraphData& data = *to_.data_;
   for (NodeId id : from_.ids())
     if (map_[id].empty()) data.removed_by.try_emplace(id, pass_);
-  for (const auto& [state, value] : from_.updates())
+  for (const auto& [state, value] : from_.data()->updates)
     if (mapped(state) && mapped(value)) data.updates.emplace_back(map(state).ref(), map(value).ref());
   data.reserved = nullptr;
   return to_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 namespace weft {
 
@@ -50,82 +51,128 @@ std::vector<std::string> Step::history() const {
   return names;
 }
 
-std::vector<Value> Step::roots() const {
-  std::vector<Value> roots;
-  for (const Fetch& fetch : fetches) roots.push_back(fetch.value);
-  for (const Update& update : updates) {
-    roots.push_back(update.state);
-    roots.push_back(update.value);
+namespace {
+
+using Kind = StepRole::Kind;
+
+// Every value of a step, the only list of them. The gradients come last: they are what comes to be from all others.
+template <class AnyStep, class Visit>
+void visit_values(AnyStep& step, const Visit& visit) {
+  for (auto& term : step.loss.terms) {
+    visit(term.sum, StepRole{Kind::loss_sum});
+    visit(term.weight, StepRole{Kind::loss_weight});
   }
-  return roots;
+  visit(step.loss_value, StepRole{Kind::loss});
+  for (auto& seed : step.seeds) visit(seed, StepRole{Kind::seed});
+  for (auto& parameter : step.parameters) visit(parameter, StepRole{Kind::parameter});
+  for (auto& fetch : step.fetches) visit(fetch.value, StepRole{Kind::fetch, fetch.name});
+  for (auto& update : step.updates) {
+    visit(update.state, StepRole{Kind::state});
+    visit(update.value, StepRole{Kind::update, {}, &update.state});
+  }
+  visit(step.taken, StepRole{Kind::taken});
+  visit(step.due, StepRole{Kind::due});
+  visit(step.gradient_weight, StepRole{Kind::gradient_weight});
+  if (step.loss_scale) {
+    visit(step.loss_scale->scale, StepRole{Kind::scale});
+    visit(step.loss_scale->tracker, StepRole{Kind::scale_tracker});
+  }
+  for (auto& gradient : step.gradients) {
+    visit(gradient.parameter, StepRole{Kind::differentiated});
+    visit(gradient.value, StepRole{Kind::gradient, {}, &gradient.parameter});
+  }
+}
+
+// What holds of a kind, in one row.
+struct KindTraits {
+  Kind kind;
+  bool root, once_a_step, of_gradients;
+  const char* words;
+};
+constexpr KindTraits kinds[] = {
+    {Kind::loss_sum, false, false, false, "the sum of a loss term"},
+    {Kind::loss_weight, false, false, false, "the weight of a loss term"},
+    {Kind::loss, false, true, false, "the loss"},
+    {Kind::seed, false, false, false, "a seed of the backward pass"},
+    {Kind::parameter, false, false, false, "a parameter"},
+    {Kind::fetch, true, true, false, "the fetch"},
+    {Kind::state, true, false, false, "an updated state"},
+    {Kind::update, true, true, false, "the update"},
+    {Kind::taken, false, true, true, "the flag 'taken'"},
+    {Kind::due, false, true, true, "the flag 'due'"},
+    {Kind::gradient_weight, false, true, true, "the weight of the gradients"},
+    {Kind::scale, false, false, true, "the loss scale"},
+    {Kind::scale_tracker, false, false, true, "the tracker of the loss scale"},
+    {Kind::differentiated, false, false, false, "a gradient's parameter"},
+    {Kind::gradient, false, true, true, "the gradient"},
+};
+
+const KindTraits& traits_of(Kind kind) { return *std::ranges::find(kinds, kind, &KindTraits::kind); }
+
+}  // namespace
+
+bool StepRole::is_root() const { return traits_of(kind).root; }
+bool StepRole::is_once_a_step() const { return traits_of(kind).once_a_step; }
+bool StepRole::is_of_gradients() const { return traits_of(kind).of_gradients; }
+
+std::string StepRole::str() const {
+  std::string text = traits_of(kind).words;
+  if (kind == Kind::fetch) text += fmt::format(" '{}'", name);
+  if (of != nullptr && of->valid()) text += fmt::format(" of '{}'", of->name());
+  return text;
+}
+
+void Step::each_value(const std::function<void(Value&, const StepRole&)>& visit) { visit_values(*this, visit); }
+void Step::each_value(const std::function<void(const Value&, const StepRole&)>& visit) const {
+  visit_values(*this, visit);
+}
+
+std::vector<Value> Step::values(const std::function<bool(const StepRole&)>& chosen) const {
+  std::vector<Value> values;
+  each_value([&](const Value& value, const StepRole& role) {
+    if (!value.absent() && chosen(role)) values.push_back(value);
+  });
+  return values;
+}
+
+std::vector<Value> Step::roots() const { return values(&StepRole::is_root); }
+
+void Step::take_updates() {
+  for (Update& update : graph.take_updates()) updates.push_back(std::move(update));
 }
 
 Step Step::over(const Graph& other) const {
   Step result = *this;
   result.graph = other;
-  auto move = [&](Value& value) {
+  result.each_value([&](Value& value, const StepRole&) {
     if (value.absent()) return;
     // Values that were dropped on purpose (a gradient nobody reads any more) are not an error until asked for.
     value = other.contains(value) ? other.find(value) : Value(other.data(), {});
-  };
-  move(result.loss_value);
-  move(result.finite);
-  move(result.due);
-  move(result.gradient_weight);
-  if (result.loss_scale) {
-    move(result.loss_scale->scale);
-    move(result.loss_scale->tracker);
-  }
-  for (LossTerm& term : result.loss.terms) {
-    move(term.sum);
-    move(term.weight);
-  }
-  for (Value& seed : result.seeds) move(seed);
-  for (Value& parameter : result.parameters) move(parameter);
-  for (Gradient& gradient : result.gradients) {
-    move(gradient.parameter);
-    move(gradient.value);
-  }
-  for (Update& update : result.updates) {
-    move(update.state);
-    move(update.value);
-  }
-  for (Fetch& fetch : result.fetches) move(fetch.value);
+  });
   std::erase_if(result.parameters, [](const Value& value) { return !value.valid(); });
   std::erase_if(result.gradients, [](const Gradient& g) { return !g.parameter.valid() || !g.value.valid(); });
   return result;
 }
 
-namespace {
-
-// By name: ids may be others after a transform.
-std::set<std::string> updated_states(const Graph& graph) {
-  std::set<std::string> names;
-  for (const auto& [state, value] : graph.updates()) names.insert(graph.node(state.node).name);
-  return names;
-}
-
-}  // namespace
-
 Step operator|(const Step& step, const Transform& transform) {
+  std::optional<UserLine> line;
+  if (transform.called) line.emplace(*transform.called);
   step.graph.check();
   check_order(step, transform);
   Step copy = step.over(step.graph.clone());
+  copy.take_updates();
   copy.lowered = false;
   const std::string who = fmt::format("transform '{}' ({})", transform.name, str(transform.where));
   WEFT_CHECK(!transform.name.empty(), "a transform ({}) has no name; hint: .name = \"my_transform\"",
              str(transform.where));
   WEFT_CHECK(transform.apply, "{} has nothing to apply; hint: .apply = [](Step step) {{ ...; return step; }}", who);
-  const std::set<std::string> updated = updated_states(step.graph);
   Step result = user_rule(who, [&] { return transform.apply(std::move(copy)); });
   try {
     result.graph.check();
   } catch (const UserError& error) {
-    WEFT_FAIL("{}: {}", who, error.what());
+    WEFT_FAIL("{}: {}", who, error.reason);
   }
-  for (const auto& [state, value] : result.graph.updates())
-    if (!updated.contains(result.graph.node(state.node).name))
-      result.updates.push_back({result.graph.value(state), result.graph.value(value)});
+  result.take_updates();
   result.facts.insert(transform.promises.begin(), transform.promises.end());
   std::vector<Fact> added;  // facts that this one brought
   std::ranges::set_difference(result.facts, step.facts, std::back_inserter(added));

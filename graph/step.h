@@ -5,13 +5,16 @@
 
 #include <weft/graph/fact.h>
 #include <weft/graph/graph.h>
+#include <weft/graph/user_line.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <source_location>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace weft {
@@ -72,7 +75,7 @@ struct ScaleRule {
   double least = 1, greatest = 65536;
 };
 
-/// By what the seeds of the backward pass were multiplied.
+/// By what the initial cotangents of the backward pass (Step::seeds) were multiplied.
 struct LossScale {
   Value scale;    ///< f64 scalar: a state where it follows a rule, else a number
   Value tracker;  ///< i64 scalar state: clean steps since the scale last changed; absent: the scale is static
@@ -98,6 +101,38 @@ struct Applied {
   std::vector<Fact> promises = {};             ///< facts that it brought
 };
 
+/// What a value is to the step that holds it.
+struct StepRole {
+  enum class Kind : std::uint8_t {
+    loss_sum,         ///< LossTerm::sum
+    loss_weight,      ///< LossTerm::weight
+    loss,             ///< Step::loss_value
+    seed,             ///< one of Step::seeds
+    parameter,        ///< one of Step::parameters
+    fetch,            ///< Fetch::value
+    state,            ///< Update::state
+    update,           ///< Update::value
+    taken,            ///< Step::taken
+    due,              ///< Step::due
+    gradient_weight,  ///< Step::gradient_weight
+    scale,            ///< LossScale::scale
+    scale_tracker,    ///< LossScale::tracker
+    differentiated,   ///< Gradient::parameter
+    gradient,         ///< Gradient::value
+  };
+  Kind kind;
+  std::string_view name = {};  ///< of a fetch
+  const Value* of = nullptr;   ///< of a gradient its parameter, of an update its state
+
+  /// Whether it must survive every pass: a fetch, an updated state, its next value.
+  bool is_root() const;
+  /// Whether a run has one of it, however many micro-batches it goes through.
+  bool is_once_a_step() const;
+  /// Whether it is a gradient, or is needed by whoever reads the gradients later.
+  bool is_of_gradients() const;
+  std::string str() const;  ///< "the gradient of 'w'"
+};
+
 struct Step {
   // Compiled once, in step.cpp: the copies and ends of so many members would be a part of every user's file.
   Step();
@@ -110,13 +145,19 @@ struct Step {
   Graph graph;
   Loss loss;
   Value loss_value;                 ///< the scalar whose gradient is taken
-  std::vector<Value> seeds;         ///< cotangent given to each loss term's sum: where scaling and accumulation act
+  std::vector<Value> seeds;         ///< initial cotangents: d loss / d sum of each term, with which the backward
+                                    ///< pass starts; loss scaling and accumulation act on them
   std::vector<Value> parameters;    ///< trained ones, in build order
   std::vector<Gradient> gradients;  ///< one for each parameter that the loss reaches
+  /// state := value when a run ends. They live here and nowhere else: a step may replace them or leave them out
+  /// (evaluation does), while a graph only grows. Graph::update() is how whoever builds a graph gives one; it waits in
+  /// the graph until a step is made of it or goes through a transform (take_updates).
   std::vector<Update> updates;
   std::vector<Fetch> fetches;
-  Value finite;           ///< bool: whether this step's update is taken; absent: always
-  Value due;              ///< bool: whether this run ends an accumulation over runs; absent: each does
+  Value taken;            ///< bool: whether this run's update is taken (all gradients are finite, and `due`); where
+                          ///< false, parameters and optimizer states keep their bits; absent: always
+  Value due;              ///< bool: whether this run ends an accumulation of gradients over several runs, so that the
+                          ///< update is due; absent: each run does
   Value gradient_weight;  ///< scalar by which gradients without the tag weight_normalised are to be divided
   std::optional<LossScale> loss_scale;  ///< by which gradients with the tag scaled are to be divided
   std::int64_t micro_batches = 1;       ///< how often a run goes through the nodes of Phase::micro
@@ -133,8 +174,17 @@ struct Step {
   const Gradient* gradient_of(const Value& parameter) const;
   /// Names of the transforms, in order.
   std::vector<std::string> history() const;
-  /// Every value that must survive: fetches, updates, gradients.
+  /// Visits every value that the step holds, absent ones too, and says what it is. Whoever does something to all values
+  /// of a step (moves them to another graph, verifies, keeps or prints them) goes this way: a new field is added to the
+  /// list in step.cpp and nowhere else.
+  void each_value(const std::function<void(Value&, const StepRole&)>& visit);
+  void each_value(const std::function<void(const Value&, const StepRole&)>& visit) const;
+  /// Those that are there, of the roles that `chosen` picks.
+  std::vector<Value> values(const std::function<bool(const StepRole&)>& chosen) const;
+  /// Every value that must survive a pass: fetches, updated states and their next values.
   std::vector<Value> roots() const;
+  /// Updates that were given to the graph (Graph::update) become the step's.
+  void take_updates();
   /// The same step over another graph that knows where this one's values went.
   Step over(const Graph& other) const;
 };
@@ -151,12 +201,15 @@ struct Transform {
   std::string change = {};
   GradientLaw law = {};
   std::source_location where = std::source_location::current();  ///< for messages: where this record is written
+  /// The user's call that made it, where a function made it that opens a UserLine (graph/user_line.h), as all of weft's
+  /// do: while the transform is applied, messages begin with that line and nodes report it.
+  std::optional<std::source_location> called = UserLine::current();
 };
 
 /// Runs the transform: checks the order (the error names both transforms and the right order), copies the graph,
-/// applies, verifies the result. Pure: `step` stays as it is. Updates that it gives to the graph (Graph::update) become
-/// the step's. UserError with the transform's name and line: it throws, or leaves a step that is not consistent
-/// (graph/verify.h).
+/// applies under the transform's line, verifies the result. Pure: `step` stays as it is. Updates that it gives to the
+/// graph (Graph::update) become the step's. UserError with the transform's name and line: it throws, or leaves a step
+/// that is not consistent (graph/verify.h).
 Step operator|(const Step& step, const Transform& transform);
 
 }  // namespace weft

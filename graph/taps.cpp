@@ -13,17 +13,6 @@ constexpr std::string_view prefix = "tap ", folder = "tap/";  // facts outlive p
 
 bool is_tap(const Step& step, const Fetch& fetch) { return step.facts.contains(std::string(prefix) + fetch.name); }
 
-// All that a step refers to.
-std::vector<Value> all_values(const Step& step) {
-  std::vector<Value> values = step.roots();
-  values.insert(values.end(), {step.loss_value, step.finite, step.due, step.gradient_weight});
-  values.insert(values.end(), step.seeds.begin(), step.seeds.end());
-  for (const LossTerm& term : step.loss.terms) values.insert(values.end(), {term.sum, term.weight});
-  for (const Gradient& gradient : step.gradients) values.push_back(gradient.value);
-  if (step.loss_scale) values.insert(values.end(), {step.loss_scale->scale, step.loss_scale->tracker});
-  return values;
-}
-
 Step without_taps(Step step) {
   WEFT_CHECK(!taps_of(step).empty(),
              "remove_taps: nothing taps this step; hint: step | tap_attention() | ... | remove_taps()");
@@ -31,7 +20,7 @@ Step without_taps(Step step) {
   std::erase_if(step.facts, [](const Fact& held) { return held.name().starts_with(prefix); });
 
   const Graph& graph = step.graph;
-  const NodeSet by_others = ancestors(graph, all_values(step));
+  const NodeSet by_others = ancestors(graph, step.values([](const StepRole&) { return true; }));
   const auto ids = graph.ids();
   std::vector<bool> keeps(ids.size(), true), read(graph.next_id(), false);
   for (std::size_t i = ids.size(); i-- > 0;) {
@@ -77,6 +66,9 @@ std::vector<std::string> taps_of(const Step& step) {
   return names;
 }
 
-Transform remove_taps() { return {.name = "remove_taps", .claim = Claim::same_bits, .apply = without_taps}; }
+Transform remove_taps(std::source_location where) {
+  const UserLine line(where);
+  return {.name = "remove_taps", .claim = Claim::same_bits, .apply = without_taps};
+}
 
 }  // namespace weft

@@ -5,6 +5,7 @@
 #include <weft/graph/step.h>
 
 #include <cstdint>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,6 @@ std::vector<std::string> taps_of(const Step& step);
 
 /// The step without its taps: the fetches are gone, and of the nodes under "tap/" those that nothing else reads. What
 /// is left runs as it did before. Same bits of everything else, at any point of a chain. UserError: there are no taps.
-Transform remove_taps();
+Transform remove_taps(std::source_location where = std::source_location::current());
 
 }  // namespace weft

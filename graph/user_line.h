@@ -1,19 +1,26 @@
-// The user's line in the messages of functions that have no node to name: options of optimizers and schedules.
-// Not in <weft/weft.h>.
+// The user's line: where the user called the function of weft that is at work. Functions that make a transform, an
+// optimizer or a schedule open it first thing; operator| opens a transform's again while it is applied.
 #pragma once
 
+#include <optional>
 #include <source_location>
 
 namespace weft {
 
-/// While it lives, a UserError of this thread begins with the line: "train.cpp:12: adamw needs betas in [0, 1), got 2
-/// and 0.9". Of several the first says it: the user called that one.
+/// While it lives, on this thread:
+/// - a UserError begins with the line: "train.cpp:12: adamw needs betas in [0, 1), got 2 and 0.9";
+/// - nodes report it as theirs, unless they are made from another node (Graph::made_by) and report that one's;
+/// - a Transform remembers it (Transform::called).
+/// Of several the first counts: the user called that one.
 class UserLine {
  public:
   explicit UserLine(std::source_location where);
   ~UserLine();
   UserLine(const UserLine&) = delete;
   UserLine& operator=(const UserLine&) = delete;
+
+  static std::optional<std::source_location> current();
+  static std::source_location current_or(std::source_location own) { return current().value_or(own); }
 };
 
 }  // namespace weft

@@ -36,7 +36,7 @@ decltype(auto) user_rule(const Node& node, std::string_view what, F&& call) {
   try {
     return user_rule(what, std::forward<F>(call));
   } catch (const UserError& error) {
-    WEFT_FAIL("{} ({}): [{}] {}", node.name, str(node.where), node.op->name, error.what());
+    WEFT_FAIL("{} ({}): [{}] {}", node.name, str(node.where), node.op->name, error.reason);
   }
 }
 

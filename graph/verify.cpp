@@ -13,7 +13,7 @@ void verify_types(const Graph& graph, const Node& node) {
   try {
     types = node.op->infer({*node.op, node.attributes, view->in, {}});
   } catch (const UserError& error) {
-    WEFT_INVARIANT(false, "the shape rule of {} refuses '{}': {}", node.op->name, node.name, error.what());
+    WEFT_INVARIANT(false, "the shape rule of {} refuses '{}': {}", node.op->name, node.name, error.reason);
   }
   WEFT_INVARIANT(types.size() == node.types.size(), "'{}' has {} outputs, its shape rule gives {}", node.name,
                  node.types.size(), types.size());
@@ -36,13 +36,13 @@ void verify_edges(const GraphData& data, Vertex vertex, const Node& node) {
     WEFT_INVARIANT(seen[i] == (node.operands[i].node != no_node), "operand {} of '{}' has no edge", i, node.name);
 }
 
-void verify_value(const Step& step, const Value& value, std::string_view what) {
+void verify_value(const Step& step, const Value& value, const StepRole& role) {
   if (value.absent()) return;
-  WEFT_INVARIANT(value.graph_data() == step.graph.data(), "{} belongs to another graph than the step", what);
+  WEFT_INVARIANT(value.graph_data() == step.graph.data(), "{} belongs to another graph than the step", role.str());
   if (!value.valid()) return;
-  WEFT_INVARIANT(step.graph.has(value.ref().node), "{} is node {}, which the step's graph lacks", what,
+  WEFT_INVARIANT(step.graph.has(value.ref().node), "{} is node {}, which the step's graph lacks", role.str(),
                  value.ref().node);
-  WEFT_INVARIANT(value.ref().output < value.node().types.size(), "{} is output {} of '{}', which has {}", what,
+  WEFT_INVARIANT(value.ref().output < value.node().types.size(), "{} is output {} of '{}', which has {}", role.str(),
                  value.ref().output, value.node().name, value.node().types.size());
 }
 
@@ -77,17 +77,10 @@ void verify_phases(const Step& step) {
       gathered[id] = gathered[id] || gathered[ref.node];
     }
   }
-  auto of_step = [&](const Value& value, const std::string& what) {
-    WEFT_INVARIANT(!value.valid() || !is_micro(value.ref()), "{} is '{}' of each micro-batch", what, value.name());
-  };
-  for (const Fetch& fetch : step.fetches) of_step(fetch.value, "the fetch '" + fetch.name + "'");
-  for (const Update& update : step.updates) of_step(update.value, "the update of '" + update.state.name() + "'");
-  for (const Gradient& gradient : step.gradients)
-    of_step(gradient.value, "the gradient of '" + gradient.parameter.name() + "'");
-  of_step(step.loss_value, "the loss");
-  of_step(step.finite, "the flag 'finite'");
-  of_step(step.due, "the flag 'due'");
-  of_step(step.gradient_weight, "the weight of the gradients");
+  step.each_value([&](const Value& value, const StepRole& role) {
+    WEFT_INVARIANT(!value.valid() || !role.is_once_a_step() || !is_micro(value.ref()), "{} is '{}' of each micro-batch",
+                   role.str(), value.name());
+  });
 }
 
 }  // namespace
@@ -126,23 +119,11 @@ void verify(const Graph& graph) {
 
 void verify(const Step& step) {
   verify(step.graph);
-  verify_value(step, step.loss_value, "the loss");
-  verify_value(step, step.finite, "the flag 'finite'");
-  verify_value(step, step.due, "the flag 'due'");
-  verify_value(step, step.gradient_weight, "the weight of the gradients");
-  if (step.loss_scale) {
-    verify_value(step, step.loss_scale->scale, "the loss scale");
-    verify_value(step, step.loss_scale->tracker, "the tracker of the loss scale");
-  }
-  for (const LossTerm& term : step.loss.terms) {
-    verify_value(step, term.sum, "the sum of a loss term");
-    verify_value(step, term.weight, "the weight of a loss term");
-  }
-  for (const Value& seed : step.seeds) verify_value(step, seed, "a seed of the backward pass");
-  for (const Value& parameter : step.parameters) verify_value(step, parameter, "a parameter");
+  step.each_value([&](const Value& value, const StepRole& role) { verify_value(step, value, role); });
+  WEFT_INVARIANT(step.graph.updates().empty(),
+                 "the graph has an update of '{}', which the step has not taken; hint: step.take_updates()",
+                 step.graph.updates().front().state.name());
   for (const Gradient& gradient : step.gradients) {
-    verify_value(step, gradient.parameter, "a gradient's parameter");
-    verify_value(step, gradient.value, "a gradient");
     WEFT_INVARIANT(gradient.parameter.valid() && gradient.value.valid(), "a gradient without value or parameter");
     WEFT_INVARIANT(gradient.parameter.type() == gradient.value.type(), "the gradient of '{}' is {}, the parameter {}",
                    gradient.parameter.name(), gradient.value.type().str(), gradient.parameter.type().str());
@@ -151,7 +132,7 @@ void verify(const Step& step) {
     WEFT_INVARIANT(!value.valid() || (value.rank() == 0 && value.dtype() == type), "{} must be {}[], it is {}", what,
                    name_of(type), value.type().str());
   };
-  scalar(step.finite, boolean, "the flag 'finite'");
+  scalar(step.taken, boolean, "the flag 'taken'");
   scalar(step.due, boolean, "the flag 'due'");
   for (const Value& value : {step.gradient_weight, step.loss_scale ? step.loss_scale->scale : Value{}})
     WEFT_INVARIANT(!value.valid() || (value.shape().count() == 1 && is_float(value.dtype())),
@@ -167,8 +148,6 @@ void verify(const Step& step) {
                    name);
   }
   for (const Update& update : step.updates) {
-    verify_value(step, update.state, "an updated state");
-    verify_value(step, update.value, "the value of an update");
     WEFT_INVARIANT(update.state.valid() && update.value.valid(), "an update without state or value");
     const OpDef* kind = update.state.node().op;
     WEFT_INVARIANT(kind == &parameter_op() || kind == &state_op(),
@@ -180,7 +159,6 @@ void verify(const Step& step) {
   }
   std::set<std::string_view> names;
   for (const Fetch& fetch : step.fetches) {
-    verify_value(step, fetch.value, "the fetch '" + fetch.name + "'");
     WEFT_INVARIANT(fetch.value.valid(), "the fetch '{}' has no value", fetch.name);
     WEFT_INVARIANT(names.insert(fetch.name).second, "two fetches are named '{}'", fetch.name);
   }

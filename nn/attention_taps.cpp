@@ -78,13 +78,12 @@ class Taps {
 }  // namespace
 
 Transform tap_attention(AttentionTapOptions options, std::source_location where) {
-  return {
-      .name = "tap_attention", .claim = Claim::same_bits, .apply = [options = std::move(options), where](Step step) {
-        const auto line = step.graph.scope("", where);
-        const std::string who = fmt::format("tap_attention ({})", str(where));
-        for (const AttentionNode& node : attention_nodes(step, who, options.of)) Taps(step, node, options).add();
-        return step;
-      }};
+  const UserLine line(where);
+  return {.name = "tap_attention", .claim = Claim::same_bits, .apply = [options = std::move(options)](Step step) {
+            for (const AttentionNode& node : attention_nodes(step, "tap_attention", options.of))
+              Taps(step, node, options).add();
+            return step;
+          }};
 }
 
 }  // namespace weft::nn

@@ -13,7 +13,7 @@ FeedForward::FeedForward(Graph graph, std::string path, const FeedForwardConfig&
   try {
     activation_of({{"activation", activation}});
   } catch (const UserError& error) {
-    WEFT_FAIL("FeedForward '{}' ({}): {}", name, str(where), error.what());
+    WEFT_FAIL("FeedForward '{}' ({}): {}", name, str(where), error.reason);
   }
   const auto scope = graph.scope(name, where);
   const std::int64_t hidden = config.hidden == 0 ? 4 * config.width : config.hidden;

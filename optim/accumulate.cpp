@@ -12,12 +12,12 @@
 namespace weft {
 namespace {
 
-// The graph of a step, cut: every node at its level, micro nodes at the smaller batch.
+// The graph of a step, cut: every node in its phase, micro nodes at the smaller batch.
 class Cut {
  public:
   Cut(const Graph& graph, std::int64_t k, std::string who)
       : graph_(graph),
-        levels_(graph),
+        phases_(graph),
         k_(k),
         who_(std::move(who)),
         whole_(batch_of(graph, who_)),
@@ -33,15 +33,6 @@ class Cut {
 
   Graph run() {
     for (const NodeId id : graph_.ids()) visit(graph_.node(id));
-    // The graph's own updates: the step's values of what they set states to.
-    for (const auto& [state, value] : graph_.updates()) {
-      const Node& node = graph_.node(value.node);
-      if (levels_.level(value) != Level::micro || node.op->traits.source || !rebuild_.mapped(value)) continue;
-      std::vector<Value> outputs;
-      for (std::uint32_t k = 0; k < node.types.size(); ++k)
-        outputs.push_back(ValueRef{node.id, k} == value ? of_step(value) : rebuild_.map({node.id, k}));
-      rebuild_.replace(node, outputs);
-    }
     return rebuild_.finish();
   }
 
@@ -55,14 +46,14 @@ class Cut {
   void expect(const Value& value, const std::string& what) const {
     if (!lost(value.ref())) return;
     // An extent that was given as a number has its own hint.
-    const bool baked = !reasons_[value.ref().node].empty() && levels_.level(value.ref()) != Level::mixing;
+    const bool baked = !reasons_[value.ref().node].empty() && !phases_.mixes(value.ref());
     WEFT_FAIL("{}: {}; {} depends on it; {}", who_, reason_of(value.ref()), what, baked ? to_the_dim : keep_apart);
   }
 
  private:
-  bool lost(ValueRef ref) const { return levels_.level(ref) == Level::mixing || !reasons_[ref.node].empty(); }
+  bool lost(ValueRef ref) const { return phases_.mixes(ref) || !reasons_[ref.node].empty(); }
   const std::string& reason_of(ValueRef ref) const {
-    return reasons_[ref.node].empty() ? levels_.reason(ref) : reasons_[ref.node];
+    return reasons_[ref.node].empty() ? phases_.reason(ref) : reasons_[ref.node];
   }
 
   void drop(const Node& node, std::string reason) {
@@ -78,11 +69,10 @@ class Cut {
         if (ref.node != no_node && lost(ref)) return drop(node, reason_of(ref));
       bool micro = false, after = false;
       for (std::uint32_t k = 0; k < node.types.size(); ++k) {
-        micro = micro || levels_.level({node.id, k}) == Level::micro;
-        after = after || levels_.level({node.id, k}) == Level::after;
+        micro = micro || phases_.of({node.id, k}) == Phase::micro;
+        after = after || phases_.of({node.id, k}) == Phase::after;
       }
-      if (!micro && !after && levels_.level({node.id, 0}) == Level::mixing)
-        return drop(node, levels_.reason({node.id, 0}));
+      if (!micro && !after && phases_.mixes({node.id, 0})) return drop(node, phases_.reason({node.id, 0}));
       if (micro ? !keep_micro(node) : !keep_step(node)) return;
     }
     if (const auto at = wanted_.find(node.id); at != wanted_.end())
@@ -112,12 +102,12 @@ class Cut {
     try {
       rebuild_.keep_as(std::move(changed));
     } catch (const UserError& error) {
-      drop(node, baked(error.what()));
+      drop(node, baked(error.reason));
       return false;
     }
     const Node& made = rebuild_.to().node(node.id);
     for (std::uint32_t k = 0; k < made.types.size(); ++k) {
-      const BatchState& state = levels_.state({node.id, k});
+      const BatchState& state = phases_.state({node.id, k});
       if (!state.in_shape()) continue;
       const Shape& shape = made.types[k].shape;
       const std::int64_t expected = state.outer * n * state.inner;
@@ -134,13 +124,13 @@ class Cut {
 
   Value of_micro(ValueRef ref) {
     const Node& node = graph_.node(ref.node);
-    if (!node.op->traits.source || levels_.level(ref) != Level::micro) return rebuild_.map(ref);
+    if (!node.op->traits.source || phases_.of(ref) != Phase::micro) return rebuild_.map(ref);
     auto [at, is_new] = slices_.try_emplace(ref);
     if (is_new) {
       const auto scope = rebuild_.in_place_of(node);
       const auto name = rebuild_.to().scope(node.name.substr(node.name.rfind('/') + 1));
       const auto phase = rebuild_.to().phase(Phase::micro);
-      at->second = micro_slice(rebuild_.map(ref), levels_.state(ref), k_).ref();
+      at->second = micro_slice(rebuild_.map(ref), phases_.state(ref), k_).ref();
     }
     return rebuild_.to().value(at->second);
   }
@@ -150,12 +140,12 @@ class Cut {
     if (is_new) {
       const Node& node = graph_.node(ref.node);
       const Value here = rebuild_.map(ref);
-      if (levels_.level(ref) != Level::micro || node.op->traits.source) {
+      if (phases_.of(ref) != Phase::micro || node.op->traits.source) {
         at->second = here.ref();
       } else {
         const auto scope = rebuild_.in_place_of(node);
         const auto name = rebuild_.to().scope(node.name.substr(node.name.rfind('/') + 1));
-        at->second = gathered(here, levels_.state(ref), k_).ref();
+        at->second = gathered(here, phases_.state(ref), k_).ref();
       }
     }
     return rebuild_.to().value(at->second);
@@ -165,7 +155,7 @@ class Cut {
       "hint: an extent was given as a number that only equals the batch: reshape to the Dim, not to a number";
 
   Graph graph_;
-  MicroLevels levels_;
+  MicroPhases phases_;
   std::int64_t k_;
   std::string who_;
   std::int64_t whole_;
@@ -181,7 +171,7 @@ Step accumulated(const Step& step, std::int64_t k, const std::string& who) {
   const std::int64_t whole = batch_of(step.graph, who);
   WEFT_CHECK(whole % k == 0, "{}: {} micro-batches do not divide the batch of {}; hint: take a divisor of the batch",
              who, k, whole);
-  GroupGradients parts = without_weights(step, loss_groups(step, MicroLevels(step.graph), who), "accumulate");
+  GroupGradients parts = without_weights(step, loss_groups(step, MicroPhases(step.graph), who), "accumulate");
   const Step& split = parts.step;
 
   Cut cut(split.graph, k, who);
@@ -190,12 +180,16 @@ Step accumulated(const Step& step, std::int64_t k, const std::string& who) {
     for (std::size_t i = 0; i < split.parameters.size(); ++i)
       cut.want(parts.gradients[g][i], "the gradient of " + split.parameters[i].node().name);
   }
-  cut.want(split.loss_value, "the loss");
-  for (const Fetch& fetch : split.fetches) cut.want(fetch.value, "the fetch '" + fetch.name + "'");
-  for (const Update& update : split.updates) cut.want(update.value, "the update of " + update.state.node().name);
+  // Gradients come by group; all else that the step has once is gathered as it is.
+  const auto is_gathered = [](const StepRole& role) {
+    return role.is_once_a_step() && role.kind != StepRole::Kind::gradient;
+  };
+  split.each_value([&](const Value& value, const StepRole& role) {
+    if (is_gathered(role)) cut.want(value, role.str());
+  });
   const Graph made = cut.run();
 
-  Step result = split.over(made);
+  Step result = split;
   result.micro_batches = k;
   std::vector<Value> weights;
   // The forward pass first: what is wrong there shows in the gradients as something else.
@@ -204,16 +198,13 @@ Step accumulated(const Step& step, std::int64_t k, const std::string& who) {
     weights.push_back(cut.find(made, parts.groups[g].weight));
     for (Value& gradient : parts.gradients[g]) gradient = cut.find(made, gradient);
   }
+  result.each_value([&](Value& value, const StepRole& role) {
+    if (is_gathered(role)) value = cut.find(made, value);
+  });
   result.gradients.clear();
-  result.parameters.clear();
-  for (const Value& parameter : split.parameters) result.parameters.push_back(made.find(parameter));
+  result = result.over(made);
   for (const Gradient& gradient : split.gradients)
     result.gradients.push_back({made.find(gradient.parameter), {}, gradient.tags});
-  result.loss_value = cut.find(made, split.loss_value);
-  for (std::size_t i = 0; i < split.fetches.size(); ++i)
-    result.fetches[i].value = cut.find(made, split.fetches[i].value);
-  for (std::size_t i = 0; i < split.updates.size(); ++i)
-    result.updates[i] = {made.find(split.updates[i].state), cut.find(made, split.updates[i].value)};
   const auto scope = result.graph.scope("accumulate");
   combine_groups(result, parts.groups, parts.gradients, weights);
   return result;
@@ -222,17 +213,15 @@ Step accumulated(const Step& step, std::int64_t k, const std::string& who) {
 }  // namespace
 
 Transform accumulate(std::int64_t k, std::source_location where) {
-  WEFT_CHECK(k >= 1, "accumulate ({}) needs at least one micro-batch, got {}", str(where), k);
+  const UserLine line(where);
+  WEFT_CHECK(k >= 1, "accumulate needs at least one micro-batch, got {}", k);
   const std::string name = fmt::format("accumulate({})", k);
   return {.name = name,
           .claim = k == 1 ? Claim::same_bits : Claim::rounding,
           .needs = {fact::gradients},
           .forbids = {fact::settled, fact::accumulated, fact::checkpointed},
           .promises = {fact::accumulated},
-          .apply = [k, name, where](Step step) {
-            const auto line = step.graph.scope("", where);
-            return accumulated(step, k, fmt::format("{} ({})", name, str(where)));
-          }};
+          .apply = [k, name](const Step& step) { return accumulated(step, k, name); }};
 }
 
 }  // namespace weft

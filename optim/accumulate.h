@@ -15,7 +15,7 @@ namespace weft {
 ///
 ///   gradient = (sum over micro-batches of d sum / d parameter) / (sum over micro-batches of weight)
 ///
-/// so sums are added up and divided once, by the total weight, not means averaged (Step::gradient_weight; settled by
+/// so sums are added up and divided once, by the total weight, not means averaged (Step::gradient_weight; divided by
 /// the first of clip and optimize). Terms of the loss that have other weights, or none, get a backward pass and
 /// accumulators of their own; terms that are free of the batch are computed once. Values free of the batch (casts of
 /// weights) are computed once, before. Published and fetched values, and updates of states, are those of the whole

@@ -26,31 +26,31 @@ class Sums {
 };
 
 // The gradients of the groups must be sums over examples: only then do those of two batches add up to those of both.
-void expect_sums(const GroupGradients& parts, const MicroLevels& levels, const std::string& who) {
+void expect_sums(const GroupGradients& parts, const MicroPhases& phases, const std::string& who) {
   for (std::size_t g = 0; g < parts.groups.size(); ++g)
     for (std::size_t i = 0; i < parts.gradients[g].size(); ++i) {
       const Value& gradient = parts.gradients[g][i];
       if (!gradient.valid() || parts.groups[g].batch_free) continue;
       const bool sum =
-          levels.level(gradient.ref()) == Level::micro && levels.state(gradient.ref()).kind == BatchState::Kind::summed;
+          phases.of(gradient.ref()) == Phase::micro && phases.state(gradient.ref()).kind == BatchState::Kind::summed;
       if (sum) continue;
       // A number that only equals the batch hides where the examples are: then that is what is wrong.
       at_batch(parts.step.graph, 2 * batch_of(parts.step.graph, who));
       const std::string path = parts.step.parameters[i].node().name;
-      WEFT_CHECK(levels.level(gradient.ref()) != Level::mixing, "{}: {}; the gradient of {} depends on it; {}", who,
-                 levels.reason(gradient.ref()), path, keep_apart);
+      WEFT_CHECK(!phases.mixes(gradient.ref()), "{}: {}; the gradient of {} depends on it; {}", who,
+                 phases.reason(gradient.ref()), path, keep_apart);
       WEFT_FAIL("{}: the gradient of {} is no sum over the examples: {} is {}", who, path, place_of(gradient.node()),
-                levels.state(gradient.ref()).str());
+                phases.state(gradient.ref()).str());
     }
 }
 
 Step over_runs(const Step& step, std::int64_t k, const std::string& who) {
   batch_of(step.graph, who);  // what is free of the batch can only be told where it has a name
   GroupGradients parts = without_weights(
-      step, loss_groups(step, MicroLevels(step.graph), who, {.sum_free_weights = true}), "accumulate_over_runs");
+      step, loss_groups(step, MicroPhases(step.graph), who, {.sum_free_weights = true}), "accumulate_over_runs");
   Step result = std::move(parts.step);
   parts.step = result;
-  expect_sums(parts, MicroLevels(result.graph), who);
+  expect_sums(parts, MicroPhases(result.graph), who);
 
   const auto phase = result.graph.phase(Phase::step);
   const auto pass = result.graph.made_by("accumulate_over_runs", no_node);
@@ -88,18 +88,15 @@ Step over_runs(const Step& step, std::int64_t k, const std::string& who) {
 }  // namespace
 
 Transform accumulate_over_runs(std::int64_t k, std::source_location where) {
-  WEFT_CHECK(k >= 1, "accumulate_over_runs ({}) needs at least one run, got {}", str(where), k);
+  const UserLine line(where);
+  WEFT_CHECK(k >= 1, "accumulate_over_runs needs at least one run, got {}", k);
   const std::string name = fmt::format("accumulate_over_runs({})", k);
   return {.name = name,
           .claim = Claim::changes_meaning,
           .needs = {fact::gradients},
           .forbids = {fact::settled, fact::accumulated, fact::checkpointed},
           .promises = {fact::accumulated},
-          .apply =
-              [k, name, where](Step step) {
-                const auto line = step.graph.scope("", where);
-                return over_runs(step, k, fmt::format("{} ({})", name, str(where)));
-              },
+          .apply = [k, name](const Step& step) { return over_runs(step, k, name); },
           .change = fmt::format("one update for {} runs, by the gradients of all their batches", k)};
 }
 

@@ -12,8 +12,7 @@ namespace {
 const std::string prefix = "average/";
 const std::string counter = "average/updates";
 
-Step add_averages(Step step, const AverageOptions& options, std::source_location where) {
-  const auto line = step.graph.scope("", where);
+Step add_averages(Step step, const AverageOptions& options) {
   const auto phase = step.graph.phase(Phase::step);
   std::vector<Update> weights;
   for (const Update& update : step.updates)
@@ -21,8 +20,8 @@ Step add_averages(Step step, const AverageOptions& options, std::source_location
         matches(options.pattern, update.state.node().name))
       weights.push_back(update);
   WEFT_CHECK(!weights.empty(),
-             "average_weights: the pattern '{}' matches no updated parameter; hint: the first of {} is {} ({})",
-             options.pattern, step.parameters.size(), step.parameters.front().node().name, str(where));
+             "average_weights: the pattern '{}' matches no updated parameter; hint: the first of {} is {}",
+             options.pattern, step.parameters.size(), step.parameters.front().node().name);
   const Value taken = step.graph.state(counter, {i64, {}}, init::zeros());
   std::vector<Value> averages;
   for (const Update& weight : weights) {
@@ -39,9 +38,9 @@ Step add_averages(Step step, const AverageOptions& options, std::source_location
     const auto origin = step.graph.made_by("average_weights", weights[i].state.ref().node);
     const Value p = weights[i].value, average = averages[i];
     const Value moved = average + (p - average) * cast(1.0 - keep, p.dtype());
-    step.updates.push_back({average, weft::where(step.finite, weft::where(first, p, moved), average)});
+    step.updates.push_back({average, weft::where(step.taken, weft::where(first, p, moved), average)});
   }
-  Value counts = step.finite;
+  Value counts = step.taken;
   if (options.start > 0) counts = logical_and(counts, greater_equal(step.graph.find_name("updates"), options.start));
   step.updates.push_back({taken, taken + cast(counts, i64)});
   return step;
@@ -50,15 +49,15 @@ Step add_averages(Step step, const AverageOptions& options, std::source_location
 }  // namespace
 
 Transform average_weights(const AverageOptions& options, std::source_location where) {
-  WEFT_CHECK(options.decay >= 0 && options.decay < 1, "average_weights needs a decay in [0, 1), got {} ({})",
-             options.decay, str(where));
-  WEFT_CHECK(options.start >= 0, "average_weights needs a start of at least 0, got {} ({})", options.start, str(where));
+  const UserLine line(where);
+  WEFT_CHECK(options.decay >= 0 && options.decay < 1, "average_weights needs a decay in [0, 1), got {}", options.decay);
+  WEFT_CHECK(options.start >= 0, "average_weights needs a start of at least 0, got {}", options.start);
   return {.name = "average_weights",
           .claim = Claim::same_bits,
           .needs = {fact::optimized},
           .forbids = {fact::averaged},
           .promises = {fact::averaged},
-          .apply = [options, where](Step step) { return add_averages(std::move(step), options, where); }};
+          .apply = [options](Step step) { return add_averages(std::move(step), options); }};
 }
 
 Store with_average(Store& store) {

@@ -4,7 +4,7 @@
 #include <weft/optim/clip.h>
 #include <weft/optim/facts.h>
 #include <weft/optim/gradient_norm.h>
-#include <weft/optim/settle.h>
+#include <weft/optim/unscale_and_check.h>
 
 #include <algorithm>
 #include <cmath>
@@ -37,11 +37,11 @@ double norm_of(const std::vector<double>& values, double p) {
 // Whether the step is taken, by the policy. `usable`: whether what this clip measured is finite.
 void decide(Step& step, const std::string& name, const GradientNorm& norm, const Value& usable, NonFinite policy) {
   Value found = logical_and(step.fetch("finite"), usable);  // published, whatever the policy
-  const Value taken = logical_and(step.finite, usable);
+  const Value taken = logical_and(step.taken, usable);
   if (policy == NonFinite::skip) {
-    step.finite = taken;
+    step.taken = taken;
   } else if (policy == NonFinite::propagate) {
-    if (!step.loss_scale) step.finite = step.due.valid() ? step.due : ones(step.graph, {}, boolean);
+    if (!step.loss_scale) step.taken = step.due.valid() ? step.due : ones(step.graph, {}, boolean);
   } else {
     const auto origin = step.graph.made_by(name, no_node);
     std::vector<std::string> paths;
@@ -49,7 +49,7 @@ void decide(Step& step, const std::string& name, const GradientNorm& norm, const
     const Value ok = step.due.valid() ? logical_or(taken, logical_not(step.due)) : taken;
     const Value passed = require_finite(ok, norm.total, norm.parts, paths);
     found = logical_and(found, passed);
-    step.finite = logical_and(taken, passed);
+    step.taken = logical_and(taken, passed);
   }
   step.set_fetch("finite", found);
 }
@@ -64,9 +64,8 @@ void replace_gradients(Step& step, const std::string& name,
   }
 }
 
-// What all clips share: they come after settling, run once a step, and lie under their name.
-Transform clip(std::string name, std::string change, GradientLaw law, std::source_location where,
-               std::function<void(Step&, bool first)> body) {
+// What all clips share: they come after unscale_and_check, run once a step, and lie under their name.
+Transform clip(std::string name, std::string change, GradientLaw law, std::function<void(Step&, bool first)> body) {
   Transform transform{.name = name,
                       .claim = Claim::changes_meaning,
                       .needs = {fact::gradients},
@@ -75,9 +74,8 @@ Transform clip(std::string name, std::string change, GradientLaw law, std::sourc
                       .apply = {}};
   transform.change = std::move(change);
   transform.law = std::move(law);
-  transform.apply = [name = std::move(name), where, body = std::move(body)](Step step) {
-    const auto line = step.graph.scope("", where);
-    settle_gradients(step);
+  transform.apply = [name = std::move(name), body = std::move(body)](Step step) {
+    unscale_and_check(step);
     const auto scope = step.graph.scope(name);
     const auto phase = step.graph.phase(Phase::step);
     body(step, !step.facts.contains(fact::clipped));
@@ -86,17 +84,18 @@ Transform clip(std::string name, std::string change, GradientLaw law, std::sourc
   return transform;
 }
 
-void expect_norm(const std::string& name, double max_norm, double p, const std::source_location& where) {
-  WEFT_CHECK(max_norm > 0, "{} needs a positive norm, got {} ({})", name, max_norm, str(where));
-  WEFT_CHECK(p >= 1, "{} needs a norm_type of at least 1, or infinity, got {} ({})", name, p, str(where));
+void expect_norm(const std::string& name, double max_norm, double p) {
+  WEFT_CHECK(max_norm > 0, "{} needs a positive norm, got {}", name, max_norm);
+  WEFT_CHECK(p >= 1, "{} needs a norm_type of at least 1, or infinity, got {}", name, p);
 }
 
 }  // namespace
 
 Transform clip_global_norm(double max_norm, const ClipOptions& options, std::source_location where) {
+  const UserLine line(where);
   const std::string name = "clip_global_norm";
   const double p = options.norm_type;
-  expect_norm(name, max_norm, p, where);
+  expect_norm(name, max_norm, p);
   auto law = [max_norm, p](GradientTable gradients) {
     std::vector<double> norms;
     for (const auto& [path, values] : gradients) norms.push_back(norm_of(values, p));
@@ -117,13 +116,14 @@ Transform clip_global_norm(double max_norm, const ClipOptions& options, std::sou
   return clip(name,
               fmt::format("multiplies all gradients by min(1, {} / (n + 1e-6)), n = their {}-norm together", max_norm,
                           norm_name(p)),
-              law, where, body);
+              law, body);
 }
 
 Transform clip_norm(double max_norm, const ClipOptions& options, std::source_location where) {
+  const UserLine line(where);
   const std::string name = "clip_norm";
   const double p = options.norm_type;
-  expect_norm(name, max_norm, p, where);
+  expect_norm(name, max_norm, p);
   auto law = [max_norm, p](GradientTable gradients) {
     for (auto& [path, values] : gradients) {
       const double factor = factor_for(max_norm, norm_of(values, p));
@@ -144,12 +144,13 @@ Transform clip_norm(double max_norm, const ClipOptions& options, std::source_loc
   return clip(
       name,
       fmt::format("multiplies each gradient by min(1, {} / (n + 1e-6)), n = its own {}-norm", max_norm, norm_name(p)),
-      law, where, body);
+      law, body);
 }
 
 Transform clip_value(double limit, NonFinite non_finite, std::source_location where) {
+  const UserLine line(where);
   const std::string name = "clip_value";
-  WEFT_CHECK(limit > 0, "{} needs a positive limit, got {} ({})", name, limit, str(where));
+  WEFT_CHECK(limit > 0, "{} needs a positive limit, got {}", name, limit);
   auto law = [limit](GradientTable gradients) {
     for (auto& [path, values] : gradients)
       for (double& value : values)
@@ -164,7 +165,7 @@ Transform clip_value(double limit, NonFinite non_finite, std::source_location wh
     }
     replace_gradients(step, name, [&](std::size_t, const Value& g) { return clamp(g, {.min = -limit, .max = limit}); });
   };
-  return clip(name, fmt::format("clamps every element of the gradients to [-{}, {}]", limit, limit), law, where, body);
+  return clip(name, fmt::format("clamps every element of the gradients to [-{}, {}]", limit, limit), law, body);
 }
 
 }  // namespace weft

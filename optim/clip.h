@@ -24,7 +24,7 @@ struct ClipOptions {
 /// p-norms), as torch.nn.utils.clip_grad_norm_. Norm and factor are taken in f64, the factor is rounded once to the
 /// gradient's type, and every gradient is multiplied, by 1 where it is short: a short one keeps its bits.
 ///
-/// "grad_norm" (the 2-norm before any clipping) is published by whoever settles the gradients. What this transform
+/// "grad_norm" (the 2-norm before any clipping) is published by whoever reads the gradients first. What this transform
 /// measured beside it has a name of its own: "grad_norm/1", "grad_norm/inf" for other norms, "clipped_norm",
 /// "clipped_norm/1" where a clip came before (several clips may follow one another: each measures what it gets).
 /// UserError: max_norm is not positive (infinity only measures); norm_type below 1; no gradients; after optimize.

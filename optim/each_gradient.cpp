@@ -4,7 +4,7 @@
 #include <weft/ops/index/sampling.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/facts.h>
-#include <weft/optim/settle.h>
+#include <weft/optim/unscale_and_check.h>
 #include <weft/runtime/random.h>
 
 #include <algorithm>
@@ -12,9 +12,8 @@
 namespace weft {
 namespace {
 
-void apply(Step& step, const EachGradient& rule, std::source_location where) {
-  const auto line = step.graph.scope("", where);
-  settle_gradients(step);
+void apply(Step& step, const EachGradient& rule) {
+  unscale_and_check(step);
   const auto phase = step.graph.phase(Phase::step);
   const Value updates = updates_of(step);
   const auto own = step.graph.scope(rule.name);
@@ -28,17 +27,16 @@ void apply(Step& step, const EachGradient& rule, std::source_location where) {
     const Value before = gradient.value;
     const Value made = rule.make({step, gradient.parameter, before, updates, rule.name});
     step.graph.check();
-    WEFT_CHECK(made.valid(), "{} ({}): its rule gives no value for '{}', expected {}", rule.name, str(where), path,
-               before.type().str());
+    WEFT_CHECK(made.valid(), "{}: its rule gives no value for '{}', expected {}", rule.name, path, before.type().str());
     WEFT_CHECK(
         made.type() == before.type(),
-        "{} ({}): its rule gives {} for '{}', expected the gradient's {}; hint: c.narrow() for f64 scalars, cast() for "
+        "{}: its rule gives {} for '{}', expected the gradient's {}; hint: c.narrow() for f64 scalars, cast() for "
         "tensors",
-        rule.name, str(where), made.type().str(), path, before.type().str());
+        rule.name, made.type().str(), path, before.type().str());
     gradient.value = made;
   }
-  WEFT_CHECK(found, "{} ({}): the pattern '{}' matches no parameter with a gradient; hint: the first of {} is {}",
-             rule.name, str(where), rule.pattern, step.gradients.size(), step.gradients.front().parameter.node().name);
+  WEFT_CHECK(found, "{}: the pattern '{}' matches no parameter with a gradient; hint: the first of {} is {}", rule.name,
+             rule.pattern, step.gradients.size(), step.gradients.front().parameter.node().name);
 }
 
 }  // namespace
@@ -55,15 +53,16 @@ Value GradientContext::normal(double mean, double deviation) const {
 }
 
 Transform each_gradient(EachGradient rule, std::source_location where) {
-  WEFT_CHECK(!rule.name.empty(), "each_gradient ({}) needs a name, got none", str(where));
+  const UserLine line(where);
+  WEFT_CHECK(!rule.name.empty(), "each_gradient needs a name, got none");
   WEFT_CHECK(rule.make != nullptr,
-             "each_gradient '{}' ({}) needs a rule, got none; hint: .make = [](const "
+             "each_gradient '{}' needs a rule, got none; hint: .make = [](const "
              "GradientContext& c) {{ return c.gradient * 0.5; }}",
-             rule.name, str(where));
+             rule.name);
   WEFT_CHECK(rule.claim != Claim::changes_meaning || !rule.change.empty(),
-             "each_gradient '{}' ({}) changes the meaning: say what in .change, or claim Claim::rounding or "
+             "each_gradient '{}' changes the meaning: say what in .change, or claim Claim::rounding or "
              "Claim::same_bits",
-             rule.name, str(where));
+             rule.name);
   Transform transform{.name = rule.name,
                       .claim = rule.claim,
                       .needs = {fact::gradients},
@@ -71,13 +70,12 @@ Transform each_gradient(EachGradient rule, std::source_location where) {
                       .promises = {fact::settled},
                       .apply = {},
                       .change = rule.change,
-                      .law = rule.law,
-                      .where = where};
+                      .law = rule.law};
   transform.needs.insert(transform.needs.end(), rule.needs.begin(), rule.needs.end());
   transform.forbids.insert(transform.forbids.end(), rule.forbids.begin(), rule.forbids.end());
   transform.promises.insert(transform.promises.end(), rule.promises.begin(), rule.promises.end());
-  transform.apply = [rule = std::move(rule), where](Step step) {
-    apply(step, rule, where);
+  transform.apply = [rule = std::move(rule)](Step step) {
+    apply(step, rule);
     return step;
   };
   return transform;

@@ -22,7 +22,7 @@ namespace weft {
 /// What a rule gets for one gradient: all are values of the step's graph.
 struct GradientContext {
   Step& step;
-  Value parameter, gradient;   ///< of one type; the gradient is clean (optim/settle.h)
+  Value parameter, gradient;   ///< of one type; the gradient is clean (optim/unscale_and_check.h)
   Value updates;               ///< i64 scalar: steps taken before this one, optimize's own count
   std::string transform = {};  ///< its name
 
@@ -44,7 +44,7 @@ struct EachGradient {
   std::vector<Fact> needs = {}, forbids = {}, promises = {};  ///< beside the frame's own
 };
 
-/// Settles the gradients if nobody has (unscaled, divided by the weight of the loss, checked), then puts what `make`
+/// Unscales and checks the gradients if nobody has (optim/unscale_and_check.h), then puts what `make`
 /// gives in the place of each whose parameter matches. Needs gradients; stands before optimize, before or behind clips
 /// as is meant. Nodes lie under NAME/PATH, run once a step, and have (NAME, the gradient before) for their provenance.
 /// "grad_norm" and "finite" stay those of the gradients before. UserError: no name, no rule, a change of meaning

@@ -1,7 +1,7 @@
 #include <weft/graph/at_batch.h>
 #include <weft/optim/fetch.h>
 #include <weft/optim/gather.h>
-#include <weft/optim/micro_levels.h>
+#include <weft/optim/micro_phases.h>
 
 #include <algorithm>
 #include <optional>
@@ -17,11 +17,11 @@ bool is_cut(const Graph& graph) {
 // example in a micro-batch, shapes alone may not tell which axis is the batch's.
 Value of_step(const Step& step, const Value& value) {
   if (step.micro_batches == 1 || !value.valid()) return step.find(value);
-  std::optional<MicroLevels> whole;
+  std::optional<MicroPhases> whole;
   if (!is_cut(value.graph())) whole.emplace(value.graph());
   if (whole && !step.graph.contains(value))
     WEFT_CHECK(
-        whole->level(value.ref()) != Level::mixing,
+        !whole->mixes(value.ref()),
         "{} has no value in a step of {} micro-batches: {}; hint: fetch sums over the examples and their weights, or "
         "evaluate it for the whole batch: evaluation(loss, {{value}})",
         place_of(value.node()), step.micro_batches, whole->reason(value.ref()));
@@ -38,7 +38,8 @@ Value of_step(const Step& step, const Value& value) {
 
 }  // namespace
 
-Transform fetch(std::string name, Value value) {
+Transform fetch(std::string name, Value value, std::source_location where) {
+  const UserLine line(where);
   return {.name = "fetch", .claim = Claim::same_bits, .apply = [name = std::move(name), value](Step step) {
             step.set_fetch(name, of_step(step, value));
             return step;
@@ -50,7 +51,7 @@ Step without_results(Step step) {
   step.updates.clear();
   step.gradients.clear();
   step.fetches.clear();
-  step.finite = step.due = Value{};
+  step.taken = step.due = Value{};
   return step;
 }
 

@@ -11,7 +11,7 @@ namespace weft {
 /// several micro-batches it is the whole batch's: a value of each example is put side by side, a sum over examples
 /// added up. UserError: a transform removed the value (hint: fetch it earlier), or examples meet in it in another way,
 /// so that a step of micro-batches does not have it.
-Transform fetch(std::string name, Value value);
+Transform fetch(std::string name, Value value, std::source_location where = std::source_location::current());
 
 /// The step with nothing left to give: no updates, gradients, fetches or verdict on their finiteness. A Program of it
 /// runs what set_fetch() then names, and no more.

@@ -1,7 +1,7 @@
 #include <weft/graph/glob.h>
 #include <weft/optim/facts.h>
 #include <weft/optim/fetch_gradients.h>
-#include <weft/optim/settle.h>
+#include <weft/optim/unscale_and_check.h>
 
 #include <algorithm>
 
@@ -25,13 +25,13 @@ namespace {
 }  // namespace
 
 Transform fetch_gradients(std::string pattern, std::source_location where) {
+  const UserLine line(where);
   return {.name = "fetch_gradients",
           .claim = Claim::same_bits,
           .needs = {fact::gradients},
           .promises = {fact::settled},
-          .apply = [pattern = std::move(pattern), where](Step step) {
-            const auto line = step.graph.scope("", where);
-            settle_gradients(step);
+          .apply = [pattern = std::move(pattern)](Step step) {
+            unscale_and_check(step);
             bool found = false;
             for (const Gradient& gradient : step.gradients) {
               const std::string& path = gradient.parameter.node().name;

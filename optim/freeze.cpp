@@ -1,7 +1,6 @@
 #include <weft/graph/glob.h>
 #include <weft/graph/reach.h>
 #include <weft/graph/rewrite.h>
-#include <weft/graph/user_line.h>
 #include <weft/optim/facts.h>
 #include <weft/optim/freeze.h>
 
@@ -14,22 +13,13 @@ bool any_matches(const std::vector<std::string>& patterns, const std::string& pa
   return std::ranges::any_of(patterns, [&](const std::string& pattern) { return matches(pattern, path); });
 }
 
-// All that a step refers to, beside the gradients.
-std::vector<Value> roots_without_gradients(const Step& step) {
-  std::vector<Value> roots = step.roots();
-  roots.insert(roots.end(), step.seeds.begin(), step.seeds.end());
-  for (const LossTerm& term : step.loss.terms) roots.insert(roots.end(), {term.sum, term.weight});
-  roots.insert(roots.end(), {step.loss_value, step.finite, step.due, step.gradient_weight});
-  if (step.loss_scale) roots.insert(roots.end(), {step.loss_scale->scale, step.loss_scale->tracker});
-  return roots;
-}
-
 }  // namespace
 
 Step without_gradients(const Step& step, const std::vector<Value>& parameters, const std::string& pass) {
   if (parameters.empty()) return step;
   auto is_frozen = [&](const Value& parameter) { return std::ranges::find(parameters, parameter) != parameters.end(); };
-  std::vector<Value> gone, roots = roots_without_gradients(step);
+  std::vector<Value> gone;
+  std::vector<Value> roots = step.values([](const StepRole& role) { return role.kind != StepRole::Kind::gradient; });
   for (const Gradient& gradient : step.gradients)
     (is_frozen(gradient.parameter) ? gone : roots).push_back(gradient.value);
 
@@ -59,24 +49,22 @@ Step without_gradients(const Step& step, const std::vector<Value>& parameters, c
 }
 
 Transform freeze(std::vector<std::string> patterns, std::source_location where) {
-  WEFT_CHECK(!patterns.empty(), "freeze needs a pattern, got none ({}); hint: freeze({{\"embedding/**\"}})",
-             str(where));
+  const UserLine line(where);
+  WEFT_CHECK(!patterns.empty(), "freeze needs a pattern, got none; hint: freeze({{\"embedding/**\"}})");
   return {.name = "freeze",
           .claim = Claim::changes_meaning,
           .needs = {fact::gradients},
           .forbids = {fact::settled, fact::checkpointed},
           .apply =
-              [patterns, where](Step step) {
-                const auto line = step.graph.scope("", where);
+              [patterns](const Step& step) {
                 std::vector<Value> frozen;
                 for (const Value& parameter : step.parameters)
                   if (any_matches(patterns, parameter.node().name)) frozen.push_back(parameter);
                 for (const std::string& pattern : patterns)
                   WEFT_CHECK(
                       std::ranges::any_of(frozen, [&](const Value& p) { return matches(pattern, p.node().name); }),
-                      "freeze ({}): the pattern '{}' matches no trained parameter; hint: the first of {} is {}",
-                      str(where), pattern, step.parameters.size(), step.parameters.front().node().name);
-                const UserLine user(where);
+                      "freeze: the pattern '{}' matches no trained parameter; hint: the first of {} is {}", pattern,
+                      step.parameters.size(), step.parameters.front().node().name);
                 return without_gradients(step, frozen, "freeze");
               },
           .change = "some parameters are not trained",

@@ -8,7 +8,7 @@
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
 #include <weft/optim/facts.h>
-#include <weft/optim/rederive.h>
+#include <weft/optim/backward_pass.h>
 
 #include <algorithm>
 #include <map>
@@ -89,8 +89,7 @@ Value open_gates(Graph graph, const Gates& gates) {
   return graph.constant(std::move(constant));
 }
 
-Step with_closed(const Step& step, const std::vector<Gates>& gates, const std::string& name,
-                 std::source_location where) {
+Step with_closed(const Step& step, const std::vector<Gates>& gates, const std::string& name) {
   std::map<NodeId, std::vector<const Gates*>> of_node;
   for (const Gates& gate : gates) of_node[gate.value.ref().node].push_back(&gate);
   const std::vector<bool> stays = forward_nodes(step, name);
@@ -111,30 +110,29 @@ Step with_closed(const Step& step, const std::vector<Gates>& gates, const std::s
     rebuild.replace(node, outputs);
   }
   Step result = step.over(rebuild.finish());
-  if (!step.gradients.empty()) derive_gradients(result, step.gradients, where);
+  if (!step.gradients.empty()) rederive_gradients(result, step.gradients);
   return result;
 }
 
 }  // namespace
 
 Transform gate_importance(GateFinder gates, std::source_location where) {
+  const UserLine line(where);
   return {.name = "gate_importance",
           .claim = Claim::same_bits,
           .forbids = {fact::accumulated, fact::checkpointed},
-          .apply = [gates = std::move(gates), where](Step step) {
-            const auto line = step.graph.scope("", where);
-            return with_importance(step, gates(step));
-          }};
+          .apply = [gates = std::move(gates)](const Step& step) { return with_importance(step, gates(step)); }};
 }
 
 Transform close_gates(GateFinder gates, std::source_location where) {
-  return {.name = "close_gates",
-          .claim = Claim::changes_meaning,
-          .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::settled, fact::clipped,
-                      fact::optimized, fact::checkpointed, fact::tapped_gradients},
-          .apply = [gates = std::move(gates),
-                    where](const Step& step) { return with_closed(step, gates(step), "close_gates", where); },
-          .change = "parts of some values are 0"};
+  const UserLine line(where);
+  return {
+      .name = "close_gates",
+      .claim = Claim::changes_meaning,
+      .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::settled, fact::clipped, fact::optimized, fact::checkpointed,
+                  fact::tapped_gradients},
+      .apply = [gates = std::move(gates)](const Step& step) { return with_closed(step, gates(step), "close_gates"); },
+      .change = "parts of some values are 0"};
 }
 
 }  // namespace weft

@@ -10,36 +10,35 @@ namespace weft {
 namespace {
 
 // What group a term belongs to, with that term alone.
-LossGroup group_of(const LossTerm& term, const MicroLevels& levels, const std::string& who, LossGrouping grouping) {
+LossGroup group_of(const LossTerm& term, const MicroPhases& phases, const std::string& who, LossGrouping grouping) {
   const std::string name = place_of(term.sum.node());
   const char* const hint =
       "hint: give the loss as a sum over the examples and a weight, as cross_entropy does: LossTerm{1, sum(losses), "
       "weight}";
-  const Level level = levels.level(term.sum.ref());
+  const std::optional<Phase> phase = phases.of(term.sum.ref());
   // Where examples meet before the sum, another sum is no cure.
-  WEFT_CHECK(level != Level::mixing, "{}: the loss term {} is no sum over the examples: {}; {}", who, name,
-             levels.reason(term.sum.ref()), levels.cause(term.sum.ref()) == term.sum.ref().node ? hint : keep_apart);
-  const BatchState& state = levels.state(term.sum.ref());
-  WEFT_CHECK(level == Level::before || state.kind == BatchState::Kind::summed,
+  WEFT_CHECK(phase.has_value(), "{}: the loss term {} is no sum over the examples: {}; {}", who, name,
+             phases.reason(term.sum.ref()), phases.cause(term.sum.ref()) == term.sum.ref().node ? hint : keep_apart);
+  const BatchState& state = phases.state(term.sum.ref());
+  WEFT_CHECK(phase == Phase::before || state.kind == BatchState::Kind::summed,
              "{}: the loss term {} depends on the batch and is no sum over the examples: [{}] gives {}; {}", who, name,
              term.sum.node().op->name, state.str(), hint);
-  LossGroup group{.batch_free = level == Level::before};
+  LossGroup group{.batch_free = phase == Phase::before};
   if (term.weight.absent()) return group;
   const ValueRef weight = term.weight.ref();
-  WEFT_CHECK(levels.level(weight) != Level::mixing,
-             "{}: the weight {} of the loss term {} is no sum over the examples: {}", who, place_of(term.weight.node()),
-             name, levels.reason(weight));
-  if (levels.level(weight) != Level::before || grouping.sum_free_weights) group.weight = term.weight;
+  WEFT_CHECK(!phases.mixes(weight), "{}: the weight {} of the loss term {} is no sum over the examples: {}", who,
+             place_of(term.weight.node()), name, phases.reason(weight));
+  if (phases.of(weight) != Phase::before || grouping.sum_free_weights) group.weight = term.weight;
   return group;
 }
 
 }  // namespace
 
-std::vector<LossGroup> loss_groups(const Step& step, const MicroLevels& levels, const std::string& who,
+std::vector<LossGroup> loss_groups(const Step& step, const MicroPhases& phases, const std::string& who,
                                    LossGrouping grouping) {
   std::vector<LossGroup> groups;
   for (std::size_t i = 0; i < step.loss.terms.size(); ++i) {
-    LossGroup group = group_of(step.loss.terms[i], levels, who, grouping);
+    LossGroup group = group_of(step.loss.terms[i], phases, who, grouping);
     auto same = std::ranges::find_if(
         groups, [&](const LossGroup& g) { return g.batch_free == group.batch_free && g.weight == group.weight; });
     if (same == groups.end()) same = groups.insert(same, std::move(group));
@@ -90,7 +89,7 @@ void combine_groups(Step& step, const std::vector<LossGroup>& groups, const std:
   std::vector<Value> inverse(groups.size());
   for (std::size_t g = 0; g < groups.size(); ++g)
     if (!one && !groups[g].weight.absent()) inverse[g] = divide(1.0, cast(weights[g], f64));
-  const bool later = one && !groups.front().weight.absent();  // by whoever settles the gradients
+  const bool later = one && !groups.front().weight.absent();  // by whoever reads the gradients first
   if (later) step.gradient_weight = weights.front();
   for (Gradient& gradient : step.gradients) {
     const auto at = std::ranges::find(step.parameters, gradient.parameter);

@@ -2,7 +2,7 @@
 // Not in <weft/weft.h>.
 #pragma once
 
-#include <weft/optim/micro_levels.h>
+#include <weft/optim/micro_phases.h>
 
 #include <string>
 #include <vector>
@@ -24,7 +24,7 @@ struct LossGrouping {
 
 /// The groups, in the order of their first terms. UserError that begins with `who` and names the term and its line: it
 /// depends on the batch and is no sum over the examples, or its weight is none.
-std::vector<LossGroup> loss_groups(const Step& step, const MicroLevels& levels, const std::string& who,
+std::vector<LossGroup> loss_groups(const Step& step, const MicroPhases& phases, const std::string& who,
                                    LossGrouping grouping = {});
 
 /// A step whose backward passes do not divide by the weights of the groups, and the groups' gradients.

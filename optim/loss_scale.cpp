@@ -90,19 +90,18 @@ LossScaling dynamic_scale(const ScaleRule& rule, std::source_location line) {
 }
 
 Transform scale_loss(const LossScaling& scaling, std::source_location where) {
-  WEFT_CHECK(is_scale(scaling.start), "scale_loss needs a positive, finite scale, got {} ({})", scaling.start,
-             str(where));
+  const UserLine line(where);
+  WEFT_CHECK(is_scale(scaling.start), "scale_loss needs a positive, finite scale, got {}", scaling.start);
   return {.name = pass,
           .claim = Claim::rounding,
           .needs = {fact::gradients},
           .forbids = {fact::scaled, fact::settled, fact::checkpointed},
           .promises = {fact::scaled},
-          .apply = [scaling, where](Step step) {
+          .apply = [scaling](const Step& step) {
             expect_wide(step);
             expect_unread(step);
             LossScale made;
             auto prepare = [&](Graph graph) {
-              const auto line = graph.scope("", where);
               const auto phase = graph.phase(Phase::step);
               if (!scaling.rule) {
                 const auto scope = graph.scope(pass);
@@ -112,8 +111,8 @@ Transform scale_loss(const LossScaling& scaling, std::source_location where) {
               expect_free(step.graph, "loss_scale");
               expect_free(step.graph, "loss_scale/tracker");
               made.rule = *scaling.rule;
-              made.scale = graph.state("loss_scale", {f64, {}}, init::constant(scaling.start), where);
-              made.tracker = graph.state("loss_scale/tracker", {i64, {}}, init::zeros(), where);
+              made.scale = graph.state("loss_scale", {f64, {}}, init::constant(scaling.start));
+              made.tracker = graph.state("loss_scale/tracker", {i64, {}}, init::zeros());
             };
             auto scale = [&](std::size_t, const Value& seed) { return multiply(seed, cast(made.scale, seed.dtype())); };
             Step result = replace_seeds(step, pass, scale, prepare);

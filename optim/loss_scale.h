@@ -29,7 +29,7 @@ LossScaling dynamic_scale(const ScaleRule& rule = {}, std::source_location where
 /// Multiplies the cotangents with which the backward pass starts (Step::seeds) by the scale, and tags the gradients:
 /// the first transform that reads them (a clip, optimize, fetch_gradients) divides them by it once, checks them, and
 /// takes the step only where all are finite. A step that is not taken changes nothing but the scale, its tracker and
-/// the counters "skipped" and "runs". While nothing reads the gradients nothing is settled, and the scale stays as it
+/// the counters "skipped" and "runs". While nothing reads the gradients nothing is unscaled, and the scale stays as it
 /// is.
 ///
 /// State cells of a dynamic scale: "loss_scale" (f64), "loss_scale/tracker" (i64: clean steps since it last changed).
@@ -37,10 +37,10 @@ LossScaling dynamic_scale(const ScaleRule& rule = {}, std::source_location where
 /// nothing leaves the range of its type.
 ///
 /// UserError: a loss that is neither f32 nor f64; a parameter in f16; a fetch or an update that reads the backward
-/// pass; twice; after the gradients were settled; after checkpoint.
+/// pass; twice; after the gradients were unscaled; after checkpoint.
 Transform scale_loss(const LossScaling& scaling, std::source_location where = std::source_location::current());
 
-/// The update of a scale that follows a rule, by `finite` (bool scalar); nothing for another. For settle_gradients.
+/// The update of a scale that follows a rule, by `finite` (bool scalar); nothing for another. For unscale_and_check.
 void update_loss_scale(Step& step, const Value& finite);
 
 }  // namespace weft

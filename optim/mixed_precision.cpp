@@ -2,9 +2,9 @@
 #include <weft/graph/taps.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/facts.h>
+#include <weft/optim/backward_pass.h>
 #include <weft/optim/mixed_precision.h>
 #include <weft/optim/precision_plan.h>
-#include <weft/optim/rederive.h>
 
 #include <algorithm>
 #include <map>
@@ -19,14 +19,15 @@ class Rewrite {
  public:
   Rewrite(const Step& step, const std::vector<bool>& stays, PrecisionPlan plan, const std::string& pass)
       : step_(step), plan_(std::move(plan)), rebuild_(step.graph, pass) {
-    keep_declared();
+    step.each_value([&](const Value& value, const StepRole& role) {
+      if (is_kept(role) && value.valid()) plan_.keep_declared(value.ref());
+    });
     for (const NodeId id : step.graph.ids()) {
       const Node& node = step.graph.node(id);
       if (!stays[id]) continue;
       keep(node);
       cast_outputs(node);
     }
-    redirect_updates();
   }
 
   /// Casts that are the same as another: (which, as which).
@@ -38,33 +39,17 @@ class Rewrite {
   }
 
   Step finish() {
-    Step result = step_.over(rebuild_.finish());
-    for (std::size_t i = 0; i < step_.loss.terms.size(); ++i) {
-      result.loss.terms[i].sum = declared(step_.loss.terms[i].sum);
-      result.loss.terms[i].weight = declared(step_.loss.terms[i].weight);
-    }
-    result.loss_value = declared(step_.loss_value);
-    for (std::size_t i = 0; i < step_.seeds.size(); ++i) result.seeds[i] = declared(step_.seeds[i]);
-    for (std::size_t i = 0; i < step_.fetches.size(); ++i) result.fetches[i].value = declared(step_.fetches[i].value);
-    for (std::size_t i = 0; i < step_.updates.size(); ++i) result.updates[i].value = declared(step_.updates[i].value);
-    return result;
+    const Graph made = rebuild_.finish();
+    Step result = step_;
+    result.each_value([&](Value& value, const StepRole& role) {
+      if (is_kept(role)) value = declared(value);
+    });
+    return result.over(made);
   }
 
  private:
-  void keep_declared() {
-    auto keep = [&](const Value& value) {
-      if (value.valid()) plan_.keep_declared(value.ref());
-    };
-    for (const LossTerm& term : step_.loss.terms) {
-      keep(term.sum);
-      keep(term.weight);
-    }
-    keep(step_.loss_value);
-    for (const Value& seed : step_.seeds) keep(seed);
-    for (const Fetch& fetch : step_.fetches) keep(fetch.value);
-    for (const Update& update : step_.updates) keep(update.value);
-    for (const auto& [state, value] : step_.graph.updates()) plan_.keep_declared(value);
-  }
+  // The gradients are derived anew.
+  static bool is_kept(const StepRole& role) { return role.kind != StepRole::Kind::gradient; }
 
   // The value in that type: itself or its cast, for its next reader.
   ValueRef as(ValueRef ref, DType dtype) {
@@ -99,21 +84,6 @@ class Rewrite {
       }
   }
 
-  // The graph's own updates read values in their declared types.
-  void redirect_updates() {
-    for (const auto& [state, value] : step_.graph.updates()) {
-      const Node& node = step_.graph.node(value.node);
-      std::vector<Value> outputs;
-      for (std::uint32_t k = 0; k < node.types.size(); ++k) {
-        const ValueRef output{node.id, k};
-        const bool updates =
-            std::ranges::any_of(step_.graph.updates(), [&](const auto& u) { return u.second == output; });
-        outputs.push_back(rebuild_.to().value(updates ? as(output, node.types[k].dtype) : output));
-      }
-      rebuild_.replace(node, outputs);
-    }
-  }
-
   const Step& step_;
   PrecisionPlan plan_;
   Rebuild rebuild_;
@@ -135,8 +105,8 @@ Step merge_casts(const Step& step, const std::map<NodeId, NodeId>& same, const s
 }  // namespace
 
 Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_location where) {
-  WEFT_CHECK(low == bf16 || low == f16, "mixed_precision needs a type of two bytes, bf16 or f16, got {} ({})",
-             name_of(low), str(where));
+  const UserLine line(where);
+  WEFT_CHECK(low == bf16 || low == f16, "mixed_precision needs a type of two bytes, bf16 or f16, got {}", name_of(low));
   const std::string name = fmt::format("mixed_precision({})", name_of(low));
   return {.name = name,
           .claim = Claim::rounding,
@@ -144,12 +114,12 @@ Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_
                       fact::optimized, fact::checkpointed, fact::tapped_gradients},
           .promises = {fact::low_precision},
           .apply =
-              [low, name, where, options = std::move(options)](const Step& step) {
+              [low, name, options = std::move(options)](const Step& step) {
                 const std::vector<bool> stays = forward_nodes(step, name);
                 Rewrite rewrite(step, stays, PrecisionPlan(step.graph, stays, low, options), name);
                 Step result = rewrite.finish();
                 if (step.gradients.empty()) return result;
-                derive_gradients(result, step.gradients, where);
+                rederive_gradients(result, step.gradients);
                 return merge_casts(result, rewrite.same_casts(), name);
               },
           .rounds_to = low};

@@ -1,11 +1,10 @@
 #include <weft/graph/glob.h>
-#include <weft/graph/user_line.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/each_gradient.h>
 #include <weft/optim/facts.h>
 #include <weft/optim/freeze.h>
 #include <weft/optim/optimize.h>
-#include <weft/optim/settle.h>
+#include <weft/optim/unscale_and_check.h>
 
 #include <algorithm>
 #include <map>
@@ -121,7 +120,7 @@ Value counter(Step& step, const Value& before, const Value& condition) {
   return after;
 }
 
-Step add_updates(Step step, const OptimizerGroups& optimizers, std::source_location where) {
+Step add_updates(Step step, const OptimizerGroups& optimizers) {
   std::vector<Assignment> assignments = assign(step, optimizers);
   std::vector<Value> frozen, trained;
   std::vector<Assignment> kept;
@@ -135,8 +134,7 @@ Step add_updates(Step step, const OptimizerGroups& optimizers, std::source_locat
     kept.push_back(assignments[i]);
   }
   step = without_gradients(step, frozen, "optimize");
-  const auto line = step.graph.scope("", where);
-  settle_gradients(step);
+  unscale_and_check(step);
   const auto phase = step.graph.phase(Phase::step);
   // States are named by the whole store, not by this transform.
   const Value updates = updates_of(step);
@@ -167,11 +165,11 @@ Step add_updates(Step step, const OptimizerGroups& optimizers, std::source_locat
         "in {} by mixed_precision({})",
         optimizer.name, node.name, str(node.where), gradient.parameter.type().str(), dtype, dtype);
     const auto origin = step.graph.made_by("optimize", node.id);
-    optimizer.update({step, gradient.parameter, gradient.value, rate, updates, step.finite, group, optimizer.name});
+    optimizer.update({step, gradient.parameter, gradient.value, rate, updates, step.taken, group, optimizer.name});
   }
   const auto scope = step.graph.scope("counters");
-  counter(step, updates, step.finite);
-  Value lost = logical_not(step.finite);
+  counter(step, updates, step.taken);
+  Value lost = logical_not(step.taken);
   if (step.due.valid()) lost = logical_and(step.due, lost);  // of an accumulation over runs: judged when it is due
   step.set_fetch("skipped", counter(step, skipped, lost));
   return step;
@@ -184,7 +182,8 @@ Transform optimize(Optimizer optimizer, std::source_location where) {
 }
 
 Transform optimize(std::vector<OptimizerGroup> optimizers, std::source_location where) {
-  WEFT_CHECK(!optimizers.empty(), "optimize needs an optimizer, got none; hint: optimize(adamw()) ({})", str(where));
+  const UserLine line(where);
+  WEFT_CHECK(!optimizers.empty(), "optimize needs an optimizer, got none; hint: optimize(adamw())");
   std::string names;
   for (const OptimizerGroup& each : optimizers) names += (names.empty() ? "" : ", ") + each.optimizer.name;
   return {.name = "optimize(" + names + ")",
@@ -192,11 +191,7 @@ Transform optimize(std::vector<OptimizerGroup> optimizers, std::source_location 
           .needs = {fact::gradients},
           .forbids = {fact::optimized},
           .promises = {fact::settled, fact::optimized},
-          .apply =
-              [optimizers = std::move(optimizers), where](Step step) {
-                const UserLine told(where);
-                return add_updates(std::move(step), optimizers, where);
-              },
+          .apply = [optimizers = std::move(optimizers)](Step step) { return add_updates(std::move(step), optimizers); },
           .change = "adds the update of the parameters"};
 }
 

@@ -1,5 +1,5 @@
-// The optimizers of a step as nodes: a rule for each parameter, its state in the Store, the update predicated on
-// `finite`.
+// The optimizers of a step as nodes: a rule for each parameter, its state in the Store, an update that is taken where
+// Step::taken holds.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -19,9 +19,9 @@ struct OptimizerGroup {
 };
 
 /// Adds the update of every parameter that has a gradient, the counters "updates" and "skipped", and publishes "rate"
-/// and "skipped" ("grad_norm" and "finite" are optim/settle.h's). Where `finite` is false nothing changes but
-/// "skipped". UserError: no gradients; twice; a group that gets no parameter; groups that freeze everything; a bf16 or
-/// f16 parameter.
+/// and "skipped" ("grad_norm" and "finite" are optim/unscale_and_check.h's). Where Step::taken is false nothing
+/// changes but "skipped". UserError: no gradients; twice; a group that gets no parameter; groups that freeze
+/// everything; a bf16 or f16 parameter.
 Transform optimize(Optimizer optimizer, std::source_location where = std::source_location::current());
 
 /// Several at once, the first match wins:

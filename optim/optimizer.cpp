@@ -19,7 +19,7 @@ Value UpdateContext::state(const std::string& name, const TensorType& type, cons
 }
 
 void UpdateContext::update(const Value& state, const Value& next) const {
-  step.updates.push_back({state, where(finite, next, state)});
+  step.updates.push_back({state, where(taken, next, state)});
 }
 
 Value UpdateContext::narrow(const Value& scalar) const { return cast(scalar, parameter.dtype()); }

@@ -34,10 +34,10 @@ struct ParameterGroup {
 /// What a rule gets for one parameter: all are values of the step's graph.
 struct UpdateContext {
   Step& step;
-  Value parameter, gradient;  ///< of one type; the gradient is clean (optim/settle.h)
+  Value parameter, gradient;  ///< of one type; the gradient is clean (optim/unscale_and_check.h)
   Value rate;                 ///< f64 scalar, the group's factor included
   Value updates;              ///< i64 scalar: steps taken before this one, by the whole store
-  Value finite;               ///< bool scalar: where false nothing may change
+  Value taken;                ///< bool scalar (Step::taken): where false nothing may change
   ParameterGroup group;
   std::string optimizer = {};  ///< its name
 

@@ -1,4 +1,4 @@
-// The cotangents with which the backward pass starts: where loss scaling and accumulation act.
+// The initial cotangents, with which the backward pass starts (Step::seeds): where loss scaling and accumulation act.
 #pragma once
 
 #include <weft/graph/step.h>

@@ -6,6 +6,7 @@
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/optim/facts.h>
+#include <weft/optim/backward_pass.h>
 #include <weft/optim/training_step.h>
 
 #include <algorithm>
@@ -77,8 +78,10 @@ void publish(Step& step) {
 }
 
 // Where the ways from the parameters end: "; cut at floor (model.cpp:12)".
-std::string cuts_of(const Step& step, const std::vector<Value>& sums) {
+std::string cuts_of(const Step& step) {
   if (step.parameters.empty()) return "";
+  std::vector<Value> sums;
+  for (const LossTerm& term : step.loss.terms) sums.push_back(term.sum);
   std::set<std::string> cuts;
   for (const NodeId id : gradient_ends(sums, step.parameters)) {
     const Node& node = step.graph.node(id);
@@ -92,29 +95,25 @@ std::string cuts_of(const Step& step, const std::vector<Value>& sums) {
 Step training_step(const Loss& loss, std::source_location where) {
   const Graph source = graph_of(loss);
   source.check();
+  const UserLine line(where);
   Step step;
   step.graph = source.clone();
-  const auto line = step.graph.scope("loss", where);
+  step.take_updates();
+  const auto scope = step.graph.scope("loss");
   step.loss = terms_in(step.graph, loss, true);
   publish(step);
 
-  std::vector<Value> sums;
   for (const LossTerm& term : step.loss.terms) {
     Value seed = multiply(ones_like(term.sum), term.coefficient);
     if (!term.weight.absent()) seed = divide(seed, cast(term.weight, term.sum.dtype()));
-    sums.push_back(term.sum);
     step.seeds.push_back(seed);
   }
   step.parameters = step.graph.parameters();
-  const std::vector<Value> gradients = vector_jacobian(sums, step.seeds, step.parameters);
-  for (std::size_t i = 0; i < gradients.size(); ++i)
-    if (gradients[i].valid()) step.gradients.push_back({step.parameters[i], gradients[i], {}});
+  step.gradients = gradients_of(step, step.parameters);
   WEFT_CHECK(!step.gradients.empty(),
              "the loss {} ({}) reaches no parameter, so there is nothing to train; the graph has {} parameters{}",
              step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size(),
              cuts_of(step, sums));
-  for (const auto& [state, value] : step.graph.updates())
-    step.updates.push_back({step.graph.value(state), step.graph.value(value)});
   step.applied = {{.name = "training_step", .promises = {fact::gradients}}};
   step.facts = {fact::gradients};
   step.graph.check();
@@ -150,8 +149,10 @@ Step evaluation(const Loss& loss, const std::vector<Value>& fetches, std::source
   const Graph source = graph_of(loss);
   source.check();
   Step step;
+  const UserLine line(where);
   step.graph = without_training(source);
-  const auto line = step.graph.scope("loss", where);
+  step.graph.take_updates();  // a step without updates
+  const auto scope = step.graph.scope("loss");
   step.loss = terms_in(step.graph, loss, false);
   publish(step);
   if (step.loss.terms.size() == 1) {
@@ -164,7 +165,10 @@ Step evaluation(const Loss& loss, const std::vector<Value>& fetches, std::source
   return step;
 }
 
-Step inference(const std::vector<Value>& fetches) {
+namespace {
+
+// Of the values alone. Updates of the graph stay in it.
+Step without_loss(const std::vector<Value>& fetches) {
   WEFT_CHECK(!fetches.empty(), "there is nothing to fetch: expected values, got none; hint: inference({{logits}})");
   const Graph source = fetches.front().graph();
   source.check();
@@ -172,14 +176,21 @@ Step inference(const std::vector<Value>& fetches) {
   step.graph = without_training(source);
   for (const Value& value : fetches) step.set_fetch(value.name(), step.find(value));
   step.applied = {{.name = "evaluation"}};
+  return step;
+}
+
+}  // namespace
+
+Step inference(const std::vector<Value>& fetches) {
+  Step step = without_loss(fetches);
+  step.graph.take_updates();  // a step without updates
   verify(step);
   return step;
 }
 
 Step decoding(const std::vector<Value>& fetches) {
-  Step step = inference(fetches);
-  for (const auto& [state, value] : step.graph.updates())
-    step.updates.push_back({step.graph.value(state), step.graph.value(value)});
+  Step step = without_loss(fetches);
+  step.take_updates();
   verify(step);
   return step;
 }

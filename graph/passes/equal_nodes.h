@@ -1,5 +1,4 @@
-// Which nodes of a graph compute the same bits. Read by common_subexpressions, the audit and report_gradients.
-// Not in <weft/weft.h>.
+// Which nodes of a graph compute the same bits. Read by common_subexpressions, the audit and tap_gradients.
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -41,8 +41,8 @@ void Comparison::scale_follows_its_rule(const Trial& trial, const Observation& s
 // over runs) may go on.
 void Comparison::skipped_run_changes_nothing(const Trial& trial, const Observation& seen) {
   std::set<std::string> of_user;
-  for (const auto& [state, value] : trial.step().graph.updates())
-    of_user.insert(trial.step().graph.value(state).name());
+  for (const Update& update : trial.step().updates)
+    if (update.of_graph) of_user.insert(update.state.name());
   for (const auto& [path, cell] : seen.cells) {
     const bool of_update = trial.store().cells().at(path).trained || path == "updates" ||
                            path.starts_with("optimizer/") || path.starts_with("average/");

@@ -1,6 +1,6 @@
 #include <weft/inspect/equivalence/trial.h>
 
-#include <weft/optim/settle.h>
+#include <weft/optim/unscale_and_check.h>
 
 #include <algorithm>
 
@@ -17,10 +17,10 @@ std::string gradient_fetch(const std::string& path) { return std::string(prefix)
 Step observed(const Step& step) {
   Step copy = step.over(step.graph.clone());
   copy.lowered = false;
-  settle_gradients(copy);
+  unscale_and_check(copy);
   for (const Gradient& gradient : copy.gradients)
     copy.set_fetch(gradient_fetch(gradient.parameter.node().name), gradient.value);
-  copy.set_fetch(std::string(taken), copy.finite);
+  copy.set_fetch(std::string(taken), copy.taken);
   if (copy.due.valid()) copy.set_fetch(std::string(due), copy.due);
   return copy;
 }

@@ -21,7 +21,7 @@ struct Observation {
   bool due = true;     ///< of an accumulation over runs: whether this run ends it
 };
 
-/// The step with its gradients clean (unscaled, divided by their weight) and fetched under gradient_fetch(path).
+/// The step with its gradients unscaled and checked (optim/unscale_and_check.h) and fetched under gradient_fetch(path).
 Step observed(const Step& step);
 std::string gradient_fetch(const std::string& path);
 

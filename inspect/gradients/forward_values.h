@@ -9,7 +9,7 @@
 
 namespace weft {
 
-/// Which nodes of the forward pass lie between trained parameters and the loss, and which depend on a run's feeds.
+/// What tap_gradients asks about the nodes of the forward pass, by id.
 class ForwardValues {
  public:
   explicit ForwardValues(const Step& step);

@@ -6,7 +6,7 @@
 #include <weft/inspect/gradients/forward_values.h>
 #include <weft/inspect/gradients/gradient_verdicts.h>
 #include <weft/inspect/gradients/parameter_use.h>
-#include <weft/inspect/gradients/report_gradients.h>
+#include <weft/inspect/gradients/tap_gradients.h>
 #include <weft/inspect/gradients/zero_start.h>
 
 #include <algorithm>
@@ -182,8 +182,7 @@ GradientReport gradient_report(const Result& result, const Step& step, const Gra
                                std::source_location where) {
   const UserLine line(where);
   const Reader reader(result, step);
-  WEFT_CHECK(reader.any(),
-             "gradient_report: the gradients of this step are not tapped; hint: step | report_gradients()");
+  WEFT_CHECK(reader.any(), "gradient_report: the gradients of this step are not tapped; hint: step | tap_gradients()");
   GradientReport report;
   const ForwardValues forward(step);
   double squares = 0;

@@ -38,7 +38,7 @@ struct GradientThresholds {
   /// unit of a relu is at rest.
   std::int64_t dead_examples = 8;
   /// saturated: more than this share of the rows of a softmax or an attention is closed
-  /// (inspect/gradients/report_gradients.h).
+  /// (inspect/gradients/tap_gradients.h).
   double saturated = 0.5;
   /// f16_underflow, of steps that compute in f16: of a gradient's elements that are not 0, more than this share is lost
   /// or loses digits at the loss scale in use (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2).
@@ -71,7 +71,7 @@ struct Verdict {
 };
 std::string_view name_of(Verdict::Kind kind);
 
-/// NaN stands for what was not measured (inspect/gradients/report_gradients.h says when).
+/// NaN stands for what was not measured (inspect/gradients/tap_gradients.h says when).
 struct GradientReport {
   struct Parameter {
     std::string path, block, where;
@@ -136,7 +136,7 @@ struct GradientReport {
 };
 std::ostream& operator<<(std::ostream& out, const GradientReport& report);
 
-/// Reads what report_gradients() published of the step by its last run. UserError: the step has no such taps; the
+/// Reads what tap_gradients() published of the step by its last run. UserError: the step has no such taps; the
 /// result is of another step.
 GradientReport gradient_report(const Result& result, const Step& step, const GradientThresholds& thresholds = {},
                                std::source_location where = std::source_location::current());

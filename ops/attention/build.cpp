@@ -81,7 +81,7 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
         if (!traced) return failed(q.value(), 2);
       }
     } catch (const UserError& error) {
-      graph.refuse("attention", q.where(), fmt::format("[attention] {}", error.what()));
+      graph.refuse("attention", q.where(), fmt::format("[attention] {}", error.reason));
       return failed(q.value(), 2);
     }
   }
@@ -103,7 +103,7 @@ Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& opti
     if (!checked(q.value(), k.value(), k.value(), masks, law)) return none;
     return cast(plain_attention_weights(q.value(), k.value(), masks, law), q.value().dtype());
   } catch (const UserError& error) {
-    graph_of({q, k}).refuse("attention_weights", q.where(), fmt::format("[attention] {}", error.what()));
+    graph_of({q, k}).refuse("attention_weights", q.where(), fmt::format("[attention] {}", error.reason));
     return none;
   }
 }

@@ -1,5 +1,5 @@
 // Numbers that describe a tensor, in one pass over it: what gradient reports publish
-// (inspect/gradients/report_gradients.h). Not in <weft/weft.h>.
+// (inspect/gradients/tap_gradients.h).
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -16,7 +16,7 @@ void expect_sound(const char* name, double beta1, double beta2, double eps, doub
 
 // One op a tensor. `g` and `options` say how the weights decay.
 void fused(const UpdateContext& c, const Value& g, const Value& m, const Value& v, const AdamwOptions& options) {
-  const AdamwResult next = adamw_update(c.parameter, g, m, v, c.rate, c.updates, c.finite, options);
+  const AdamwResult next = adamw_update(c.parameter, g, m, v, c.rate, c.updates, c.taken, options);
   c.step.updates.push_back({c.parameter, next.parameter});
   c.step.updates.push_back({m, next.exp_avg});
   c.step.updates.push_back({v, next.exp_avg_sq});

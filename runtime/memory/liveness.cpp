@@ -48,15 +48,15 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes, const Dec
       }
     }
   }
-  const auto segment = segments(step);
+  const auto phase = phases(step);
   for (NodeId id : nodes) {
-    segment_.push_back(segment.at(id));
+    phase_.push_back(phase.at(id));
     scratch_.push_back(decided.workspace[id]);
   }
   if (step.micro_batches > 1) {
-    std::vector<Segment> maker(bases_.size());
+    std::vector<Phase> maker(bases_.size());
     for (std::size_t i = 0; i < nodes.size(); ++i)
-      for (int write : writes_[i]) maker[static_cast<std::size_t>(write)] = segment_[i];
+      for (int write : writes_[i]) maker[static_cast<std::size_t>(write)] = phase_[i];
     auto hold = [&](int held) {
       if (std::ranges::find(held_, held) != held_.end()) return;
       held_.push_back(held);
@@ -64,14 +64,14 @@ Liveness::Liveness(const Step& step, const std::vector<NodeId>& nodes, const Dec
       bases_[static_cast<std::size_t>(held)].sum += static_cast<std::int64_t>(nodes.size());  // no node's position
     };
     for (std::size_t i = 0; i < nodes.size(); ++i) {
-      if (segment_[i] != Segment::micro) continue;
+      if (phase_[i] != Phase::micro) continue;
       for (int write : writes_[i])
         if (graph.node(nodes[i]).op->traits.gathers) {
           bases_[static_cast<std::size_t>(write)].gathers = true;
           hold(write);
         }
       for (int read : reads_[i])
-        if (maker[static_cast<std::size_t>(read)] == Segment::before) hold(read);
+        if (maker[static_cast<std::size_t>(read)] == Phase::before) hold(read);
     }
   }
   for (const Value& root : step.roots())
@@ -88,8 +88,8 @@ void Liveness::reset() {
 }
 
 // What micro-batches are gathered into lives from the first of them on; what they all read, until the last is done.
-void Liveness::pass(Segment now, std::vector<int>* changed) {
-  if (inside_ == (now == Segment::micro)) return;
+void Liveness::pass(Phase now, std::vector<int>* changed) {
+  if (inside_ == (now == Phase::micro)) return;
   inside_ = !inside_;
   for (int held : held_) {
     const Base& base = bases_[static_cast<std::size_t>(held)];
@@ -152,7 +152,7 @@ void Liveness::undo(int at) {
 }
 
 std::size_t Liveness::run(int at, std::vector<int>* changed) {
-  pass(segment(at), changed);
+  pass(phase(at), changed);
   for (int write : writes_[static_cast<std::size_t>(at)]) {
     const Base& base = bases_[static_cast<std::size_t>(write)];
     if (!base.gathers) live_ += base.bytes;

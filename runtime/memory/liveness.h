@@ -4,7 +4,7 @@
 
 #include <weft/graph/step.h>
 #include <weft/runtime/allocate.h>
-#include <weft/runtime/memory/segments.h>
+#include <weft/runtime/memory/phases.h>
 #include <weft/runtime/tensor.h>
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class Liveness {
 
   int position(NodeId id) const { return id < position_.size() ? position_[id] : -1; }
   std::size_t size() const { return reads_.size(); }
-  Segment segment(int at) const { return segment_[static_cast<std::size_t>(at)]; }
+  Phase phase(int at) const { return phase_[static_cast<std::size_t>(at)]; }
   /// Change of live bytes if the node at `at` ran now.
   std::int64_t growth(int at) const;
   /// Runs it; gives the bytes that live while it runs. Nodes that have not run and whose growth has fallen are
@@ -38,9 +38,9 @@ class Liveness {
   std::size_t run(int at, std::vector<int>* changed = nullptr);
   /// Takes back the last run(), which was of `at`; not across segments.
   void undo(int at);
-  /// Back to the start; or to where the nodes of a segment begin to run.
+  /// Back to the start; or to where the nodes of a phase begin to run.
   void reset();
-  void enter(Segment now) { pass(now, nullptr); }
+  void enter(Phase now) { pass(now, nullptr); }
 
   /// Bases that the node at `at` reads and makes, each once.
   std::span<const int> reads(int at) const { return reads_[static_cast<std::size_t>(at)]; }
@@ -52,7 +52,7 @@ class Liveness {
  private:
   struct Base {
     std::size_t bytes = 0;
-    int readers = 0;       // distinct nodes; the end of the micro segment counts as one where it is held till then
+    int readers = 0;       // distinct nodes; the end of the micro phase counts as one where it is held till then
     bool gathers = false;  // over micro-batches: lives from the first of them on
     bool kept = false;     // outlives the run
     std::int64_t sum = 0;  // of the positions of its readers: with one left, that one
@@ -68,7 +68,7 @@ class Liveness {
     int base;
   };
 
-  void pass(Segment now, std::vector<int>* changed);
+  void pass(Phase now, std::vector<int>* changed);
   std::size_t reused(int at) const;
 
   std::vector<int> position_;  // by id; -1: no computing node
@@ -77,9 +77,9 @@ class Liveness {
   std::vector<std::vector<Reuse>> reuse_;         // by position, by output
   std::vector<std::size_t> scratch_;              // by position: bytes of the workspace
   std::vector<Left> left_;                        // by base
-  std::vector<Segment> segment_;                  // by position
+  std::vector<Phase> phase_;                      // by position
   std::vector<int> held_;                         // bases that keep their bytes through all micro-batches
-  bool inside_ = false;                           // the micro segment
+  bool inside_ = false;                           // the micro phase
   std::size_t live_ = 0;
 };
 

@@ -4,10 +4,10 @@
 #include <weft/runtime/in_place.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/memory/liveness.h>
+#include <weft/runtime/memory/phases.h>
 #include <weft/runtime/memory/placement.h>
 #include <weft/runtime/memory/plan.h>
 #include <weft/runtime/memory/schedule.h>
-#include <weft/runtime/memory/segments.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/tensor.h>
 
@@ -38,8 +38,8 @@ class Planner {
   }
 
   Plan run() {
-    segment_ = segments(plan_.step);
-    held_ = held_through(plan_.step, segment_, [this](ValueRef ref) { return base_of(graph(), ref); });
+    phase_ = phases(plan_.step);
+    held_ = held_through(plan_.step, phase_, [this](ValueRef ref) { return base_of(graph(), ref); });
     look_at_nodes();
     choose_states_updated_in_place();
     for (const Value& root : plan_.step.roots()) kept_.insert(base_of(graph(), root.ref()));
@@ -106,8 +106,8 @@ class Planner {
 
   void find_micro_batches() {
     if (plan_.step.micro_batches == 1) return;
-    auto not_before = [&](NodeId id) { return segment_.at(id) != Segment::before; };
-    auto after = [&](NodeId id) { return segment_.at(id) == Segment::after; };
+    auto not_before = [&](NodeId id) { return phase_.at(id) != Phase::before; };
+    auto after = [&](NodeId id) { return phase_.at(id) == Phase::after; };
     const auto begin = std::ranges::find_if(plan_.schedule, not_before),
                end = std::ranges::find_if(plan_.schedule, after);
     plan_.micro_begin = static_cast<std::size_t>(begin - plan_.schedule.begin());
@@ -151,7 +151,7 @@ class Planner {
     for (const Update& update : plan_.step.updates) {
       const Node& node = graph().node(update.value);
       // Micro-batches read states as they were before the run.
-      if (node.op->traits.source || segment_.at(node.id) != Segment::after) continue;
+      if (node.op->traits.source || phase_.at(node.id) != Phase::after) continue;
       for (const InPlace& pair : decided_.in_place[node.id]) {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
         if (node.operands[static_cast<std::size_t>(pair.operand)] != update.state.ref()) continue;
@@ -218,7 +218,7 @@ class Planner {
       if (plan_.storages[storage].kind != StorageKind::arena || kept_.contains(base)) continue;
       if (last_read_.at(base) != position) continue;
       // What is held through the micro-batches is read again by the next.
-      if (!held_.contains(base) || segment_.at(node.id) != Segment::micro) return storage;
+      if (!held_.contains(base) || phase_.at(node.id) != Phase::micro) return storage;
     }
     return {};
   }
@@ -272,7 +272,7 @@ class Planner {
   Decided decided_;
   std::unordered_map<ValueRef, std::size_t> last_read_;
   std::set<ValueRef> kept_;
-  std::unordered_map<NodeId, Segment> segment_;
+  std::unordered_map<NodeId, Phase> phase_;
   std::unordered_set<ValueRef> held_;  // through all micro-batches
 };
 

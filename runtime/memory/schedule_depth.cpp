@@ -19,12 +19,12 @@ Order depth_order(Flow& flow) {
   Order order{.by = "depth-first"};
   order.nodes.reserve(size);
   std::vector<int> open;
-  for (const Segment segment : {Segment::before, Segment::micro, Segment::after})
+  for (const Phase phase : {Phase::before, Phase::micro, Phase::after})
     for (std::size_t i = 0; i < size; ++i) {
       const int root = static_cast<int>(i);
       const bool read_here =
-          std::ranges::any_of(flow.after[i], [&](int reader) { return liveness.segment(reader) == segment; });
-      if (liveness.segment(root) != segment || read_here) continue;
+          std::ranges::any_of(flow.after[i], [&](int reader) { return liveness.phase(reader) == phase; });
+      if (liveness.phase(root) != phase || read_here) continue;
       open.push_back(root);
       seen[i] = 1;
       while (!open.empty()) {

@@ -7,7 +7,7 @@
 namespace weft {
 namespace {
 
-// Ready nodes, the smallest (segment, key, position) first. A node whose key changes is put in again; what is outdated
+// Ready nodes, the smallest (phase, key, position) first. A node whose key changes is put in again; what is outdated
 // is skipped when it comes up.
 class Ready {
  public:
@@ -15,17 +15,17 @@ class Ready {
 
   explicit Ready(std::size_t nodes) : key_(nodes, 0), inside_(nodes, 0) {}
   bool has(int at) const { return inside_[static_cast<std::size_t>(at)] != 0; }
-  void put(int segment, std::int64_t key, int at) {
+  void put(int phase, std::int64_t key, int at) {
     const auto i = static_cast<std::size_t>(at);
     if (has(at) && key_[i] == key) return;
     key_[i] = key;
     inside_[i] = 1;
-    heap_.emplace(segment, key, at);
+    heap_.emplace(phase, key, at);
   }
   // -1: none is left
   int take() {
     while (!heap_.empty()) {
-      const auto [segment, key, at] = heap_.top();
+      const auto [phase, key, at] = heap_.top();
       heap_.pop();
       if (!has(at) || key_[static_cast<std::size_t>(at)] != key) continue;
       inside_[static_cast<std::size_t>(at)] = 0;
@@ -40,7 +40,7 @@ class Ready {
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> heap_;
 };
 
-int rank(Segment segment) { return static_cast<int>(segment); }
+int rank(Phase phase) { return static_cast<int>(phase); }
 
 }  // namespace
 
@@ -53,7 +53,7 @@ Order list_order(Flow& flow, Prefer prefer) {
   Ready ready(size);
   const auto put = [&](int at) {
     const std::int64_t growth = prefer == Prefer::built ? 0 : liveness.growth(at);
-    ready.put(rank(liveness.segment(at)), prefer == Prefer::shrinking ? std::min<std::int64_t>(growth, 0) : growth, at);
+    ready.put(rank(liveness.phase(at)), prefer == Prefer::shrinking ? std::min<std::int64_t>(growth, 0) : growth, at);
   };
   for (std::size_t i = 0; i < size; ++i)
     if ((waits[i] = flow.before[i].size()) == 0) put(static_cast<int>(i));
@@ -90,7 +90,7 @@ Order reverse_order(Flow& flow) {
     for (int write : liveness.writes(at))
       if (live[static_cast<std::size_t>(write)] != 0) growth -= static_cast<std::int64_t>(liveness.bytes(write));
     // Positions count from the end, so that ties go to the last built.
-    ready.put(-rank(liveness.segment(at)), growth, static_cast<int>(size) - 1 - at);
+    ready.put(-rank(liveness.phase(at)), growth, static_cast<int>(size) - 1 - at);
   };
   const auto mirrored = [&](int at) { return static_cast<int>(size) - 1 - at; };
   for (std::size_t i = 0; i < size; ++i)

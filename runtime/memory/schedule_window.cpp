@@ -122,15 +122,15 @@ std::vector<Order> improve_windows(Flow& flow, Order order, std::size_t work) {
       fell = false;
       for (std::size_t step = 1; !fell && step * 2 <= size && work > size; step *= 2)
         for (const std::size_t ahead : {most_groups / 2, most_groups - 2, std::size_t{1}}) {
-          const Segment segment = flow.liveness.segment(order.nodes[at]);
+          const Phase phase = flow.liveness.phase(order.nodes[at]);
           std::size_t begin = at - std::min(at, ahead * step), end = std::min(size, begin + most_groups * step);
-          while (flow.liveness.segment(order.nodes[begin]) != segment) ++begin;
-          while (flow.liveness.segment(order.nodes[end - 1]) != segment) --end;
+          while (flow.liveness.phase(order.nodes[begin]) != phase) ++begin;
+          while (flow.liveness.phase(order.nodes[end - 1]) != phase) --end;
           if (work <= size) break;
           flow.liveness.reset();
           for (std::size_t i = 0; i < begin; ++i) flow.liveness.run(order.nodes[i]);
           work -= begin;
-          flow.liveness.enter(segment);
+          flow.liveness.enter(phase);
           fell = Window(flow, order.nodes, begin, end, step).search(order.peak, work);
           if (fell) break;
         }

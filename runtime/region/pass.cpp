@@ -1,9 +1,9 @@
 #include <weft/runtime/region/pass.h>
 
 #include <weft/graph/rewrite.h>
-#include <weft/runtime/memory/segments.h>
 #include <weft/runtime/region/region.h>
 #include <weft/runtime/region/shape.h>
+#include <weft/runtime/memory/phases.h>
 
 #include <algorithm>
 #include <limits>
@@ -30,14 +30,14 @@ class Regions {
   explicit Regions(const Step& step)
       : step_(step), graph_(step.graph), position_(graph_.next_id(), -1), last_read_(graph_.next_id()) {
     const auto ids = graph_.ids();
-    const auto segment = segments(step);
+    const auto phase = phases(step);
     heavy_.push_back(0);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const Node& node = graph_.node(ids[i]);
       const int at = static_cast<int>(i);
       position_[node.id] = at;
       nodes_.push_back(&node);
-      segment_.push_back(node.op->traits.source ? Segment::before : segment.at(node.id));
+      phase_.push_back(node.op->traits.source ? Phase::before : phase.at(node.id));
       readers_.emplace_back();
       last_read_[node.id].assign(node.types.size(), -1);
       for (ValueRef ref : node.operands) {
@@ -124,7 +124,7 @@ class Regions {
                second = static_cast<std::size_t>(b.members.front());
     return shapes_[first] && shapes_[second] && a.rows == b.rows &&
            (a.width == b.width || a.width == 1 || b.width == 1) && std::max(a.width, b.width) * a.rows > 1 &&
-           nodes_[first]->phase == nodes_[second]->phase && segment_[first] == segment_[second] &&
+           nodes_[first]->phase == nodes_[second]->phase && phase_[first] == phase_[second] &&
            a.members.size() + b.members.size() <= RowRegion::most_members &&
            a.values + b.values <= RowRegion::most_values &&
            // by the shape of its output a random node's rows are counted
@@ -287,7 +287,7 @@ class Regions {
   std::vector<int> position_;                // by id
   std::vector<std::vector<int>> last_read_;  // by id, by output: of a value through its views; kept: a root
   std::vector<const Node*> nodes_;           // by position, as are the next five
-  std::vector<Segment> segment_;
+  std::vector<Phase> phase_;
   std::vector<std::vector<int>> readers_;
   std::vector<std::optional<RowShape>> shapes_;
   std::vector<int> group_;

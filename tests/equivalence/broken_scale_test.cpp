@@ -1,6 +1,6 @@
 #include <equivalence/broken.h>
 
-#include <weft/optim/settle.h>
+#include <weft/optim/unscale_and_check.h>
 
 using namespace weft;
 using namespace weft::test;
@@ -11,7 +11,7 @@ Transform sound() { return scale_loss(static_scale(8)); }
 Transform dynamic() { return scale_loss(dynamic_scale({.start = 8, .window = 2, .greatest = 64})); }
 Transform descent() { return optimize(adamw({.rate = 1e-2})); }
 
-// The dynamic scale is updated by the first transform that settles: the
+// The dynamic scale is updated by the first transform that unscales: the
 // optimizer, whose copy is spoilt.
 void expect_rule_broken(const std::function<Step(Step)>& fault, const std::vector<std::string>& parts) {
   const ProofModel model = small_regression();
@@ -82,7 +82,7 @@ TEST_CASE("a loss scale that is updated twice a run is caught", "[optim][equival
   expect_rule_broken(
       [](Step step) {
         Update& scale = update_at(step, "loss_scale");
-        scale.value = where(step.finite, scale.value, maximum(scale.value * 0.5, 1.0));
+        scale.value = where(step.taken, scale.value, maximum(scale.value * 0.5, 1.0));
         return step;
       },
       {"loss scale 'loss_scale'", "whose gradients are not finite"});
@@ -92,7 +92,7 @@ TEST_CASE("a loss scale that grows when it should shrink is caught", "[optim][eq
   expect_rule_broken(
       [](Step step) {
         Update& scale = update_at(step, "loss_scale");
-        scale.value = where(step.finite, scale.value, scale.state * 2.0);
+        scale.value = where(step.taken, scale.value, scale.state * 2.0);
         return step;
       },
       {"loss scale 'loss_scale'"});
@@ -102,7 +102,7 @@ TEST_CASE("a tracker that forgets no overflow is caught", "[optim][equivalence][
   expect_rule_broken(
       [](Step step) {
         Update& tracker = update_at(step, "loss_scale/tracker");
-        tracker.value = where(step.finite, tracker.value, tracker.state);
+        tracker.value = where(step.taken, tracker.value, tracker.state);
         return step;
       },
       {"loss scale 'loss_scale/tracker'", "run 1"});

@@ -98,7 +98,7 @@ Group attention_errors() {
                  attention_weights_of(tanh(graph.input("x", f32, {2, 6, 4, 8})));
                }},
               {"A tap where there is no attention",
-               {"tap_attention (attention_errors.cpp:", "this step has no attention; hint: "},
+               {"attention_errors.cpp:", ": tap_attention: this step has no attention; hint: "},
                [] {
                  Graph graph;
                  const Value w = graph.parameter("w", {f32, {3}}, init::ones());

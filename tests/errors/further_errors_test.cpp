@@ -3,7 +3,7 @@
 #include <errors/gallery.h>
 #include <support/catch.h>
 
-#include <weft/optim/settle.h>
+#include <weft/optim/unscale_and_check.h>
 #include <weft/runtime/random.h>
 #include <weft/weft.h>
 
@@ -165,33 +165,33 @@ TEST_CASE("further errors of gradients, optimizers and schedules", "[core][autod
       {"cosine",
        {"warmup_cosine needs 0 <= least <= peak, got least 1 and peak 0.5"},
        [] { warmup_cosine(0.5, 1, 10, 1); }},
-      {"nothing to settle",
+      {"nothing to unscale",
        {"there are no gradients to read; hint: a parameter that is trained and not frozen"},
        [] {
          Graph graph;
          const Value w = graph.parameter("w", {f32, {3}}, init::ones());
          Step step = training_step(sum(w * w));
          step.gradients.clear();
-         settle_gradients(step);
+         unscale_and_check(step);
        }},
       {"cycle", {"cyclic_lr needs a gamma of at least 0, got -1"}, [] { cyclic_lr(0.1, 0.2, {.gamma = -1}); }},
       {"averages",
-       {"average_weights: the pattern 'b' matches no updated parameter; hint: the first of 1 is w "
-        "(further_errors_test.cpp:"},
+       {"further_errors_test.cpp:",
+        ": average_weights: the pattern 'b' matches no updated parameter; hint: the first of 1 is w"},
        [] {
          Graph graph;
          const Value w = graph.parameter("w", {f32, {3}}, init::ones());
          training_step(sum(w * w)) | optimize(sgd({.rate = 0.1})) | average_weights({.pattern = "b"});
        }},
-      {"limit", {"clip_value needs a positive limit, got -1 (further_errors_test.cpp:"}, [] { clip_value(-1); }},
+      {"limit", {"further_errors_test.cpp:", ": clip_value needs a positive limit, got -1"}, [] { clip_value(-1); }},
       {"norm type",
-       {"clip_norm needs a norm_type of at least 1, or infinity, got 0 (further_errors_test.cpp:"},
+       {"further_errors_test.cpp:", ": clip_norm needs a norm_type of at least 1, or infinity, got 0"},
        [] { clip_norm(1, {.norm_type = 0}); }},
       {"no pattern",
-       {"freeze needs a pattern, got none (further_errors_test.cpp:"},
+       {"further_errors_test.cpp:", ": freeze needs a pattern, got none"},
        [] { freeze(std::vector<std::string>{}); }},
       {"scale",
-       {"scale_loss needs a positive, finite scale, got 0 (further_errors_test.cpp:"},
+       {"further_errors_test.cpp:", ": scale_loss needs a positive, finite scale, got 0"},
        [] { scale_loss({.start = 0}); }},
   });
 }

@@ -76,7 +76,7 @@ Group gradient_errors() {
              check_gradients(sum(h * h), {h});
            }},
           {"A budget of bytes that cannot be met",
-           {"checkpoint (gradient_errors.cpp:", "the budget of 64 B (64 B) is too small: the least possible is"},
+           {"gradient_errors.cpp:", ": checkpoint: the budget of 64 B (64 B) is too small: the least possible is"},
            [] {
              Graph graph;
              const Value x = graph.input("x", f32, {graph.dim("batch", 8), 16});
@@ -85,7 +85,7 @@ Group gradient_errors() {
              step | checkpoint({.budget = 64});
            }},
           {"A checkpoint that is told nothing",
-           {"checkpoint (gradient_errors.cpp:", "has nothing to do; hint: {.budget = 512_MiB}"},
+           {"gradient_errors.cpp:", ": checkpoint has nothing to do; hint: {.budget = 512_MiB}"},
            [] { checkpoint(CheckpointOptions{}); }},
           {"A checkpoint by a pattern that matches nothing",
            {"'block/*' matches no value of the forward pass; hint: the first of"},

@@ -107,8 +107,9 @@ Group order_errors() {
              training_step(sum(w * w)) | freeze("**");
            }},
           {"Freezing what does not exist",
-           {"freeze (order_errors.cpp:",
-            "the pattern 'embeding/**' matches no trained parameter; hint: the first of 1 is embedding/weight"},
+           {"order_errors.cpp:",
+            ": freeze: the pattern 'embeding/**' matches no trained parameter; hint: the first of 1 is "
+            "embedding/weight"},
            [] {
              Graph graph;
              const Value w = graph.parameter("embedding/weight", {f32, {3}}, init::ones());
@@ -131,7 +132,7 @@ Group order_errors() {
              training_step(sum(bias * bias)) | optimize(muon({}));
            }},
           {"Mixed precision in a wide type",
-           {"mixed_precision needs a type of two bytes, bf16 or f16, got f64 (order_errors.cpp:"},
+           {"order_errors.cpp:", ": mixed_precision needs a type of two bytes, bf16 or f16, got f64"},
            [] { mixed_precision(f64); }},
           {"An override of precision that matches nothing",
            {"the override 'head/**' matches no node; hint: the first of"},

@@ -36,7 +36,7 @@ Group setting_errors() {
                  training_step(sum(w * w)) | optimize(sgd({.rate = mine}));
                }},
               {"A norm that is not positive",
-               {"clip_global_norm needs a positive norm, got 0 (setting_errors.cpp:"},
+               {"setting_errors.cpp:", ": clip_global_norm needs a positive norm, got 0"},
                [] { clip_global_norm(0); }},
               {"A loss scale that is none",
                {"static_scale needs a positive, finite number, got -8"},
@@ -45,10 +45,10 @@ Group setting_errors() {
                {"dynamic_scale needs a start from least to greatest, got start 100000, least 1 and greatest 65536"},
                [] { dynamic_scale({.start = 100000}); }},
               {"No micro-batch",
-               {"accumulate (setting_errors.cpp:", "needs at least one micro-batch, got 0"},
+               {"setting_errors.cpp:", ": accumulate needs at least one micro-batch, got 0"},
                [] { accumulate(0); }},
               {"A decay of one",
-               {"average_weights needs a decay in [0, 1), got 1 (setting_errors.cpp:"},
+               {"setting_errors.cpp:", ": average_weights needs a decay in [0, 1), got 1"},
                [] { average_weights({.decay = 1}); }},
               {"Threads below zero", {"the number of threads must be 0 to", "got -1"}, [] { set_threads(-1); }},
           }};

@@ -4,7 +4,7 @@
 #include <support/catch.h>
 
 #include <weft/inspect/gradients/gradient_report.h>
-#include <weft/inspect/gradients/report_gradients.h>
+#include <weft/inspect/gradients/tap_gradients.h>
 #include <weft/testing/gradients.h>
 #include <weft/testing/steps.h>
 
@@ -29,7 +29,7 @@ testing::RunOptions run_options() {
 }
 
 GradientReport report_of(const Step& step) {
-  const Step watched = step | report_gradients();
+  const Step watched = step | tap_gradients();
   const testing::RunOptions options = run_options();
   Store store = testing::store_for(watched, options);
   Program program(watched, store);

@@ -176,8 +176,8 @@ TEST_CASE("updates of a graph move with their state and value", "[core][graph]")
   rebuild.replace(y.node(), {plus(rebuild.map(state.ref()), rebuild.map(state.ref()))});
   const Graph moved = rebuild.finish();
   REQUIRE(moved.updates().size() == 1);
-  CHECK(moved.updates()[0].first == state.ref());
-  CHECK(moved.updates()[0].second == moved.find(y).ref());
+  CHECK(moved.updates()[0].state.ref() == state.ref());
+  CHECK(moved.updates()[0].value.ref() == moved.find(y).ref());
 }
 
 TEST_CASE("substitute copies only what depends on the replaced value", "[core][graph]") {

@@ -1,5 +1,6 @@
 #include <weft/graph/rewrite.h>
 #include <weft/graph/step.h>
+#include <weft/graph/verify.h>
 
 #include <graph/toy_ops.h>
 #include <support/catch.h>
@@ -118,4 +119,66 @@ TEST_CASE("a step moved to another graph takes all its values along", "[core][gr
   CHECK(moved.fetch("g").graph() == copy);
   CHECK(moved.gradient_of(w)->value == copy.find(g));
   CHECK(moved.gradient_of(g) == nullptr);
+}
+
+TEST_CASE("every value of a step is visited once, says what it is, and moves with the step", "[core][graph]") {
+  Graph graph;
+  std::vector<Value> made;
+  auto next = [&] {
+    made.push_back(graph.input(fmt::format("v{}", made.size()), f32, {}));
+    return made.back();
+  };
+  Step step;
+  step.graph = graph;
+  const Value sum = next(), weight = next();
+  step.loss = LossTerm{1, sum, weight};
+  step.loss_value = next();
+  step.seeds = {next()};
+  step.parameters = {next()};
+  step.fetches = {{"y", next()}};
+  const Value state = next(), value = next();
+  step.updates = {{state, value}};
+  step.taken = next();
+  step.due = next();
+  step.gradient_weight = next();
+  const Value scale = next(), tracker = next();
+  step.loss_scale = LossScale{scale, tracker, {}};
+  const Value parameter = next(), gradient = next();
+  step.gradients = {{parameter, gradient, {}}};
+
+  std::vector<Value> seen;
+  std::vector<std::string> words;
+  const Graph copy = graph.clone();
+  step.over(copy).each_value([&](const Value& each, const StepRole& role) {
+    CHECK(each.graph() == copy);
+    seen.push_back(graph.value(each.ref()));
+    words.push_back(role.str());
+  });
+  CHECK(seen == made);
+  CHECK(words == std::vector<std::string>{
+                     "the sum of a loss term", "the weight of a loss term", "the loss", "a seed of the backward pass",
+                     "a parameter", "the fetch 'y'", "an updated state", "the update of 'v6'", "the flag 'taken'",
+                     "the flag 'due'", "the weight of the gradients", "the loss scale", "the tracker of the loss scale",
+                     "a gradient's parameter", "the gradient of 'v13'"});
+  CHECK(step.roots() == std::vector<Value>{made[5], state, value});
+  CHECK(step.values([](const StepRole& role) { return role.is_once_a_step(); }) ==
+        std::vector<Value>{step.loss_value, made[5], value, step.taken, step.due, step.gradient_weight, gradient});
+  CHECK(step.values([](const StepRole& role) { return role.is_of_gradients(); }) ==
+        std::vector<Value>{step.taken, step.due, step.gradient_weight, scale, tracker, gradient});
+}
+
+TEST_CASE("an update that is given to a graph waits there until a step takes it", "[core][graph]") {
+  Graph graph;
+  const Value n = graph.state("n", {f32, {3}}, init::zeros());
+  Step step = step_of(graph, {{"n", n}});
+  graph.update(n, negate(n));
+  REQUIRE(graph.updates().size() == 1);
+  CHECK_THROWS_WITH(verify(step), ContainsSubstring("the graph has an update of 'n', which the step has not taken; "
+                                                    "hint: step.take_updates()"));
+  step.take_updates();
+  CHECK(graph.updates().empty());
+  REQUIRE(step.updates.size() == 1);
+  CHECK(step.updates[0].state == n);
+  CHECK(step.updates[0].of_graph);
+  CHECK_NOTHROW(verify(step));
 }

@@ -43,8 +43,8 @@ TEST_CASE("what a transform may not leave behind is said with its name and line"
     s.gradients.front().value = s.loss_value;
     return s;
   });
-  leaves("the flag 'finite' must be bool[], it is f32[]", [](Step s) {
-    s.finite = s.loss_value;
+  leaves("the flag 'taken' must be bool[], it is f32[]", [](Step s) {
+    s.taken = s.loss_value;
     return s;
   });
   leaves("the flag 'due' must be bool[], it is bool[3]", [](Step s) {
@@ -104,4 +104,22 @@ TEST_CASE("an update that a transform gives to the graph is the step's", "[core]
   const Tensor fed(f32, {3});
   for (int i = 0; i < 3; ++i) program.run({{"x", fed}});
   CHECK(store.tensor("runs").at(0) == 3);
+}
+
+TEST_CASE("a second update of a state, by a transform through the graph, is refused", "[core][graph][errors]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {3}), w = graph.parameter("w", {f32, {3}}, init::ones());
+  const Value runs = graph.state("runs", {i64, {}}, init::zeros());
+  graph.update(runs, runs + 1);
+  const Transform again{.name = "again", .apply = [&](Step step) {
+                          step.graph.update(step.find(runs), step.find(runs) + 2);
+                          return step;
+                        }};
+  CHECK_THROWS_WITH(training_step(Loss(sum(w * x))) | again,
+                    ContainsSubstring("transform 'again' (transform_faults_test.cpp:") &&
+                        ContainsSubstring("'runs' is updated twice"));
+  CHECK(graph.updates().size() == 1);  // the step took its copy's
+  CHECK(training_step(Loss(sum(w * x))).updates.size() == 1);
+  CHECK(evaluation(Loss(sum(w * x))).updates.empty());
+  CHECK(evaluation(Loss(sum(w * x))).graph.updates().empty());
 }

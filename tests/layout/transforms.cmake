@@ -1,9 +1,10 @@
 # layout.transforms: each function of a header that gives a Transform has a row in the table of docs/transforms.md, and
-# each row is such a function.
+# each row is such a function. And each takes its caller's line (graph/user_line.h).
 # Run as: cmake -DROOT=<source folder> -P transforms.cmake
 cmake_minimum_required(VERSION 3.25)
 
 set(functions "")
+set(faults "")
 file(GLOB_RECURSE headers RELATIVE "${ROOT}" "${ROOT}/graph/*.h" "${ROOT}/autodiff/*.h" "${ROOT}/optim/*.h"
      "${ROOT}/inspect/*.h" "${ROOT}/nn/*.h" "${ROOT}/ops/*.h")
 foreach(header IN LISTS headers)
@@ -11,6 +12,14 @@ foreach(header IN LISTS headers)
   foreach(line IN LISTS lines)
     string(REGEX MATCH "Transform ([a-z_]+)\\(" found "${line}")
     list(APPEND functions "${CMAKE_MATCH_1} ${header}")
+  endforeach()
+  file(READ "${ROOT}/${header}" text)
+  string(REGEX MATCHALL "\nTransform [a-z_]+\\([^;]*" declarations "${text}")
+  foreach(declaration IN LISTS declarations)
+    if(NOT declaration MATCHES "std::source_location where = std::source_location::current\\(\\)")
+      string(STRIP "${declaration}" declaration)
+      string(APPEND faults "  no line of its caller's in ${header}: ${declaration}\n")
+    endif()
   endforeach()
 endforeach()
 list(REMOVE_DUPLICATES functions)
@@ -24,7 +33,6 @@ foreach(row IN LISTS rows)
   list(APPEND listed "${name} ${CMAKE_MATCH_1}")
 endforeach()
 
-set(faults "")
 foreach(function IN LISTS functions)
   if(NOT function IN_LIST listed)
     string(APPEND faults "  no row: ${function}\n")

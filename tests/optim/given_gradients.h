@@ -72,7 +72,7 @@ class Runner {
 inline Optimizer descent(double rate) {
   auto update = [](const UpdateContext& context) {
     const Value next = context.parameter - context.gradient * cast(context.rate, context.parameter.dtype());
-    context.step.updates.push_back({context.parameter, where(context.finite, next, context.parameter)});
+    context.step.updates.push_back({context.parameter, where(context.taken, next, context.parameter)});
   };
   return {"descent", rate, {}, update};
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <weft/inspect/gradients/gradient_report.h>
-#include <weft/inspect/gradients/report_gradients.h>
+#include <weft/inspect/gradients/tap_gradients.h>
 #include <weft/weft.h>
 
 #include <cmath>

@@ -330,7 +330,7 @@ TEST_CASE("of an accumulation over runs only the run that ends it moves the scal
     const Step step = training_step(model.loss) | over_runs | scale_loss(dynamic_scale({.start = 16, .window = 2})) |
                       clip_global_norm(1.0, {.non_finite = policy}) | fetch_gradients();
     Store store(step);
-    Program program(step | fetch("taken", step.finite), store);
+    Program program(step | fetch("taken", step.taken), store);
     auto run = [&](const Lists& lists, const Tensor& due) {
       const Tensor c0 = given::tensor(f32, {3, 4}, lists[0]), c1 = given::tensor(f32, {5}, lists[1]);
       const Result result = program.run({{"c0", c0}, {"c1", c1}, {"due", due}});

@@ -219,7 +219,7 @@ TEST_CASE("transforms that exclude each other, or have no place, are told so", "
   const Transform c = shell({.name = "c", .needs = {"b done"}, .apply = {}});
   CHECK_THROWS_WITH(start() | c,
                     ContainsSubstring("the right order: training_step | a transform that promises 'b done' | c"));
-  // A user's transform that settles by itself is named by what it brought, even if it did not say so.
+  // A user's transform that unscales by itself is named by what it brought, even if it did not say so.
   const Transform quiet{.name = "quiet", .apply = [](Step step) {
                           step.facts.insert("settled");
                           return step;

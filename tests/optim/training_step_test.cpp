@@ -193,7 +193,7 @@ TEST_CASE("an evaluation between two steps changes nothing of the training", "[c
   for (std::int64_t i = 0; i < 16; ++i) x.data<std::int64_t>()[i] = i % 11;
   auto train = [&](bool evaluates) {
     Store store(graph, {.seed = 5});
-    Program step(train_step(loss), store), test(evaluation(loss), store);
+    Program step(default_training_step(loss), store), test(evaluation(loss), store);
     for (int i = 0; i < 3; ++i) {
       step.run({{"tokens", x}, {"targets", x}});
       if (evaluates) test.run({{"tokens", x}, {"targets", x}});

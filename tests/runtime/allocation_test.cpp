@@ -105,7 +105,8 @@ TEST_CASE("a run of a whole training step allocates nothing", "[core][runtime][a
     y.data<std::int64_t>()[i] = (i * 7 + 1) % 33;
   }
   expect_no_allocation(
-      train_step(loss, {.loss_scale = dynamic_scale(), .optimizer = {.rate = warmup_cosine(1e-3, 2, 10)}}), x, y);
+      default_training_step(loss, {.loss_scale = dynamic_scale(), .optimizer = {.rate = warmup_cosine(1e-3, 2, 10)}}),
+      x, y);
   expect_no_allocation(training_step(loss) | clip_value(1.0) | clip_norm(1.0, {.norm_type = 3}) |
                            clip_global_norm(1.0, {.norm_type = INFINITY, .non_finite = NonFinite::fail}) |
                            fetch_gradients(),
@@ -186,7 +187,7 @@ TEST_CASE("runs leave a program's bytes as they were", "[core][runtime][allocati
   Graph graph;
   const Value x = graph.input("x", f32, {4, 8});
   const Value w = graph.parameter("w", {f32, {8, 3}}, init::normal(0, 1));
-  const Step step = train_step(Loss(sum_squares(matmul(x, w))));
+  const Step step = default_training_step(Loss(sum_squares(matmul(x, w))));
   Store store(step, {.seed = 1});
   Program program(step, store);
   const std::size_t before = program.allocated_bytes(), kept = store.bytes();

@@ -76,7 +76,7 @@ TEST_CASE("a fetch of a parameter shows it as it was before its update", "[core]
   const Value w = graph.parameter("w", {f32, {2}}, init::ones());
   graph.update(w, w + 1.0);
   Step step = fetching({w});
-  step.updates.push_back({w, graph.value(graph.updates()[0].second)});
+  step.take_updates();
   Store store(graph);
   Program program(step, store);
   CHECK(program.run().tensor(w).at(0) == 1);

@@ -104,13 +104,13 @@ TEST_CASE("GradientsFlow passes a GPT, whose keys' biases softmax takes out agai
   const std::vector<std::pair<std::string, Step>> forms{
       {"plain", step},
       {"checkpointed", step | checkpoint(every_block())},
-      {"reported", step | report_gradients()},
-      {"both", step | report_gradients() | checkpoint(every_block())},
+      {"reported", step | tap_gradients()},
+      {"both", step | tap_gradients() | checkpoint(every_block())},
       {"micro-batches", training_step(loss) | accumulate(2) | optimize(adamw({.rate = 1e-3}))},
       {"over runs", training_step(loss) | accumulate_over_runs(2) | optimize(adamw({.rate = 1e-3}))},
       {"two weights", training_step(loss + 0.1 * weighted_mean(square(logits))) | accumulate(2)},
       {"f16",
-       training_step(loss) | mixed_precision(f16) | scale_loss(dynamic_scale()) | accumulate(2) | report_gradients()},
+       training_step(loss) | mixed_precision(f16) | scale_loss(dynamic_scale()) | accumulate(2) | tap_gradients()},
   };
   for (const auto& [name, form] : forms) {
     const testing::Outcome verdict =

@@ -184,7 +184,7 @@ const Pieces pieces[] = {
 
 GradientReport reported(const Loss& loss, const Tensor& feed,
                         const std::vector<std::pair<std::string, Tensor>>& set = {}) {
-  const Step step = training_step(loss) | optimize(sgd({.rate = 0.01})) | report_gradients();
+  const Step step = training_step(loss) | optimize(sgd({.rate = 0.01})) | tap_gradients();
   Store store(step, {.seed = 1});
   for (const auto& [name, tensor] : set) store.set(name, tensor);
   Program program(step, store);

@@ -16,7 +16,7 @@ TEST_CASE("the report's numbers are those of the gradients, counted plainly in d
           "[core][optim][gradient_report]") {
   const Chain model(3);
   const Tensor x = Chain::feed();
-  const Step step = training_step(model.loss) | fetch_gradients() | optimize(sgd({.rate = 0.1})) | report_gradients();
+  const Step step = training_step(model.loss) | fetch_gradients() | optimize(sgd({.rate = 0.1})) | tap_gradients();
   Store before(step, {.seed = 1});
   const Run run(step, {{"x", x}});
   const GradientReport report = run.report();
@@ -68,7 +68,7 @@ TEST_CASE("gains are norms of the cotangents between blocks, as a gradient by ha
   const Value total = graph.find(step.loss_value);
   for (const Value& value : between) wanted.push_back(graph.find(value));
   const std::vector<Tensor> cotangents = evaluate(gradient(total, wanted), std::vector<Feed>{{"x", x}}, 1);
-  const Run run(step | report_gradients(), {{"x", x}});
+  const Run run(step | tap_gradients(), {{"x", x}});
   const GradientReport report = run.report();
   for (int i = 0; i < 3; ++i)
     CHECK(report.block(fmt::format("layer/{}", i)).gives ==
@@ -84,24 +84,23 @@ TEST_CASE("scaling, micro-batches, low precision and their order leave the repor
   const nn::Gpt model = gpt(graph, 0, 1);
   const Loss loss = loss_of(graph, model);
   const Text text;
-  const GradientReport plain = Run(training_step(loss) | optimize(sgd()) | report_gradients(), text.feeds()).report();
+  const GradientReport plain = Run(training_step(loss) | optimize(sgd()) | tap_gradients(), text.feeds()).report();
   struct Case {
     std::string name;
     Step step;
     double epsilon;
   };
   const std::vector<Case> cases{
-      {"scaled, before anybody settles",
-       training_step(loss) | scale_loss(dynamic_scale()) | report_gradients() | optimize(sgd()), 1e-4},
-      {"accumulated", training_step(loss) | accumulate(2) | optimize(sgd()) | report_gradients(), 1e-4},
-      {"both",
-       training_step(loss) | scale_loss(static_scale(4096)) | accumulate(4) | report_gradients() | optimize(sgd()),
+      {"scaled, before anybody unscales",
+       training_step(loss) | scale_loss(dynamic_scale()) | tap_gradients() | optimize(sgd()), 1e-4},
+      {"accumulated", training_step(loss) | accumulate(2) | optimize(sgd()) | tap_gradients(), 1e-4},
+      {"both", training_step(loss) | scale_loss(static_scale(4096)) | accumulate(4) | tap_gradients() | optimize(sgd()),
        1e-4},
       {"bf16",
        training_step(loss) | mixed_precision(bf16) | scale_loss(static_scale(64)) | accumulate(2) | optimize(sgd()) |
-           report_gradients(),
+           tap_gradients(),
        0.05},
-      {"checkpointed", training_step(loss) | optimize(sgd()) | report_gradients() | checkpoint(every_block()), 1e-4},
+      {"checkpointed", training_step(loss) | optimize(sgd()) | tap_gradients() | checkpoint(every_block()), 1e-4},
   };
   for (const Case& each : cases) {
     INFO(each.name);
@@ -134,7 +133,7 @@ TEST_CASE("a report changes no bits, and remove_taps takes it out to the last by
   const Step micro =
       training_step(loss) | scale_loss(dynamic_scale()) | accumulate(2) | optimize(adamw({.rate = 1e-2}));
   for (const Step& step : {plain, micro}) {
-    const Step watched = step | report_gradients();
+    const Step watched = step | tap_gradients();
     Store a(step, {.seed = 2}), b(watched, {.seed = 2});
     Program one(step, a), other(watched, b);
     for (int i = 0; i < 3; ++i) {
@@ -152,15 +151,14 @@ TEST_CASE("a report changes no bits, and remove_taps takes it out to the last by
     CHECK(after.arena_bytes == before.arena_bytes);
     CHECK(after.total_bytes() == before.total_bytes());
     CHECK(after.str() == before.str());
-    CHECK_THROWS_WITH(gradient_report(one.run(text.feeds()), step),
-                      ContainsSubstring("hint: step | report_gradients()"));
+    CHECK_THROWS_WITH(gradient_report(one.run(text.feeds()), step), ContainsSubstring("hint: step | tap_gradients()"));
   }
 }
 
 TEST_CASE("a report is proven to change nothing", "[optim][gradient_report]") {
   const Chain model(2);
   const Step step = training_step(model.loss) | scale_loss(static_scale(8)) | accumulate(2) | optimize(sgd());
-  const Equivalence result = verify_equivalent(step, step | report_gradients());
+  const Equivalence result = verify_equivalent(step, step | tap_gradients());
   INFO(result.str());
   CHECK(result.passed());
 }
@@ -170,7 +168,7 @@ TEST_CASE("NaN in a gradient is a verdict, and its numbers are null in JSON", "[
   const Value x = graph.input("x", f32, {8, 6}), w = graph.parameter("w", {f32, {6}}, init::zeros());
   Tensor feed = Chain::feed();
   const GradientReport report =
-      Run(training_step(Loss(sum(sqrt(w * w) * x))) | report_gradients(), {{"x", feed}}).report();
+      Run(training_step(Loss(sum(sqrt(w * w) * x))) | tap_gradients(), {{"x", feed}}).report();
   REQUIRE(report.of(Verdict::Kind::not_finite).size() == 1);
   CHECK(report.parameter("w").not_finite == 1);
   CHECK(report.of(Verdict::Kind::no_flow).empty());
@@ -195,7 +193,7 @@ TEST_CASE("a loss that is not finite is a verdict although its gradients are, an
   Graph graph;
   const Value w = graph.parameter("w", {f32, {3}}, init::ones());
   const Value x = graph.input("x", f32, {3}), scale = graph.input("scale", f32, {});
-  const Step step = training_step(Loss(sum(w * x) + exp(scale))) | report_gradients();
+  const Step step = training_step(Loss(sum(w * x) + exp(scale))) | tap_gradients();
   Store store(step);
   Program program(step, store);
   Tensor ones(f32, {3}), number(f32, {});
@@ -217,8 +215,7 @@ TEST_CASE("a loss that is not finite is a verdict although its gradients are, an
 TEST_CASE("the JSON lines hold what the table holds", "[core][optim][gradient_report]") {
   const Chain model(2);
   const Tensor x = Chain::feed();
-  const GradientReport report =
-      Run(training_step(model.loss) | optimize(sgd()) | report_gradients(), {{"x", x}}).report();
+  const GradientReport report = Run(training_step(model.loss) | optimize(sgd()) | tap_gradients(), {{"x", x}}).report();
   const std::string lines = report.json_lines(1);
   const nlohmann::json first = nlohmann::json::parse(lines.substr(0, lines.find('\n')));
   CHECK(first.at("kind") == "step");
@@ -230,7 +227,7 @@ TEST_CASE("the JSON lines hold what the table holds", "[core][optim][gradient_re
 
 TEST_CASE("a history draws a curve a block over its steps", "[core][optim][gradient_report]") {
   const Chain model(3);
-  const Step step = training_step(model.loss) | optimize(sgd({.rate = 0.05})) | report_gradients();
+  const Step step = training_step(model.loss) | optimize(sgd({.rate = 0.05})) | tap_gradients();
   Store store(step, {.seed = 1});
   Program program(step, store);
   GradientHistory history;
@@ -263,18 +260,18 @@ TEST_CASE("a history draws a curve a block over its steps", "[core][optim][gradi
 
 TEST_CASE("mistakes around a report are said", "[core][optim][gradient_report][errors]") {
   const Chain model(2);
-  const Step step = training_step(model.loss) | report_gradients();
+  const Step step = training_step(model.loss) | tap_gradients();
   CHECK_THROWS_WITH(
-      step | report_gradients(),
+      step | tap_gradients(),
       ContainsSubstring("gradient_report_test.cpp:") &&
           ContainsSubstring(
               "publishes 'flow/factor' already; hint: it is tapped: take that out first, step | remove_taps()"));
-  CHECK_THROWS_WITH(training_step(model.loss) | fetch("flow/factor", model.x) | report_gradients(),
+  CHECK_THROWS_WITH(training_step(model.loss) | fetch("flow/factor", model.x) | tap_gradients(),
                     ContainsSubstring("hint: a fetch of yours has that name, which a tap needs: give it another"));
-  CHECK_THROWS_WITH(report_gradients({.closed_below = 2}), ContainsSubstring("closed_below must be in [0, 1), got 2"));
-  CHECK_THROWS_WITH(evaluation(model.loss) | report_gradients(), ContainsSubstring("report_gradients needs"));
-  CHECK_THROWS_WITH(training_step(model.loss) | optimize(sgd()) | checkpoint(every_block()) | report_gradients(),
-                    ContainsSubstring("report_gradients"));
+  CHECK_THROWS_WITH(tap_gradients({.closed_below = 2}), ContainsSubstring("closed_below must be in [0, 1), got 2"));
+  CHECK_THROWS_WITH(evaluation(model.loss) | tap_gradients(), ContainsSubstring("tap_gradients needs"));
+  CHECK_THROWS_WITH(training_step(model.loss) | optimize(sgd()) | checkpoint(every_block()) | tap_gradients(),
+                    ContainsSubstring("tap_gradients"));
   CHECK_THROWS_WITH(step | mixed_precision(bf16), ContainsSubstring("mixed_precision"));
   const Tensor x = Chain::feed();
   const Run run(step, {{"x", x}});

@@ -12,7 +12,7 @@ TEST_CASE("what f16 loses and the scale it needs are as a cast to f16 says", "[c
   // d loss / d w = x: gradients of any size.
   Graph graph;
   const Value w = graph.parameter("w", {f32, {4000}}, init::ones()), x = graph.input("x", f32, {4000});
-  const Step step = training_step(Loss(sum(w * x))) | report_gradients();
+  const Step step = training_step(Loss(sum(w * x))) | tap_gradients();
   std::mt19937 random(7);
   std::normal_distribution<double> power(-22, 4);
   Tensor feed(f32, {4000});
@@ -48,7 +48,7 @@ TEST_CASE("what f16 loses and the scale it needs are as a cast to f16 says", "[c
 
   // With a scale, what flows is larger by it; the clean gradient stays.
   const GradientReport::Parameter scaled =
-      Run(training_step(Loss(sum(w * x))) | scale_loss(static_scale(256)) | report_gradients(), {{"x", feed}})
+      Run(training_step(Loss(sum(w * x))) | scale_loss(static_scale(256)) | tap_gradients(), {{"x", feed}})
           .report()
           .parameter("w");
   CHECK(scaled.f16_lost == row.f16_lost);
@@ -61,19 +61,18 @@ TEST_CASE("f16 without a loss scale underflows, with the scale that the report a
   const Tensor x = Chain::feed();
   const Chain model(3);
   const Loss small = 1e-5 * model.loss;
-  const GradientReport bad = Run(training_step(small) | mixed_precision(f16) | report_gradients(), {{"x", x}}).report();
+  const GradientReport bad = Run(training_step(small) | mixed_precision(f16) | tap_gradients(), {{"x", x}}).report();
   REQUIRE_FALSE(bad.of(Verdict::Kind::f16_underflow).empty());
   const Verdict verdict = bad.of(Verdict::Kind::f16_underflow).front();
   CHECK(verdict.path.starts_with("layer/"));
   CHECK(verdict.where.starts_with("gradient_chain.h:"));
   CHECK_THAT(verdict.str(), ContainsSubstring("below 2^-14 without a loss scale") && ContainsSubstring("scale_loss("));
   const GradientReport good =
-      Run(training_step(small) | mixed_precision(f16) | scale_loss(static_scale(1048576)) | report_gradients(),
-          {{"x", x}})
+      Run(training_step(small) | mixed_precision(f16) | scale_loss(static_scale(1048576)) | tap_gradients(), {{"x", x}})
           .report();
   CHECK(good.of(Verdict::Kind::f16_underflow).empty());
   // In f32 nothing underflows, whatever f16 would.
-  CHECK(Run(training_step(small) | report_gradients(), {{"x", x}}).report().of(Verdict::Kind::f16_underflow).empty());
+  CHECK(Run(training_step(small) | tap_gradients(), {{"x", x}}).report().of(Verdict::Kind::f16_underflow).empty());
 }
 
 TEST_CASE("dead units are found at the activation and at the bias, and live ones are not",
@@ -85,7 +84,7 @@ TEST_CASE("dead units are found at the activation and at the bias, and live ones
                 b = graph.parameter("b", {f32, {6}}, init::constant(0));
     const Value v = graph.parameter("v", {f32, {6, 6}}, init::normal(0, 0.5));
     const Step step =
-        training_step(Loss(sum(square(linear(relu(linear(x, w, b)) + 0.5, v, Value{}))))) | report_gradients();
+        training_step(Loss(sum(square(linear(relu(linear(x, w, b)) + 0.5, v, Value{}))))) | tap_gradients();
     Store store(step, {.seed = 1});
     float* bias = store.tensor("b").data<float>();
     for (int i = 0; i < 4 && dead; ++i) bias[i] = -20;
@@ -114,7 +113,7 @@ TEST_CASE("dead units inside a fused feed-forward are found at its bias", "[core
     Graph graph;
     const Value x = graph.input("x", type, {8, 6});
     const nn::FeedForward layer(graph, "layer", {.width = 6, .hidden = 10, .activation = "relu", .dtype = type});
-    const Step step = training_step(Loss(sum(square(layer(x))))) | report_gradients();
+    const Step step = training_step(Loss(sum(square(layer(x))))) | tap_gradients();
     Store store(step, {.seed = 1});
     const Tensor cold = Tensor::of<double>({10}, {-50, -50, -50, -50, -50, -50, -50, 0, 0, 0});
     store.set("layer/up/bias", cold.cast(type));
@@ -131,7 +130,7 @@ TEST_CASE("rows of an embedding that were not picked are no dead units", "[core]
   Graph graph;
   const nn::Gpt model = gpt(graph);
   const Text text;
-  const GradientReport report = Run(training_step(loss_of(graph, model)) | report_gradients(), text.feeds()).report();
+  const GradientReport report = Run(training_step(loss_of(graph, model)) | tap_gradients(), text.feeds()).report();
   INFO(report.str());
   CHECK(std::isnan(report.parameter("embedding/tokens/weight").dead_rows));
   CHECK(std::isnan(report.parameter("embedding/positions/weight").dead_rows));
@@ -143,7 +142,7 @@ TEST_CASE("a table that is picked from by index has no dead units", "[core][opti
   Graph graph;
   const Value table = graph.parameter("table", {f32, {50}}, init::normal(0, 1)), at = graph.input("at", i32, {8});
   const Tensor feed = Tensor::of<std::int32_t>({8}, {1, 1, 2, 3, 3, 3, 4, 5});
-  const Run run(training_step(Loss(sum(square(index_select(table, 0, at))))) | report_gradients(), {{"at", feed}});
+  const Run run(training_step(Loss(sum(square(index_select(table, 0, at))))) | tap_gradients(), {{"at", feed}});
   CHECK(std::isnan(run.report().parameter("table").dead_rows));
   CHECK(run.report().parameter("table").zeros == 0.9);
   CHECK(run.report().healthy());
@@ -157,7 +156,7 @@ TEST_CASE("a bias of keys cancels to rounding, which is no fault, and other bias
   const Text text;
   for (const Step& step :
        {training_step(loss), training_step(loss) | scale_loss(static_scale(64)) | accumulate(2) | optimize(sgd())}) {
-    const GradientReport report = Run(step | report_gradients(), text.feeds()).report();
+    const GradientReport report = Run(step | tap_gradients(), text.feeds()).report();
     for (const GradientReport::Parameter& row : report.parameters) {
       INFO(row.path << " " << row.norm << " of " << row.arrives);
       CHECK(row.cancels == row.path.ends_with("key/bias"));
@@ -187,7 +186,7 @@ TEST_CASE("that a gradient cancels is known in every form of the step", "[optim]
   };
   for (const auto& [name, step] : forms) {
     INFO(name);
-    const Run run(step | report_gradients(), text.feeds());
+    const Run run(step | tap_gradients(), text.feeds());
     for (const GradientReport::Parameter& row : run.report().parameters) {
       INFO(row.path << " " << row.norm << " of " << row.arrives);
       CHECK(row.cancels == row.path.ends_with("key/bias"));
@@ -205,7 +204,7 @@ TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mi
     const Value v = graph.parameter("v", {f32, {6, 6}}, init::normal(0, 1));
     const Value p = softmax(linear(x, w, Value{}) * (saturated ? 1e3 : 1.0), 1);
     const GradientReport report =
-        Run(training_step(Loss(sum(square(linear(p, v, Value{}))))) | report_gradients(), {{"x", feed}}).report();
+        Run(training_step(Loss(sum(square(linear(p, v, Value{}))))) | tap_gradients(), {{"x", feed}}).report();
     CHECK(report.of(Verdict::Kind::saturated).size() == (saturated ? 1U : 0U));
     if (saturated)
       CHECK_THAT(
@@ -224,8 +223,7 @@ TEST_CASE("a saturated softmax is found, as an op and inside attention, and a mi
     std::mt19937 random(4);
     std::normal_distribution<float> normal;
     for (float* at = given.data<float>(); at != given.data<float>() + given.size(); ++at) *at = normal(random);
-    const GradientReport report =
-        Run(training_step(Loss(sum(square(y)))) | report_gradients(), {{"x", given}}).report();
+    const GradientReport report = Run(training_step(Loss(sum(square(y)))) | tap_gradients(), {{"x", given}}).report();
     INFO(report.str());
     CHECK(report.of(Verdict::Kind::saturated).empty() == !saturated);
   }
@@ -235,7 +233,7 @@ TEST_CASE("depth without normalisation vanishes or explodes, and a residual stre
           "[optim][gradient_verdicts]") {
   const Tensor x = Chain::feed();
   auto of = [&](double deviation, const Chain::Block& block) {
-    return Run(training_step(Chain(48, deviation, block).loss) | report_gradients({.units = false, .f16 = false}),
+    return Run(training_step(Chain(48, deviation, block).loss) | tap_gradients({.units = false, .f16 = false}),
                {{"x", x}})
         .report();
   };
@@ -261,12 +259,12 @@ TEST_CASE("a parameter whose gradient is 0 and an update that is too large are n
   const Value y = sum(linear(x, w, Value{}) * zero + linear(x, u, Value{}));
   const Tensor feed = Chain::feed();
   const GradientReport report =
-      Run(training_step(Loss(y * y)) | optimize(sgd({.rate = 10.0})) | report_gradients(), {{"x", feed}}).report();
+      Run(training_step(Loss(y * y)) | optimize(sgd({.rate = 10.0})) | tap_gradients(), {{"x", feed}}).report();
   CHECK(report.of(Verdict::Kind::no_flow).empty());  // "scale" learns
   CHECK(report.parameter("w").waits_for == "scale");
   CHECK_THAT(report.str(), ContainsSubstring("waits for scale, which starts at 0"));
   const GradientReport frozen =
-      Run(training_step(Loss(y * y)) | freeze("scale") | optimize(sgd()) | report_gradients(), {{"x", feed}}).report();
+      Run(training_step(Loss(y * y)) | freeze("scale") | optimize(sgd()) | tap_gradients(), {{"x", feed}}).report();
   REQUIRE(frozen.of(Verdict::Kind::no_flow).size() == 1);
   CHECK(frozen.of(Verdict::Kind::no_flow).front().path == "w");
   CHECK(frozen.parameter("w").waits_for.empty());

@@ -41,7 +41,7 @@ TEST_CASE("heads beside the way to the loss, detached probes and idle experts ar
     const Loss main = mse_loss(head(h), y);
     for (const Loss& loss :
          {main + coefficient * mse_loss(aux(h), y), main + coefficient * mse_loss(aux(stop_gradient(h)), y)}) {
-      const GradientReport report = Run(training_step(loss) | report_gradients(), {{"x", fed}, {"y", target}}).report();
+      const GradientReport report = Run(training_step(loss) | tap_gradients(), {{"x", fed}, {"y", target}}).report();
       INFO(report);
       CHECK(report.of(Verdict::Kind::vanishing).empty());
       CHECK(report.of(Verdict::Kind::exploding).empty());
@@ -60,14 +60,14 @@ TEST_CASE("heads beside the way to the loss, detached probes and idle experts ar
     const Tensor fed = normals({8, 6});
     for (const double factor : {1e-6, 1e6}) {
       const GradientReport report =
-          Run(training_step(Loss(losses[0] + losses[1] * factor)) | report_gradients(), {{"x", fed}}).report();
+          Run(training_step(Loss(losses[0] + losses[1] * factor)) | tap_gradients(), {{"x", fed}}).report();
       INFO(report);
       CHECK(report.of(Verdict::Kind::vanishing).empty());
       CHECK(report.of(Verdict::Kind::exploding).empty());
     }
     // Nor does a small loss beside it hide where one falls.
     const GradientReport fallen =
-        Run(training_step(Loss(losses[0] * 1e-9 + losses[2])) | report_gradients(), {{"x", fed}}).report();
+        Run(training_step(Loss(losses[0] * 1e-9 + losses[2])) | tap_gradients(), {{"x", fed}}).report();
     INFO(fallen);
     REQUIRE(fallen.of(Verdict::Kind::vanishing).size() == 1);
     CHECK(fallen.of(Verdict::Kind::vanishing).front().path == "tower2_in");
@@ -82,12 +82,12 @@ TEST_CASE("heads beside the way to the loss, detached probes and idle experts ar
   const Value h = tanh(in(x));
   const Tensor fed = normals({8, 6});
   const Loss side = weighted_mean(square(out(one(h) + other(h) * 1e-6)));
-  const GradientReport beside = Run(training_step(side) | report_gradients(), {{"x", fed}}).report();
+  const GradientReport beside = Run(training_step(side) | tap_gradients(), {{"x", fed}}).report();
   CHECK(beside.block("expert/1").gives < 1e-3 * beside.block("out").gives);
   CHECK(beside.of(Verdict::Kind::vanishing).empty());
   // The same factor on the only way is one.
   const Loss through = weighted_mean(square(out(other(h) * 1e-6) + 1.0));
-  const GradientReport only = Run(training_step(through) | report_gradients(), {{"x", fed}}).report();
+  const GradientReport only = Run(training_step(through) | tap_gradients(), {{"x", fed}}).report();
   REQUIRE(only.of(Verdict::Kind::vanishing).size() == 1);
   CHECK_THAT(only.of(Verdict::Kind::vanishing).front().message, ContainsSubstring("between out and here"));
 }
@@ -96,7 +96,7 @@ TEST_CASE("what the data masks, features that no example has and a batch of one 
           "[core][optim][gradient_verdicts]") {
   const auto dead = [](const Value& y, const std::vector<Feed>& feeds, std::uint64_t seed = 1) {
     const GradientReport report =
-        Run(training_step(weighted_mean(square(y + 0.1))) | report_gradients(), feeds, seed).report();
+        Run(training_step(weighted_mean(square(y + 0.1))) | tap_gradients(), feeds, seed).report();
     INFO(report);
     return report.of(Verdict::Kind::dead_units);
   };
@@ -195,7 +195,7 @@ TEST_CASE("parts that start at 0 are healthy in their first steps", "[core][opti
     const Dim batch = graph.dim("batch", 8);
     const Value x = graph.input("x", f32, {batch, 6}), y = graph.input("y", f32, {batch, 6});
     const Step step = training_step(mse_loss(model.build(graph, x), y)) |
-                      optimize(adamw({.rate = warmup_cosine(1e-2, 10, 100)})) | report_gradients();
+                      optimize(adamw({.rate = warmup_cosine(1e-2, 10, 100)})) | tap_gradients();
     Store store(step, {.seed = 3});
     Program program(step, store);
     for (int i = 0; i < 4; ++i) {
@@ -211,15 +211,14 @@ TEST_CASE("parts that start at 0 are healthy in their first steps", "[core][opti
   const Value x = graph.input("x", f32, {graph.dim("batch", 8), 6});
   const Value a = zeros(graph, "a", {2, 6}), b = zeros(graph, "b", {6, 2});
   const GradientReport stuck =
-      Run(training_step(weighted_mean(square(x + linear(linear(x, a), b)))) | report_gradients(), {{"x", fed}})
-          .report();
+      Run(training_step(weighted_mean(square(x + linear(linear(x, a), b)))) | tap_gradients(), {{"x", fed}}).report();
   CHECK(stuck.of(Verdict::Kind::no_flow).size() == 2);
 }
 
 TEST_CASE("a small loss and one that is learned are no fault", "[core][optim][gradient_verdicts]") {
   const Chain model(3);
   const Tensor x = Chain::feed();
-  CHECK(Run(training_step(1e-9 * model.loss) | report_gradients(), {{"x", x}}).report().healthy());
+  CHECK(Run(training_step(1e-9 * model.loss) | tap_gradients(), {{"x", x}}).report().healthy());
   Graph graph;
   const Dim batch = graph.dim("batch", 8);
   const Value in = graph.input("x", f32, {batch, 6}), w = graph.parameter("w", {f32, {1, 6}}, init::ones());
@@ -227,12 +226,12 @@ TEST_CASE("a small loss and one that is learned are no fault", "[core][optim][gr
   Tensor sums(f32, {8, 1});
   for (std::int64_t i = 0; i < 48; ++i) sums.data<float>()[i / 6] += x.data<float>()[i];
   const GradientReport learned =
-      Run(training_step(mse_loss(linear(in, w), y)) | report_gradients(), {{"x", x}, {"y", sums}}).report();
+      Run(training_step(mse_loss(linear(in, w), y)) | tap_gradients(), {{"x", x}, {"y", sums}}).report();
   INFO(learned);
   CHECK(learned.loss < 1e-12);
   CHECK(learned.healthy());
   // A loss of usual size with a gradient of 0 is one.
   const GradientReport lost =
-      Run(training_step(mse_loss(linear(in, w * 0.0), y + 1.0)) | report_gradients(), {{"x", x}, {"y", sums}}).report();
+      Run(training_step(mse_loss(linear(in, w * 0.0), y + 1.0)) | tap_gradients(), {{"x", x}, {"y", sums}}).report();
   CHECK(lost.of(Verdict::Kind::no_flow).size() == 1);
 }

@@ -264,8 +264,7 @@ TEST_CASE("a region writes over operands that die in it, and over states", "[cor
   trained.update(velocity, next);
   trained.update(w, w - next * 0.1);
   Step momentum = fetching({sum(fed)});
-  for (const auto& [state, value] : trained.updates())
-    momentum.updates.push_back({trained.value(state), trained.value(value)});
+  momentum.take_updates();
   CHECK(regions_of(plan(momentum)).size() == 1);
   CHECK(plan(momentum).copies.empty());
   check_same_bits(momentum, 3);

@@ -37,21 +37,21 @@ std::vector<NodeId> made_by(const Step& step, const std::string& pass, const std
 
 }  // namespace
 
-TEST_CASE("where no tag asks, settling multiplies nothing", "[core][optim][settle]") {
+TEST_CASE("where no tag asks, unscaling multiplies nothing", "[core][optim][unscale_and_check]") {
   Model model;
   const Step before = training_step(model.loss), after = before | fetch_gradients();
-  CHECK(made_by(after, "settle_gradients", "multiply").empty());
+  CHECK(made_by(after, "unscale_and_check", "multiply").empty());
   for (const Gradient& gradient : after.gradients) {
     CHECK(gradient.value == after.find(before.gradient_of(gradient.parameter)->value));
     CHECK(gradient.tags.finite_checked);
   }
 }
 
-TEST_CASE("a gradient is multiplied once, by the double quotient rounded once", "[core][optim][settle]") {
+TEST_CASE("a gradient is multiplied once, by the double quotient rounded once", "[core][optim][unscale_and_check]") {
   Model model;
   const Step step = training_step(model.loss) | leave_weight_out(true) | fetch_gradients();
-  CHECK(made_by(step, "settle_gradients", "multiply").size() == 2 + 1);  // the gradients; scale * weight
-  CHECK(made_by(step, "settle_gradients", "divide").size() == 2);        // the factor; whether the weight is 0
+  CHECK(made_by(step, "unscale_and_check", "multiply").size() == 2 + 1);  // the gradients; scale * weight
+  CHECK(made_by(step, "unscale_and_check", "divide").size() == 2);        // the factor; whether the weight is 0
   Store store(step);
   Program program(step, store);
   const Lists lists = given::plain();
@@ -63,16 +63,17 @@ TEST_CASE("a gradient is multiplied once, by the double quotient rounded once", 
     CHECK(result.tensor("gradient/layer/weight").data<float>()[i] == c0.data<float>()[i] * factor);
 }
 
-TEST_CASE("gradients are settled once, by the first that reads them", "[core][optim][settle]") {
+TEST_CASE("gradients are unscaled once, by the first that reads them", "[core][optim][unscale_and_check]") {
   Model model;
   const Step step = training_step(model.loss) | scale_loss(static_scale(8)) | clip_value(1) | clip_global_norm(1) |
                     fetch_gradients() | optimize(adamw({}));
-  CHECK(made_by(step, "settle_gradients", "multiply").size() == 2);
-  CHECK(made_by(step, "settle_gradients", "sum_squares").size() == 2);
+  CHECK(made_by(step, "unscale_and_check", "multiply").size() == 2);
+  CHECK(made_by(step, "unscale_and_check", "sum_squares").size() == 2);
   for (const Gradient& gradient : step.gradients) CHECK_FALSE(gradient.tags.scaled);
 }
 
-TEST_CASE("all that settling and clipping add runs once a step, and knows its origin", "[core][optim][settle]") {
+TEST_CASE("all that unscaling and clipping add runs once a step, and knows its origin",
+          "[core][optim][unscale_and_check]") {
   Model model;
   const Step before = training_step(model.loss) | scale_loss(dynamic_scale());
   const Step after =
@@ -89,7 +90,7 @@ TEST_CASE("all that settling and clipping add runs once a step, and knows its or
   CHECK(added > 30);
 }
 
-TEST_CASE("grad_norm is the 2-norm of all clean gradients, in double", "[core][optim][settle]") {
+TEST_CASE("grad_norm is the 2-norm of all clean gradients, in double", "[core][optim][unscale_and_check]") {
   for (const DType dtype : {f32, f64}) {
     Model model(dtype, true);
     Runner runner(training_step(model.loss) | scale_loss(static_scale(4)) | optimize(given::descent(0)));
@@ -102,7 +103,7 @@ TEST_CASE("grad_norm is the 2-norm of all clean gradients, in double", "[core][o
 }
 
 TEST_CASE("finite means that every element is, even where its square leaves the range of its type",
-          "[core][optim][settle]") {
+          "[core][optim][unscale_and_check]") {
   for (const DType dtype : {f32, f64}) {
     const double large = dtype == f64 ? 1e200 : 1e20;
     Model model(dtype);
@@ -118,7 +119,7 @@ TEST_CASE("finite means that every element is, even where its square leaves the 
   }
 }
 
-TEST_CASE("an unscale that overflows is found", "[core][optim][settle]") {
+TEST_CASE("an unscale that overflows is found", "[core][optim][unscale_and_check]") {
   Model model;
   const Step step = training_step(model.loss) | leave_weight_out() | optimize(given::descent(0.1));
   Store store(step);
@@ -130,7 +131,7 @@ TEST_CASE("an unscale that overflows is found", "[core][optim][settle]") {
   CHECK(program.run({{"c0", c0}, {"c1", c1}, {"tokens", half}}).scalar("finite") == 0);
 }
 
-TEST_CASE("a loss whose weight is 0 has no mean: the step is skipped, not NaN", "[core][optim][settle]") {
+TEST_CASE("a loss whose weight is 0 has no mean: the step is skipped, not NaN", "[core][optim][unscale_and_check]") {
   Graph graph;
   const Value x = graph.input("x", f32, {graph.dim("batch", 4), 3});
   const Value targets = graph.input("targets", i64, {graph.dim("batch", 4)});
@@ -152,7 +153,7 @@ TEST_CASE("a loss whose weight is 0 has no mean: the step is skipped, not NaN", 
   CHECK(program.run({{"x", fed}, {"targets", some}}).scalar("finite") == 1);
 }
 
-TEST_CASE("gradients of sums are skipped too where the sum of their weights is 0", "[core][optim][settle]") {
+TEST_CASE("gradients of sums are skipped too where the sum of their weights is 0", "[core][optim][unscale_and_check]") {
   Model model;
   const Step step = training_step(model.loss) | leave_weight_out() | optimize(adamw({.rate = 0.1}));
   Store store(step);

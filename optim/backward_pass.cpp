@@ -1,4 +1,4 @@
-#include <weft/optim/rederive.h>
+#include <weft/optim/backward_pass.h>
 
 #include <weft/autodiff/gradient.h>
 #include <weft/graph/reach.h>
@@ -60,17 +60,24 @@ std::vector<bool> forward_nodes(const Step& step, const std::string& name) {
   return stays;
 }
 
-void derive_gradients(Step& step, const std::vector<Gradient>& before, std::source_location where) {
-  const auto line = step.graph.scope("loss", where);
-  std::vector<Value> sums, parameters;
+std::vector<Gradient> gradients_of(const Step& step, const std::vector<Value>& parameters) {
+  std::vector<Value> sums;
   for (const LossTerm& term : step.loss.terms) sums.push_back(term.sum);
+  const std::vector<Value> values = vector_jacobian(sums, step.seeds, parameters);
+  std::vector<Gradient> gradients;
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (values[i].valid()) gradients.push_back({parameters[i], values[i], {}});
+  return gradients;
+}
+
+void rederive_gradients(Step& step, const std::vector<Gradient>& before) {
+  std::vector<Value> parameters;
   for (const Gradient& gradient : before) parameters.push_back(step.graph.find(gradient.parameter));
-  const std::vector<Value> gradients = vector_jacobian(sums, step.seeds, parameters);
-  step.gradients.clear();
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    WEFT_INVARIANT(gradients[i].valid(), "'{}' has lost its gradient", parameters[i].name());
-    step.gradients.push_back({parameters[i], gradients[i], before[i].tags});
-  }
+  const auto scope = step.graph.scope("loss");
+  step.gradients = gradients_of(step, parameters);
+  WEFT_INVARIANT(step.gradients.size() == before.size(), "of {} parameters {} have a gradient when it is derived again",
+                 before.size(), step.gradients.size());
+  for (std::size_t i = 0; i < before.size(); ++i) step.gradients[i].tags = before[i].tags;
 }
 
 }  // namespace weft

@@ -1,7 +1,6 @@
-#include <weft/inspect/gradients/report_gradients.h>
+#include <weft/inspect/gradients/tap_gradients.h>
 
 #include <weft/graph/taps.h>
-#include <weft/graph/user_line.h>
 #include <weft/inspect/gradients/arrivals.h>
 #include <weft/inspect/gradients/cotangents.h>
 #include <weft/inspect/gradients/forward_values.h>
@@ -25,7 +24,7 @@
 namespace weft {
 namespace {
 
-constexpr const char* pass = "report_gradients";
+constexpr const char* pass = "tap_gradients";
 const double lost_below = std::ldexp(1.0, -25), subnormal_below = std::ldexp(1.0, -14);
 
 Value wide(const Value& x) { return size_of(x.dtype()) < size_of(f32) ? cast(x, f32) : x; }
@@ -46,7 +45,7 @@ std::vector<std::int64_t> all_but_last(const Value& x) {
 // The taps of one step.
 class Taps {
  public:
-  Taps(Step& step, const GradientReportOptions& options) : step_(step), options_(options), forward_(step) {}
+  Taps(Step& step, const GradientTapOptions& options) : step_(step), options_(options), forward_(step) {}
 
   void add() {
     const std::vector<Gradient> gradients = step_.gradients;
@@ -219,7 +218,7 @@ class Taps {
   }
 
   Step& step_;
-  const GradientReportOptions& options_;
+  const GradientTapOptions& options_;
   const ForwardValues forward_;  // before taps
   std::map<std::pair<bool, bool>, Value> factors_;
   Value f16_bounds_;
@@ -228,16 +227,15 @@ class Taps {
 
 }  // namespace
 
-Transform report_gradients(GradientReportOptions options, std::source_location where) {
+Transform tap_gradients(GradientTapOptions options, std::source_location where) {
+  const UserLine line(where);
   WEFT_CHECK(options.closed_below >= 0 && options.closed_below < 1,
-             "report_gradients ({}): closed_below must be in [0, 1), got {}", str(where), options.closed_below);
+             "tap_gradients: closed_below must be in [0, 1), got {}", options.closed_below);
   return {.name = pass,
           .claim = Claim::same_bits,
           .needs = {fact::gradients},
           .forbids = {fact::checkpointed},
-          .apply = [options, where](Step step) {
-            const UserLine user(where);
-            const auto line = step.graph.scope("", where);
+          .apply = [options](Step step) {
             Taps(step, options).add();
             step.facts.insert(fact::tapped_gradients);  // until remove_taps()
             return step;

@@ -1,7 +1,7 @@
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/optim/gradient_norm.h>
 #include <weft/optim/loss_scale.h>
-#include <weft/optim/settle.h>
+#include <weft/optim/unscale_and_check.h>
 
 #include <map>
 #include <tuple>
@@ -9,7 +9,7 @@
 namespace weft {
 namespace {
 
-constexpr const char* pass = "settle_gradients";
+constexpr const char* pass = "unscale_and_check";
 
 // Factors of gradients, by what their tags ask for: each is built once.
 class CleaningFactors {
@@ -64,11 +64,11 @@ Value weights_count(const Step& step, Value finite) {
 
 }  // namespace
 
-void settle_gradients(Step& step) {
-  if (step.finite.valid()) return;
+void unscale_and_check(Step& step) {
+  if (step.taken.valid()) return;
   WEFT_CHECK(!step.gradients.empty(),
              "there are no gradients to read; hint: a parameter that is trained and not frozen");
-  const auto scope = step.graph.scope("settle");
+  const auto scope = step.graph.scope("unscale");
   const auto phase = step.graph.phase(Phase::step);
   CleaningFactors factors(step);
   for (Gradient& gradient : step.gradients) {
@@ -83,7 +83,7 @@ void settle_gradients(Step& step) {
   const GradientNorm norm = gradient_norm(step, 2, pass);
   const auto origin = step.graph.made_by(pass, no_node);
   const Value finite = weights_count(step, norm.all_elements_finite(step));
-  step.finite = step.due.valid() ? logical_and(finite, step.due) : finite;
+  step.taken = step.due.valid() ? logical_and(finite, step.due) : finite;
   step.set_fetch("grad_norm", norm.total);
   step.set_fetch("finite", finite);
   update_loss_scale(step, finite);

@@ -1,5 +1,5 @@
 #include <weft/graph/at_batch.h>
-#include <weft/optim/micro_levels.h>
+#include <weft/optim/micro_phases.h>
 
 #include <algorithm>
 
@@ -21,19 +21,19 @@ std::string describe(const Graph& graph, const Node& node, const std::vector<std
 
 std::string place_of(const Node& node) { return fmt::format("{} ({})", node.name, str(node.where)); }
 
-MicroLevels::MicroLevels(const Graph& graph)
+MicroPhases::MicroPhases(const Graph& graph)
     : states_(batch_states(graph)),
-      levels_(graph.next_id()),
+      phases_(graph.next_id()),
       reasons_(graph.next_id()),
       causes_(graph.next_id(), no_node) {
-  for (const NodeId id : graph.ids()) set_levels(graph, graph.node(id));
+  for (const NodeId id : graph.ids()) set_phases(graph, graph.node(id));
 }
 
-void MicroLevels::set_levels(const Graph& graph, const Node& node) {
+void MicroPhases::set_phases(const Graph& graph, const Node& node) {
   const std::vector<BatchState>& states = states_[node.id];
-  std::vector<Level>& levels = levels_[node.id];
-  levels.assign(states.size(), Level::before);
-  auto mixes = [&](std::string reason) {
+  std::vector<std::optional<Phase>>& phases = phases_[node.id];
+  phases.assign(states.size(), Phase::before);
+  auto mix = [&](std::string reason) {
     reasons_[node.id] = std::move(reason);
     causes_[node.id] = node.id;
   };
@@ -42,61 +42,55 @@ void MicroLevels::set_levels(const Graph& graph, const Node& node) {
   bool reads_micro = false, only_sums = true;
   for (const ValueRef& ref : node.operands) {
     if (ref.node == no_node) continue;
-    switch (level(ref)) {
-      case Level::before:
-        break;
-      case Level::micro:
-        reads_micro = true;
-        only_sums = only_sums && state(ref).kind == Kind::summed;
-        break;
-      case Level::after:
-        after = &ref;
-        break;
-      case Level::mixing:
-        causes_[node.id] = causes_[ref.node];
-        levels.assign(states.size(), Level::mixing);
-        return;
+    if (mixes(ref)) {
+      causes_[node.id] = causes_[ref.node];
+      phases.assign(states.size(), std::nullopt);
+      return;
     }
+    if (of(ref) == Phase::after) after = &ref;
+    if (of(ref) != Phase::micro) continue;
+    reads_micro = true;
+    only_sums = only_sums && state(ref).kind == Kind::summed;
   }
   if (after != nullptr) {
-    levels.assign(states.size(), only_sums ? Level::after : Level::mixing);
+    phases.assign(states.size(), only_sums ? std::optional(Phase::after) : std::nullopt);
     if (!only_sums)
-      mixes(fmt::format("{}: [{}] reads {} for each example, and all examples together decide that", place_of(node),
-                        node.op->name, place_of(graph.node(after->node))));
+      mix(fmt::format("{}: [{}] reads {} for each example, and all examples together decide that", place_of(node),
+                      node.op->name, place_of(graph.node(after->node))));
     return;
   }
   const bool mixed = std::ranges::any_of(states, [](const BatchState& s) { return s.kind == Kind::mixed; });
   if (mixed && reads_micro && only_sums) {
-    levels.assign(states.size(), Level::after);
+    phases.assign(states.size(), Phase::after);
     return;
   }
   for (std::size_t k = 0; k < states.size(); ++k) {
     if (states[k].kind == Kind::free) {
       if (!reads_micro) continue;
-      levels[k] = Level::mixing;
-      mixes(fmt::format("{}: [{}] gives the same for every batch, says its batch rule, and reads its examples ({})",
-                        place_of(node), node.op->name, describe(graph, node, states_)));
+      phases[k] = std::nullopt;
+      mix(fmt::format("{}: [{}] gives the same for every batch, says its batch rule, and reads its examples ({})",
+                      place_of(node), node.op->name, describe(graph, node, states_)));
     } else if (states[k].kind == Kind::mixed) {
-      levels[k] = Level::mixing;
+      phases[k] = std::nullopt;
       if (node.op->traits.random)
-        mixes(fmt::format(
+        mix(fmt::format(
             "{}: [{}] draws by the row of the whole batch, so the batch must be the first axis of at least two "
             "of {}",
             place_of(node), node.op->name, node.types[k].str()));
       else
-        mixes(fmt::format("{}: [{}] mixes the examples of the batch ({})", place_of(node), node.op->name,
-                          describe(graph, node, states_)));
+        mix(fmt::format("{}: [{}] mixes the examples of the batch ({})", place_of(node), node.op->name,
+                        describe(graph, node, states_)));
     } else {
-      levels[k] = Level::micro;
+      phases[k] = Phase::micro;
     }
   }
   // A node runs once or for each micro-batch, with all its outputs.
-  if (std::ranges::find(levels, Level::micro) == levels.end()) return;
+  if (std::ranges::find(phases, std::optional(Phase::micro)) == phases.end()) return;
   for (std::size_t k = 0; k < states.size(); ++k)
-    if (levels[k] == Level::before) {
-      levels[k] = Level::mixing;
-      mixes(fmt::format("{}: [{}] gives output {} for the whole batch and others for its examples", place_of(node),
-                        node.op->name, k));
+    if (phases[k] == Phase::before) {
+      phases[k] = std::nullopt;
+      mix(fmt::format("{}: [{}] gives output {} for the whole batch and others for its examples", place_of(node),
+                      node.op->name, k));
     }
 }
 

@@ -1,6 +1,6 @@
 // How the gradients of a run are: statistics as values that the step publishes, which gradient_report() reads.
 //
-//   const Step watched = step | report_gradients();          // behind optimize, before checkpoint
+//   const Step watched = step | tap_gradients();          // behind optimize, before checkpoint
 //   std::cout << gradient_report(program.run(feeds), watched);
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace weft {
 
-struct GradientReportOptions {
+struct GradientTapOptions {
   bool blocks = true;  ///< gradients that go from block to block
   bool units = true;   ///< dead units and closed rows of the forward pass's nodes
   bool f16 = true;     ///< what f16 would lose: a comparison for each of f16_scales and two more
@@ -55,7 +55,6 @@ inline constexpr std::array<double, 7> f16_scales{1, 16, 256, 4096, 65536, 10485
 /// accumulate() of a loss of several weights.
 ///
 /// UserError: no gradients; after checkpoint (put it before); tapped already.
-Transform report_gradients(GradientReportOptions options = {},
-                           std::source_location where = std::source_location::current());
+Transform tap_gradients(GradientTapOptions options = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -32,15 +32,16 @@ struct Gpt {
 
 }  // namespace
 
-TEST_CASE("train_step is the chain that its header says, to the bit", "[core][optim][train_step]") {
+TEST_CASE("default_training_step is the chain that its header says, to the bit",
+          "[core][optim][default_training_step]") {
   const Gpt gpt;
   const AdamwConfig optimizer{.rate = 0.01};
-  const Step whole = train_step(gpt.loss, {.precision = bf16,
-                                           .loss_scale = dynamic_scale({.start = 4, .window = 2}),
-                                           .micro_batches = 2,
-                                           .clip_norm = 0.5,
-                                           .optimizer = optimizer,
-                                           .checkpoint = CheckpointOptions{.policy = dots_saveable()}});
+  const Step whole = default_training_step(gpt.loss, {.precision = bf16,
+                                                      .loss_scale = dynamic_scale({.start = 4, .window = 2}),
+                                                      .micro_batches = 2,
+                                                      .clip_norm = 0.5,
+                                                      .optimizer = optimizer,
+                                                      .checkpoint = CheckpointOptions{.policy = dots_saveable()}});
   const Step chain = training_step(gpt.loss) | mixed_precision(bf16) |
                      scale_loss(dynamic_scale({.start = 4, .window = 2})) | accumulate(2) | clip_global_norm(0.5) |
                      optimize(adamw(optimizer)) | checkpoint(dots_saveable());
@@ -52,19 +53,23 @@ TEST_CASE("train_step is the chain that its header says, to the bit", "[core][op
   for (const auto& [path, cell] : want.cells()) CHECK(same_bits(cell.tensor, got.tensor(path)));
 }
 
-TEST_CASE("options that are absent, 0 or 1 leave their transform out", "[core][optim][train_step]") {
+TEST_CASE("options that are absent, 0 or 1 leave their transform out", "[core][optim][default_training_step]") {
   const Gpt gpt;
-  CHECK(train_step(gpt.loss).history() ==
+  CHECK(default_training_step(gpt.loss).history() ==
         std::vector<std::string>{"training_step", "clip_global_norm", "optimize(adamw)"});
-  CHECK(train_step(gpt.loss, {.clip_norm = 0}).history() ==
+  CHECK(default_training_step(gpt.loss, {.clip_norm = 0}).history() ==
         std::vector<std::string>{"training_step", "optimize(adamw)"});
 }
 
-TEST_CASE("a bad option of train_step is refused by its transform", "[core][optim][train_step][errors]") {
+TEST_CASE("a bad option of default_training_step is refused by its transform",
+          "[core][optim][default_training_step][errors]") {
   const Gpt gpt;
-  CHECK_THROWS_WITH(train_step(gpt.loss, {.precision = i32}),
+  CHECK_THROWS_WITH(default_training_step(gpt.loss, {.precision = i32}),
                     ContainsSubstring("mixed_precision needs a type of two bytes, bf16 or f16, got i32"));
-  CHECK_THROWS_WITH(train_step(gpt.loss, {.micro_batches = 0}), ContainsSubstring("at least one micro-batch, got 0"));
-  CHECK_THROWS_WITH(train_step(gpt.loss, {.micro_batches = 3}), ContainsSubstring("train_step_test.cpp:"));
-  CHECK_THROWS_WITH(train_step(gpt.loss, {.clip_norm = -1}), ContainsSubstring("needs a positive norm, got -1"));
+  CHECK_THROWS_WITH(default_training_step(gpt.loss, {.micro_batches = 0}),
+                    ContainsSubstring("at least one micro-batch, got 0"));
+  CHECK_THROWS_WITH(default_training_step(gpt.loss, {.micro_batches = 3}),
+                    ContainsSubstring("default_training_step_test.cpp:"));
+  CHECK_THROWS_WITH(default_training_step(gpt.loss, {.clip_norm = -1}),
+                    ContainsSubstring("needs a positive norm, got -1"));
 }

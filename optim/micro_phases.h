@@ -1,38 +1,38 @@
-// Where each value of a step can be computed when its batch is cut into micro-batches. Read by accumulate,
-// accumulate_over_runs and fetch. Not in <weft/weft.h>.
+// When each value of a step can be computed once its batch is cut into micro-batches. Read by accumulate,
+// accumulate_over_runs and fetch.
 #pragma once
 
 #include <weft/graph/batch_state.h>
 #include <weft/graph/step.h>
 
-#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace weft {
 
-///   before  free of the batch: once, before the micro-batches
-///   micro   of each example (state split), or a sum over examples that may still grow (summed): in each micro-batch
-///   after   a function of such sums (a mean loss): once, when they are complete
-///   mixing  examples meet in another way: not at all
-enum class Level : std::uint8_t { before, micro, after, mixing };
-
-class MicroLevels {
+/// The earliest phase of a value:
+///   before  free of the batch
+///   micro   of each example (state split), or a sum over examples that may still grow (summed)
+///   after   a function of such sums (a mean loss)
+///   none    examples meet in another way: it mixes them, and has no value in a step of micro-batches
+class MicroPhases {
  public:
   /// Of a graph that is not cut yet.
-  explicit MicroLevels(const Graph& graph);
+  explicit MicroPhases(const Graph& graph);
 
-  Level level(ValueRef ref) const { return levels_[ref.node][ref.output]; }
+  std::optional<Phase> of(ValueRef ref) const { return phases_[ref.node][ref.output]; }
+  bool mixes(ValueRef ref) const { return !of(ref).has_value(); }
   const BatchState& state(ValueRef ref) const { return states_[ref.node][ref.output]; }
   /// Of a mixing value: the node in which examples meet first (path, line) and how.
   const std::string& reason(ValueRef ref) const { return reasons_[causes_[ref.node]]; }
   NodeId cause(ValueRef ref) const { return causes_[ref.node]; }
 
  private:
-  void set_levels(const Graph& graph, const Node& node);
+  void set_phases(const Graph& graph, const Node& node);
 
   std::vector<std::vector<BatchState>> states_;
-  std::vector<std::vector<Level>> levels_;
+  std::vector<std::vector<std::optional<Phase>>> phases_;
   std::vector<std::string> reasons_;  ///< by node, of those that mix
   std::vector<NodeId> causes_;        ///< by node: whose reason it is
 };

@@ -11,7 +11,7 @@
 
 namespace weft {
 
-struct TrainStepOptions {
+struct DefaultTrainingStepOptions {
   std::optional<DType> precision = std::nullopt;         ///< bf16 or f16 for products; absent: as the model is built
   std::optional<LossScaling> loss_scale = std::nullopt;  ///< for gradients that are computed in f16
   std::int64_t micro_batches = 1;                        ///< parts of the batch that run one after the other
@@ -23,7 +23,7 @@ struct TrainStepOptions {
 /// training_step | mixed_precision | scale_loss | accumulate | clip_global_norm | optimize(adamw) | checkpoint, without
 /// those whose option is absent, 0 or 1: what most scripts want, in the order that is right. UserError: as the
 /// transforms'.
-Step train_step(const Loss& loss, const TrainStepOptions& options = {},
-                std::source_location where = std::source_location::current());
+Step default_training_step(const Loss& loss, const DefaultTrainingStepOptions& options = {},
+                           std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,5 +1,6 @@
 // The user's line: where the user called the function of weft that is at work. Functions that make a transform, an
 // optimizer or a schedule open it first thing; operator| opens a transform's again while it is applied.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <optional>

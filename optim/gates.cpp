@@ -7,8 +7,8 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
-#include <weft/optim/facts.h>
 #include <weft/optim/backward_pass.h>
+#include <weft/optim/facts.h>
 
 #include <algorithm>
 #include <map>
@@ -129,8 +129,8 @@ Transform close_gates(GateFinder gates, std::source_location where) {
   return {
       .name = "close_gates",
       .claim = Claim::changes_meaning,
-      .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::settled, fact::clipped, fact::optimized, fact::checkpointed,
-                  fact::tapped_gradients},
+      .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::settled, fact::clipped, fact::optimized,
+                  fact::checkpointed, fact::tapped_gradients},
       .apply = [gates = std::move(gates)](const Step& step) { return with_closed(step, gates(step), "close_gates"); },
       .change = "parts of some values are 0"};
 }

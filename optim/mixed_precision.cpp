@@ -1,8 +1,8 @@
 #include <weft/graph/rewrite.h>
 #include <weft/graph/taps.h>
 #include <weft/ops/pointwise/arithmetic.h>
-#include <weft/optim/facts.h>
 #include <weft/optim/backward_pass.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/mixed_precision.h>
 #include <weft/optim/precision_plan.h>
 

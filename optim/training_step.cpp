@@ -5,8 +5,8 @@
 #include <weft/graph/verify.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/shape/creation.h>
-#include <weft/optim/facts.h>
 #include <weft/optim/backward_pass.h>
+#include <weft/optim/facts.h>
 #include <weft/optim/training_step.h>
 
 #include <algorithm>
@@ -113,7 +113,7 @@ Step training_step(const Loss& loss, std::source_location where) {
   WEFT_CHECK(!step.gradients.empty(),
              "the loss {} ({}) reaches no parameter, so there is nothing to train; the graph has {} parameters{}",
              step.loss.terms.front().sum.name(), str(step.loss.terms.front().sum.node().where), step.parameters.size(),
-             cuts_of(step, sums));
+             cuts_of(step));
   step.applied = {{.name = "training_step", .promises = {fact::gradients}}};
   step.facts = {fact::gradients};
   step.graph.check();

@@ -1,4 +1,5 @@
 // Which nodes of a graph compute the same bits. Read by common_subexpressions, the audit and tap_gradients.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/graph.h>

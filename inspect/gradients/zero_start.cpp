@@ -61,7 +61,8 @@ class Zeros {
 
   // Whether the loss is made from this output.
   bool is_read(ValueRef ref) const {
-    return sums_.contains(ref) || std::ranges::any_of(graph_.users(ref), [&](NodeId id) { return leads_.contains(id); });
+    return sums_.contains(ref) ||
+           std::ranges::any_of(graph_.users(ref), [&](NodeId id) { return leads_.contains(id); });
   }
   const Value* of(const Node& node, int operand) const {
     const auto found = zero_.find(node.operands[static_cast<std::size_t>(operand)]);

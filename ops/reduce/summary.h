@@ -1,5 +1,5 @@
 // Numbers that describe a tensor, in one pass over it: what gradient reports publish
-// (inspect/gradients/tap_gradients.h).
+// (inspect/gradients/tap_gradients.h). Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -1,9 +1,9 @@
 #include <weft/runtime/region/pass.h>
 
 #include <weft/graph/rewrite.h>
+#include <weft/runtime/memory/phases.h>
 #include <weft/runtime/region/region.h>
 #include <weft/runtime/region/shape.h>
-#include <weft/runtime/memory/phases.h>
 
 #include <algorithm>
 #include <limits>

@@ -38,7 +38,7 @@ void count() {
 
 void* allocate(std::size_t bytes, std::size_t alignment) {
   count();
-  const std::size_t rounded = aligned(bytes);
+  const std::size_t rounded = weft::aligned(bytes);
   void* block = alignment <= alignof(std::max_align_t)
                     ? std::malloc(bytes == 0 ? 1 : bytes)
                     : std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);

@@ -1,4 +1,4 @@
-// Pictures of matrices whose rows and columns are tokens, such as attention weights: one panel for each head, as SVG
+// Heat maps of matrices whose rows and columns are tokens, such as attention weights: one panel for each head, as SVG
 // and as text for a terminal.
 //
 //   write_heat_map("attention.svg", heat_map({{.title = "decoder/0", .weights = w, .rows = words, .columns = words}}));
@@ -16,12 +16,12 @@
 
 namespace weft {
 
-/// What numbers are divided by before they are drawn. What is divided by zero stays zero.
+/// What numbers are divided by before they are drawn; 0 / 0 is drawn as 0.
 enum class HeatMapDivide : std::uint8_t {
   nothing,
-  rows,      ///< by the sum of magnitudes of their row
+  rows,      ///< by the sum of |x| over their row
   columns,   ///< by that of their column: which queries look at a key, whatever the others get
-  row_peaks  ///< by the largest magnitude of their row: where a query looks first, however many keys there are
+  row_peaks  ///< by the largest |x| of their row: where a query looks first, however many keys there are
 };
 
 /// The heads of one layer, over the same rows and columns.
@@ -37,8 +37,8 @@ struct HeatMapOptions {
   std::vector<std::int64_t> heads = {};  ///< of each layer, in this order; empty: all
   std::int64_t example = 0;              ///< of weights with a batch axis
   HeatMapDivide divide = HeatMapDivide::nothing;
-  /// The numbers at the ends of the colour bar; what lies outside is drawn as the end. Not given: from 0, or the least
-  /// number where that is negative, to the largest.
+  /// The numbers at the ends of the colour bar; numbers outside are drawn as the nearer end. Not given: from 0, or from
+  /// the least number if it is negative, to the largest.
   std::optional<std::pair<double, double>> range = {};
   std::string row_name = "query", column_name = "key";
   std::int64_t longest_label = 16;  ///< characters; longer ones end in "…"
@@ -83,7 +83,7 @@ struct HeatMap {
 };
 
 /// UserError: no layer, weights of another rank or type, labels that do not match the extents (both counts), a head or
-/// an example that is not there, a range without extent, more than 2^22 cells.
+/// an example that is not there, an empty range, more than 2^22 numbers.
 HeatMap heat_map(const std::vector<HeatMapLayer>& layers, const HeatMapOptions& options = {});
 /// The file is whole or as it was before (io/atomic_file.h). UserError: the name ends neither in .svg nor in .txt, or
 /// the file cannot be written.

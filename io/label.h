@@ -1,4 +1,4 @@
-// Tokens as labels of pictures and tables: one line of UTF-8 in which nothing is invisible, and how much room it takes.
+// Labels of tokens for pictures and tables: one line of UTF-8 in which every character is visible, and its width.
 // Not in <weft/weft.h>.
 #pragma once
 
@@ -9,9 +9,10 @@
 
 namespace weft {
 
-/// `text` with marks for what leaves none: a space is ␣, a line end ↵, a tab ⇥, other control characters their picture
-/// (U+2400 ...), other invisible characters U+XXXX, a byte that is not UTF-8 (a byte-level token) \xNN. More than
-/// `longest` >= 1 characters end in "…", which counts. The result is UTF-8 and holds only characters that XML allows.
+/// `text` with marks for invisible characters: a space is ␣, a line end ↵, a tab ⇥, other control characters their
+/// picture (U+2400 ...), other invisible characters U+XXXX, a byte that is not UTF-8 (a byte-level token) \xNN. More
+/// than `longest` >= 1 characters end in "…", which counts. The result is UTF-8 and holds only characters that XML
+/// allows.
 std::string visible_label(std::string_view text, std::int64_t longest);
 /// The same for a title: spaces stay spaces.
 std::string visible_title(std::string_view text, std::int64_t longest);

@@ -1,4 +1,4 @@
-// What a training run says: JSON lines for programs, a progress bar for people.
+// Output of a training run: JSON lines for programs, a progress bar for people.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ std::string json_line(std::initializer_list<LogField> fields);
 /// A file of JSON lines, flushed line by line.
 class JsonLines {
  public:
-  /// Appends, or begins anew. UserError: the file cannot be opened.
+  /// Appends to the file, or overwrites it. UserError: the file cannot be opened.
   JsonLines(const std::string& path, bool append);
   /// UserError: it cannot be written (disk full).
   void write(std::string_view line);
@@ -31,7 +31,7 @@ class JsonLines {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
 };
 
-/// One line that is drawn over itself while `stream` is a terminal, and nothing otherwise:
+/// One line that is redrawn in place if `stream` is a terminal; otherwise nothing is drawn:
 ///   [=======>             ]  700/2000  loss 1.9832  41.2k tokens/s  0:35 left
 class ProgressBar {
  public:
@@ -52,7 +52,7 @@ class ProgressBar {
   bool drawn_ = false;
 };
 
-/// The line without the terminal's control letters.
+/// The line of a ProgressBar without the terminal's control characters.
 std::string progress_line(std::int64_t done, std::int64_t total, double loss, double tokens_per_s, double seconds_left);
 
 }  // namespace weft

@@ -1,7 +1,8 @@
-// A run as one file, from which it goes on with the same bits: every cell of the Store (parameters, optimizer state,
-// counters), the seed and the count of runs, which keys randomness and the order of the data, and the caller's notes
-// (the recipe, the vocabulary). One safetensors file, so that a crash can never leave two halves of different age
-// (docs/decisions/0004-one-file-for-a-run.md). No time stamps: equal runs give equal files.
+// Saves a training run as one file and loads it, so that it continues with the same bits. The file holds every tensor
+// of the Store (parameters, states, counters), the seed and the number of runs, which determine random numbers and the
+// order of the data, and the caller's notes (the recipe, the vocabulary). One safetensors file, so that a crash can
+// never leave two halves of different age (docs/decisions/0004-one-file-for-a-run.md). No time stamps: equal runs give
+// equal files.
 #pragma once
 
 #include <weft/io/safetensors.h>
@@ -11,16 +12,17 @@
 
 namespace weft {
 
-/// Keys beginning with "weft." are taken: "weft.run" (version), "weft.seed", "weft.runs".
+/// Writes the run to `path`, whole or not at all (io/atomic_file.h). Keys of `notes` that begin with "weft." are
+/// reserved: "weft.run" (version), "weft.seed", "weft.runs".
 void save_run(const std::string& path, const Store& store, const Metadata& notes = {});
 
 struct LoadRunOptions {
-  /// Cells that only the file has are passed over (an optimizer's state, to generate text). A cell that the file lacks
-  /// is always an error.
+  /// Ignore tensors that only the file has (an optimizer's state, to generate text). A tensor that the file lacks is
+  /// always an error.
   bool allow_unused = false;
 };
-/// Fills the store and returns the notes. UserError, and the store stays as it was: the file is no sound save; names,
-/// dtypes or shapes differ from the store's (every difference is named, up to eight).
+/// Fills the store and returns the notes. UserError, and the store stays as it was: the file is no saved run or is
+/// damaged; names, dtypes or shapes differ from the store's (every difference is named, up to eight).
 Metadata load_run(const std::string& path, Store& store, LoadRunOptions options = {});
 
 /// The notes alone, to build the model before its parameters are read.

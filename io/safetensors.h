@@ -1,9 +1,10 @@
-// Tensors by name in one file: the safetensors format (Hugging Face, format description of version 0.4).
+// Reads and writes tensors by name in one file, in the safetensors format (Hugging Face, format description of version
+// 0.4).
 //
-//   8 bytes   N, unsigned, little endian N bytes   JSON: {"__metadata__": {text: text}, name: {"dtype": "F32", "shape":
-//   [2, 3], "data_offsets": [0, 24]}, ...},
-//             padded with spaces to a multiple of 8
-//   the rest  the tensors' bytes, row-major, little endian; offsets count from here and leave no hole
+//   8 bytes   N, unsigned, little endian
+//   N bytes   JSON, padded with spaces to a multiple of 8:
+//             {"__metadata__": {text: text}, name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
+//   the rest  the tensors' bytes, row-major, little endian; offsets count from here and leave no gap
 //
 // Reading checks everything: a corrupt file is one UserError that says what is wrong, and nothing is read past it.
 // What is written depends on the tensors and the metadata alone, so equal runs give equal files.
@@ -27,7 +28,7 @@ struct Safetensors {
   Metadata metadata;
 };
 
-/// What a file holds, without its numbers.
+/// What a file holds, without the tensors' bytes.
 struct SafetensorsHeader {
   struct Entry {
     DType dtype = f32;
@@ -40,14 +41,14 @@ struct SafetensorsHeader {
 };
 
 /// UserError: no such file, or one that is not exactly in the format (too short, header not JSON, a name twice, an
-/// unknown dtype, a shape that does not fit its bytes, offsets that overlap, leave a hole or end outside the file).
+/// unknown dtype, a shape that does not fit its bytes, offsets that overlap, leave a gap or end outside the file).
 Safetensors read_safetensors(const std::string& path);
 SafetensorsHeader read_safetensors_header(const std::string& path);
-/// The same from memory; `name` stands in messages.
+/// The same from memory; `name` stands for the path in error messages.
 Safetensors parse_safetensors(std::string_view bytes, const std::string& name = "memory");
 
-/// Whole or not at all (io/atomic_file.h). Widest dtypes first, then by name, so that every tensor is aligned in the
-/// file. UserError: the file cannot be written; a name is "__metadata__" or not UTF-8.
+/// The file is written whole or not at all (io/atomic_file.h). Widest dtypes first, then by name, so that every tensor
+/// is aligned in the file. UserError: the file cannot be written; a name is "__metadata__" or not UTF-8.
 void write_safetensors(const std::string& path, const Safetensors& contents);
 
 }  // namespace weft

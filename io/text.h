@@ -1,4 +1,5 @@
-// Text as tokens: UTF-8, a vocabulary of characters, batches drawn at random, and windows that cover a text once.
+// Text as tokens: UTF-8, a vocabulary of characters, batches drawn at random, and windows that cover a text exactly
+// once.
 #pragma once
 
 #include <weft/runtime/tensor.h>
@@ -48,11 +49,11 @@ struct TokenBatch {
   TokenBatch(std::int64_t batch, std::int64_t time) : tokens(i32, {batch, time}), targets(i32, {batch, time}) {}
 };
 
-/// The target that no loss counts: cross_entropy's ignore_index.
+/// The target that adds no loss: cross_entropy's ignore_index.
 inline constexpr std::int32_t no_target = -100;
 
-/// Fills a batch with windows at random places, each place equally likely. Run number `runs` of `seed` always gives the
-/// same batch, so a resumed run reads on where it stopped. Needs tokens.size() > time.
+/// Fills a batch with windows at random places, each place equally likely. Run number `runs` with `seed` always gives
+/// the same batch, so a resumed run continues with the same data. Needs tokens.size() > time.
 void draw_windows(std::span<const std::int32_t> tokens, TokenBatch& batch, std::uint64_t seed, std::int64_t runs);
 
 /// How many batches of this size cover tokens.size() - 1 predictions.

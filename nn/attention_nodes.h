@@ -1,5 +1,5 @@
-// The attentions of a step by their paths: what taps, gates and pruning are told by. An attention that is built as its
-// plain definition (AttentionMethod::plain, keep_share, a finite fill) is made of basic ops and is none of them.
+// Finds the attentions of a step by their paths, for taps, gates and pruning. An attention that is built as its plain
+// definition (AttentionMethod::plain, keep_share, a finite fill) consists of basic ops and is not found.
 #pragma once
 
 #include <weft/ops/attention/gate.h>
@@ -17,7 +17,7 @@ struct HeadSelection {
 };
 using HeadSelections = std::vector<HeadSelection>;
 
-/// An attention of the forward pass. Its path is the module's ("decoder/0/attention"); the node's where a scope holds
+/// An attention of the forward pass. Its path is the module's ("decoder/0/attention"), or the node's if a scope holds
 /// several.
 struct AttentionNode {
   std::string path;
@@ -28,11 +28,11 @@ struct AttentionNode {
   bool all() const { return static_cast<std::int64_t>(chosen.size()) == heads; }
 };
 
-/// All of a graph, in build order, none of their heads chosen.
+/// All attentions of a graph, in build order, with no heads chosen.
 std::vector<AttentionNode> attention_nodes(const Graph& graph);
 
-/// In build order; what recomputes an attention is none. UserError that begins with `who`: the step has no attention, a
-/// pattern matches none, a head is not there, nothing is selected.
+/// The selected attentions of a step, in build order, without their recomputed copies. UserError that begins with
+/// `who`: the step has no attention, a pattern matches none, a head does not exist, nothing is selected.
 std::vector<AttentionNode> attention_nodes(const Step& step, const std::string& who,
                                            const HeadSelections& selections = {{}});
 

@@ -1,4 +1,5 @@
-// What the taps of a run say about each head, as a table for people and as JSON.
+// A report on each attention head, read from the taps of a run (nn/attention_taps.h), as a table for people and as
+// JSON.
 #pragma once
 
 #include <weft/ops/attention/head_statistics.h>
@@ -18,13 +19,12 @@ struct HeadReport {
   std::int64_t head = 0;
   double entropy = 0;                                                ///< nats
   double sparsity = 0;                                               ///< share of weights below the tap's threshold
-  double peak = 0;                                                   ///< a query's largest weight, in the mean
+  double peak = 0;                                                   ///< mean over queries of the largest weight
   double maximum = 0;                                                ///< the largest weight of all
-  std::array<double, head_patterns.size()> share = {}, chance = {};  ///< of the patterns, in their order
+  std::array<double, head_patterns.size()> share = {}, chance = {};  ///< in the order of head_patterns
 
-  /// The pattern that stands out most against what a uniform row has by chance: the largest of (share - chance) / (1 -
-  /// chance), which is a where the head is a pattern + (1 - a) uniform. `block`, which holds the diagonal, must stand
-  /// out by 0.05 more than the narrower ones.
+  /// The pattern with the largest (share - chance) / (1 - chance); it is a for a head that is a mixture, a of the
+  /// pattern and 1 - a of uniform. `block`, which contains the diagonal, must exceed the narrower patterns by 0.05.
   HeadPattern dominant() const;
   /// The share of the attention's mass that lies on that pattern.
   double strength() const { return share[static_cast<std::size_t>(dominant())]; }
@@ -32,16 +32,16 @@ struct HeadReport {
 
 struct LayerReport {
   std::string path;
-  double diversity = 0;  ///< of the layer's heads; NaN of a single one
+  double diversity = 0;  ///< of the layer's heads; NaN for a single head
   std::vector<HeadReport> heads;
 };
 
 struct AttentionReport {
   std::vector<LayerReport> layers;  ///< in the step's order
 
-  /// UserError: that head is not in the report.
+  /// The report of one head. UserError: it is not there.
   const HeadReport& head(const std::string& path, std::int64_t head) const;
-  /// A line a head.
+  /// A table with one line for each head.
   std::string str() const;
   /// {"layers": [{"path", "diversity", "heads": [{"head", "entropy", .., "pattern", "strength", "shares"}]}]}; NaN is
   /// null.
@@ -49,8 +49,8 @@ struct AttentionReport {
 };
 std::ostream& operator<<(std::ostream& out, const AttentionReport& report);
 
-/// Reads what tap_attention() published of the step by its last run. UserError: the step has no such taps, the result
-/// is of another step.
+/// Reads from `result`, of a run of `step`, what tap_attention() publishes. UserError: the step has no such taps, the
+/// result is of another step.
 AttentionReport attention_report(const Result& result, const Step& step);
 
 }  // namespace weft::nn

@@ -1,4 +1,4 @@
-// Looking at what attention looks at, while a step runs: statistics of the weights as values that the step publishes.
+// Taps on attention: a transform after which a step publishes statistics of its attention weights.
 #pragma once
 
 #include <weft/nn/attention_nodes.h>
@@ -11,7 +11,7 @@ namespace weft::nn {
 
 struct AttentionTapOptions {
   HeadSelections of = {{}};       ///< which attentions, and which of their heads
-  double sparse_below = 1e-3;     ///< a weight below it counts as none
+  double sparse_below = 1e-3;     ///< weights below it count as sparse
   std::int64_t block_width = 16;  ///< of the pattern "block"
   bool weights = false;           ///< publish the weights themselves too
 };
@@ -26,13 +26,14 @@ struct AttentionTapOptions {
 ///   attention/PATH/heads                         i64 [heads], where not all heads were chosen: which
 ///   attention/PATH/weights                       [batch, heads, time_q, time_k], if asked for
 ///
-/// over all examples of the batch, whatever the number of micro-batches; NaN where nothing counts. f32, of f64 f64. On
-/// any step and at any point of a chain: evaluation, training, behind accumulate, optimize or checkpoint (a
-/// mixed_precision that comes later makes the statistics coarse as well). attention_report() (nn/attention_report.h)
-/// reads them. Same bits of everything else; each tapped attention costs its weights once more, a buffer of [batch,
-/// heads, time_q, time_k].
+/// over all examples of the batch, whatever the number of micro-batches; NaN where no query counts. They are f32, or
+/// f64 for attention in f64. The transform works on any step, evaluation or training, and at any point of a chain, also
+/// after accumulate, optimize or checkpoint (a later mixed_precision lowers the precision of the statistics too).
+/// attention_report() (nn/attention_report.h) reads them. All other values keep their bits; each tapped attention
+/// computes its weights once more, in a buffer of [batch, heads, time_q, time_k].
 ///
-/// UserError: no attention, a pattern that matches none, a head that is not there; tapped already.
+/// UserError: no attention, a pattern that matches none, a head that does not exist; an attention that is tapped
+/// already.
 Transform tap_attention(AttentionTapOptions options = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft::nn

@@ -1,4 +1,4 @@
-// The attentions of a graph and their weights, for looking at (io/heat_map.h draws them).
+// Finds the attentions of a graph and their weights, to be plotted (io/heat_map.h).
 //
 //   std::vector<nn::AttentionView> views = nn::attention_views({logits});
 //   Program look(inference({views[0].weights}), store);
@@ -17,8 +17,8 @@ struct AttentionView {
   Value weights;     ///< softmax(s) [batch, heads, time_q, time_k] before dropout
 };
 
-/// Every attention that runs block-wise among what `roots` are made from, in build order. What gives the weights is
-/// added to the graph and runs only where it is fetched. Attentions that were built as their plain definition
+/// Every block-wise attention that `roots` depend on, in build order. The nodes that compute the weights are added to
+/// the graph and run only if they are fetched. Attentions that were built as their plain definition
 /// (AttentionMethod::plain, keep_share, a finite fill) are not found. UserError: no root, roots of several graphs.
 std::vector<AttentionView> attention_views(const std::vector<Value>& roots);
 

@@ -1,4 +1,4 @@
-// A layer of a decoder that sees only the past.
+// A pre-norm layer of a transformer decoder, with causal self-attention.
 #pragma once
 
 #include <weft/nn/attention.h>

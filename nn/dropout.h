@@ -1,4 +1,4 @@
-// Dropout as a module: nothing outside training, as torch.nn.Dropout.
+// Dropout as a module: the identity outside training, as torch.nn.Dropout.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -7,7 +7,7 @@
 namespace weft::nn {
 
 struct Dropout {
-  double p = 0;  ///< 0 <= p < 1; each call drops anew
+  double p = 0;  ///< 0 <= p < 1; each call draws new random numbers
   Value operator()(const Arg& x) const { return dropout(x, p); }
 };
 

@@ -1,4 +1,4 @@
-// A table of vectors, as torch.nn.Embedding.
+// An embedding table, as torch.nn.Embedding.
 #pragma once
 
 #include <weft/graph/graph.h>

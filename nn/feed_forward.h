@@ -1,4 +1,5 @@
-// Two products with an activation between them, as in torch.nn.TransformerEncoderLayer.
+// The feed-forward block of a transformer: two linear layers with an activation between them, as in
+// torch.nn.TransformerEncoderLayer.
 #pragma once
 
 #include <weft/nn/linear.h>
@@ -14,7 +15,7 @@ struct FeedForwardConfig {
   std::int64_t hidden = 0;  ///< 0: 4 width
   bool bias = true;
   std::string activation = "gelu";  ///< by name, as ops/product/feed_forward.h lists them
-  double dropout = 0;               ///< of the activated hidden layer, while training
+  double dropout = 0;               ///< of the activations of the hidden layer, in training
   DType dtype = f32;
   std::optional<Initializer> init = {};       ///< of both weights (nn/linear.h)
   std::optional<Initializer> down_init = {};  ///< of the second weight; init if not given
@@ -31,7 +32,7 @@ struct FeedForward {
   FeedForward(Graph graph, std::string path, const FeedForwardConfig& config,
               std::source_location where = std::source_location::current());
 
-  /// x [.., width] -> [.., width]; as one op where nothing is dropped.
+  /// x [.., width] -> [.., width]; one op if dropout is 0.
   Value operator()(const Arg& x) const;
 };
 

@@ -13,14 +13,15 @@ namespace weft::nn {
 
 struct GptConfig {
   std::int64_t vocab = 0, layers = 0, heads = 0, width = 0;
-  std::int64_t context = 0;         ///< most tokens that a call may have: the learned positions
+  std::int64_t context = 0;         ///< the most tokens of a call; the number of learned positions
   std::int64_t hidden = 0;          ///< of the feed-forward; 0: 4 width
   double dropout = 0;               ///< of the embeddings, the attention weights and both branches of a block
   bool bias = true;                 ///< of the projections and norms; the head has none
   bool tied = true;                 ///< the head's weight is the token embedding's
   std::string activation = "gelu";  ///< exact
   double norm_eps = 1e-5;
-  /// of the weights at first; divided by sqrt(2 layers) where a branch ends in the residual stream
+  /// Standard deviation of the initial weights; divided by sqrt(2 layers) for the last projection of each residual
+  /// branch.
   double deviation = 0.02;
   DType dtype = f32;
 };

@@ -1,5 +1,5 @@
-// Heads by what they are worth (Michel et al. 2019, "Are Sixteen Heads Really Better than One?"): the rank list from
-// which heads are masked (optim/gates.h) and pruned (nn/prune.h).
+// Ranks heads by their importance (Michel et al. 2019, "Are Sixteen Heads Really Better than One?"); by this ranking
+// heads are masked (optim/gates.h) and pruned (nn/prune.h).
 #pragma once
 
 #include <weft/nn/attention_nodes.h>
@@ -22,7 +22,7 @@ struct RankedHead {
   double normalised = 0;
 };
 
-/// Sums what gate_importance(nn::heads(..)) publishes, over as many batches as are added:
+/// Averages what gate_importance(nn::heads(..)) publishes over the batches that are added:
 ///
 ///   const Step ranking = evaluation(loss) | gate_importance(nn::heads());
 ///   for (batches) importance.add(program.run(batch), ranking);
@@ -32,7 +32,8 @@ class HeadImportance {
   /// UserError: the step publishes no importance of heads; the result is of another step.
   void add(const Result& result, const Step& step);
 
-  /// The most important first, by the normalised score; equal ones by path and head. UserError: nothing was added.
+  /// The most important head first, by the normalised score; equal ones are ordered by path and head. UserError:
+  /// nothing was added.
   std::vector<RankedHead> ranked() const;
   /// The last `count` of that list: what to mask or prune first.
   HeadSelections least(std::int64_t count) const;

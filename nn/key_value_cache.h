@@ -1,4 +1,5 @@
-// Keys and values of tokens that were seen, kept in the Store from run to run: the next token is computed alone.
+// A key-value cache: the keys and values of earlier tokens, kept in the Store from run to run, so that a run computes
+// only the new tokens.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -21,9 +22,9 @@ struct KeyValueCacheConfig {
   std::int64_t value_head_width = 0;  ///< of a head's values; 0: head_width
   DType dtype = f32;
 
-  /// Of one example: kv_heads (head_width + value_head_width) numbers.
+  /// Bytes of one token of one example: kv_heads (head_width + value_head_width) numbers.
   std::int64_t bytes_per_token() const;
-  /// What the states take: batch x capacity tokens, and a length (i64) for each example.
+  /// Bytes of the states: batch x capacity tokens, and a length (i64) for each example.
   std::int64_t bytes() const;
 };
 
@@ -41,9 +42,10 @@ struct KeyValueCacheConfig {
 ///   Program prompt(decoding({logits_of_64}), store), token(decoding({logits_of_1}), store);
 ///
 /// A run moves the bytes of the new tokens only, and attention reads the keys that are held: its cost follows the
-/// length, not the capacity. (Of fewer examples than the cache is for, all that they hold is copied first.) UserError:
-/// sizes that are not positive; appending twice; when the graph is checked: more examples or tokens than the cache is
-/// for, another width; when a program runs: a cache that is full (the run changes nothing in the Store).
+/// length, not the capacity. (For fewer examples than the cache is for, the keys and values that they hold are copied
+/// first.) UserError: sizes that are not positive; appending twice; when the graph is checked: more examples or tokens
+/// than the cache is for, another width; when a program runs: a cache that is full (the run changes nothing in the
+/// Store).
 struct KeyValueCache {
   std::string name;
   KeyValueCacheConfig config;
@@ -53,24 +55,27 @@ struct KeyValueCache {
   KeyValueCache(Graph graph, std::string path, const KeyValueCacheConfig& config,
                 std::source_location where = std::source_location::current());
 
-  /// Where the next tokens of the first `examples` stand: their lengths before this run. For rotary(), sinusoids,
-  /// tables and biases of positions. 0: of all examples.
+  /// The position of the next token of each of the first `examples` examples: their lengths before this run. For
+  /// rotary(), sinusoids, tables and biases of positions. 0: all examples.
   PositionOffset from(std::int64_t examples = 0) const;
-  /// k [n, time, kv_heads, head_width], v [n, time, kv_heads, value_head_width] go behind what the first n examples
-  /// hold. counts (i32 or i64, [n]): only the first counts[b] tokens of example b: prompts of unequal lengths, padded.
+  /// Appends k [n, time, kv_heads, head_width] and v [n, time, kv_heads, value_head_width] to the tokens of the first n
+  /// examples. counts (i32 or i64, [n]): only the first counts[b] tokens of example b, for padded prompts of unequal
+  /// lengths.
   void append(const Arg& k, const Arg& v, const Value& counts = {});
-  /// q [n, time_q, heads, head_width] over what the first n examples hold now -> [n, time_q, heads, value_head_width].
-  /// Causal and windows count from the length before this run, as from() does; a bias or mask is of `capacity` keys.
-  /// UserError: causal or a window where this graph has appended nothing and no start is given.
+  /// Attention of q [n, time_q, heads, head_width] to the tokens that the first n examples hold now -> [n, time_q,
+  /// heads, value_head_width]. Causal and windows count from the length before this run, as from() does; a bias or mask
+  /// is of `capacity` keys. UserError: causal or a window where this graph has appended nothing and no start is given.
   Value attend(const Arg& q, AttentionOptions options = {}) const;
-  /// Keys of the first `examples` (0: all) as they are held now, [n, capacity, kv_heads, head_width]: for scores that
-  /// need them (DeBERTa's position to content). What lies beyond an example's length is of no meaning.
+  /// The keys of the first `examples` examples (0: all) as the cache holds them now, [n, capacity, kv_heads,
+  /// head_width]: for biases that need them (DeBERTa's position to content). Keys past an example's length are
+  /// undefined.
   Value held_keys(std::int64_t examples = 0) const;
   /// Whether this graph has appended.
   bool appended() const { return length_now_ != length; }
 
-  // Between runs.
-  /// No example holds more than its first `tokens` (rejected guesses, another turn). UserError: a negative number.
+  // To be called between runs.
+  /// Cuts every example to its first `tokens` tokens (after rejected guesses, or for another turn). UserError: a
+  /// negative number.
   void crop(Store& store, std::int64_t tokens) const;
   void reset(Store& store) const { crop(store, 0); }
   std::vector<std::int64_t> lengths(const Store& store) const;

@@ -20,7 +20,7 @@ struct LayerNormConfig {
 struct LayerNorm {
   std::string name;
   double eps = 1e-5;
-  Value weight, bias;  ///< bias is absent without
+  Value weight, bias;  ///< bias: absent if not configured
 
   LayerNorm() = default;
   LayerNorm(Graph graph, std::string path, const LayerNormConfig& config,

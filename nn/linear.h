@@ -20,7 +20,7 @@ struct LinearConfig {
 /// Parameters NAME/weight [out, in] and NAME/bias [out], which starts at zero.
 struct Linear {
   std::string name;
-  Value weight, bias;  ///< bias is absent without
+  Value weight, bias;  ///< bias: absent if not configured
 
   Linear() = default;
   Linear(Graph graph, std::string path, const LinearConfig& config,

@@ -1,4 +1,5 @@
-// PyTorch's multi-head attention: torch.nn.MultiheadAttention with batch_first, by its parameters' names ('/' for '.').
+// PyTorch's multi-head attention: torch.nn.MultiheadAttention with batch_first=True, with its parameter names ('/' for
+// '.').
 #pragma once
 
 #include <weft/nn/attention.h>
@@ -17,7 +18,7 @@ struct MultiheadOptions {
   /// attend, where PyTorch's true forbids. A floating type: added to the scores, and differentiated.
   Value attn_mask = {};
   bool causal = false;
-  /// All that attention() takes beside: bias and mask are joined with the two above.
+  /// Further options of attention(); its bias and mask are combined with the two above.
   AttentionOptions attention = {};
 };
 
@@ -33,33 +34,34 @@ struct MultiheadOptions {
 ///   Value y = attention(x, {.causal = true});
 ///   auto [z, weights] = attention.with_weights(x, memory, memory, {.key_padding_mask = padding});
 struct MultiheadAttention : AttentionCore {
-  Value in_proj_weight;                               ///< absent where the widths differ
-  Value q_proj_weight, k_proj_weight, v_proj_weight;  ///< absent where they are packed
+  Value in_proj_weight;                               ///< absent if the widths differ
+  Value q_proj_weight, k_proj_weight, v_proj_weight;  ///< absent if the widths are equal
   Value in_proj_bias;                                 ///< absent without bias
 
   MultiheadAttention() = default;
   MultiheadAttention(Graph graph, std::string path, const AttentionConfig& config,
                      std::source_location where = std::source_location::current());
 
-  /// q [batch, time_q, width], k [batch, time_k, key_width], v [batch, time_k, value_width]. Of one x: one product.
+  /// q [batch, time_q, width], k [batch, time_k, key_width], v [batch, time_k, value_width]. If all three are one x: a
+  /// single matrix product.
   AttentionHeads project(const Arg& q, const Arg& k, const Arg& v) const;
   AttentionHeads project(const Arg& x) const { return project(x, x, x); }
-  /// One side alone: heads.q, or heads.k and heads.v.
+  /// The projection of one side alone: heads.q, or heads.k and heads.v.
   Value project_queries(const Arg& q) const;
   AttentionHeads project_memory(const Arg& k, const Arg& v) const;
 
   /// -> [batch, time_q, width]
   Value operator()(const Arg& q, const Arg& k, const Arg& v, const MultiheadOptions& options = {}) const;
-  /// Of x to itself.
+  /// Self-attention of x.
   Value operator()(const Arg& x, const MultiheadOptions& options = {}) const { return (*this)(x, x, x, options); }
-  /// Of x, the next tokens, to all that the cache holds and to itself, causally.
+  /// Causal attention of x, the next tokens, to the tokens in the cache and to itself.
   Value operator()(const Arg& x, KeyValueCache& cache, const AttentionOptions& call = {}) const {
     return attend(project(x), cache, call, x.where());
   }
   /// {y, weights of each head}: torch's need_weights with average_attn_weights = false.
   AttentionResult with_weights(const Arg& q, const Arg& k, const Arg& v, const MultiheadOptions& options = {}) const;
 
-  /// `options` as attend() takes them.
+  /// The options in the form that attend() takes.
   AttentionOptions masked(const MultiheadOptions& options, const AttentionHeads& heads,
                           std::source_location where = std::source_location::current()) const;
 

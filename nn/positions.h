@@ -1,4 +1,4 @@
-// Positions as modules: sinusoids or a learned table added to embeddings, and what the scores learn of distances.
+// Position modules: sinusoids or a learned table added to embeddings, and learned relative positions for the scores.
 #pragma once
 
 #include <weft/nn/dropout.h>
@@ -26,8 +26,8 @@ struct LearnedPositionsConfig {
   Initializer init = init::normal(0, 0.02);
 };
 
-/// x [batch, time, width] + a row of NAME/weight [longest, width] for each position, then dropout. UserError where
-/// offset + time goes beyond the table: both lengths are named; of a `start`, when the program runs.
+/// x [batch, time, width] + a row of NAME/weight [longest, width] for each position, then dropout. UserError, which
+/// names both lengths, if offset + time is beyond the table; with a `start`, when the program runs.
 struct LearnedPositions {
   std::string name;
   std::int64_t longest = 0;
@@ -80,7 +80,7 @@ struct RelativePositionVectorsConfig {
 struct RelativePositionVectors {
   std::string name;
   std::int64_t max_distance = 0;
-  Value keys, values;  ///< values is absent without
+  Value keys, values;  ///< values: absent if value_width is 0
 
   RelativePositionVectors() = default;
   RelativePositionVectors(Graph graph, std::string path, const RelativePositionVectorsConfig& config,
@@ -101,22 +101,22 @@ struct DisentangledPositionsConfig {
   std::optional<Initializer> init = {};  ///< of both projections (nn/linear.h)
 };
 
-/// A layer's share of DeBERTa's positions (He et al. 2021, section 3.1): projections of the table of positions, which
-/// all layers share, to keys (NAME/key/weight [heads head_width, width], content to position) and to queries
-/// (NAME/query/{weight,bias}, position to content).
+/// One layer's part of DeBERTa's relative positions (He et al. 2021, section 3.1): projections of the table of
+/// positions, which all layers share, to keys (NAME/key/weight [heads head_width, width], content to position) and to
+/// queries (NAME/query/{weight,bias}, position to content).
 ///
 ///   AttentionHeads heads = attention.project(x);
 ///   Value y = attention.attend(heads, positions(table.weight, heads.q, heads.k));
 struct DisentangledPositions {
   std::string name;
   std::int64_t max_distance = 0, heads = 1, head_width = 0;
-  Linear key, query;  ///< absent weights without their term
+  Linear key, query;  ///< without its term, its weight is absent
 
   DisentangledPositions() = default;
   DisentangledPositions(Graph graph, std::string path, const DisentangledPositionsConfig& config,
                         std::source_location where = std::source_location::current());
-  /// table [2 k, width], q [batch, time_q, heads, head_width], k [batch, time_k, heads, head_width] -> the bias and the
-  /// scale that attention needs.
+  /// table [2 k, width], q [batch, time_q, heads, head_width], k [batch, time_k, heads, head_width] -> AttentionOptions
+  /// with bias and scale.
   AttentionOptions operator()(const Arg& table, const Arg& q, const Arg& k, const PositionOffset& from = {}) const;
 };
 

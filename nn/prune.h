@@ -1,4 +1,4 @@
-// Heads taken out of a trained model: the smaller model's parameters are slices of the larger one's, and it computes
+// Prunes heads from a trained model: the smaller model's parameters are slices of the larger one's, and it computes
 // what the larger one computes with these heads masked (optim/gates.h: close_gates).
 //
 //   const nn::AttentionConfig config{.width = 64, .heads = 8};
@@ -24,15 +24,16 @@ struct HeadPruning {
   std::vector<std::int64_t> heads;  ///< to take out
 };
 
-/// The configuration without these heads: heads are as wide as they were. Queries of a group share keys and values, so
-/// that a group goes as a whole (kv_heads < heads). UserError: a head that is not there, part of a group, every head.
+/// The configuration without these heads; the others keep their width. If kv_heads < heads, the query heads of a group
+/// share keys and values, so only whole groups can be removed. UserError: a head that does not exist, part of a group,
+/// every head.
 AttentionConfig without_heads(const AttentionConfig& config, const std::vector<std::int64_t>& heads,
                               std::source_location where = std::source_location::current());
 
-/// Fills every cell of `to`, the smaller model's, from `from`: those of the attentions with their rows and columns of
-/// the heads that stay, also where an optimizer's state follows them (optimizer/exp_avg/PATH/..), all others as they
-/// are. What reads heads by number elsewhere (a bias [heads, ..] of the scores) is the caller's to cut. UserError: as
-/// without_heads(); nothing lies under a path; a cell that `from` lacks or that does not fit.
+/// Fills every tensor of `to`, the smaller model's Store, from `from`: parameters of the pruned attentions, and the
+/// optimizer state that belongs to them (optimizer/exp_avg/PATH/..), with the rows and columns of the heads that stay;
+/// all others unchanged. Other tensors with an axis of heads (a bias [heads, ..] of the scores) must be cut by the
+/// caller. UserError: as without_heads(); a path without parameters; a tensor that `from` lacks or that does not fit.
 void prune_heads(const Store& from, Store& to, const std::vector<HeadPruning>& prunings,
                  std::source_location where = std::source_location::current());
 

@@ -1,4 +1,4 @@
-// Every op family of the library.
+// Declares register_all(), which adds every op of the library to the registry.
 #pragma once
 
 namespace weft {

@@ -1,5 +1,7 @@
 // Scaled dot-product attention (Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1), block-wise: no buffer
-// grows with time_q x time_k, forward or backward.
+// grows with time_q x time_k, forward or backward. The room ops/attention/ holds attention with its kernels, patterns
+// of pairs (pairs.h), score modifiers (score_modifiers.h), positions (positions.h, relative_positions.h), the append of
+// a key-value cache (cache.h), gates of heads (gate.h) and statistics of heads (head_statistics.h).
 //
 // Layout: q [batch, time_q, heads, width], k [batch, time_k, kv_heads, width], v [batch, time_k, kv_heads,
 // value_width]; so a model writes q = reshape(matmul(x, w), {batch, time, heads, width}) and transposes nothing. Head h
@@ -15,28 +17,28 @@
 
 namespace weft {
 
-/// Where a score stands: i64 indices that broadcast to [batch, heads, time_q, time_k].
+/// The indices of a score, i64, which broadcast to [batch, heads, time_q, time_k].
 struct AttentionPlace {
   Value batch;     ///< [batch, 1, 1, 1]: the example, within its micro-batch
   Value head;      ///< [heads, 1, 1]
   Value query;     ///< [time_q, 1]
   Value key;       ///< [time_k]
-  Value position;  ///< [batch, 1, time_q, 1]: of the query among the keys: query + offset, or + start
+  Value position;  ///< [batch, 1, time_q, 1]: the query's position among the keys: query + offset, or query + start
 
-  /// x [batch, time_q] or [time_q], of the graph that calls attention(), for each query; and x [batch, time_k] or
-  /// [time_k] for each key.
+  /// x at each score's query, for x [batch, time_q] or [time_q]; and at its key, for x [batch, time_k] or [time_k]. x
+  /// is of the graph that calls attention().
   Value at_query(const Arg& x) const;
   Value at_key(const Arg& x) const;
 };
-/// What a score modifier works with.
+/// What a score modifier is given.
 struct AttentionScore : AttentionPlace {
   /// [batch, heads, time_q, time_k], f32 (f64 of f64): after scale, clip and soft cap, before bias and masks
   Value score;
 };
-/// Another score from a score, and whether a pair exists (bool). Pointwise functions of what they are given, of values
-/// that broadcast to [batch, heads, time_q, time_k] and of tables: take(table, ids) with ids made from indices. They
-/// run inside the block-wise kernel, for all pairs of a block, also those that do not exist. What a modifier reads gets
-/// its gradient.
+/// ScoreModifier: a new score from a score. PairPattern: whether a query may attend to a key (bool). Both are pointwise
+/// functions of what they are given, of values that broadcast to [batch, heads, time_q, time_k], and of tables:
+/// take(table, ids) with ids computed from the indices. They run inside the block-wise kernel, for all pairs of a
+/// block, also masked ones. Values that a modifier reads get their gradients.
 using ScoreModifier = std::function<Value(const AttentionScore&)>;
 struct PairPattern : std::function<Value(const AttentionPlace&)> {
   using std::function<Value(const AttentionPlace&)>::function;
@@ -54,11 +56,11 @@ struct AttentionOptions {
   /// > 0: query i at p = i + offset sees key j iff some m has both p and j in [m window_stride, m window_stride +
   /// window); with stride 1, |p - j| < window. The cost is linear in time.
   std::int64_t window = 0, window_stride = 1;
-  /// Which pairs exist besides (ops/attention/pairs.h has the usual ones). One that reads indices alone leaves out
-  /// whole blocks (pair_report()).
+  /// Only these pairs exist, in addition to the rules above (ops/attention/pairs.h has the usual patterns). A pattern
+  /// that reads indices alone skips whole blocks (pair_report()).
   PairPattern pairs = {};
-  /// In (0, 1): of each query's scores that the masks admit only the highest floor(share n) stay, at least one; of
-  /// equal ones those of lower keys. Runs as the plain definition.
+  /// In (0, 1): of a query's n unmasked scores only the highest floor(keep_share n) stay, at least one; of equal scores
+  /// those of lower keys. Runs as the plain definition. 0: all stay.
   double keep_share = 0;
   /// Added to the scores; of q's dtype, broadcast to [batch, heads, time_q, time_k]; differentiated.
   Value bias = {};
@@ -66,7 +68,7 @@ struct AttentionOptions {
   Value mask = {};
   /// i32 or i64, [batch] or []: example b has keys j < lengths[b] only. Read when the program runs.
   Value lengths = {};
-  /// i32 or i64, [batch] or []: the offset, read when the program runs (the length of a cache).
+  /// i32 or i64, [batch] or []: replaces `offset`, read when the program runs (the length of a cache).
   Value start = {};
   /// 1 / sqrt(width) if not given; > 0.
   std::optional<double> scale = {};
@@ -75,14 +77,15 @@ struct AttentionOptions {
   double soft_cap = 0;
   /// > 0: s is limited to [-clip, clip].
   double clip = 0;
-  /// Score of what the masks forbid. -inf: a query without keys gives zeros, with zero gradients. A finite fill
-  /// follows the plain formula, and runs as the plain definition.
+  /// The score of masked pairs. -inf: a query without keys gives zeros, with zero gradients. A finite fill follows the
+  /// softmax formula as it is, and runs as the plain definition.
   double fill = -std::numeric_limits<double>::infinity();
-  /// Weights are dropped with this probability and the rest divided by 1 - dropout; only while training.
+  /// Attention weights are dropped with this probability and the others divided by 1 - dropout; only in training.
   double dropout = 0;
   /// Random stream of the dropout: row (batch heads + head) time_q + query of the full batch, column key. A fresh one
   /// if not given.
   std::optional<std::int64_t> stream = {};
+  /// Applied to each score after scale, clip and soft cap, before bias and masks.
   ScoreModifier score = {};
   AttentionMethod method = AttentionMethod::block_wise;
   /// Queries (a multiple of 16, at most 480) and keys (at most 4096) of a tile of the block-wise kernels; 0: automatic.
@@ -98,7 +101,8 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
 /// The weights softmax(s) [batch, heads, time_q, time_k], before dropout. A buffer of that size, unlike attention().
 Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options = {});
 
-/// The same of an attention that is built: `y` is an output of attention() that runs block-wise. UserError: it is not.
+/// The same weights of an attention that was already built: `y` is an output of attention(), run block-wise. UserError:
+/// it is not.
 Value attention_weights_of(const Value& y);
 
 /// A mask [batch, 1, 1, time] for `AttentionOptions::mask` from tokens [batch, time]: true where token != pad_id.

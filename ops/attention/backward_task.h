@@ -1,5 +1,5 @@
-// The backward of block-wise attention, some keys of one head: what attention_flash.cpp runs in parallel.
-// Not in <weft/weft.h>.
+// One parallel task of the backward of block-wise attention: some keys of one kv head. attention_flash.cpp runs the
+// tasks. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/blocks.h>
@@ -163,7 +163,7 @@ struct BackwardRun {
     return sums.template sum<A>(target, context, context.workspace(), t.sums);
   }
 
-  // What the modifier of rows [r0, ..) of a tile captures gets its gradients.
+  // Adds the gradients of what the score modifier captures, from rows [r0, r0 + rows) of a tile.
   void add_captures(const BackwardTask<A>& t, const TileRange& range, const TilePlace& at, std::int64_t r0,
                     std::int64_t rows, const ScoreProgram& program, std::byte* slot) const {
     for (const AttentionSums::Target& target : sums.targets())
@@ -219,7 +219,8 @@ struct BackwardRun {
     return t.d_q + ((t.b * s.time_q + i) * s.heads + h) * s.width;
   }
 
-  // Zero shares of d_q for blocks of queries that see none of the task's keys; of all, where tiles may be left out.
+  // Zeros the share of d_q of blocks of queries that see none of the task's keys; of all blocks, where tiles may be
+  // skipped.
   void clear_unseen(const BackwardTask<A>& t, const KeyLimits& limits) const {
     for (std::int64_t i = 0; i < s.time_q; i += s.q_rows()) {
       const std::int64_t rows = std::min(s.q_rows(), s.time_q - i);

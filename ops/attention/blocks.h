@@ -1,5 +1,5 @@
-// The parts of a tile that attention's forward and backward share: packed rows, the keys that each query of a tile
-// sees, and products that leave out what nobody sees (runtime/simd/tile.h computes them). Not in <weft/weft.h>.
+// What the forward and backward tasks of attention share for one tile: packed rows, the keys that each query sees, and
+// products that skip pairs that nobody sees (runtime/simd/tile.h computes them). Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/tile.h>
@@ -31,7 +31,8 @@ class Carver {
 
 inline std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
 
-/// Elements from row to row with room for whole panels: an odd number of cache lines, so that rows share no sets.
+/// Elements from row to row with room for whole panels: an odd number of cache lines, so that neighbouring rows use
+/// different sets of the cache.
 template <class A>
 std::int64_t padded(std::int64_t width) {
   constexpr std::int64_t line = 64 / sizeof(A);
@@ -39,7 +40,7 @@ std::int64_t padded(std::int64_t width) {
   return (lines | 1) * line;
 }
 
-/// Rows in memory: a right operand of a product, too, if padded.
+/// Rows in memory, `stride` elements apart. With a padded stride they also serve as right operand of a product.
 template <class A>
 struct Rows {
   A* data;
@@ -61,7 +62,7 @@ void pack_rows(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t 
   }
 }
 
-/// y = panels of the transposed rows; `buffer` has room for rows x width where they are converted.
+/// y = panels of the transposed rows; `buffer` has room for rows x width elements if T is converted.
 template <class T>
 void pack_panels(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t width, Wide<T>* y,
                  [[maybe_unused]] Wide<T>* buffer) {
@@ -78,7 +79,7 @@ void pack_panels(const T* x, std::int64_t stride, std::int64_t rows, std::int64_
 struct TileRange {
   std::int32_t *first, *last;
   std::int64_t rows = 0, columns = 0;
-  bool full = false;  ///< each row sees all
+  bool full = false;  ///< each row sees all columns
 
   TileRange(Carver& carver, std::int64_t most)
       : first(carver.take<std::int32_t>(most)), last(carver.take<std::int32_t>(most)) {}

@@ -1,4 +1,5 @@
-// Writing the next tokens behind those that a cache holds, at a place that is known when the program runs.
+// Ops of a key-value cache: append tokens after those that it holds, at a position that is known only when the program
+// runs.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -8,13 +9,13 @@
 namespace weft {
 
 /// The cache [batch, capacity, ..] with x [n, time, ..], n <= batch, in it: y[b, start_b + i] = x[b, i] for i <
-/// count_b, the cache elsewhere. start: i32 or i64, [] or [n]; count: the same, time if absent. Writes in place where
-/// the cache dies here or is a state that y is the update of: then a run moves x's bytes, not the cache's. UserError,
-/// when the program runs: start_b < 0, count_b outside [0, time], start_b + count_b > capacity.
+/// count_b, the cache elsewhere. start: i32 or i64, [] or [n]; count: the same, time if absent. Works in place if this
+/// is the last read of the cache, or if y is the update of the cache's state: then a run copies x's bytes, not the
+/// cache's. UserError, when the program runs: start_b < 0, count_b outside [0, time], start_b + count_b > capacity.
 Value cache_append(const Arg& cache, const Arg& x, const Value& start, const Value& count = {});
 
-/// `start` as it is where `time` tokens (`count`, of start's shape, if given) fit behind it: 0 <= start and start +
-/// count <= capacity. Elsewhere the run ends in a UserError, and nothing in the Store has changed (Traits::guard).
+/// `start` unchanged, if `time` tokens (`count`, of start's shape, if given) fit after it: 0 <= start and start + count
+/// <= capacity. Otherwise the run ends in a UserError and changes nothing in the Store (Traits::guard).
 Value require_room(const Arg& start, std::int64_t time, std::int64_t capacity, const Value& count = {});
 
 const OpDef& cache_append_op();

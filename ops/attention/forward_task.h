@@ -1,5 +1,5 @@
-// The forward of block-wise attention, a block of queries of one head: what attention_flash.cpp runs in parallel.
-// Not in <weft/weft.h>.
+// One parallel task of the forward of block-wise attention: a block of queries of one head. attention_flash.cpp runs
+// the tasks. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/blocks.h>
@@ -23,7 +23,7 @@ struct ForwardScratch {
   TileRange range;
   LowScratch low;
   TileFunctions<T> functions;
-  bool* begun;  ///< by block of queries: whether a tile of theirs has been
+  bool* begun;  ///< by block of queries: whether it has had its first tile
 
   ForwardScratch(Carver& carver, const AttentionShape& s, const AttentionFunctions& bound)
       : x(take(carver, s.q_rows(), s.k_rows())),
@@ -47,7 +47,7 @@ struct ForwardScratch {
   }
 };
 
-// Queries [i0, i0 + count) of one head: a block of keys is packed, then goes past the blocks of queries.
+// Queries [i0, i0 + count) of one head: each block of keys is packed once, then used by all blocks of queries.
 template <class T>
 struct ForwardTask {
   using A = Wide<T>;

@@ -1,6 +1,6 @@
-// Gates: factors, all 1, by which parts of a value are multiplied in thought; what the parts are worth is asked by
-// closing them or by differentiating by them (Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section
-// 4.1: xi).
+// Gates: factors, all 1, on the parts of a value (heads, units). A part's importance is measured by setting its gate to
+// 0, or by the gradient with respect to its gate (Michel et al. 2019, "Are Sixteen Heads Really Better than One?",
+// section 4.1: xi).
 #pragma once
 
 #include <weft/graph/step.h>
@@ -12,16 +12,16 @@
 
 namespace weft {
 
-/// A gate for each index along `axis` of `value` that stands in `at`: heads of an attention, units of a layer. Axis 0
-/// of the value is the batch.
+/// A gate for each index in `at` along `axis` of `value`: heads of an attention, units of a layer. Axis 0 of the value
+/// is the batch.
 struct Gates {
-  std::string path;  ///< under which results are published
+  std::string path;  ///< results are published under it
   Value value;
   int axis = -1;
   std::vector<std::int64_t> at;  ///< sorted, none twice
 };
 
-/// The gates of a step: nn::heads() gives one for attention.
+/// Finds the gates of a step; nn::heads() returns one for the heads of attention.
 using GateFinder = std::function<std::vector<Gates>(const Step&)>;
 
 }  // namespace weft

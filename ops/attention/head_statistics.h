@@ -1,6 +1,6 @@
-// What an attention looks at, as numbers for each head: graph functions of its weights, in basic ops.
+// Statistics of the attention weights of each head (entropy, sparsity, patterns, diversity), built from basic ops.
 //
-// A query counts where it sees at least two keys: one that sees a single key has a weight of 1 whatever was learned,
+// A query counts only if it sees at least two keys: one that sees a single key has a weight of 1 whatever was learned,
 // and one that sees none has no weights. Masked pairs do not exist: they are neither sparse nor part of a pattern.
 #pragma once
 
@@ -18,13 +18,13 @@ struct HeadWeights {
   Value position;  ///< i64, broadcast to [batch, 1, time_q, 1]: each query's place among the keys; absent: its index
 };
 
-/// Of an attention that is built (ops/attention/attention.h: attention_weights_of()): causal, window, offset or start,
-/// lengths and mask say which pairs exist, and so does a bias of -10^4 or less, which is a mask by another name. Of a
-/// node with other rules, the pairs that get a weight above 0 where all products of queries and keys are 0. A buffer of
-/// [batch, heads, time_q, time_k]. UserError: `y` is no output of an attention that runs block-wise.
+/// The weights of an attention that was already built (ops/attention/attention.h: attention_weights_of()). Its options
+/// causal, window, offset or start, lengths and mask say which pairs exist; a bias of -10^4 or less counts as a mask.
+/// With other rules, a pair exists if its weight is above 0 when all products of queries and keys are 0. Takes a buffer
+/// of [batch, heads, time_q, time_k]. UserError: `y` is no output of an attention that runs block-wise.
 HeadWeights head_weights(const Value& y);
 
-/// A mean as two sums over the examples, so that batches can be added up before they are divided.
+/// A mean as two sums over the examples, so that the sums of several batches can be added before the division.
 struct HeadMean {
   Value sum, count;
   /// sum / count; NaN where nothing counts.
@@ -40,19 +40,19 @@ HeadMean head_peak(const HeadWeights& of);
 /// [batch, heads]: the largest weight of all counted queries of an example; 0 where none counts.
 Value head_maximum(const HeadWeights& of);
 
-/// What heads are known to learn (Clark et al. 2019, "What Does BERT Look At?", section 3; Voita et al. 2019,
+/// Patterns that heads are known to learn (Clark et al. 2019, "What Does BERT Look At?", section 3; Voita et al. 2019,
 /// "Analyzing Multi-Head Self-Attention", section 5).
 enum class HeadPattern : std::uint8_t { diagonal, previous, first, block, uniform };
 inline constexpr std::array<HeadPattern, 5> head_patterns{HeadPattern::diagonal, HeadPattern::previous,
                                                           HeadPattern::first, HeadPattern::block, HeadPattern::uniform};
 const char* name_of(HeadPattern pattern);
 
-/// How much of the attention's mass lies on a pattern, mean over those of the queries that count to which the pattern
-/// offers a key, with i the query's position and n the number of keys that it sees:
+/// The share of a query's weight that lies on a pattern, mean over the queries that count and see a key of the pattern;
+/// i is the query's position, n the number of keys that it sees:
 ///   diagonal  p at key i           previous  p at key i - 1          first  p at key 0
 ///   block     sum of p over keys j with floor(j / width) = floor(i / width)
 ///   uniform   sum_j min(p_j, 1 / n): the mass that lies as in a uniform row, 1 - their total variation distance
-/// `chance` is what a uniform row would give (of uniform: 1 / n, what a row with one key would give).
+/// `chance` is the share of a uniform row (for uniform: 1 / n, that of a row with all weight on one key).
 struct PatternShare {
   HeadMean share, chance;  ///< [heads]
 };

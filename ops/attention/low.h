@@ -12,7 +12,7 @@
 
 namespace weft {
 
-/// Whether tiles of T go by LowProducts: where the processor has such products, or the node asks for them.
+/// Whether tiles of T are computed by LowProducts: if the processor has bf16 products, or the node asks for them.
 template <class T>
 bool attention_is_low(const AttentionShape& s) {
   if constexpr (std::is_same_v<T, bfloat16>) return !bf16_is_emulated() || s.low;
@@ -45,8 +45,8 @@ struct LowRows {
   std::int64_t stride;
 };
 
-/// Products of a tile, as TileProducts. Only columns that some row sees are computed, from a multiple of 32 to another:
-/// few shapes, since oneDNN compiles each.
+/// Products of a tile, as TileProducts. Only columns that some row sees are computed, rounded out to multiples of 32:
+/// that gives few shapes, each of which oneDNN compiles.
 struct LowProducts {
   const TileRange& range;
   const LowScratch& scratch;

@@ -1,5 +1,5 @@
-// A user's functions on a strip of rows of a tile: products become modified scores, pairs that do not exist become
-// -inf, and the cotangent of a score goes back through its modifier. Private to ops/.
+// Runs a user's score modifier and pattern of pairs on a strip of rows of a tile: products become modified scores,
+// pairs that do not exist become -inf, and the cotangent of a score goes back through its modifier. Private to ops/.
 #pragma once
 
 #include <weft/ops/attention/blocks.h>
@@ -10,7 +10,7 @@
 
 namespace weft {
 
-/// Where a tile stands: example, head, first query, first key.
+/// The indices of a tile: example, head, first query, first key.
 struct TilePlace {
   std::int64_t b, h, i, j;
 };
@@ -23,13 +23,13 @@ class TileFunctions {
       : score_(carver.take<std::byte>(static_cast<std::int64_t>(functions.score_bytes()))),
         pairs_(carver.take<std::byte>(static_cast<std::int64_t>(functions.pair_bytes()))) {}
 
-  /// Once a task.
+  /// To be called once for each task.
   void begin(const AttentionScores<T>& s) const {
     if (s.functions.score() != nullptr) s.functions.score()->begin(score_, s.score_captures.data());
     if (s.functions.pairs() != nullptr) s.functions.pairs()->begin(pairs_, s.pair_captures.data());
   }
 
-  /// Rows [r0, r0 + rows) of x, products, where seen: the modified scores.
+  /// Rows [r0, r0 + rows) of x, where seen: products in, modified scores out.
   void modify(const AttentionScores<T>& s, const TileRange& range, const TilePlace& at, std::int64_t r0,
               std::int64_t rows, const Rows<A>& x) const {
     const ScoreProgram* program = s.functions.score();
@@ -48,8 +48,8 @@ class TileFunctions {
                 program->template output<A>(score_, 0, r) + range.last[r0 + r], x[r0 + r] + range.first[r0 + r]);
   }
 
-  /// Rows of d, cotangents of the modified scores that modify() has just given: the cotangents of the scores. What the
-  /// modifier captures gets its own from `captures`(output, row of the strip).
+  /// Rows of d, where seen: cotangents of the modified scores (of the last modify()) in, cotangents of the scores out.
+  /// Then captures(program, slot) takes the gradients of what the modifier captures.
   template <class F>
   void derive(const AttentionScores<T>& s, const TileRange& range, std::int64_t r0, std::int64_t rows, const Rows<A>& d,
               F&& captures) const {
@@ -107,7 +107,7 @@ class TileFunctions {
   std::byte *score_, *pairs_;
 };
 
-/// Whether a tile may be left out.
+/// Whether a tile has no pairs, so that it is skipped.
 template <class T>
 bool no_pairs(const AttentionScores<T>& s, std::int64_t h, std::int64_t i, std::int64_t j) {
   return s.functions.blocks() != nullptr && s.functions.blocks()->none(h, i, j);

@@ -1,5 +1,6 @@
-// Which pairs of queries and keys exist: patterns for AttentionOptions::pairs, made from each other. A pattern that
-// reads nothing but indices is laid out in tiles when a plan is bound: tiles without pairs cost nothing, in any layer.
+// Patterns of pairs for AttentionOptions::pairs: which keys a query may attend to. They combine by |, & and !. A
+// pattern that reads nothing but indices is laid out in tiles once, when a plan is bound: tiles without pairs cost
+// nothing, in any layer.
 #pragma once
 
 #include <weft/ops/attention/attention.h>
@@ -38,8 +39,8 @@ PairPattern operator|(PairPattern a, PairPattern b);  ///< pairs of either
 PairPattern operator&(PairPattern a, PairPattern b);  ///< pairs of both
 PairPattern operator!(PairPattern pattern);           ///< all others
 
-/// What a pattern leaves of attention. Tiles are those of the block-wise kernel, pairs those of one example, over all
-/// heads.
+/// How many pairs and tiles of attention a pattern keeps. Tiles are those of the block-wise kernel, pairs those of one
+/// example, over all heads.
 struct PairReport {
   double pairs = 0;        ///< that exist, with causality and window
   double all_pairs = 0;    ///< heads x time_q x time_k
@@ -51,9 +52,9 @@ struct PairReport {
   }
   std::string str() const;
 };
-/// Of an attention that is built: `y` is an output of attention(). UserError: it is not, or its pairs are known only
-/// when the program runs (AttentionOptions::start, mask and lengths are not counted; a pattern that reads them or
-/// values is an error).
+/// The report of an attention that was already built: `y` is an output of attention(). UserError: it is not, or its
+/// pairs are known only when the program runs (AttentionOptions::start, mask and lengths are not counted; a pattern
+/// that reads them or values is an error).
 PairReport pair_report(const Value& y);
 
 }  // namespace weft

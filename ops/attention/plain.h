@@ -1,5 +1,5 @@
-// Attention in basic ops: the definition of the block-wise kernels, their test oracle, and what runs where they do not
-// serve an option. Everything here holds [batch, heads, time_q, time_k] scores. Not in <weft/weft.h>.
+// Attention in basic ops: the definition of the block-wise kernels, their test oracle, and what runs for options that
+// the kernels do not support. It stores all scores, [batch, heads, time_q, time_k]. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/attention/attention.h>
@@ -18,7 +18,7 @@ struct AttentionMasks {
 /// Of a node's operands; captures begin at operand `first_capture`.
 AttentionMasks attention_masks(const Values& in, int first_capture);
 
-/// Options as the nodes carry them.
+/// AttentionOptions in the form in which nodes carry them.
 struct AttentionLaw {
   double scale = 1, soft_cap = 0, clip = 0, dropout = 0, keep_share = 0;
   double fill = -std::numeric_limits<double>::infinity();

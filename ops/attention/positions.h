@@ -1,5 +1,5 @@
-// Where a token stands, as compositions of graph ops: sinusoids, rotations of queries and keys, and what a distance
-// adds to a score. Angles are computed in f64 and rounded once.
+// Positions of tokens, built from graph ops: sinusoidal and rotary embeddings, and biases by the distance of query and
+// key (ALiBi, T5). Angles are computed in f64 and rounded once.
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -1,6 +1,6 @@
-// What the distance of a key adds to its score by learned vectors, and to the result, as compositions of graph ops; for
-// AttentionOptions::bias. Distances count from the position of the query, which a cache's length moves
-// (PositionOffset).
+// Learned relative positions, built from graph ops: what the distance of query and key adds to the scores (for
+// AttentionOptions::bias) and to attention's result (Shaw et al. 2018; DeBERTa). Distances count from the position of
+// the query, which a cache's length moves (PositionOffset).
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -28,12 +28,13 @@ struct RelativeOptions {
   std::optional<double> scale = {};  ///< 1 / sqrt(width) if not given: the scores' own
   PositionOffset from = {};
 };
-/// What vectors added to the keys add to the scores (Shaw et al. 2018, eq. 4): scale <q_i, a_ij>, a_ij the table's row
-/// of key j's distance. q [batch, time_q, heads, width], table [2 k + 1, width], or [2 k + 1, heads, width]: each
-/// head's own. [batch, heads, time_q, time_k]. UserError: a table of other extents; both lengths are named.
+/// The scores of vectors a_ij that are added to the keys (Shaw et al. 2018, eq. 4): scale <q_i, a_ij>, a_ij being the
+/// table's row of key j's distance. q [batch, time_q, heads, width], table [2 k + 1, width], or [2 k + 1, heads,
+/// width]: each head's own. [batch, heads, time_q, time_k]. UserError: a table of other extents; both lengths are
+/// named.
 Value relative_key_scores(const Arg& q, const Arg& table, Dim time_k, const RelativeOptions& options);
 
-/// What vectors added to the values add to the result (eq. 3): sum_j p_ij a_ij. weights p [batch, heads, time_q,
+/// The result of vectors a_ij that are added to the values (eq. 3): sum_j p_ij a_ij. weights p [batch, heads, time_q,
 /// time_k] (attention_weights), table as above, of the values' width. [batch, time_q, heads, width]; `scale` is not
 /// used.
 Value relative_values(const Arg& weights, const Arg& table, const RelativeOptions& options);
@@ -42,11 +43,11 @@ struct DisentangledOptions {
   std::int64_t max_distance = 0;  ///< k >= 1
   PositionOffset from = {};
 };
-/// DeBERTa's terms of content and position (He et al. 2021, "DeBERTa", section 3.1, eq. 3 and 4): with d(i, j) = clip(i
-/// - j
-/// + k, 0, 2 k - 1), scale (<q_i, position_keys[d(i, j)]> + <k_j, position_queries[d(j, i)]>). q [batch, time_q, heads,
-/// width], k [batch, time_k, heads, width], tables [2 k, heads, width]: projections of one table of positions; an
-/// absent one leaves out its term. scale = disentangled_scale(width, terms), which the scores of contents need too:
+/// DeBERTa's two terms of content and position (He et al. 2021, "DeBERTa", section 3.1, eq. 3 and 4): scale (<q_i,
+/// position_keys[d(i, j)]> + <k_j, position_queries[d(j, i)]>), where d(i, j) = min(max(i + k - j, 0), 2 k - 1). q
+/// [batch, time_q, heads, width], k [batch, time_k, heads, width], tables [2 k, heads, width]: projections of one table
+/// of positions; an absent one leaves out its term. scale = disentangled_scale(width, terms), to be given to
+/// attention() too:
 ///
 ///   attention(q, k, v, {.bias = disentangled_scores(q, k, p_k, p_q, {.max_distance = 128}),
 ///                       .scale = disentangled_scale(width)})

@@ -39,7 +39,7 @@ class ScoreFunction : public Description {
   bool same(const Description& other) const override;
 
   int inputs() const { return captures + captured + (has_cotangent ? 1 : 0); }
-  /// Whether an input has a say in output 0.
+  /// Whether output 0 depends on an input.
   bool reads(int input) const;
   /// Attributes of a member, for scores of those extents and that dtype.
   Attributes attributes(const RowRegion::Member& member, DType score, const std::vector<std::int64_t>& extents) const;
@@ -58,7 +58,7 @@ struct ScoreType {
 };
 
 struct TracedScore {
-  std::shared_ptr<const ScoreFunction> function;  ///< null: a problem waits in the graph
+  std::shared_ptr<const ScoreFunction> function;  ///< null: there was a problem, which the graph reports
   Values captures;                                ///< of the outer graph
 };
 

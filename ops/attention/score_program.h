@@ -12,8 +12,8 @@
 
 namespace weft {
 
-/// Runs the members one after the other on blocks of one size; a slot of scratch() bytes holds what lies between them.
-/// Blocks at the rim are computed whole: what is past the end has the indices of the last row and column.
+/// Runs the members one after the other on blocks of one size; a slot of scratch() bytes holds the intermediate values.
+/// Blocks at the edge are computed whole: elements past the end take the indices of the last row and column.
 class ScoreProgram {
  public:
   static constexpr std::int64_t strip_rows = 16;  ///< of a tile that the kernels take at a time: its values stay in L1

@@ -31,7 +31,7 @@ struct AttentionShape {
 
   std::int64_t group() const { return heads / kv_heads; }
 
-  /// A tile: q_rows queries by k_rows keys. Smaller where there is little to share out.
+  /// A tile: q_rows queries by k_rows keys. Smaller where large tiles would give too few tasks.
   std::int64_t q_rows() const {
     if (block_queries > 0) return std::clamp<std::int64_t>(time_q, 1, block_queries);
     return std::clamp<std::int64_t>(time_q, 1, batch * heads * time_q < tasks * 96 ? 48 : 96);
@@ -61,7 +61,7 @@ struct AttentionShape {
   }
 };
 
-/// The checks of the operands that both directions read; UserError.
+/// Checks the operands that forward and backward both read; throws UserError.
 void check_attention_operands(const OpView& view);
 
 /// Element strides of a tensor broadcast to [batch, heads, time_q, time_k].

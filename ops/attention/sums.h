@@ -14,9 +14,9 @@
 
 namespace weft {
 
-/// A task of the backward, as sums see it.
+/// What sums need to know of a task of the backward.
 struct SumTask {
-  std::int64_t task, chunk;  ///< of all tasks; of the keys
+  std::int64_t task, chunk;  ///< indices: of the task among all, of its chunk of keys
 };
 
 class AttentionSums {
@@ -66,7 +66,7 @@ class AttentionSums {
     for (std::int64_t c = 0; c < n; ++c) sum[ids[c]] += d[c];
   }
 
-  /// Zeros, before the tasks; the outputs, after them.
+  /// clear() sets the sums to zero, before the tasks; finish() writes the outputs, after them.
   template <class A>
   void clear(KernelContext& context, std::byte* workspace) const {
     for (const Target& target : targets_) {

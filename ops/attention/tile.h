@@ -1,4 +1,4 @@
-// What the attention kernels know of their node: operands, and how a row of products q k^T becomes a row of scores.
+// The operands of an attention node, and how a row of products q k^T becomes a row of scores; for its kernels.
 // Not in <weft/weft.h>.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace weft {
 
-/// The node's operands and the law of its scores.
+/// The node's operands and the formula of its scores.
 template <class T>
 struct AttentionScores : AttentionShape {
   using A = Wide<T>;

@@ -1,5 +1,5 @@
-// Lowering: a projection and the cross entropy of its logits, forward and backward, as one node that works in chunks of
-// rows. Brought by cross_entropy (OpDef::lowerings).
+// A lowering pass that computes a projection and the cross entropy of its logits, forward and backward, in one node
+// that works on chunks of rows. The op cross_entropy brings it (OpDef::lowerings).
 #pragma once
 
 #include <weft/graph/step.h>
@@ -14,11 +14,12 @@ namespace weft {
 ///   d_x = d_logits weight, d_weight = d_logits^T x    weight = cross_entropy_weight(targets)
 ///   d_bias = sum over rows of d_logits
 ///
-/// so that of logits and d_logits one chunk exists at a time: equal up to the rounding of sums over rows. The gradients
-/// come with the loss, so the seed may not depend on the loss, only on its weight. Left alone: logits or d_logits
-/// that anything else reads or that are fetched, and logits that are one chunk (projection_chunk).
+/// so that only one chunk of logits and d_logits exists at a time. Results are equal up to the rounding of sums over
+/// rows. The gradients come with the loss, so the seed may not depend on the loss, only on its weight. Left alone:
+/// logits or d_logits that anything else reads or that are fetched, and logits that fit into one chunk
+/// (projection_chunk).
 ///
-/// Chunks of so many rows; 0: as many as the shape says, as the pass does (ops/fuse/passes.h).
+/// `chunk`: rows of a chunk; 0: chosen by the shape, as the pass does (ops/fuse/passes.h).
 Step chunk_projection_loss(const Step& step, std::int64_t chunk = 0);
 
 }  // namespace weft

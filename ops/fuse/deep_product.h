@@ -1,4 +1,5 @@
-// C = A B of few rows and sums over very many terms (d_x of a projection to a vocabulary), for kernels.
+// C = A B where A has few rows and the sums run over very many terms (d_x of a projection to a vocabulary), for
+// kernels.
 #pragma once
 
 #include <weft/ops/kit/rows.h>
@@ -10,12 +11,12 @@
 
 namespace weft {
 
-/// A [m, k], B [k, n], C [m, n], packed. gemm cuts C alone: of 128 x 768 that gives narrow tiles, each of which reads
-/// its part of B from far. Here k is cut too, into parts that are summed apart; all of it by shape. Measured at 128 x
-/// 768 x 50257, f32, one core: 80 GFLOP/s, by gemm 70.
+/// A [m, k], B [k, n], C [m, n], packed. gemm() cuts only C into tiles: with C of 128 x 768 they are narrow, and each
+/// reads its part of B from memory. Here k is cut too, into parts with sums of their own that are then added in order.
+/// The shape alone decides the cut. Measured at 128 x 768 x 50257, f32, one core: 80 GFLOP/s, by gemm 70.
 struct DeepProduct {
-  static constexpr std::int64_t depth = 1024;  ///< of k at a time: what B's rows of all columns are of it stays in L2
-  static constexpr std::int64_t tasks = 16;    ///< parts x tiles of columns, about
+  static constexpr std::int64_t depth = 1024;  ///< terms of k at a time: their rows of B stay in L2
+  static constexpr std::int64_t tasks = 16;    ///< parts times tiles of columns, approximately
 
   std::int64_t m, n, k, columns, across, parts, part;
 
@@ -26,7 +27,7 @@ struct DeepProduct {
     parts = std::clamp<std::int64_t>(tasks / across, 1, std::max<std::int64_t>(1, k / (2 * depth)));
     part = (k + parts - 1) / parts;
   }
-  /// Of 64 rows oneDNN does not copy B and is fastest; where B is converted, more rows share that.
+  /// With 64 rows oneDNN does not copy B and is fastest; where B must be converted, more rows share the conversion.
   static std::int64_t rows(DType input) { return input == f32 || input == f64 ? 64 : 128; }
   static DType sums(DType input) { return wide(input); }
   Gemm tile(DType input) const {

@@ -1,4 +1,5 @@
-// A product and what is done to its tiles while they are in cache; fuse_matmul_epilogue (ops/fuse/passes.h) makes it.
+// A matrix product with an epilogue (bias, dropout, cast, addend) that is applied to its tiles while they are in cache;
+// the pass fuse_matmul_epilogue (ops/fuse/passes.h) makes it.
 #pragma once
 
 #include <weft/graph/op_def.h>

@@ -1,4 +1,4 @@
-// Rows of a table by their ids.
+// Embedding lookup: the rows of a table at given ids.
 #pragma once
 
 #include <weft/graph/graph.h>

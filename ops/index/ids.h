@@ -1,4 +1,4 @@
-// Operands of ids, of either integer type, as kernels read them. Not in <weft/weft.h>.
+// Reads operands of ids, i32 or i64, in kernels and checks their range. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/runtime/kernel.h>
@@ -8,7 +8,7 @@
 
 namespace weft {
 
-/// Element i of a tensor of that shape as its indices: "1, 0, 2".
+/// The indices of element i of a tensor of this shape, as text: "1, 0, 2".
 std::string place_of(const Shape& shape, std::int64_t i);
 
 class Ids {

@@ -1,5 +1,6 @@
-// Elements picked by ids, and their transposes. Ids are i32 or i64; one outside its range is a UserError of the run
-// that names it and its place.
+// Elements selected by ids (gather, index_select, take) and the adjoints of these ops (scatter_add, index_add). Ids are
+// i32 or i64; one outside its range is a UserError of the run that names it and its place. The room ops/index/ holds
+// these, embedding (embedding.h), one-hot encoding (one_hot.h), sorting (sort.h) and random tensors (sampling.h).
 #pragma once
 
 #include <weft/graph/graph.h>

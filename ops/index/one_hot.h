@@ -1,4 +1,4 @@
-// Ids as rows of zeros with a single one.
+// One-hot encoding of ids.
 #pragma once
 
 #include <weft/graph/graph.h>

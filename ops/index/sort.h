@@ -1,5 +1,5 @@
-// Order along an axis. A NaN is larger than every number; of equal elements the lower index comes first, also in
-// descending order. Gradients go back to where the values were taken from.
+// sort and topk: elements in order along an axis. A NaN is larger than every number; of equal elements the lower index
+// comes first, also in descending order. Gradients go back to the elements of x from which the values come.
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -1,4 +1,4 @@
-// Kernels of pointwise ops: from a function of spans to kernels for every dtype. Not in <weft/weft.h>.
+// Makes the kernels of pointwise ops, for every dtype, from a function of spans. Not in <weft/weft.h>.
 //
 // A unary op gives a struct F with `template <class T> static void run(const T* x, T* y, std::int64_t n)`, a binary
 // one `static T apply(T a, T b)`; the templates below add broadcasting, tiles by shape (so the bits do not depend on
@@ -27,8 +27,8 @@ void for_tiles(std::int64_t n, F&& body) {
   });
 }
 
-/// Operands of one node walked together with its output, all dense and broadcast to the output's shape. Axes that no
-/// operand tells apart are merged; what remains is rows along which every operand stands still or steps by one.
+/// Operands of one node walked together with its output, all dense and broadcast to the output's shape. Neighbouring
+/// axes that every operand walks as one are merged; what remains are rows along which each operand has stride 0 or 1.
 class BroadcastWalk {
  public:
   static constexpr int max_operands = 3;
@@ -41,7 +41,7 @@ class BroadcastWalk {
   /// An operand of shape `in` broadcast to `out`.
   BroadcastWalk(const Shape& in, const Shape& out);
 
-  /// Whether operand i steps along a row.
+  /// Whether operand i has stride 1 along a row, not 0.
   bool steps(int i) const { return steps_[static_cast<std::size_t>(i)]; }
 
   /// body(offsets, out, n): n elements of a row from element `out` of the output, and where the operands are then.
@@ -137,7 +137,8 @@ std::vector<Kernel> unary_kernels() {
 
 // --- y = f(a, b), broadcast ---
 
-/// A row whose operands step or stand still. F::run(a, b, y, n), where there is one, serves rows that step.
+/// One row, whose operands have stride 1 (`a_steps`, `b_steps`) or 0. F::run(a, b, y, n), if defined, serves rows in
+/// which both have stride 1.
 template <class F, class T, class U>
 void binary_row(const T* a, bool a_steps, const T* b, bool b_steps, U* y, std::int64_t n) {
   if (a_steps && b_steps) {
@@ -200,7 +201,7 @@ std::vector<Kernel> compare_kernels() {
   return {Kernel{.dtype = dtype_of<T>, .bind = bind_binary<F, T, bool>}...};
 }
 
-/// A backward rule through which nothing flows: the derivative is 0 or makes no sense.
+/// The backward rule of an op whose derivative is 0 or not defined: no gradient flows through it.
 inline void no_gradient(Backward&) {}
 
 }  // namespace weft

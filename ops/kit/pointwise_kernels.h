@@ -1,12 +1,11 @@
-// Kernels of one's own pointwise ops from a function of single numbers:
-// Not in <weft/weft.h>.
+// Makes the kernels of a user's pointwise op from a function of single numbers. Not in <weft/weft.h>.
 //
 //   .traits = {.pointwise = true},
 //   .kernels = pointwise_kernels<float, double, bfloat16>([](auto x) { return x / (1 + std::abs(x)); }),
 //
 // The function takes as many numbers as the op has operands (one to three), which broadcast, and gives a number or a
-// bool. With Traits::pointwise the op joins regions with its neighbours (runtime/region/region.h): a chain of them
-// is one node that runs while its block lies in cache. bf16 and f16 are computed in f32 and rounded once.
+// bool. With Traits::pointwise the op is fused with its neighbours (runtime/region/region.h): a chain of pointwise ops
+// becomes one node, run block by block in cache. bf16 and f16 are computed in f32 and rounded once.
 #pragma once
 
 #include <weft/ops/kit/pointwise.h>
@@ -28,7 +27,7 @@ constexpr int operands_of() {
   else return 0;
 }
 
-// f over a row, operands that step or stand still.
+// f over a row, along which each operand has stride 1 (`steps`) or 0.
 template <class T, class U, std::size_t... I, class F>
 void pointwise_row(const F& f, const std::array<const T*, sizeof...(I)>& in,
                    const std::array<bool, sizeof...(I)>& steps, U* y, std::int64_t n, std::index_sequence<I...>) {

@@ -1,4 +1,5 @@
-// References of basic ops (OpDef::reference): laws on plain numbers, element by element. Not in <weft/weft.h>.
+// Builds references of basic ops (OpDef::reference): an op's formula on plain numbers, element by element, with which
+// tests compare its kernels. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/op_def.h>
@@ -10,7 +11,7 @@
 namespace weft {
 
 using Place = std::vector<std::int64_t>;  ///< an index for each axis
-using Extended = long double;             ///< sums of doubles without errors that count
+using Extended = long double;             ///< for sums of doubles with negligible rounding errors
 
 /// f(i, place) for every place of `shape` in row-major order, i counting them.
 template <class F>
@@ -26,15 +27,16 @@ void each_place(const Shape& shape, const F& f) {
   }
 }
 
-/// Where the element at `place` lies in a tensor of `shape` that is broadcast: aligned at the last axis, axes of extent
-/// 1 stand still.
+/// Where the element at `place` lies in a tensor of `shape` that is broadcast as NumPy does: aligned at the last axis,
+/// axes of extent 1 repeated.
 std::int64_t offset_of(const Place& place, const Shape& shape);
 
-/// y = f(operands), which broadcast to y.
+/// y = f(operands), element by element; the operands broadcast to y.
 ReferenceRule law_of(double (*f)(double));
 ReferenceRule law_of(double (*f)(double, double));
 ReferenceRule law_of(double (*f)(double, double, double));
 
+/// Element `place` of an operand.
 struct From {
   std::size_t operand = 0;
   Place place;
@@ -44,7 +46,8 @@ using Operands = std::span<const std::vector<double>>;
 ReferenceRule moved(std::function<std::optional<From>(const OpView&, Operands, Place)> from);
 /// y has x's elements in x's order.
 std::vector<double> unmoved(const OpView& view, Operands in);
-/// Adds element `from` of operand 0 at a place of y, for each place of operand 0 that `to` sends somewhere.
+/// y[to(place)] += x[place] from y = 0, over all places of operand 0, x; where `to` gives nothing, x[place] is left
+/// out.
 ReferenceRule gathered_sums(std::function<std::optional<Place>(const OpView&, Operands, Place)> to);
 /// The element of `x` at `place`.
 double element(const std::vector<double>& x, const Shape& shape, const Place& place);

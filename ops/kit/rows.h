@@ -1,5 +1,5 @@
-// What kernels that walk over rows share: rows of any floating type computed in f32 or f64, and tiles cut by shape.
-// Not in <weft/weft.h>.
+// Helpers of kernels that work row by row: rows of any floating type computed in f32 or f64, and tiles that the shape
+// alone decides. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/shape.h>
@@ -14,7 +14,7 @@
 namespace weft {
 
 /// y = addend + x, where x (wide, overwritten) is rounded to T before it is added: the bits of a node that adds a
-/// stored x. y may be addend's place, x may not be y's.
+/// stored x. y may alias addend but not x.
 template <class T>
 void add_rounded(const T* addend, Wide<T>* x, T* y, std::int64_t n) {
   if constexpr (!is_narrow<T>) {
@@ -39,7 +39,8 @@ inline std::int64_t extent_product(const Shape& shape, int from, int to) {
   return product;
 }
 
-/// Work of `count` items of `size` elements in tiles of about `grain` elements: body(begin, end, slot).
+/// Runs body(begin, end, slot) in parallel on tiles of about `grain` elements, which cover `count` items of `size`
+/// elements.
 template <class F>
 void for_row_tiles(std::int64_t count, std::int64_t size, F&& body, std::int64_t grain = 8192) {
   const std::int64_t step = std::max<std::int64_t>(1, grain / std::max<std::int64_t>(1, size));

@@ -23,13 +23,13 @@ void expect_shape(const OpView& view, int i, const Shape& shape, std::string_vie
 
 /// One output of operand 0's type.
 std::vector<TensorType> same_as_input(const OpView& view);
-/// The same, for floats only.
+/// The same; UserError unless it is floating.
 std::vector<TensorType> same_as_float_input(const OpView& view);
 /// Operands of one dtype, broadcast together.
 std::vector<TensorType> broadcast_operands(const OpView& view);
 /// Operands of one dtype, broadcast together, to bool.
 std::vector<TensorType> broadcast_to_bool(const OpView& view);
-/// Of attribute "shape" and "dtype".
+/// One output, of the type that the attributes "shape" and "dtype" give.
 std::vector<TensorType> shape_attribute(const OpView& view);
 
 // --- batch rules ---
@@ -40,13 +40,13 @@ std::vector<BatchState> same_axis(const OpView& view, std::span<const BatchState
 /// As same_axis, for ops that are linear in their only batch-dependent operand (neg, scale, cast, sum of parts):
 /// summed stays summed. Addition: sums add if all operands are summed.
 std::vector<BatchState> linear_same_axis(const OpView& view, std::span<const BatchState> in);
-/// Rows are independent; the last `axes` axes (attribute-free) are mixed within an example: the batch may lie in
-/// any axis before them, else the output is mixed. For softmax, norms over the last axis: axes = 1.
+/// Rows, the last `axes` axes, are independent of each other: the batch may lie in any axis before them, else the
+/// output is mixed. axes = 1: for norms over the last axis.
 template <int axes>
 std::vector<BatchState> rows_independent(const OpView& view, std::span<const BatchState> in);
-/// Depends on no operand (creation ops): located by the named extent "batch" in the output's shape.
+/// For creation ops, which have no operands: the batch axis is the one of extent "batch" in the output's shape.
 std::vector<BatchState> from_shape(const OpView& view, std::span<const BatchState> in);
-/// The one operand that depends on the batch, if there is exactly one: its index; -1: none; -2: several.
+/// The index of the only operand that depends on the batch; -1: none does; -2: several do.
 int only_batched(std::span<const BatchState> in);
 /// As many copies of `state` as the op has outputs.
 std::vector<BatchState> every_output(const OpView& view, const BatchState& state);

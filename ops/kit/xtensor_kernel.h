@@ -1,5 +1,5 @@
-// Kernels of one's own ops in xtensor expressions. Opt in: xtensor costs a file about two seconds.
-// Not in <weft/weft.h>.
+// Writes the kernels of a user's op as xtensor expressions. Include it only where it is used: it costs a file about two
+// seconds of compile time. Not in <weft/weft.h>.
 //
 //   .kernels = xtensor_kernels<float, double>([](auto k) {
 //     const auto x = k.in(0);
@@ -7,9 +7,9 @@
 //     k.out(0) = x / xt::sqrt(square + 1e-6);
 //   }),
 //
-// The expression is evaluated straight into the output's bytes. What hold() and xtensor allocate on the way is their
-// own affair: a kernel that must not allocate is a loop over k.in(0).data(). 2-byte types have no arithmetic in
-// xtensor: such an op runs in f32 under mixed_precision.
+// The expression is evaluated straight into the output's bytes. hold() and xtensor itself may allocate temporaries; a
+// kernel that must not allocate is a loop over k.in(0).data(). 2-byte types have no arithmetic in xtensor: such an op
+// runs in f32 under mixed_precision.
 #pragma once
 
 #include <weft/runtime/kernel.h>
@@ -45,7 +45,7 @@ struct HoldsReduction<xt::xfunction<F, E...>> : std::bool_constant<(HoldsReducti
 
 }  // namespace detail
 
-/// Output of a kernel: takes an expression of its extents, or one number. UserError if the extents are others.
+/// Output of a kernel: is assigned an expression of its extents, or one number. UserError if the extents differ.
 template <class T>
 class XtensorOutput {
  public:
@@ -66,7 +66,7 @@ class XtensorOutput {
       xt::noalias(view()) = expression;
     }
   }
-  /// The bytes themselves, to read and write.
+  /// An adaptor over its bytes, to read and write.
   auto view() const {
     return xt::adapt(data_, static_cast<std::size_t>(type_.count()), xt::no_ownership(), type_.shape.extents());
   }
@@ -98,7 +98,7 @@ class XtensorContext {
     check_type<U>(type, "output", i);
     return {kernel_.out<U>(i), type, kernel_.view().op.name};
   }
-  /// The expression as an array: what reductions must be before they are read.
+  /// The expression evaluated to an array; reductions must be held before other expressions read them.
   template <class Expression>
   static xt::xarray<T> hold(const Expression& expression) {
     static_assert(!detail::HoldsReduction<Expression>::value, "a reduction inside an expression: hold it on its own");

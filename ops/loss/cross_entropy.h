@@ -1,4 +1,5 @@
-// Cross entropy of logits against class indices or probabilities, as torch.nn.functional.cross_entropy.
+// Cross entropy of logits against class indices or probabilities, as torch.nn.functional.cross_entropy. The room
+// ops/loss/ holds this loss and, in loss.h, all others.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -7,7 +8,7 @@
 namespace weft {
 
 struct CrossEntropyOptions {
-  std::int64_t ignore_index = -100;  ///< targets of this value count for nothing
+  std::int64_t ignore_index = -100;  ///< targets of this value add neither loss nor weight
   double label_smoothing = 0;        ///< in [0, 1]
   Value class_weights = {};          ///< [C], of the loss's dtype (f32, or f64 for f64 logits)
   int class_axis = -1;               ///< where the classes lie in the logits
@@ -22,14 +23,15 @@ Loss cross_entropy(const Arg& logits, const Arg& targets, const CrossEntropyOpti
 /// The loss of each target ([..]), as reduction='none'.
 Value token_losses(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options = {});
 
-/// Everything: scalars sum and weight, losses [..] and logsumexp [..] of the logits; f64 for f64 logits, else f32.
+/// All results: scalars sum and weight, losses [..] and logsumexp [..] of the logits; f64 for f64 logits, else f32.
 struct CrossEntropy {
   Value sum, weight, losses, logsumexp;
 };
 CrossEntropy cross_entropy_terms(const Arg& logits, const Arg& targets, const CrossEntropyOptions& options = {});
 
 /// Against probabilities [.., C] of the logits' type: losses[i] = -sum_c q[i, c] log p[i, c] with q = (1 - e)
-/// probabilities + e / C; weight = the number of rows. Both are differentiated. ignore_index has no meaning.
+/// probabilities + e / C; weight = the number of rows. logits and probabilities are both differentiated. ignore_index
+/// has no effect.
 Loss soft_cross_entropy(const Arg& logits, const Arg& probabilities, const CrossEntropyOptions& options = {});
 
 const OpDef& cross_entropy_op();

@@ -1,5 +1,5 @@
-// What cross_entropy and linear_cross_entropy share: the loss and the gradient of one row of logits, sums over rows.
-// Private to those files.
+// What cross_entropy and linear_cross_entropy share: checks, the loss and the gradient of one row of logits, sums over
+// rows. Private to those files.
 #pragma once
 
 #include <weft/ops/index/ids.h>
@@ -12,8 +12,8 @@
 
 namespace weft::entropy {
 
-/// The targets of rows of `classes` logits, their class weights (if `weights` is there, of type `dtype`), the
-/// smoothing.
+/// Checks the targets of rows of `classes` logits, their class weights (of type `dtype`; operand `weights` may be
+/// absent) and the label smoothing; throws UserError.
 inline void expect_targets(const OpView& view, int targets, const Shape& rows, int weights, Dim classes, DType dtype) {
   expect_integer(view, targets);
   expect_shape(view, targets, rows, "the targets");
@@ -44,7 +44,7 @@ struct TargetRows {
   W weight(std::int64_t target) const { return weights != nullptr ? weights[target] : W(1); }
 };
 
-/// Of one row.
+/// The results of one row.
 struct RowLoss {
   double loss = 0, weight = 0, logsumexp = 0;
 };

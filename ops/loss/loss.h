@@ -1,5 +1,6 @@
-// Losses as sum and weight, whose quotient is torch's reduction='mean' (cross entropy: ops/loss/cross_entropy.h). Names
-// and definitions are torch.nn.functional's. The functions in the plural give what is summed: reduction='none'.
+// Loss functions with the names and definitions of torch.nn.functional (cross entropy: ops/loss/cross_entropy.h). A
+// Loss is a sum and a weight, whose quotient is torch's reduction='mean'; the functions in the plural, *_losses, give
+// the terms of the sum: reduction='none'.
 //
 //   Loss loss = mse_loss(model(x), y);
 //   Loss masked = weighted_mean(huber_losses(model(x), y), mask);
@@ -43,7 +44,7 @@ Value smooth_l1_losses(const Arg& input, const Arg& target, double beta = 1);
 
 struct BceOptions {
   Value weight = {};      ///< factor of each element, broadcast; as in torch it does not enter the divisor
-  Value pos_weight = {};  ///< factor of the positive part, broadcast (one a class)
+  Value pos_weight = {};  ///< factor of the positive part, broadcast (such as [classes])
 };
 /// -(pos_weight t log s(x) + (1 - t) log(1 - s(x))), s(x) = 1 / (1 + exp(-x)), without cancellation or overflow; the
 /// weight is the number of elements. The target may be bool or of integers.
@@ -53,17 +54,17 @@ Value binary_cross_entropy_with_logits_losses(const Arg& input, const Arg& targe
 struct KlDivOptions {
   bool log_target = false;  ///< the target holds log p instead of p
 };
-/// Of distributions along the last axis, input = log q, target = p: sum_c p_c (log p_c - log q_c), where p_c = 0 counts
-/// for nothing. The weight is the number of distributions (torch's reduction='batchmean' for [batch, classes]).
+/// Of distributions along the last axis, input = log q, target = p: sum_c p_c (log p_c - log q_c), where a term with
+/// p_c = 0 is 0. The weight is the number of distributions (torch's reduction='batchmean' for [batch, classes]).
 Loss kl_div(const Arg& input, const Arg& target, const KlDivOptions& options = {});
 /// One for each distribution: [..] of [.., classes].
 Value kl_div_losses(const Arg& input, const Arg& target, const KlDivOptions& options = {});
 
 struct CosineSimilarityOptions {
   int axis = -1;
-  double eps = 1e-8;  ///< the least norm
+  double eps = 1e-8;  ///< lower bound of each norm
 };
-/// <a, b> / (max(|a|, eps) max(|b|, eps)) along an axis, which goes.
+/// <a, b> / (max(|a|, eps) max(|b|, eps)) along an axis, which is removed.
 Value cosine_similarity(const Arg& a, const Arg& b, const CosineSimilarityOptions& options = {});
 
 struct CosineEmbeddingOptions {
@@ -76,7 +77,7 @@ Value cosine_embedding_losses(const Arg& a, const Arg& b, const Arg& target,
                               const CosineEmbeddingOptions& options = {});
 
 struct NllOptions {
-  std::int64_t ignore_index = -100;  ///< targets of this value count for nothing
+  std::int64_t ignore_index = -100;  ///< targets of this value add neither loss nor weight
   Value weight = {};                 ///< [C], of the loss's dtype
   int class_axis = -1;               ///< where the classes lie in the input
 };

@@ -10,8 +10,8 @@ struct LayerNormOptions {
   double eps = 1e-5;  ///< added to the variance
 };
 
-/// y = (x - mean) rstd weight + bias, over the last `axes` axes: mean and the biased variance of them,
-/// rstd = 1 / sqrt(variance + eps). weight and bias have the shape of those axes; both may be absent.
+/// y = (x - mean) rstd weight + bias with rstd = 1 / sqrt(variance + eps); mean and the biased variance are over the
+/// last `axes` axes. weight and bias have the shape of those axes; both may be absent.
 Value layer_norm(const Arg& x, const Arg& weight = Value{}, const Arg& bias = Value{}, LayerNormOptions options = {});
 
 /// All outputs: y, mean and rstd; the statistics are f32 for bf16 and f16 and keep the normalised axes with extent 1.

@@ -1,4 +1,5 @@
 // Softmax, its logarithm, and the logarithm of a sum of exponentials, over one axis; each subtracts the maximum first.
+// The room ops/norm/ holds these, layer normalisation (layer_norm.h), and RMS and group normalisation (rms_norm.h).
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -1,5 +1,5 @@
-// Activations and their gradients, each one pass over memory, as torch.nn.functional has them: names, kinks, defaults.
-// bf16 and f16 are computed in f32. NaN gives NaN.
+// Activation functions and their gradients, each one pass over memory, with the names, defaults and derivatives at
+// kinks of torch.nn.functional. bf16 and f16 are computed in f32. NaN gives NaN.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -13,7 +13,7 @@ struct GeluOptions {
 };
 struct SoftplusOptions {
   double beta = 1;        ///< above 0
-  double threshold = 20;  ///< of beta x, from where y = x
+  double threshold = 20;  ///< y = x where beta x is above it
 };
 
 // --- smooth at 0 (activation.cpp, activation_smooth.cpp) ---

@@ -1,5 +1,5 @@
-// The vector functions of every activation, as activation_op.h takes them; shared by its op, glu and feed_forward.
-// Not in <weft/weft.h>.
+// The vector functions of every activation in the form that activation_op.h takes; its op, glu and feed_forward share
+// them. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/pointwise/activation_op.h>

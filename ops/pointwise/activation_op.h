@@ -1,4 +1,4 @@
-// How an activation becomes a pair of ops: y = f(x) and d_x = d_y f'(x), each one pass in vector code.
+// Turns an activation into a pair of ops: y = f(x) and d_x = d_y f'(x), each one pass in vector code.
 // Not in <weft/weft.h>.
 //
 // An activation is a struct F that names its two vector functions and the parameters they take:
@@ -28,7 +28,7 @@ struct NoParameters {
   static CurveParameters parameters(const Attributes&) { return {}; }
 };
 
-/// y = f(x; p) and d_x = d_y f'(x; p) over a span; outputs may be inputs.
+/// y = f(x; p) and d_x = d_y f'(x; p) over a span; outputs may alias inputs.
 template <class F, class T>
 void run_curve(const T* x, const T* p, T* y, std::int64_t n) {
   const auto f = simd<T>().*(F::template run<T>);
@@ -106,9 +106,10 @@ std::vector<Kernel> activation_grad_kernels() {
           {.dtype = f16, .run = activation_grad_kernel<F, float16>}};
 }
 
-/// Where an activation is smooth, so that finite differences make sense: they would straddle a kink.
+/// Intervals in which an activation is smooth, so that finite differences do not straddle a kink.
 using Intervals = std::vector<std::pair<double, double>>;
 
+/// An activation for documentation and tests: its name, its formula and its samples.
 struct ActivationText {
   std::string name;
   std::string law;

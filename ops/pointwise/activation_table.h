@@ -15,7 +15,7 @@ struct Activation {
   Simd<double>::Unary f64;
   Simd<float>::UnaryGrad grad_f32;  ///< d_x = d_y f'(x)
   Simd<double>::UnaryGrad grad_f64;
-  Simd<float>::UnaryBoth both_f32 = nullptr;  ///< y = f(x), d_x = d_y f'(x); null: by the two
+  Simd<float>::UnaryBoth both_f32 = nullptr;  ///< y = f(x), d_x = d_y f'(x); null: run the two above
   Simd<double>::UnaryBoth both_f64 = nullptr;
   const OpDef& (*op)();
   Value (*grad_value)(const Value& x, const Value& d_y, const Attributes&);
@@ -34,7 +34,7 @@ struct Activation {
     if constexpr (std::is_same_v<W, float>) return grad_f32;
     else return grad_f64;
   }
-  /// y = f(x) and d_x = d_y f'(x); y may be x's place, d_x may be d_y's.
+  /// y = f(x) and d_x = d_y f'(x); y may alias x, and d_x may alias d_y.
   template <class W>
   void run_both(const W* x, const W* d_y, W* y, W* d_x, std::int64_t n) const {
     if (both_f32 != nullptr) {
@@ -47,7 +47,7 @@ struct Activation {
   }
 };
 
-/// The one that attribute "activation" names; UserError that lists the names if there is none.
+/// The activation that the attribute "activation" names. UserError, which lists the names, if there is none.
 const Activation& activation_of(const Attributes& attributes);
 
 }  // namespace weft

@@ -20,7 +20,8 @@ Value floor_divide(const Arg& a, const Arg& b);
 /// a - b floor(a / b): of b's sign, as in Python and torch; floats and integers. d_b = -d_y floor(a / b). Of integers
 /// by 0: as floor_divide; of floats: NaN.
 Value remainder(const Arg& a, const Arg& b);
-/// The smaller and the larger one; NaN if either is. Floats and integers. Equal operands get half the gradient each.
+/// The smaller, and the larger, of a and b; NaN if either is NaN. Floats and integers. Equal operands get half the
+/// gradient each.
 Value minimum(const Arg& a, const Arg& b);
 Value maximum(const Arg& a, const Arg& b);
 Value negate(const Arg& x);  ///< -x; floats and integers
@@ -40,7 +41,7 @@ inline Value operator*(const Arg& a, const Arg& b) { return multiply(a, b); }
 inline Value operator/(const Arg& a, const Arg& b) { return divide(a, b); }
 inline Value operator-(const Arg& x) { return negate(x); }
 
-// Comparisons give bool; anything but not_equal is false beside NaN.
+// Comparisons give bool; with a NaN operand all are false but not_equal, which is true.
 Value equal(const Arg& a, const Arg& b);
 Value not_equal(const Arg& a, const Arg& b);
 Value less(const Arg& a, const Arg& b);
@@ -50,14 +51,14 @@ Value greater_equal(const Arg& a, const Arg& b);
 Value isfinite(const Arg& x);  ///< neither NaN nor infinite; floats
 Value isnan(const Arg& x);     ///< floats
 
-// Of bools.
+// Logic on bools.
 Value logical_and(const Arg& a, const Arg& b);
 Value logical_or(const Arg& a, const Arg& b);
 Value logical_xor(const Arg& a, const Arg& b);
 Value logical_not(const Arg& x);
 
-/// condition ? a : b, for each element; `condition` is bool, all three broadcast. A number beside a tensor takes its
-/// dtype; two numbers give f32.
+/// condition ? a : b, for each element; `condition` is bool, all three broadcast. A C++ number takes the dtype of the
+/// tensor beside it; two numbers give f32.
 Value where(const Arg& condition, const Arg& a, const Arg& b);
 
 /// x as `dtype`; x itself if it is. Floats to integers are cut towards zero, out of range gives the nearest integer,

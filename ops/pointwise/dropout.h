@@ -1,4 +1,5 @@
-// Dropout (Srivastava et al., JMLR 15, 2014, section 4), scaled in training so that evaluation does nothing.
+// Inverted dropout (Srivastava et al., JMLR 15, 2014, section 4): scaled in training, so that evaluation changes
+// nothing.
 #pragma once
 
 #include <weft/graph/graph.h>

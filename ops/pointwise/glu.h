@@ -1,5 +1,4 @@
-// Gated linear units (Dauphin et al. 2017, arXiv:1612.08083; Shazeer 2020, arXiv:2002.05202): values times an
-// activation of gates.
+// Gated linear units, y = x f(gate) (Dauphin et al. 2017, arXiv:1612.08083; Shazeer 2020, arXiv:2002.05202).
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -21,7 +21,8 @@ void glu_row(const Activation& activation, const T* x, const T* gate, T* y, std:
   }
 }
 
-/// d_x = d_y f(gate), d_gate = d_y x f'(gate), and y where it is not null. d_x may be d_y, d_gate gate, y x.
+/// d_x = d_y f(gate), d_gate = d_y x f'(gate), and y where it is not null. d_x may alias d_y, d_gate may alias gate, y
+/// may alias x.
 template <class T>
 void glu_row_grad(const Activation& activation, const T* x, const T* gate, const T* d_y, T* d_x, T* d_gate, T* y,
                   std::int64_t n) {

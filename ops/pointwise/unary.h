@@ -1,4 +1,6 @@
-// Functions of one floating operand, element by element.
+// Mathematical functions of one floating operand, element by element. The room ops/pointwise/ holds all element-wise
+// ops: these, arithmetic and comparisons (arithmetic.h), activations (activation.h), gated linear units (glu.h) and
+// dropout (dropout.h).
 #pragma once
 
 #include <weft/graph/graph.h>

@@ -1,4 +1,4 @@
-// Sums of products in index notation, as transposes, reshapes and matmuls; and two named ones.
+// einsum, outer and gram: sums of products in index notation, built from transposes, reshapes and matmuls.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -9,9 +9,9 @@
 namespace weft {
 
 /// torch.einsum: "bqd,bkd->bqk". A letter names an axis; letters that the output lacks are summed over; without "->"
-/// the output has those that occur once, in alphabetical order. "..." stands for leading axes that broadcast. A letter
-/// twice in an operand takes its diagonal. Operands are contracted from left to right. UserError: a malformed equation,
-/// another number of operands or axes, extents that disagree.
+/// the output has the letters that occur once, in alphabetical order. "..." stands for leading axes that broadcast. A
+/// letter twice in an operand takes its diagonal. Operands are contracted from left to right. UserError: a malformed
+/// equation, another number of operands or axes, extents that disagree.
 Value einsum(const std::string& equation, const std::vector<Value>& operands,
              std::source_location where = std::source_location::current());
 

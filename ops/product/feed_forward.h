@@ -16,7 +16,8 @@ struct FeedForwardOptions {
 };
 
 /// y = f(x weight1^T + bias1) weight2^T + bias2: x [.., in], weight1 [hidden, in], weight2 [out, hidden] (PyTorch's
-/// layout), y [.., out]. The activated rows are never all held: only `hidden`, what f is applied to, is kept.
+/// layout), y [.., out]. The backward keeps only `hidden`, the pre-activation x weight1^T + bias1; the forward never
+/// holds all of f(hidden).
 Value feed_forward(const Arg& x, const Arg& weight1, const Arg& weight2, const FeedForwardOptions& options = {});
 
 /// Both outputs: y and hidden [.., hidden].
@@ -32,8 +33,8 @@ struct GatedFeedForwardOptions {
 };
 
 /// y = ((x weight1^T + bias1) f(x gate^T + gate_bias)) weight2^T + bias2 (Shazeer 2020, arXiv:2002.05202, eqs. 5 and
-/// 6): x [.., in], weight1 and gate [hidden, in], weight2 [out, hidden], y [.., out]. Of the hidden rows only what is
-/// multiplied and what f is applied to are kept, never the product. In Llama's names: up, gate, down.
+/// 6): x [.., in], weight1 and gate [hidden, in], weight2 [out, hidden], y [.., out]. The backward keeps x weight1^T +
+/// bias1 and x gate^T + gate_bias, never their product. In Llama's names: up, gate, down.
 Value gated_feed_forward(const Arg& x, const Arg& weight1, const Arg& gate, const Arg& weight2,
                          const GatedFeedForwardOptions& options = {});
 

@@ -1,4 +1,5 @@
-// What the plain and the gated feed-forward op share: how rows are cut, and where the batch lies. Not in <weft/weft.h>.
+// What the plain and the gated feed-forward op share: how rows are cut into blocks, and where the batch lies.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/ops/kit/rules.h>

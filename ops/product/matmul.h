@@ -1,4 +1,5 @@
-// Matrix products. All of them go through runtime/gemm.h.
+// Matrix products: matmul and linear, all computed by runtime/gemm.h. The room ops/product/ holds these, einsum
+// (einsum.h) and the feed-forward block of a transformer as one op (feed_forward.h).
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -17,7 +18,7 @@ Value matmul(const Arg& a, const Arg& b, MatmulOptions options = {});
 /// y = x weight^T + bias: x [.., in], weight [out, in] (PyTorch's layout), bias [out] or absent, y [.., out].
 Value linear(const Arg& x, const Arg& weight, const Arg& bias = Value{});
 
-/// x [.., n] as [rows, n], with the names of the extents kept in their product.
+/// x [.., n] reshaped to [rows, n]; rows, a product of Dims, keeps the names of the extents.
 Value flat_rows(const Arg& x);
 
 const OpDef& matmul_op();

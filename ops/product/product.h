@@ -1,4 +1,4 @@
-// Products with a bias, for kernels: gemm() and what is done to its tiles while they are in cache.
+// Matrix products with a bias, for kernels: gemm() with an epilogue that runs on its tiles while they are in cache.
 // Not in <weft/weft.h>.
 #pragma once
 

@@ -1,5 +1,5 @@
-// How a reduction runs: axes are merged to [outer][reduced][inner], work is cut by shape, and pieces are combined in a
-// fixed order. Private to the reductions.
+// The kernels of reductions: axes are merged to [outer][reduced][inner], work is cut by shape, and pieces are combined
+// in a fixed order. Private to the reductions.
 #pragma once
 
 #include <weft/ops/kit/rows.h>
@@ -21,10 +21,10 @@ namespace weft {
 /// Reduced axes of a node, sorted and counted from the front; attribute "axes", none: all.
 std::vector<int> reduced_axes(const OpView& view);
 
-/// The shape of the work. Where reduced axes do not lie together the operand is first gathered so that they do.
+/// The shape of the work. If the reduced axes are not adjacent, the operand is first copied so that they are.
 struct ReduceShape {
   std::int64_t outer = 1, reduced = 1, inner = 1;
-  std::vector<std::int64_t> gathered_extents, gathered_strides;  ///< empty: as it lies
+  std::vector<std::int64_t> gathered_extents, gathered_strides;  ///< empty: no copy is needed
   explicit ReduceShape(const OpView& view);
 };
 

@@ -1,12 +1,13 @@
-// Reductions beyond sums and extremes (ops/reduce/reduce.h): products, variance, standard deviation, the place of the
-// smallest.
+// Reductions beyond those of ops/reduce/reduce.h: products, variance, standard deviation, logsumexp over several axes,
+// argmin.
 #pragma once
 
 #include <weft/ops/reduce/reduce.h>
 
 namespace weft {
 
-/// The product over axes; 1 over nothing. Its gradient is the product of the others, also where elements are zero.
+/// The product over axes; 1 over no elements. The derivative by an element is the product of the others, correct also
+/// where elements are zero.
 Value prod(const Arg& x, const ReduceOptions& options = {});
 
 /// sum (x - mean)^2 / (n - correction) over axes, the mean first (torch.var); correction 1: the unbiased estimate.
@@ -14,7 +15,7 @@ Value var(const Arg& x, const ReduceOptions& options = {}, double correction = 1
 /// sqrt(var); its gradient at variance 0 is not finite, as in PyTorch.
 Value std_dev(const Arg& x, const ReduceOptions& options = {}, double correction = 1);
 
-/// log sum exp over several axes, from the largest element.
+/// log(sum exp(x)) over axes, computed after subtracting the largest element.
 Value logsumexp(const Arg& x, const ReduceOptions& options);
 
 /// Position of the smallest element along one axis, i64; of equal ones the first; of the first NaN if there is one.

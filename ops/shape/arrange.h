@@ -1,4 +1,4 @@
-// Elements put elsewhere, or left out: padding, reversal, triangles, and what is made of slices and reshapes.
+// Ops that rearrange, pad or repeat elements: pad, flip, roll, tril, triu, split and repeat.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -7,28 +7,30 @@
 
 namespace weft {
 
+/// How many elements pad() adds before and after those of one axis.
 struct Padding {
   std::int64_t before = 0, after = 0;
 };
-/// x with `value` around it; one Padding for each axis. Lengths are not negative: slice() cuts.
+/// x with `value` around it; one Padding for each axis (torch.nn.functional.pad). UserError if a length is negative;
+/// slice() removes elements.
 Value pad(const Arg& x, const std::vector<Padding>& padding, double value = 0);
-/// x in reverse order along each of `axes`.
+/// x in reverse order along each of `axes` (torch.flip).
 Value flip(const Arg& x, const std::vector<std::int64_t>& axes);
-/// x moved by `shift` places along an axis; what leaves at one end enters at the other.
+/// y[.., (i + shift) mod n, ..] = x[.., i, ..] along an axis of extent n (torch.roll).
 Value roll(const Arg& x, std::int64_t shift, std::int64_t axis);
 
-/// Elements of the last two axes with j - i <= diagonal; zero elsewhere.
+/// y[.., i, j] = x[.., i, j] where j - i <= diagonal, else 0 (torch.tril).
 Value tril(const Arg& x, std::int64_t diagonal = 0);
-/// Elements of the last two axes with j - i >= diagonal; zero elsewhere.
+/// y[.., i, j] = x[.., i, j] where j - i >= diagonal, else 0 (torch.triu).
 Value triu(const Arg& x, std::int64_t diagonal = 0);
 
-/// Pieces of the given sizes along an axis. UserError if they do not add up to its extent.
+/// Pieces of the given sizes along an axis (torch.split). UserError if the sizes do not add up to its extent.
 std::vector<Value> split(const Arg& x, const std::vector<std::int64_t>& sizes, std::int64_t axis);
-/// `count` equal pieces. UserError if the extent is not a multiple of it.
+/// `count` equal pieces along an axis. UserError if the extent is not a multiple of `count`.
 std::vector<Value> split(const Arg& x, std::int64_t count, std::int64_t axis);
-/// x times[a] times after itself along each axis (torch.Tensor.repeat, numpy.tile with as many numbers as axes).
+/// x repeated times[a] times along each axis a; one number for each axis (torch.Tensor.repeat, numpy.tile).
 Value repeat(const Arg& x, const std::vector<std::int64_t>& times);
-/// Every element `times` times along an axis (torch.repeat_interleave).
+/// Each element repeated `times` times in a row along an axis (torch.repeat_interleave).
 Value repeat_interleave(const Arg& x, std::int64_t times, std::int64_t axis);
 
 const OpDef& pad_op();

@@ -1,4 +1,4 @@
-// Tensors from nothing: constants of one number, counting, given values.
+// Tensors made without operands: full, zeros and ones repeat one number; iota counts.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -16,9 +16,10 @@ inline Value ones(Graph graph, Shape shape, DType dtype = f32,
                   std::source_location where = std::source_location::current()) {
   return full(std::move(graph), std::move(shape), dtype, 1, where);
 }
+/// Zeros, or ones, of x's shape and dtype.
 Value zeros_like(const Arg& x);
 Value ones_like(const Arg& x);
-/// 0, 1, ..., n - 1 along a new 1-D tensor.
+/// The 1-D tensor 0, 1, ..., n - 1 (torch.arange).
 Value iota(Graph graph, Dim n, DType dtype = i64, std::source_location where = std::source_location::current());
 
 const OpDef& full_op();

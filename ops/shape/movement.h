@@ -1,4 +1,6 @@
-// Ops that move elements and compute nothing: every dtype, and all are linear.
+// Reshape, transpose, broadcast, slice and concatenate: ops that move elements and compute nothing, for every dtype;
+// all are linear. The room ops/shape/ holds the ops on shapes and on the order of elements: these, arrange.h (pad,
+// flip, split, ...) and creation.h (constants).
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -16,7 +18,7 @@ Value reshape(const Arg& x, Shape shape);
 Value transpose(const Arg& x, const std::vector<std::int64_t>& permutation);
 /// Axes a and b exchanged (negative: from the end).
 Value transpose(const Arg& x, std::int64_t a, std::int64_t b);
-/// x repeated along axes of extent 1 and along new axes in front, as NumPy does.
+/// x repeated along axes of extent 1 and along new leading axes, as NumPy broadcasts.
 Value broadcast_to(const Arg& x, Shape shape);
 
 struct SliceOptions {
@@ -27,20 +29,20 @@ struct SliceOptions {
 };
 /// x[start:stop:step] along one axis.
 Value slice(const Arg& x, const SliceOptions& options);
-/// Zeros of `extent` along `axis` with x at start, start + step, ...: the transpose of slice.
+/// Zeros with `extent` elements along `axis`, and x at start, start + step, ...: the transpose (adjoint) of slice.
 Value slice_scatter(const Arg& x, std::int64_t axis, std::int64_t start, std::int64_t step, Dim extent);
 
-/// One after the other along an axis that exists; other extents agree.
+/// The values joined along an existing axis (torch.cat). UserError if their other extents differ.
 Value concatenate(const std::vector<Value>& values, std::int64_t axis,
                   std::source_location where = std::source_location::current());
-/// Along a new axis.
+/// The values, all of one shape, joined along a new axis (torch.stack).
 Value stack(const std::vector<Value>& values, std::int64_t axis,
             std::source_location where = std::source_location::current());
-/// An axis of extent 1 taken out, and put in.
+/// squeeze removes an axis of extent 1, unsqueeze inserts one.
 Value squeeze(const Arg& x, std::int64_t axis);
 Value unsqueeze(const Arg& x, std::int64_t axis);
 
-/// x, through which no gradient flows. (torch: detach)
+/// x unchanged; no gradient flows back through it (torch.Tensor.detach).
 Value stop_gradient(const Arg& x);
 
 const OpDef& reshape_op();

@@ -1,5 +1,5 @@
-// Elements gathered from anywhere into a contiguous tensor: what transpose, broadcast and slice share. Elements are
-// moved by their size alone. Not in <weft/weft.h>.
+// Copies between a strided and a contiguous tensor, which the kernels of transpose, broadcast_to and slice share. Only
+// the size of an element matters, not its dtype. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/shape.h>
@@ -19,7 +19,7 @@ class Strided {
 
   /// Contiguous `out` from strided `in`.
   void gather(std::byte* out, const std::byte* in, std::size_t element) const;
-  /// Strided `out` from contiguous `in`; places that are not named keep what they hold.
+  /// Strided `out` from contiguous `in`; elements that no index reaches stay as they are.
   void scatter(std::byte* out, const std::byte* in, std::size_t element) const;
 
  private:

@@ -1,4 +1,4 @@
-// Queries, keys and values of one product, apart. Not in <weft/weft.h>.
+// Splits the result of one packed projection into queries, keys and values. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -7,9 +7,9 @@
 
 namespace weft {
 
-/// {q, k, v}: the first `q` elements of each row of x [.., q + k + v], the next `k`, and the rest. As three slices, in
-/// one pass; and backward in one, where slices would fill and add three tensors of x's size. UserError: a part without
-/// elements.
+/// {q, k, v}: the first `q` elements of each row of x [.., q + k + v], the next `k`, and the rest. Equals three slices,
+/// but takes one pass; so does its backward, where the gradients of three slices would fill and add three tensors of
+/// x's size. UserError: a part without elements.
 Values unpack(const Arg& x, std::int64_t q, std::int64_t k);
 
 const OpDef& unpack_op();

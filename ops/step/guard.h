@@ -1,4 +1,4 @@
-// Values that refuse a run.
+// An op that ends a run in an error if a norm is not finite.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -8,9 +8,9 @@
 
 namespace weft {
 
-/// `ok` (bool scalar) as it is where it is true. Where it is false the run ends in a UserError that says the norm (f64
-/// scalar) and names those of `parts` (f64 scalars, one for each name) that are not finite; nothing in the Store has
-/// changed then (Traits::guard).
+/// `ok` (bool scalar) unchanged, if it is true. If it is false, the run ends in a UserError that gives the norm (f64
+/// scalar) and names those of `parts` (f64 scalars, one for each name) that are not finite; it changes nothing in the
+/// Store (Traits::guard).
 Value require_finite(const Arg& ok, const Arg& norm, const std::vector<Value>& parts,
                      const std::vector<std::string>& names);
 

@@ -1,4 +1,4 @@
-// A step at another batch size, and where the batch lies in every value.
+// Rebuilds a step for another batch size, and says how each value depends on the batch.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -10,13 +10,13 @@ namespace weft {
 /// The batch is the extent named "batch": graph.dim("batch", 12).
 inline constexpr const char* batch_name = "batch";
 
-/// State of each output of each node, by the ops' batch rules: states[id][output]. Of a node of Phase::micro in a graph
-/// of several micro-batches: its relation to the examples of one micro-batch.
+/// How each output of each node depends on the batch, by the ops' batch rules (OpDef::batch): states[id][output]. For a
+/// node of Phase::micro in a graph with several micro-batches: how it depends on the examples of one micro-batch.
 std::vector<std::vector<BatchState>> batch_states(const Graph& graph, std::int64_t micro_batches = 1);
 
-/// The same step with a batch of n. UserError that names the user's line where an extent was given as a number that
-/// only equals the batch (hint: reshape to the Dim), if no extent is named "batch", or if n does not fall into the
-/// micro-batches that the step has.
+/// The same step with a batch of n. UserError if an extent was given as a number that only equals the batch size (it
+/// names the user's line; hint: reshape to the Dim), if no extent is named "batch", or if the number of micro-batches
+/// does not divide n.
 Step at_batch(const Step& step, std::int64_t n);
 Graph at_batch(const Graph& graph, std::int64_t n, std::int64_t micro_batches = 1);
 /// The extent named "batch". UserError that begins with `who` if there is none.

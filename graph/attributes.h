@@ -20,7 +20,7 @@ struct Constant {
   friend bool operator==(const Constant&, const Constant&) = default;
 };
 
-/// What only the rules of one op can read (the members of a region: runtime/region/region.h).
+/// An attribute that only the rules of one op can read, such as the members of a region (runtime/region/region.h).
 class Description {
  public:
   Description() = default;
@@ -74,7 +74,7 @@ class Attributes {
   const Shape& shape(std::string_view name) const { return get<Shape>(name); }
   DType dtype(std::string_view name) const { return get<DType>(name); }
 
-  /// The same attributes with the named extent `symbol` standing for `value` in every shape.
+  /// A copy with the extent named `symbol` set to `value` in every shape.
   Attributes with_extent(Symbol symbol, std::int64_t value) const;
 
   auto begin() const { return entries_.begin(); }

@@ -1,4 +1,5 @@
-// What a backward rule works with. It builds nodes and never computes (invariant 1 of docs/design.md).
+// What a backward rule (OpDef::backward) reads and writes: the node, the cotangents of its outputs, the gradients of
+// its operands. A rule builds nodes and never computes (invariant 1 of docs/design.md).
 #pragma once
 
 #include <weft/graph/value.h>
@@ -12,7 +13,7 @@ namespace weft {
 class Attributes;
 
 /// The node being differentiated, the cotangents of its outputs, and a place for those of its operands. A cotangent
-/// given for an operand may have the broadcast shape: the reverse walk sums it back (autodiff/gradient.cpp).
+/// given for an operand may have the broadcast shape: autodiff/gradient.cpp sums it over the broadcast axes.
 class Backward {
  public:
   int inputs() const { return static_cast<int>(in_.size()); }
@@ -22,9 +23,9 @@ class Backward {
   const Value& out(int i) const { return out_.at(static_cast<std::size_t>(i)); }
   const Attributes& attributes() const { return *attributes_; }
 
-  /// Whether anything flows into output i.
+  /// Whether output i has a cotangent: whether the loss depends on it.
   bool has_cotangent(int i) const { return cotangents_.at(static_cast<std::size_t>(i)).valid(); }
-  /// d loss / d out(i); zeros if nothing flows into it.
+  /// d loss / d out(i); zeros if the loss does not depend on it.
   Value cotangent(int i) { return has_cotangent(i) ? cotangents_.at(static_cast<std::size_t>(i)) : zeros_(out(i)); }
 
   /// Whether the gradient of operand i is asked for: skip the work when it is not.

@@ -1,4 +1,4 @@
-// Where the batch lies in a value, and what became of the examples.
+// How a value depends on the batch: the axis along which its examples lie, a sum over them, or anything else.
 #pragma once
 
 #include <weft/graph/shape.h>
@@ -8,11 +8,11 @@
 
 namespace weft {
 
-/// One value's relation to the batch of n examples.
+/// How one value depends on a batch of n examples.
 ///   free    does not depend on the batch
 ///   split   example i alone decides the part of index i: extents[axis] = outer * n * inner
 ///   summed  a sum over the examples: the value for a batch is the sum of the values for its parts
-///   mixed   anything else: examples meet in it (a quotient of sums, a norm over the batch)
+///   mixed   anything else that combines examples (a quotient of sums, a norm over the batch)
 /// A mixed value may still have the batch in its shape (axis >= 0).
 struct BatchState {
   enum class Kind : std::uint8_t { free, split, summed, mixed };
@@ -32,7 +32,7 @@ struct BatchState {
   friend bool operator==(const BatchState&, const BatchState&) = default;
 };
 
-/// Where the named extent lies in `shape`, by the order of its factors; free if it is not there.
+/// split, where `shape` has the named extent, by its place among the factors of that axis; else free.
 BatchState locate_batch(const Shape& shape, Symbol batch);
 
 }  // namespace weft

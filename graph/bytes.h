@@ -1,4 +1,4 @@
-// Sizes as people write them: 512_MiB, 3_GiB, 3.2_GiB.
+// Literals for sizes in bytes: 512_MiB, 3_GiB, 3.2_GiB.
 #pragma once
 
 #include <cstdint>

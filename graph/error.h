@@ -1,9 +1,9 @@
-// The two families of errors and the two macros that throw them.
+// The two classes of errors and the macros that throw them.
 //
-//   WEFT_CHECK(cond, "expected {}, got {}", a, b)      -> UserError: what the caller can mend
-//   WEFT_INVARIANT(cond, "...", ...)                   -> InternalError: a fault of weft itself
+//   WEFT_CHECK(cond, "expected {}, got {}", a, b)      -> UserError: what the caller can fix
+//   WEFT_INVARIANT(cond, "...", ...)                   -> InternalError: a bug in weft
 //
-// A message reads `what is wrong: expected, got`, then `hint: ...` when there is a cure. The graph adds
+// A message reads `what is wrong: expected, got`, then `hint: ...` when a fix is known. The graph adds
 // the node's path and the user's line. A test reads every message: tests/errors/, docs/errors.md, ./weft check errors.
 #pragma once
 
@@ -15,14 +15,14 @@
 
 namespace weft {
 
-/// What the caller can mend: a wrong shape, a missing feed, a corrupt file.
+/// What the caller can fix: a wrong shape, a missing feed, a corrupt file.
 struct UserError : std::runtime_error {
   explicit UserError(const std::string& what, std::string reason = "")
       : std::runtime_error(what), reason(reason.empty() ? what : std::move(reason)) {}
-  std::string reason;  ///< the message without the user's line in front (graph/user_line.h): to be said within another
+  std::string reason;  ///< the message without the user's line in front (graph/user_line.h), for use in another one
 };
 
-/// A fault of weft itself; its message holds the condition, the file and the line.
+/// A bug in weft; its message holds the condition, the file and the line.
 struct InternalError : std::logic_error {
   explicit InternalError(const std::string& what, std::string reason = "")
       : std::logic_error(what), reason(std::move(reason)) {}

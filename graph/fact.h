@@ -1,4 +1,4 @@
-// A fact of a step: what a transform promises once it has been applied, and others need or forbid.
+// Facts of a step: what a transform promises once it has been applied, and what others need or forbid.
 #pragma once
 
 #include <compare>
@@ -7,21 +7,22 @@
 
 namespace weft {
 
-/// A fact with words for messages. Who promises it declares it once, as a constant (autodiff/facts.h, optim/facts.h).
+/// A fact with its texts for messages, declared once, as a constant, beside the transform that promises it
+/// (autodiff/facts.h, optim/facts.h).
 struct KnownFact {
   const char* name;
   const char* meaning;        ///< what holds: "the gradients are already clipped"
-  const char* provider;       ///< what brings it, in words: "clip_global_norm(1.0)"
-  bool begins_chain = false;  ///< its provider is no transform: a chain begins with it
+  const char* provider;       ///< what to apply to get it: "clip_global_norm(1.0)"
+  bool begins_chain = false;  ///< its provider is not a transform but the start of a chain
 };
 
-/// A fact by its name. One of a user's own can be a plain string; a KnownFact brings its words along.
+/// A fact, identified by its name. A user's own can be a plain string; a KnownFact adds the texts for messages.
 class Fact {
  public:
   Fact(const char* name) : name_(name) {}                              // NOLINT: implicit
   Fact(std::string name) : name_(std::move(name)) {}                   // NOLINT: implicit
   Fact(const KnownFact& known) : name_(known.name), known_(&known) {}  // NOLINT: implicit
-  Fact(const KnownFact&&) = delete;                                    // it is kept by address: a constant
+  Fact(const KnownFact&&) = delete;  // only its address is kept: it must be a constant
 
   const std::string& name() const { return name_; }
   std::string meaning() const {

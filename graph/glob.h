@@ -1,4 +1,4 @@
-// Globs over paths: "decoder/*/attention/**".
+// Glob patterns for paths: "decoder/*/attention/**".
 #pragma once
 
 #include <cstddef>
@@ -10,11 +10,11 @@
 namespace weft {
 
 /// Whether a path matches a glob: * stands for any text within a component, ** for any text across them ("**/x" matches
-/// "x" too), ? for one letter of a component.
+/// "x" too), ? for one character of a component.
 bool matches(std::string_view glob, std::string_view path);
 
-/// The texts that * and ** stand for, in their order, each as long as it can be; none: the path does not match. A
-/// component ends at any of the letters `ends`.
+/// The text that each * and ** matched, in order, each as long as it can be; nullopt if the path does not match. Any
+/// character of `ends` ends a component.
 std::optional<std::vector<std::string>> stars_of(std::string_view glob, std::string_view path,
                                                  std::string_view ends = "/");
 /// How many of * and ** a glob has.

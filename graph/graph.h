@@ -1,8 +1,8 @@
-// The graph: nodes are applications of ops, edges mirror their operands. Append-only: a node never changes; a pass
-// builds another graph. Build order is a topological order.
+// The graph: nodes are applications of ops, edges lead from operands to their readers. Append-only: a node never
+// changes; a pass builds a new graph. Build order is a topological order.
 //
-// A Graph is a handle: copies share the nodes, clone() copies them. Errors of the user do not stop the building: the
-// failed node gives an invalid Value, rules skip invalid operands, and check() throws all problems together
+// A Graph is a handle: copies share the nodes, clone() copies them. A user's error does not stop the build: the failed
+// node gives an invalid Value, shape rules skip invalid operands, and check() throws all problems together
 // (training_step, evaluation, plan and Program call it). strict(true) throws at the line instead.
 #pragma once
 
@@ -22,9 +22,9 @@
 
 namespace weft {
 
-/// When something runs, in a run that goes through several micro-batches (optim/accumulate.h). A node says micro or
-/// step; that it can be computed before the micro-batches or only after them follows from what it reads
-/// (optim/micro_phases.h), and when it is from who reads it (runtime/memory/phases.h).
+/// When a node runs, in a run of several micro-batches (optim/accumulate.h). A node is marked micro or step only.
+/// Whether a value can be computed before or only after the micro-batches follows from what it reads
+/// (optim/micro_phases.h); whether it is, from what reads it (runtime/memory/phases.h).
 enum class Phase : std::uint8_t {
   before,  ///< once, before the micro-batches
   micro,   ///< once for each micro-batch
@@ -50,7 +50,7 @@ struct Node {
   Phase phase = Phase::micro;
 };
 
-/// A problem that the user can mend, found while building.
+/// An error of the user, found while building.
 struct Problem {
   std::string path;
   std::source_location where;
@@ -63,7 +63,7 @@ struct Problem {
 struct Update {
   Value state;
   Value value;
-  bool of_graph = false;  ///< given by Graph::update: whoever built the graph answers for it, not the optimizer
+  bool of_graph = false;  ///< given by Graph::update, so by the author of the model and not by an optimizer
 };
 
 /// While it lives, names of new nodes start with its path. With a line, nodes inside report that line (the user's
@@ -101,7 +101,7 @@ class Graph {
   /// A tensor that the Store keeps from run to run and that is not trained; changed by update().
   Value state(std::string_view name, TensorType type, const Initializer& init,
               Where where = UserLine::current_or(Where::current()));
-  /// state := value when a run ends. One update a state. It waits here for the step that is made of the graph
+  /// state := value when a run ends. At most one update per state. The graph keeps it until a step is made of the graph
   /// (Step::updates, Step::take_updates).
   void update(const Value& state, const Value& value, Where where = Where::current());
   /// A tensor fixed at build time.
@@ -113,7 +113,7 @@ class Graph {
   [[nodiscard]] Scope made_by(std::string_view pass, NodeId origin);
   [[nodiscard]] Scope phase(Phase phase);
 
-  /// Applies an op: the only way in which nodes come to be. Runs the shape rule at once.
+  /// Applies an op; every node is built by this. Runs the shape rule at once.
   Values apply(const OpDef& op, const Values& operands, Attributes attributes = {}, Where where = Where::current());
 
   std::span<const NodeId> ids() const;  ///< in topological (build) order
@@ -124,9 +124,9 @@ class Graph {
   const TensorType& type(ValueRef ref) const;
   Value value(ValueRef ref) const { return {data_, ref}; }
   Value value(NodeId node, std::uint32_t output = 0) const { return {data_, {node, output}}; }
-  /// Nodes that read `ref`, in topological order, one entry an operand.
+  /// Nodes that read `ref`, in topological order, one entry for each operand.
   std::vector<NodeId> users(ValueRef ref) const;
-  /// What the op's rules see of a node. The view points into this graph.
+  /// A node as the rules of its op see it. The view points into this graph.
   struct View {
     std::vector<const TensorType*> in;
     OpView view;
@@ -137,8 +137,8 @@ class Graph {
   std::vector<Value> inputs() const;
   std::vector<Value> parameters() const;  ///< in build order
   std::vector<Value> states() const;
-  std::vector<Update> updates() const;  ///< that no step has taken yet
-  std::vector<Update> take_updates();   ///< the same, and they are the caller's from now on
+  std::vector<Update> updates() const;  ///< those that no step has taken yet
+  std::vector<Update> take_updates();   ///< the same, removed from the graph
   /// By full path; invalid if there is none.
   Value find_name(std::string_view path) const;
   /// The extent of a named dim, if the graph has it.
@@ -152,19 +152,19 @@ class Graph {
   void strict(bool on);
   const std::vector<Problem>& problems() const;
   void add_problem(Problem problem) const;
-  /// The problem of a function that builds several nodes: with the path and the line of a node that it would build
-  /// here.
+  /// Adds a problem on behalf of a function that builds several nodes, with the path and the line that a node built
+  /// here would have.
   void refuse(std::string_view name, Where where, std::string message) const;
   /// Throws one UserError with every problem of the graph.
   void check() const;
 
   Graph clone() const;
 
-  /// A graph of its own for a function that reads this one's values: where its nodes do, they are captured (what is
-  /// made from nothing is made again, another value becomes an input "captured/PATH" at its first use, as f32 where it
-  /// is narrower). Problems of the nested graph are its own.
+  /// A new graph for the body of a function that may read values of this graph. Such a value is captured at its first
+  /// use: it becomes an input "captured/PATH" (f32 if it is bf16 or f16); a node without operands, such as a range, is
+  /// built again instead. Problems of the nested graph are kept apart from this one's.
   Graph nested() const;
-  /// In a nested graph: the value inside for one of the outer graph, captured if it was not yet.
+  /// In a nested graph: the inner value of a value of the outer graph, captured if it was not yet.
   Value captured(const Value& outer);
   struct Capture {
     ValueRef outer, inner;

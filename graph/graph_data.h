@@ -33,13 +33,13 @@ struct GraphData {
   std::unordered_map<ValueRef, ValueRef> redirects;
   std::unordered_map<NodeId, std::string> removed_by;
 
-  // What the scopes that are open say.
+  // What the open scopes set.
   std::string scope_path;
   std::string path_of(std::string_view name) const;  ///< in the open scopes
   std::optional<std::source_location> scope_where;
   Provenance made_by;
   std::optional<std::source_location> made_where;
-  std::source_location line_of(std::source_location own) const;  ///< that a node reports, built now at `own`
+  std::source_location line_of(std::source_location own) const;  ///< the line that a node built now at `own` reports
   Phase phase = Phase::micro;
 
   bool strict = false;

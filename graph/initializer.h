@@ -1,4 +1,5 @@
-// How a parameter or a state cell starts. Drawn by the Store from (seed, path): another layer changes no other's.
+// Initial values of parameters and states. The Store draws them from (seed, path): adding a layer changes no other
+// layer's numbers.
 #pragma once
 
 #include <weft/graph/attributes.h>

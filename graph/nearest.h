@@ -1,4 +1,4 @@
-// "Did you mean": the names nearest to one that there is not. Not in <weft/weft.h>.
+// The names nearest to a misspelt one, for hints ("did you mean"). Not in <weft/weft.h>.
 #pragma once
 
 #include <string>

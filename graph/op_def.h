@@ -1,4 +1,5 @@
-// What an op is: one record that holds everything weft knows of it. The library's ops and a user's have the same form:
+// The definition of an op: one record that holds everything weft knows of it. The library's ops and a user's have the
+// same form:
 //
 //   const OpDef& relu_op() {
 //     static const OpDef op{.name = "relu", .law = "y = max(x, 0)", .infer = same_as_input, ...};
@@ -64,8 +65,8 @@ struct Plain {
   std::span<const TensorType> out;
 };
 using PlainRule = std::function<Values(const Plain&)>;
-/// What a basic op gives by its law, in double, number by number, the slow and obvious way: the test oracle of what no
-/// other op defines. Row-major values of each operand (none where it is absent) to those of the output.
+/// The output of a basic op by its formula, in double, element by element: the test oracle of an op that has no plain
+/// rule. From the row-major values of each operand (empty where it is absent) to those of the output.
 using ReferenceRule = std::function<std::vector<double>(const OpView&, std::span<const std::vector<double>>)>;
 /// The node as it is outside training (dropout gives back its input); null: the same node.
 using EvaluationRule = std::function<Values(const Plain&)>;
@@ -77,7 +78,7 @@ struct Cost {
 };
 using CostRule = std::function<Cost(const OpView&)>;
 
-/// A kernel bound to a node: shapes are known, so all that can be prepared has been.
+/// A kernel prepared for one node, whose shapes are known.
 using BoundKernel = std::function<void(KernelContext&)>;
 
 struct Kernel {
@@ -90,7 +91,7 @@ struct Kernel {
 /// What mixed_precision may do with an op (optim/mixed_precision.h).
 enum class Precision { follow, low, f32, widest };
 
-/// In-place: output may take the buffer of operand when that dies here.
+/// In-place: `output` may overwrite the buffer of `operand` if nothing reads that later.
 struct InPlace {
   int output = 0;
   int operand = 0;
@@ -98,12 +99,12 @@ struct InPlace {
 
 struct Traits {
   bool pointwise = false;        ///< out[i] depends only on in[...][i], after broadcasting
-  bool recomputable = true;      ///< may run twice: no effects (random ops may: they draw the same numbers)
+  bool recomputable = true;      ///< may run twice: no side effects (random ops draw the same numbers again)
   bool random = false;           ///< reads the Philox stream in attribute "stream", where it has one
   bool source = false;           ///< input, parameter, state, constant: bytes come from outside
-  bool view = false;             ///< output 0 is operand 0's bytes under another type
+  bool view = false;             ///< output 0 shares operand 0's bytes, under another type
   bool cuts_gradient = false;    ///< its outputs carry no gradient on purpose (stop_gradient)
-  bool per_micro_batch = false;  ///< reads which micro-batch runs (ops/step/micro.h): other bits for each of them
+  bool per_micro_batch = false;  ///< depends on which micro-batch runs (ops/step/micro.h)
   bool gathers = false;          ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
   bool cheap = true;             ///< worth recomputing rather than keeping
   bool guard = false;            ///< may refuse a run (UserError): until it has passed, nothing in the store changes
@@ -157,11 +158,11 @@ SampleInput extremes(std::vector<std::int64_t> extents);  ///< +-inf, NaN, denor
 struct Sample {
   std::vector<SampleInput> inputs = {};
   Attributes attributes = {};
-  /// Of shapes that the attributes hold: the batch extent in them is given by name "batch" (Dim::named).
+  /// In shapes that are attributes, the batch extent is named "batch" (Dim::named).
   bool gradient = true;  ///< whether finite differences make sense here
 };
 
-/// A call that must fail, and a part of what it must say.
+/// A call that must fail, and a part of its message.
 struct BadSample {
   std::vector<TensorType> inputs = {};
   Attributes attributes = {};
@@ -173,34 +174,35 @@ struct BadSample {
 /// operands are read whole by every row; numbers are drawn by row. An output may lack the last axis or have extent 1
 /// there.
 using RowRule = bool (*)(const OpView&);
-/// Which outputs may lie in which operands' bytes, where that depends on the node.
+/// Which outputs may overwrite which operands, where that depends on the node.
 using InPlaceRule = std::function<std::vector<InPlace>(const OpView&)>;
 
-/// One term of an output: an output that is declared is the sum of its terms. For y = f(x w1^T) w2^T + b they are
-/// {.factors = {2}, .inner = {{0, 1}}} and {.factors = {3}}. Of absent operands a product leaves out the factor, and a
-/// term of nothing else is not there.
+/// One term of an output: an output that has terms is their sum. For y = f(x w1^T) w2^T + b they are {.factors = {2},
+/// .inner = {{0, 1}}} and {.factors = {3}}. An absent operand is left out of a product; a term of absent operands alone
+/// does not exist.
 struct Term {
   int output = 0;
-  /// Operands in each of which the term is linear, with the others held: it is 0 where one of them is.
+  /// Operands in each of which the term is linear, with the others held fixed: it is 0 where one of them is 0.
   std::vector<int> factors = {};
-  /// Products of operands that decide the rest of the term, in whatever way: once a factor of each product in which an
-  /// operand stands is 0, that operand changes nothing here.
+  /// Products of operands on which the rest of the term depends, in any form: an operand has no effect here once each
+  /// product that contains it has another factor that is 0.
   std::vector<std::vector<int>> inner = {};
-  /// The operand that the term adds up, -1: none. Each of its elements goes to one element of the output, as it is but
-  /// for its sign, or limited towards 0; other floating operands of the term are scalars, of a pointwise op.
+  /// The operand that the term sums; -1: none. Each of its elements is added to one element of the output, as it is
+  /// except for its sign, or clipped towards 0; other floating operands of the term are scalars, of a pointwise op.
   int adds = -1;
 };
 using TermRule = std::function<std::vector<Term>(const OpView&)>;
 
-/// Along which axis of an operand its units lie: a row of an [out, in] weight, an element of a bias or of a gain. In
-/// some output, what a unit changes lies at its own index of one axis; and it has a gradient of its own.
+/// The axis of an operand along which its units (neurons) lie: rows of an [out, in] weight, elements of a bias or of a
+/// gain. In some output one axis has an index for each unit, and what the unit changes lies there; each unit has a
+/// gradient of its own.
 struct UnitAxis {
   int operand = 0, axis = 0;
 };
 using UnitRule = std::function<std::vector<UnitAxis>(const OpView&)>;
 
-/// The attribute by which autodiff tells a node that is run again which outputs nobody reads (bit k: output k). Its
-/// kernel may leave them as they are.
+/// The attribute by which autodiff marks outputs of a recomputed node that nothing reads (bit k: output k). Its kernel
+/// may leave them unwritten.
 inline constexpr std::string_view unread_outputs = "unread";
 
 struct Pass;
@@ -209,7 +211,7 @@ struct OpDef {
   std::string name;
   std::string law = {};                      ///< the formula, for people
   std::string source = {};                   ///< paper, section, equation
-  std::vector<std::string> outputs = {"y"};  ///< a last one "...": the shape rule may give any number more
+  std::vector<std::string> outputs = {"y"};  ///< if the last is "...", the shape rule may give any number more
   int least_inputs = 1, most_inputs = 1;     ///< most -1: any number
   InferRule infer = {};
   BatchRule batch = {};
@@ -217,10 +219,10 @@ struct OpDef {
   PlainRule plain = {};          ///< null: the op is basic
   ReferenceRule reference = {};  ///< of a basic op of one output
   EvaluationRule evaluation = {};
-  /// What the outputs are linear in, and what adds up to them; an output without a term: nothing is known. What waits
-  /// for a parameter that starts at 0, and what cancels, is read from this (inspect/gradients/).
+  /// The terms of the outputs; of an output without a term nothing is known. The gradient report (inspect/gradients/)
+  /// finds from them gradients that are 0 because a parameter starts at 0, and gradients that cancel.
   TermRule terms = {};
-  UnitRule units = {};  ///< of its operands that have any; a pointwise op need not say (units_of)
+  UnitRule units = {};  ///< of operands that have units; a pointwise op may leave it out (units_of)
   /// Operands that are f32 where the others are bf16 or f16: statistics, weights of a loss. Samples follow.
   std::vector<int> wide_operands = {};
   Traits traits = {};
@@ -230,12 +232,12 @@ struct OpDef {
   /// Lowering passes that a graph with this op goes through (runtime/lower.h): how it runs together with others. They
   /// keep the meaning; each has a name by which it can be switched off. The passes outlive the registry.
   std::vector<const Pass*> lowerings = {};
-  CostRule cost = {};  ///< null: one operation an element, every operand and output moved once
+  CostRule cost = {};  ///< null: one operation per element, every operand and output moved once
   std::vector<Kernel> kernels = {};
   std::vector<Sample> samples = {};
   std::vector<BadSample> bad_samples = {};
-  /// The operand that is added to output 0 when that is complete and rounded to its type, one rounding more; of output
-  /// 0's type; where it is absent nothing is added. -1: none. An op with one brings fuse_addend (ops/fuse/passes.h).
+  /// The operand that is added to output 0 after that is complete and rounded to its type, so with one more rounding;
+  /// it has output 0's type and may be absent. -1: none. An op with one brings fuse_addend (ops/fuse/passes.h).
   int addend = -1;
 
   const Kernel* kernel(DType type) const;
@@ -245,9 +247,10 @@ struct OpDef {
 DType kernel_dtype(const OpView& view);
 Cost cost_of(const OpView& view);
 std::vector<InPlace> in_place_of(const OpView& view);
-/// The terms that are there, with the operands that are: by OpDef::terms; of a view that declares none, its operand.
+/// OpDef::terms without absent operands and terms; of a view that declares none, its operand.
 std::vector<Term> terms_of(const OpView& view);
-/// OpDef::units; of a pointwise op that declares none, operands of one axis that lies along the last of its output.
+/// OpDef::units; of a pointwise op that declares none, its operands of rank 1 that lie along the last axis of its
+/// output.
 std::vector<UnitAxis> units_of(const OpView& view);
 /// Whether operand i stays f32 beside low ones.
 bool is_wide(const OpDef& op, int i);

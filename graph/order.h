@@ -1,4 +1,4 @@
-// The order of transforms: each says which facts it needs, forbids and promises, and a wrong order cannot be built.
+// Checks the order of transforms by the facts that each needs, forbids and promises.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -8,9 +8,9 @@
 
 namespace weft {
 
-/// Whether `transform` may follow what `step` has gone through. UserError if not: it names both transforms and the
-/// reason, and where the transforms can stand together it gives the right order as a chain. The chain is found by
-/// trying `transform` at each earlier place, so it is one that can be built.
+/// Checks that `transform` may follow the transforms of `step`. UserError if not: it names both transforms and the
+/// reason, and gives the right order as a chain where there is one. The chain is found by trying `transform` at each
+/// earlier place, so it can be built.
 void check_order(const Step& step, const Transform& transform);
 
 /// "training_step | clip_global_norm | optimize(adamw)".

@@ -1,4 +1,4 @@
-// Meaning-preserving passes over a Step, and the one runner through which they go.
+// Passes that rewrite a step without changing what it computes, and the function that runs them.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -13,18 +13,18 @@ namespace weft {
 struct Pass {
   std::string name;
   std::function<Step(const Step&)> run;
-  /// Among the passes that users' ops bring (OpDef::lowerings): lower runs first, then by name. Where those run, and in
-  /// which order weft's own do, says the table in runtime/lower.h.
+  /// Among the passes that users' ops bring (OpDef::lowerings): lower runs first, then by name. The table in
+  /// runtime/lower.h says where those run, and in which order weft's own do.
   int order = 0;
-  /// For kernels alone, run by plan() (fuse() in runtime/lower.h): what it takes away (a gradient that only its update
-  /// reads) is still there for checkpoint and for proofs, which read lowered steps.
+  /// Serves kernels alone and is run by plan(): fuse() in runtime/lower.h. What it removes (a gradient that only its
+  /// update reads) is still in the lowered step, which checkpoint and the float64 twin read.
   bool late = false;
   bool optional = false;  ///< runs only where PassOptions::enabled names it
 };
 
 struct PassOptions {
   std::set<std::string> disabled = {};  ///< names of passes to leave out, to bisect
-  bool verify = true;                   ///< the graph after each pass
+  bool verify = true;                   ///< verify the step after each pass
   std::set<std::string> enabled = {};   ///< names of optional passes to run
 };
 

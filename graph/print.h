@@ -13,7 +13,7 @@ struct PrintOptions {
   bool phases = true;  ///< a heading where the phase changes
 };
 
-/// One row a node: `%12 decoder/0/mlp/gelu = gelu(%11) {approximate='none'} : f32[batch=12, 64, 512]`.
+/// One row for each node: `%12 decoder/0/mlp/gelu = gelu(%11) {approximate='none'} : f32[batch=12, 64, 512]`.
 std::string str(const Graph& graph, const PrintOptions& options = {});
 /// The rows that the step's roots need, then losses, gradients, updates and fetches.
 std::string str(const Step& step, const PrintOptions& options = {});

@@ -1,4 +1,4 @@
-// What a value is made from, and what is made from it: the searches over a graph.
+// Ancestors and descendants of values in a graph.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -9,7 +9,7 @@
 
 namespace weft {
 
-/// Nodes of one graph. An id that the graph does not have, no_node too, is not among them.
+/// A set of nodes of one graph. It never contains no_node or an id that the graph does not have.
 class NodeSet {
  public:
   explicit NodeSet(const Graph& graph) : has_(graph.next_id(), false) {}
@@ -22,15 +22,15 @@ class NodeSet {
   std::vector<bool> has_;
 };
 
-/// Whether a search goes along an edge: from `reader` to an operand of it, or the reverse.
+/// Whether a search follows an edge, between `reader` and one of its operands.
 using Along = std::function<bool(const Node& reader, ValueRef operand)>;
 
-/// The nodes that `values` are made from, and their own; absent values are left out.
+/// The nodes from which `values` are computed, and the nodes of `values`; absent values are left out.
 NodeSet ancestors(const Graph& graph, const std::vector<Value>& values);
-/// Those to which a path leads from one of them along these edges alone.
+/// The same, by paths of edges for which `along` is true.
 NodeSet ancestors(const Graph& graph, const std::vector<Value>& values, const Along& along);
 
-/// The nodes that are made from `values`, and their own; absent values are left out.
+/// The nodes that are computed from `values`, and the nodes of `values`; absent values are left out.
 NodeSet descendants(const Graph& graph, const std::vector<Value>& values);
 NodeSet descendants(const Graph& graph, const std::vector<Value>& values, const Along& along);
 

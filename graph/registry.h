@@ -1,5 +1,5 @@
-// The ops that are known by name. register_all() (ops/all.h) fills it with the library's; users add theirs, with the
-// same rights: registry().add(my_op()).
+// The registry of ops by name. register_all() (ops/all.h) adds the library's; a user adds another by
+// registry().add(my_op()), with the same rights.
 #pragma once
 
 #include <weft/graph/op_def.h>
@@ -16,9 +16,9 @@ class Registry {
   void add(const OpDef& op);
   /// A definition must outlive the registry, which only refers to it.
   void add(OpDef&&) = delete;
-  /// Null if there is none.
+  /// The op of that name; null if there is none.
   const OpDef* find(std::string_view name) const;
-  /// UserError that lists the nearest names.
+  /// The op of that name; UserError, with the nearest names, if there is none.
   const OpDef& at(std::string_view name) const;
   /// Sorted by name.
   std::vector<const OpDef*> all() const;

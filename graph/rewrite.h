@@ -1,4 +1,4 @@
-// Building one graph from another: the only way in which a pass changes anything.
+// Rebuild, which makes one graph from another: every pass changes a step by it.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -11,8 +11,8 @@
 
 namespace weft {
 
-/// Copies a graph node by node, in topological order. Nodes keep their ids for as long as they mean the same;
-/// redirects and removals are recorded, so that find() answers for values of earlier graphs.
+/// Copies a graph node by node, in topological order. A node keeps its id as long as it means the same; replaced and
+/// removed nodes are recorded, so that find() works on values of earlier graphs.
 class Rebuild {
  public:
   Rebuild(const Graph& from, std::string pass);
@@ -24,17 +24,17 @@ class Rebuild {
   bool mapped(ValueRef old) const;
   std::vector<ValueRef> operands(const Node& node) const;  ///< mapped; absent stays absent
 
-  /// The node as it is, over mapped operands, with its id. Types are inferred anew where an operand's has changed.
+  /// The node as it is, over mapped operands, with its id. Types are inferred again where an operand's has changed.
   void keep(const Node& node);
-  /// The same node (and id) with other attributes and types inferred anew; UserError where the shape rule refuses.
+  /// The same node (and id) with other attributes, and types inferred again; UserError where the shape rule refuses.
   void keep_with(const Node& node, Attributes attributes);
-  /// The node with its id, changed: `changed` holds operands of the new graph; types are inferred anew. For other
+  /// The node with its id, changed: `changed` holds operands of the new graph; types are inferred again. For other
   /// operands (a cast before them) or another phase.
   void keep_as(Node changed);
-  /// Output k of `node` is `values[k]` (of the new graph) from now on. A node that was kept before stays what find()
-  /// answers; only those who read it read `values` instead (a cast put behind it).
+  /// From now on `values[k]` (of the new graph) stands for output k of `node`. If the node was kept before, find()
+  /// still gives the kept one, and only its readers read `values` instead (a cast put behind it).
   void replace(const Node& node, const std::vector<Value>& values);
-  /// Nobody reads the node any more. A node of which nothing is said until finish() is dropped too.
+  /// Removes the node: nothing may read it any more. finish() also removes nodes that were neither kept nor replaced.
   void drop(const Node& node);
   /// While it lives, nodes built in to() stand for `node`: they lie in its scope and phase, report its line, and
   /// their provenance is (pass, node).
@@ -48,9 +48,9 @@ class Rebuild {
   std::vector<std::vector<ValueRef>> map_;  ///< by old id, by output
 };
 
-/// `values` of a graph, as they would be if `from` were `to` (same types): appends to the graph the nodes between, with
-/// new ids and provenance ("substitute", or the pass of the open made_by scope; old id). Values that do not depend on
-/// `from` come back as they are.
+/// `values` with `from` replaced by `to` (of the same types) in all that they are computed from, for each pair (from,
+/// to): appends copies of the nodes in between to the graph, with new ids and provenance ("substitute", or the pass of
+/// the open made_by scope; old id). Values that do not depend on any `from` are returned as they are.
 std::vector<Value> substitute(const std::vector<Value>& values,
                               const std::vector<std::pair<Value, Value>>& replacements);
 

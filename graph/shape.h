@@ -48,7 +48,7 @@ class Dim {
   std::span<const Factor> factors() const { return {factors_.data(), static_cast<std::size_t>(count_)}; }
   bool is_named() const { return count_ > 0; }
   bool has(Symbol symbol) const;
-  /// The same extent with `symbol` standing for `value`.
+  /// The same extent with `symbol` set to `value`.
   Dim with(Symbol symbol, std::int64_t value) const;
   std::string str() const;
 

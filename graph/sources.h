@@ -1,4 +1,4 @@
-// Ops whose bytes come from outside a run: they have no kernel, the plan binds them.
+// The source ops, whose values come from outside a run: they have no kernel, the plan binds their bytes.
 #pragma once
 
 #include <weft/graph/op_def.h>

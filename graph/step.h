@@ -24,11 +24,11 @@ namespace weft {
 struct LossTerm {
   double coefficient = 1;
   Value sum;     ///< scalar: summed over the examples (cross_entropy: over the tokens that count)
-  Value weight;  ///< scalar: what it is divided by (number of tokens); absent: batch-free
+  Value weight;  ///< scalar: what it is divided by (number of tokens); absent: the sum is not divided
 };
 
-/// A linear combination of quotients of sums and of batch-free terms: what accumulation and data parallelism can
-/// split exactly. Anything else can be trained as a term without weight, until one of those refuses it.
+/// loss = sum over terms of coefficient * sum / weight: what accumulation and data parallelism can split exactly. Any
+/// other scalar can be trained as a term without weight; those transforms then refuse the step (UserError).
 struct Loss {
   std::vector<LossTerm> terms;
 
@@ -48,9 +48,9 @@ struct Loss {
   friend Loss operator*(Loss loss, double factor) { return factor * std::move(loss); }
 };
 
-/// What has been done to a gradient, so that the first pass that reads it can undo it once.
+/// What a gradient was multiplied or divided by, so that the first transform that reads it unscales it once.
 struct GradientTags {
-  bool scaled = false;            ///< times the loss scale
+  bool scaled = false;            ///< multiplied by the loss scale
   bool weight_normalised = true;  ///< already divided by the weight of the loss
   bool finite_checked = false;
   bool clipped = false;
@@ -68,37 +68,38 @@ struct Fetch {
   Value value;
 };
 
-/// Settings of a loss scale that follows the gradients (optim/loss_scale.h has the rule).
+/// Settings of a dynamic loss scale (optim/loss_scale.h has the rule).
 struct ScaleRule {
   double start = 1024, growth = 2, backoff = 0.5;
-  std::int64_t window = 2000;  ///< clean steps before it grows
+  std::int64_t window = 2000;  ///< steps in a row with finite gradients before it grows
   double least = 1, greatest = 65536;
 };
 
 /// By what the initial cotangents of the backward pass (Step::seeds) were multiplied.
 struct LossScale {
-  Value scale;    ///< f64 scalar: a state where it follows a rule, else a number
-  Value tracker;  ///< i64 scalar state: clean steps since the scale last changed; absent: the scale is static
+  Value scale;    ///< f64 scalar: a state where it is dynamic, else a constant
+  Value tracker;  ///< i64 scalar state: finite steps since the scale last changed; absent: the scale is static
   ScaleRule rule;
 };
 
 /// What a transform does to the mathematics.
 enum class Claim { same_bits, rounding, changes_meaning };
 
-/// Clean gradients of one run in double, row-major, by the path of their parameter.
+/// The gradients of one run in double, row-major, by the path of their parameter; unscaled and divided by the weight of
+/// the loss.
 using GradientTable = std::map<std::string, std::vector<double>>;
-/// The plain definition of a transform that changes gradients by a formula: from those before it to those after it.
+/// The plain definition of a transform that changes gradients: from the gradients before it to those after it.
 using GradientLaw = std::function<GradientTable(const GradientTable&)>;
 
-/// A transform that a step has gone through, and what it claims: what verify_equivalent checks.
+/// A transform that was applied to a step, and its claim, which verify_equivalent checks.
 struct Applied {
   std::string name;
   Claim claim = Claim::rounding;
-  DType rounds_to = f64;    ///< coarsest type to which it rounds what was not rounded before; f64: the step's own
-  std::string change = {};  ///< of a change of meaning: what changes, for people
-  GradientLaw law = {};     ///< of a change of meaning: its plain definition, where it changes gradients
-  std::vector<Fact> needs = {}, forbids = {};  ///< as of the Transform: what a right order is found by
-  std::vector<Fact> promises = {};             ///< facts that it brought
+  DType rounds_to = f64;    ///< narrowest type to which it newly rounds values; f64: the step's own types
+  std::string change = {};  ///< of Claim::changes_meaning: what changes, for people
+  GradientLaw law = {};     ///< of Claim::changes_meaning: its plain definition, where it changes gradients
+  std::vector<Fact> needs = {}, forbids = {};  ///< as in Transform: for finding a right order
+  std::vector<Fact> promises = {};             ///< facts that hold since then
 };
 
 /// What a value is to the step that holds it.
@@ -126,15 +127,15 @@ struct StepRole {
 
   /// Whether it must survive every pass: a fetch, an updated state, its next value.
   bool is_root() const;
-  /// Whether a run has one of it, however many micro-batches it goes through.
+  /// Whether a run has one such value, whatever the number of micro-batches.
   bool is_once_a_step() const;
-  /// Whether it is a gradient, or is needed by whoever reads the gradients later.
+  /// Whether it is a gradient, or needed by what reads the gradients later.
   bool is_of_gradients() const;
   std::string str() const;  ///< "the gradient of 'w'"
 };
 
 struct Step {
-  // Compiled once, in step.cpp: the copies and ends of so many members would be a part of every user's file.
+  // Compiled once, in step.cpp, so that no user's file compiles copies and destructors of so many members.
   Step();
   Step(const Step&);
   Step(Step&&) noexcept;
@@ -149,9 +150,9 @@ struct Step {
                                     ///< pass starts; loss scaling and accumulation act on them
   std::vector<Value> parameters;    ///< trained ones, in build order
   std::vector<Gradient> gradients;  ///< one for each parameter that the loss reaches
-  /// state := value when a run ends. They live here and nowhere else: a step may replace them or leave them out
-  /// (evaluation does), while a graph only grows. Graph::update() is how whoever builds a graph gives one; it waits in
-  /// the graph until a step is made of it or goes through a transform (take_updates).
+  /// state := value when a run ends. A step may replace updates or leave them out (evaluation does). One that was given
+  /// by Graph::update() stays in the graph until a step is made of the graph or goes through a transform
+  /// (take_updates).
   std::vector<Update> updates;
   std::vector<Fetch> fetches;
   Value taken;            ///< bool: whether this run's update is taken (all gradients are finite, and `due`); where
@@ -160,7 +161,7 @@ struct Step {
                           ///< update is due; absent: each run does
   Value gradient_weight;  ///< scalar by which gradients without the tag weight_normalised are to be divided
   std::optional<LossScale> loss_scale;  ///< by which gradients with the tag scaled are to be divided
-  std::int64_t micro_batches = 1;       ///< how often a run goes through the nodes of Phase::micro
+  std::int64_t micro_batches = 1;       ///< how often a run executes the nodes of Phase::micro
   std::vector<Applied> applied;         ///< the transforms, in order
   std::set<Fact> facts;                 ///< what they promised: fact::gradients, fact::clipped, ..., or a user's own
   bool lowered = false;
@@ -174,42 +175,42 @@ struct Step {
   const Gradient* gradient_of(const Value& parameter) const;
   /// Names of the transforms, in order.
   std::vector<std::string> history() const;
-  /// Visits every value that the step holds, absent ones too, and says what it is. Whoever does something to all values
-  /// of a step (moves them to another graph, verifies, keeps or prints them) goes this way: a new field is added to the
-  /// list in step.cpp and nowhere else.
+  /// Visits every value that the step holds, absent ones too, with its role. All code that handles every value of a
+  /// step (moves them to another graph, verifies, keeps or prints them) uses this: a new field is added to the list in
+  /// step.cpp and nowhere else.
   void each_value(const std::function<void(Value&, const StepRole&)>& visit);
   void each_value(const std::function<void(const Value&, const StepRole&)>& visit) const;
-  /// Those that are there, of the roles that `chosen` picks.
+  /// The values that are present and whose role `chosen` accepts.
   std::vector<Value> values(const std::function<bool(const StepRole&)>& chosen) const;
   /// Every value that must survive a pass: fetches, updated states and their next values.
   std::vector<Value> roots() const;
-  /// Updates that were given to the graph (Graph::update) become the step's.
+  /// Moves the updates that were given to the graph (Graph::update) to the step.
   void take_updates();
-  /// The same step over another graph that knows where this one's values went.
+  /// The same step over `other`, a graph made from this one, in which Graph::find() gives the values.
   Step over(const Graph& other) const;
 };
 
-/// Step -> Step, with what it needs and promises: a wrong order cannot be built.
+/// A function Step -> Step, with the facts that it needs, forbids and promises: a wrong order cannot be built.
 struct Transform {
   std::string name;
   Claim claim = Claim::rounding;
   std::vector<Fact> needs = {};     ///< facts that must hold, such as fact::gradients (optim/facts.h)
   std::vector<Fact> forbids = {};   ///< facts that must not hold yet, such as fact::optimized
   std::vector<Fact> promises = {};  ///< facts that hold afterwards; one of your own is a string
-  std::function<Step(Step)> apply;  ///< gets a step over a graph of its own
+  std::function<Step(Step)> apply;  ///< gets a copy of the step, over a copy of the graph
   DType rounds_to = f64;            ///< these three: see Applied
   std::string change = {};
   GradientLaw law = {};
   std::source_location where = std::source_location::current();  ///< for messages: where this record is written
-  /// The user's call that made it, where a function made it that opens a UserLine (graph/user_line.h), as all of weft's
-  /// do: while the transform is applied, messages begin with that line and nodes report it.
+  /// The user's call of the function that made it, if that opens a UserLine (graph/user_line.h), as all of weft's do:
+  /// while the transform is applied, messages begin with that line and nodes report it.
   std::optional<std::source_location> called = UserLine::current();
 };
 
-/// Runs the transform: checks the order (the error names both transforms and the right order), copies the graph,
-/// applies under the transform's line, verifies the result. Pure: `step` stays as it is. Updates that it gives to the
-/// graph (Graph::update) become the step's. UserError with the transform's name and line: it throws, or leaves a step
-/// that is not consistent (graph/verify.h).
+/// Applies the transform: checks the order (the error names both transforms and the right order), copies the graph,
+/// applies, verifies the result. Pure: `step` stays as it is. Updates that the transform gives to the graph
+/// (Graph::update) become the step's. UserError, with the transform's name and line, if it throws or gives a step that
+/// is not consistent (graph/verify.h).
 Step operator|(const Step& step, const Transform& transform);
 
 }  // namespace weft

@@ -1,5 +1,5 @@
-// Taps: values that a step publishes for somebody who looks inside, and that can be taken out again without a trace.
-// nn/attention_taps.h and optim/gates.h put them in.
+// Taps: values that a step publishes for inspection (as by forward hooks), and that remove_taps() takes out again.
+// nn/attention_taps.h and optim/gates.h add them.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -13,12 +13,11 @@
 namespace weft {
 
 namespace fact {
-/// What reads gradients is tapped (until remove_taps()): they cannot be derived anew.
+/// Taps read the gradients (until remove_taps()), so these cannot be derived again.
 inline constexpr KnownFact tapped_gradients{"tap gradients", "taps already read the gradients", "a tap of gradients"};
 }  // namespace fact
 
-/// While it lives, nodes belong to a tap: their paths begin with "tap/PATH" and they were made by `pass`, from
-/// `origin`.
+/// While it lives, new nodes belong to a tap: their paths begin with "tap/PATH", their provenance is (pass, origin).
 class TapScope {
  public:
   TapScope(Graph graph, std::string_view path, std::string_view pass, NodeId origin);
@@ -34,8 +33,8 @@ void add_tap(Step& step, const std::string& name, const std::vector<std::int64_t
 /// The names of the taps of a step, sorted.
 std::vector<std::string> taps_of(const Step& step);
 
-/// The step without its taps: the fetches are gone, and of the nodes under "tap/" those that nothing else reads. What
-/// is left runs as it did before. Same bits of everything else, at any point of a chain. UserError: there are no taps.
+/// The step without its taps: removes their fetches and the nodes under "tap/" that nothing else reads. Same bits of
+/// everything else, at any point of a chain. UserError: there are no taps.
 Transform remove_taps(std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,6 +1,5 @@
-// The user's line: where the user called the function of weft that is at work. Functions that make a transform, an
-// optimizer or a schedule open it first thing; operator| opens a transform's again while it is applied.
-// Not in <weft/weft.h>.
+// The user's line: the source line at which the user called into weft, for messages and nodes. Functions that make a
+// transform, an optimizer or a schedule open it first; operator| opens a transform's again while it is applied.
 #pragma once
 
 #include <optional>
@@ -12,7 +11,7 @@ namespace weft {
 /// - a UserError begins with the line: "train.cpp:12: adamw needs betas in [0, 1), got 2 and 0.9";
 /// - nodes report it as theirs, unless they are made from another node (Graph::made_by) and report that one's;
 /// - a Transform remembers it (Transform::called).
-/// Of several the first counts: the user called that one.
+/// If several are open, the outermost counts: it is the user's call.
 class UserLine {
  public:
   explicit UserLine(std::source_location where);

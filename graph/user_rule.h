@@ -1,5 +1,5 @@
-// Where weft calls a function that a user may have written: a rule of an op, the body of a transform.
-// Not in <weft/weft.h>.
+// Calls functions that a user may have written (a rule of an op, the body of a transform) and turns what they throw
+// into a UserError. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -11,7 +11,7 @@
 
 namespace weft {
 
-/// What `call` returns; what it throws that is not weft's own becomes a UserError that says which function it was.
+/// What `call` returns; an exception that is not weft's own becomes a UserError that names the function by `what`.
 template <class F>
 decltype(auto) user_rule(std::string_view what, F&& call) {
   try {
@@ -30,7 +30,7 @@ decltype(auto) user_rule(std::string_view what, F&& call) {
   }
 }
 
-/// The same of a rule of the node's op; each UserError then begins with the node's path and the user's line.
+/// The same for a rule of the node's op; each UserError then begins with the node's path and the user's line.
 template <class F>
 decltype(auto) user_rule(const Node& node, std::string_view what, F&& call) {
   try {

@@ -18,7 +18,7 @@ struct GraphData;
 struct Node;
 class Graph;
 
-/// Stable identity of a node: kept by every transform for as long as the node means the same.
+/// Identity of a node: every transform keeps it for as long as the node means the same.
 using NodeId = std::uint32_t;
 inline constexpr NodeId no_node = 0xffffffffU;
 
@@ -64,13 +64,13 @@ class Values : public std::vector<Value> {
  public:
   using std::vector<Value>::vector;
   Values(Value value) { push_back(std::move(value)); }  // NOLINT: implicit
-  /// std::out_of_range: there is none. Rules of a user's ops index these.
+  /// std::out_of_range if there is no value i: rules of users' ops index these.
   const Value& operator[](std::size_t i) const { return at(i); }
   Value& operator[](std::size_t i) { return at(i); }
 };
 
-/// An operand: a Value or a C++ number, and the line that passed it. Numbers are weak: they take the dtype of the
-/// tensor beside them.
+/// An operand: a Value or a C++ number, and the line that passed it. A number takes the dtype of the tensor beside it,
+/// as Python numbers do in PyTorch.
 class Arg {
  public:
   Arg(Value value, std::source_location where = std::source_location::current())  // NOLINT: implicit

@@ -1,16 +1,16 @@
-// Legality of graphs and steps, checked after every pass and transform.
+// Consistency checks of graphs and steps, run after every pass and transform.
 #pragma once
 
 #include <weft/graph/step.h>
 
 namespace weft {
 
-/// InternalError if the graph is broken: operands come before their users, types are what the shape rules say,
-/// ids and names are unique, edges mirror operands.
+/// InternalError if the graph is broken. Checked: operands come before their readers, types are what the shape rules
+/// say, ids and names are unique, edges match operands.
 void verify(const Graph& graph);
-/// The same, and: values belong to the step's graph, gradients have their parameters' types, one update a state; where
-/// there are several micro-batches, no node of the step reads a value of theirs except what gathers it, and none of
-/// theirs reads what was gathered.
+/// The same, and: values belong to the step's graph, gradients have their parameters' types, each state has at most one
+/// update; with several micro-batches, only gathering ops (Traits::gathers) of the step read values of Phase::micro,
+/// and no node of Phase::micro reads a gathered value.
 void verify(const Step& step);
 
 }  // namespace weft

@@ -12,16 +12,16 @@ namespace weft {
 ///
 ///   gradient = (sum over runs of d sum / d parameter) / (sum over runs of weight)
 ///
-/// Without dropout that is the gradient of one run over the k batches put one after the other. A weight that is free of
-/// the batch counts once for each run; a term that is free of the batch counts once for each update. The sums
-/// ("accumulate/sum/PATH": of the parameter's type, f32 for bf16 and f16), weights ("accumulate/weight", f64) and the
-/// count of runs ("accumulate/runs") are states of the Store, saved and resumed with it; the first run after an update
-/// writes them anew.
+/// Without dropout that is the gradient of one run over the concatenation of the k batches. A weight that does not
+/// depend on the batch counts once for each run; a term that does not depend on it counts once for each update. The
+/// sums ("accumulate/sum/PATH": of the parameter's type, f32 for bf16 and f16), weights ("accumulate/weight", f64) and
+/// the count of runs ("accumulate/runs") are states in the Store, saved and resumed with it; the first run after an
+/// update overwrites them.
 ///
-/// Only at the k-th run do parameters, the optimizer's states, `updates` (schedules, Adam's t) or `skipped` change, and
-/// only then is it judged whether the sums are finite. The loss and tokens published are this run's own, grad_norm is
-/// that of the sums so far. UserError: k < 1; no extent named "batch"; a loss that is no sum over weight, or gradients
-/// that are no sums over the examples, each with the node and the user's line.
+/// Only at the k-th run are the sums checked to be finite, and only then do parameters, the optimizer's states,
+/// `updates` (schedules, Adam's t) or `skipped` change. The loss and tokens published are this run's own, grad_norm is
+/// that of the sums so far. UserError: k < 1; no extent named "batch"; a loss that is not sum / weight, or gradients
+/// that are not sums over the examples, each with the node and the user's line.
 Transform accumulate_over_runs(std::int64_t k, std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,10 +1,10 @@
-// The backward pass of a step as nodes: how training_step derives it, and how a transform that changes the forward pass
-// (mixed_precision, close_gates) takes it away and derives it again. Private to optim/.
+// Derives the backward pass of a step as nodes: for training_step, and for transforms that change the forward pass
+// (mixed_precision, close_gates), which remove it and derive it again. Private to optim/.
 //
-// Deriving twice costs the building of some nodes, once, before anything runs. Deriving only when somebody asks would
-// save that and make every step between training_step and the first reader one without gradients, which audit, a
-// printed step and each transform look at. And mixed_precision before the derivation could not know how many operands
-// read a cast, of which each has a cast of its own until its gradient is summed in f32.
+// Deriving twice costs some nodes, built once, before anything runs. Deriving only on demand would save that, but steps
+// between training_step and the first reader would have no gradients, which audit, a printed step and each transform
+// look at. And mixed_precision before the derivation could not know how many operands read a cast: each of them has a
+// cast of its own until its gradient is summed in f32.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -14,13 +14,13 @@
 
 namespace weft {
 
-/// The gradients of the step's loss by those of `parameters` that it reaches: from the sums of its terms and their
-/// initial cotangents, Step::seeds.
+/// The gradients of the step's loss with respect to those of `parameters` on which it depends: derived from the sums of
+/// its terms and their initial cotangents, Step::seeds.
 std::vector<Gradient> gradients_of(const Step& step, const std::vector<Value>& parameters);
 
-/// Which nodes are not the gradient's, by id: what a transform that changes the forward pass keeps. UserError that
-/// begins with `name` where anything reads gradients (a fetch, an update, a later transform): it would be lost; and
-/// where training_step did not make them.
+/// By node id: whether the node is of the forward pass, which a transform that changes it keeps. UserError that begins
+/// with `name` where something reads gradients (a fetch, an update, a later transform), which would be lost, and where
+/// training_step did not make them.
 std::vector<bool> forward_nodes(const Step& step, const std::string& name);
 
 /// The gradients of the same parameters as `before`, with the same tags, through the forward pass as it is now.

@@ -1,4 +1,4 @@
-// A transform of gradients of your own: the frame is the library's, the rule of one gradient is yours.
+// Your own transform of gradients: you write the rule for one gradient, the library makes the transform.
 //
 //   Transform signs() {
 //     return each_gradient({.name = "signs",
@@ -22,38 +22,38 @@ namespace weft {
 /// What a rule gets for one gradient: all are values of the step's graph.
 struct GradientContext {
   Step& step;
-  Value parameter, gradient;   ///< of one type; the gradient is clean (optim/unscale_and_check.h)
+  Value parameter, gradient;   ///< of one type; the gradient is unscaled and checked (unscale_and_check.h)
   Value updates;               ///< i64 scalar: steps taken before this one, optimize's own count
   std::string transform = {};  ///< its name
 
-  /// An f64 scalar in the gradient's dtype.
+  /// An f64 scalar, cast to the gradient's dtype.
   Value narrow(const Value& scalar) const;
-  /// Normal numbers of the gradient's type. They follow from the seed, the names of transform and parameter and the
-  /// run: the same for any number of threads and micro-batches, in the float64 twin, and whatever other transforms do.
+  /// Normally distributed random numbers of the gradient's type and shape. They depend on the seed, the run and the
+  /// names of the transform and the parameter: they are the same for any number of threads and micro-batches, in the
+  /// float64 twin, and with any other transforms.
   Value normal(double mean = 0, double deviation = 1) const;
 };
 
 struct EachGradient {
   std::string name;
-  std::string change = {};     ///< what it changes, for people; needed where the claim is a change of meaning
+  std::string change = {};     ///< what it changes, for people; needed for Claim::changes_meaning
   std::string pattern = "**";  ///< which parameters (graph/glob.h); the gradients of the others stay as they are
-  /// The gradient that stands in the place of c.gradient, of the same type.
+  /// Builds the gradient that replaces c.gradient, of the same type.
   std::function<Value(const GradientContext& c)> make = {};
   Claim claim = Claim::changes_meaning;
-  GradientLaw law = {};  ///< of a change of meaning: its plain definition, by which verify_equivalent judges it
-  std::vector<Fact> needs = {}, forbids = {}, promises = {};  ///< beside the frame's own
+  GradientLaw law = {};  ///< for Claim::changes_meaning: its plain definition, for verify_equivalent
+  std::vector<Fact> needs = {}, forbids = {}, promises = {};  ///< beside those of each_gradient itself
 };
 
-/// Unscales and checks the gradients if nobody has (optim/unscale_and_check.h), then puts what `make`
-/// gives in the place of each whose parameter matches. Needs gradients; stands before optimize, before or behind clips
-/// as is meant. Nodes lie under NAME/PATH, run once a step, and have (NAME, the gradient before) for their provenance.
-/// "grad_norm" and "finite" stay those of the gradients before. UserError: no name, no rule, a change of meaning
-/// without a word on it; when applied: a pattern that matches no parameter with a gradient; a rule that gives another
-/// type; the order.
+/// Unscales and checks the gradients unless that is done (optim/unscale_and_check.h), then replaces each whose
+/// parameter matches by the result of `make`. Needs gradients; stands before optimize, before or after clips as is
+/// meant. Nodes lie under NAME/PATH, run once per step, and have the provenance (NAME, the old gradient). "grad_norm"
+/// and "finite" stay those of the old gradients. UserError: no name, no rule, Claim::changes_meaning without `change`;
+/// when applied: a pattern that matches no parameter with a gradient; a rule that gives another type; the order.
 Transform each_gradient(EachGradient rule, std::source_location where = std::source_location::current());
 
-/// The count of the updates that a step takes: i64 scalar, "updates" in the Store. optimize(..) advances it; whoever
-/// asks before makes it. UserError: a state of that name and another type.
+/// The count of the updates that a step takes: i64 scalar, the state "updates" in the Store. optimize(..) advances it;
+/// the first transform that needs it makes it. UserError: a state of that name and another type.
 Value updates_of(Step& step);
 
 }  // namespace weft

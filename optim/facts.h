@@ -1,4 +1,4 @@
-// Facts that the transforms of optim/ promise.
+// The facts that the transforms of optim/ promise (graph/fact.h).
 #pragma once
 
 #include <weft/autodiff/facts.h>

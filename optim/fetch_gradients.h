@@ -1,4 +1,4 @@
-// Gradients as results of a run.
+// Publishes gradients as results of a run.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -8,10 +8,10 @@
 
 namespace weft {
 
-/// Publishes "gradient/PATH" for each parameter whose path matches the glob (graph/glob.h): the gradient as it is at
-/// this place of the chain, and always clean: unscaled, divided by the weight of the loss, checked (this transform
-/// unscales and checks the gradients if nobody has); behind a clip it is the clipped one. Changes no bits of anything
-/// else. UserError: no gradients; a pattern that matches no parameter with a gradient.
+/// Publishes "gradient/PATH" for each parameter whose path matches the glob (graph/glob.h): the gradient at this place
+/// of the chain, after a clip the clipped one. It is always unscaled, divided by the weight of the loss and checked
+/// (this transform does so unless that is done). Nothing else changes its bits. UserError: no gradients; a pattern that
+/// matches no parameter with a gradient.
 Transform fetch_gradients(std::string pattern = "**", std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,4 +1,4 @@
-// From a value of micro-batches to one of the step. Private to optim/.
+// Combines a value of the micro-batches into one value of the step. Private to optim/.
 #pragma once
 
 #include <weft/graph/batch_state.h>
@@ -8,8 +8,8 @@
 
 namespace weft {
 
-/// The sum over the micro-batches of a value that is summed over examples, in its own type (added in f32 where that is
-/// narrow); the stack of one that is split. Built in Phase::step.
+/// For a value that is summed over examples: its sum over the micro-batches, in its own type (added in f32 for bf16 and
+/// f16). For one that is split: the concatenation. Built in Phase::step.
 Value gathered(const Value& value, const BatchState& state, std::int64_t micro_batches);
 
 }  // namespace weft

@@ -1,4 +1,4 @@
-// Norms of gradients as nodes, in double: what settling and clipping measure. Private to optim/.
+// Norms of gradients as nodes, in f64, for unscale_and_check and the clips. Private to optim/.
 #pragma once
 
 #include <weft/graph/step.h>

@@ -1,4 +1,4 @@
-// The terms of a loss by what their sums are divided by: terms of one group share a backward pass and an accumulator.
+// Groups the terms of a loss by their weight: terms of one group share a backward pass and an accumulator.
 // Not in <weft/weft.h>.
 #pragma once
 
@@ -11,19 +11,20 @@ namespace weft {
 
 /// sum_i c_i sum_i / weight: terms over one weight, or over none.
 struct LossGroup {
-  /// the same for every batch: once a step, whatever the number of micro-batches or runs
+  /// does not depend on the batch: counts once per step, whatever the number of micro-batches or runs
   bool batch_free = false;
-  Value weight = {};                    ///< absent: none, or one that is free of the batch and stays in the seeds
+  Value weight = {};  ///< absent: none, or one that does not depend on the batch and stays in the seeds
   std::vector<std::size_t> terms = {};  ///< positions in the step's loss
 };
 
 struct LossGrouping {
-  /// A weight that is free of the batch: a number that every run has anew (true), or one of the whole sum (false).
+  /// Whether a weight that does not depend on the batch counts once for each run (true) or once for the whole sum
+  /// (false).
   bool sum_free_weights = false;
 };
 
-/// The groups, in the order of their first terms. UserError that begins with `who` and names the term and its line: it
-/// depends on the batch and is no sum over the examples, or its weight is none.
+/// The groups, in the order of their first terms. UserError that begins with `who` and names the term and its line: the
+/// term depends on the batch and is not a sum over the examples, or its weight is not.
 std::vector<LossGroup> loss_groups(const Step& step, const MicroPhases& phases, const std::string& who,
                                    LossGrouping grouping = {});
 
@@ -34,12 +35,12 @@ struct GroupGradients {
   std::vector<std::vector<Value>> gradients;  ///< [group][parameter], absent where a group does not reach it
 };
 
-/// Seeds of terms with a weight become coefficient * loss scale. One group keeps the backward pass that is there;
-/// several get one each.
+/// The seeds of terms with a weight become coefficient * loss scale. One group keeps the existing backward pass; with
+/// several, each gets its own.
 GroupGradients without_weights(const Step& step, const std::vector<LossGroup>& groups, const std::string& pass);
 
-/// The gradients of a step from those of its groups, once their sums are complete: one group's as they are, tagged as
-/// not yet divided by its weight (Step::gradient_weight); of several, sum over groups of gradient * cast(1 / weight).
+/// Sets the gradients of a step from those of its groups, once their sums are complete. One group: as they are, tagged
+/// as not yet divided by the weight (Step::gradient_weight). Several: sum over groups of gradient * cast(1 / weight).
 void combine_groups(Step& step, const std::vector<LossGroup>& groups, const std::vector<std::vector<Value>>& gradients,
                     const std::vector<Value>& weights);
 

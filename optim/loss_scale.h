@@ -1,4 +1,4 @@
-// Loss scaling: the backward pass starts from larger cotangents, so that small gradients survive in a narrow type.
+// Loss scaling: the backward pass starts from larger cotangents, so that small gradients do not underflow in f16.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -8,7 +8,7 @@
 
 namespace weft {
 
-/// By what the loss is multiplied: a number, or a state that follows the gradients.
+/// The factor of the loss: a constant, or a dynamic scale.
 struct LossScaling {
   double start = 1;
   std::optional<ScaleRule> rule = std::nullopt;
@@ -26,21 +26,20 @@ LossScaling static_scale(double scale, std::source_location where = std::source_
 /// window < 1; start outside [least, greatest].
 LossScaling dynamic_scale(const ScaleRule& rule = {}, std::source_location where = std::source_location::current());
 
-/// Multiplies the cotangents with which the backward pass starts (Step::seeds) by the scale, and tags the gradients:
-/// the first transform that reads them (a clip, optimize, fetch_gradients) divides them by it once, checks them, and
-/// takes the step only where all are finite. A step that is not taken changes nothing but the scale, its tracker and
-/// the counters "skipped" and "runs". While nothing reads the gradients nothing is unscaled, and the scale stays as it
-/// is.
+/// Multiplies the initial cotangents of the backward pass (Step::seeds) by the scale, and tags the gradients: the first
+/// transform that reads them (a clip, optimize, fetch_gradients) divides them by it once, checks them, and takes the
+/// update only where all are finite. A step that is not taken changes nothing but the scale, its tracker and the
+/// counters "skipped" and "runs". If nothing reads the gradients, they are not unscaled, and the scale stays as it is.
 ///
-/// State cells of a dynamic scale: "loss_scale" (f64), "loss_scale/tracker" (i64: clean steps since it last changed).
-/// Publishes "loss_scale", the one used in the run. Powers of two leave the bits of the gradients as they are, where
-/// nothing leaves the range of its type.
+/// States of a dynamic scale: "loss_scale" (f64), "loss_scale/tracker" (i64: steps with finite gradients since it last
+/// changed). Publishes "loss_scale", the one used in the run. A power of two changes no bits of the gradients, unless a
+/// value leaves the range of its type.
 ///
 /// UserError: a loss that is neither f32 nor f64; a parameter in f16; a fetch or an update that reads the backward
-/// pass; twice; after the gradients were unscaled; after checkpoint.
+/// pass; applied twice; after the gradients were unscaled; after checkpoint.
 Transform scale_loss(const LossScaling& scaling, std::source_location where = std::source_location::current());
 
-/// The update of a scale that follows a rule, by `finite` (bool scalar); nothing for another. For unscale_and_check.
+/// Adds the update of a dynamic scale, by `finite` (bool scalar); does nothing for a static one. For unscale_and_check.
 void update_loss_scale(Step& step, const Value& finite);
 
 }  // namespace weft

@@ -1,4 +1,4 @@
-// When each value of a step can be computed once its batch is cut into micro-batches. Read by accumulate,
+// When each value of a step can be computed once its batch is cut into micro-batches: for accumulate,
 // accumulate_over_runs and fetch.
 #pragma once
 
@@ -12,19 +12,19 @@
 namespace weft {
 
 /// The earliest phase of a value:
-///   before  free of the batch
+///   before  does not depend on the batch
 ///   micro   of each example (state split), or a sum over examples that may still grow (summed)
 ///   after   a function of such sums (a mean loss)
-///   none    examples meet in another way: it mixes them, and has no value in a step of micro-batches
+///   none    mixes examples in another form, and has no value in a step of micro-batches
 class MicroPhases {
  public:
-  /// Of a graph that is not cut yet.
+  /// Of a graph that is not yet cut into micro-batches.
   explicit MicroPhases(const Graph& graph);
 
   std::optional<Phase> of(ValueRef ref) const { return phases_[ref.node][ref.output]; }
   bool mixes(ValueRef ref) const { return !of(ref).has_value(); }
   const BatchState& state(ValueRef ref) const { return states_[ref.node][ref.output]; }
-  /// Of a mixing value: the node in which examples meet first (path, line) and how.
+  /// For a mixing value: the first node that mixes examples (path, line), and how.
   const std::string& reason(ValueRef ref) const { return reasons_[causes_[ref.node]]; }
   NodeId cause(ValueRef ref) const { return causes_[ref.node]; }
 
@@ -33,11 +33,11 @@ class MicroPhases {
 
   std::vector<std::vector<BatchState>> states_;
   std::vector<std::vector<std::optional<Phase>>> phases_;
-  std::vector<std::string> reasons_;  ///< by node, of those that mix
-  std::vector<NodeId> causes_;        ///< by node: whose reason it is
+  std::vector<std::string> reasons_;  ///< by id: of nodes that mix examples
+  std::vector<NodeId> causes_;        ///< by id: the node whose reason applies
 };
 
-/// What a user can do about a value in which examples meet.
+/// The hint for a value that mixes examples.
 inline constexpr const char* keep_apart =
     "hint: keep the examples apart until their sum (a norm over another axis, sums and their weight instead of means), "
     "or train "

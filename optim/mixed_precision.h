@@ -1,5 +1,5 @@
-// Mixed precision: products in bf16 or f16, everything that must not lose digits in f32 (Micikevicius et al. 2018,
-// arXiv:1710.03740; Kalamkar et al. 2019, arXiv:1905.12322), as casts in the graph.
+// Mixed precision as casts in the graph (torch.autocast): products in bf16 or f16, precision-sensitive ops in f32
+// (Micikevicius et al. 2018, arXiv:1710.03740; Kalamkar et al. 2019, arXiv:1905.12322).
 #pragma once
 
 #include <weft/graph/step.h>
@@ -21,7 +21,7 @@ struct MixedPrecisionOptions {
 };
 
 /// Rewrites the forward pass by the policy of each op (Traits::precision; docs/transforms.md, "Mixed precision", has
-/// the table) and derives the gradients anew from it:
+/// the table) and derives the gradients again from it:
 ///
 /// - f32 operands of products (matmul, linear, attention, feed_forward) are rounded to `low`; losses, reductions, exp
 ///   and log get f32; other ops run in the type of their operands, widened where these differ. After the last product
@@ -32,12 +32,12 @@ struct MixedPrecisionOptions {
 /// - Random nodes keep their streams: dropout masks are those of f32.
 /// - What was built in bf16, f16 or f64 stays so. An op without a kernel for `low` runs in f32.
 ///
-/// Right after training_step; on evaluation() and inference() it rewrites the forward pass alone. f16 needs a loss
-/// scale (optim/loss_scale.h), bf16 does not. Equal up to rounding to `low`.
+/// Apply it right after training_step; on evaluation() and inference() it rewrites the forward pass alone. f16 needs a
+/// loss scale (optim/loss_scale.h), bf16 does not. Equal up to rounding to `low`.
 ///
-/// UserError: `low` is not bf16 or f16; twice; after scaling, accumulation, clipping, optimizing or checkpointing; a
-/// fetch, update or node that reads gradients; a product of f64; an override that matches no node or asks for another
-/// type.
+/// UserError: `low` is not bf16 or f16; applied twice; after scaling, accumulation, clipping, optimizing or
+/// checkpointing; a fetch, update or node that reads gradients; a product of f64; an override that matches no node or
+/// asks for another type.
 Transform mixed_precision(DType low, MixedPrecisionOptions options = {},
                           std::source_location where = std::source_location::current());
 

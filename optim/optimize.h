@@ -1,5 +1,5 @@
-// The optimizers of a step as nodes: a rule for each parameter, its state in the Store, an update that is taken where
-// Step::taken holds.
+// Adds optimizers to a step as nodes: an update rule for each parameter, its state in the Store, an update that is
+// taken where Step::taken is true.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -18,9 +18,9 @@ struct OptimizerGroup {
   Optimizer optimizer;
 };
 
-/// Adds the update of every parameter that has a gradient, the counters "updates" and "skipped", and publishes "rate"
-/// and "skipped" ("grad_norm" and "finite" are optim/unscale_and_check.h's). Where Step::taken is false nothing
-/// changes but "skipped". UserError: no gradients; twice; a group that gets no parameter; groups that freeze
+/// Adds the update of every parameter that has a gradient and the counters "updates" and "skipped"; publishes "rate"
+/// and "skipped" ("grad_norm" and "finite" are published by optim/unscale_and_check.h). Where Step::taken is false only
+/// "skipped" changes. UserError: no gradients; applied twice; a group without parameters; groups that freeze
 /// everything; a bf16 or f16 parameter.
 Transform optimize(Optimizer optimizer, std::source_location where = std::source_location::current());
 

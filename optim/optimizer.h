@@ -1,5 +1,5 @@
-// What an optimizer is: a rate, groups, and a rule that builds the nodes of one parameter's update. The library's and a
-// user's own have the same form:
+// What an optimizer is: a learning rate, groups, and a rule that builds the nodes of one parameter's update. The
+// library's and a user's own have the same form:
 //
 //   Optimizer signs(double rate) {
 //     return {"signs", rate, {}, [](const UpdateContext& c) {
@@ -25,33 +25,33 @@ struct ParameterGroup {
   int least_rank = 0;
   std::optional<double> weight_decay = std::nullopt;  ///< instead of the optimizer's
   std::optional<Schedule> rate = std::nullopt;        ///< instead of the optimizer's; published as "rate/PATTERN"
-  double rate_factor = 1;                             ///< times either
-  /// No update and no gradient, as by freeze(PATTERN); but gradients that were clipped before were so with these among
-  /// them. Put freeze() before clipping where the norm must not count them.
+  double rate_factor = 1;                             ///< multiplies either
+  /// No update and no gradient, as by freeze(PATTERN). But a norm taken by an earlier clip counts these parameters: put
+  /// freeze() before clipping where it must not.
   bool frozen = false;
 };
 
 /// What a rule gets for one parameter: all are values of the step's graph.
 struct UpdateContext {
   Step& step;
-  Value parameter, gradient;  ///< of one type; the gradient is clean (optim/unscale_and_check.h)
+  Value parameter, gradient;  ///< of one type; the gradient is unscaled and checked (unscale_and_check.h)
   Value rate;                 ///< f64 scalar, the group's factor included
   Value updates;              ///< i64 scalar: steps taken before this one, by the whole store
   Value taken;                ///< bool scalar (Step::taken): where false nothing may change
   ParameterGroup group;
   std::string optimizer = {};  ///< its name
 
-  /// A state cell "optimizer/NAME/PATH" of the parameter's type, or of another; zeros at first. UserError once a scope
-  /// of the rule's own is open: cells are named from the top.
+  /// The state "optimizer/NAME/PATH", of the parameter's type or of `type`; zeros at first. UserError inside a scope
+  /// that the rule has opened: states are named from the top.
   Value state(const std::string& name) const;
   Value state(const std::string& name, const TensorType& type, const Initializer& init = init::zeros()) const;
-  /// state := next on a step that is taken. On one that is not, the bits stay, whatever `next` is.
+  /// state := next where the update is taken. Where it is not, the bits stay, whatever `next` is.
   void update(const Value& state, const Value& next) const;
-  /// An f64 scalar in the parameter's dtype.
+  /// An f64 scalar, cast to the parameter's dtype.
   Value narrow(const Value& scalar) const;
-  /// The group's weight decay, else `own`, else 0 for a parameter of fewer than `least_rank` axes.
+  /// The group's weight decay if it names one; else 0 for a parameter of fewer than `least_rank` axes, else `own`.
   double weight_decay(double own, int least_rank) const;
-  /// The direction of ascent: the gradient, negated to maximize, plus decay * parameter (an L2 penalty).
+  /// The gradient, negated to maximize, plus decay * parameter (an L2 penalty).
   Value regularised(bool maximize, double decay) const;
   /// t of the papers as an f64 scalar: 1 at the first step.
   Value t() const;

@@ -1,5 +1,5 @@
 // Which element type each operand of a graph gets under mixed precision: decided by policies and types alone, before
-// anything is built. For optim/mixed_precision.cpp. Not in <weft/weft.h>.
+// any node is built. For optim/mixed_precision.cpp. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/optim/mixed_precision.h>
@@ -16,14 +16,14 @@ class PrecisionPlan {
   /// For the nodes of `graph` whose id `stays` holds. UserError: see mixed_precision.
   PrecisionPlan(const Graph& graph, const std::vector<bool>& stays, DType low, const MixedPrecisionOptions& options);
 
-  /// The value is read from outside (fetched, updated, a loss) and is to have its declared type there.
+  /// Records that the value is read from outside (fetched, updated, a loss) and must have its declared type there.
   void keep_declared(ValueRef ref);
 
   /// The type in which a value is computed now.
   DType computed(ValueRef ref) const;
   /// The type that operand i of a node is to have.
   DType wanted(const Node& node, std::size_t i) const;
-  /// Types besides its own in which a value is read, with the number of operands that read it so.
+  /// The other types in which a value is read, with the number of operands that read it in each.
   const std::map<DType, int>& casts_of(ValueRef ref) const;
 
  private:

@@ -1,4 +1,4 @@
-// The initial cotangents, with which the backward pass starts (Step::seeds): where loss scaling and accumulation act.
+// Replaces the initial cotangents of the backward pass (Step::seeds), for loss scaling and accumulation.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -9,8 +9,8 @@
 namespace weft {
 
 /// The step whose backward pass starts from other cotangents. `make(i, seed)` gets seed i in the new graph and builds
-/// what replaces it there, of the same type; everything that read the seed reads that. `prepare` gets the new graph
-/// while it is empty: for what all seeds share.
+/// its replacement there, of the same type, for all its readers. `prepare` gets the new graph while it is empty: for
+/// nodes that all seeds share.
 Step replace_seeds(const Step& step, const std::string& pass,
                    const std::function<Value(std::size_t i, const Value& seed)>& make,
                    const std::function<void(Graph graph)>& prepare = {});

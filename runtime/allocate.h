@@ -1,4 +1,4 @@
-// Aligned bytes.
+// Aligned allocation, for buffers, arenas and workspaces.
 #pragma once
 
 #include <cstddef>

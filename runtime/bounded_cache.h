@@ -1,4 +1,4 @@
-// A map of at most so many entries: the one that was asked for longest ago goes first. Private to runtime/.
+// A least-recently-used cache of bounded size. Private to runtime/.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ class BoundedCache {
  public:
   explicit BoundedCache(std::size_t most) : most_(most) {}
 
-  /// The value of `key`, from make() where it is not here. Valid until the next call.
+  /// The value of `key`, made by make() if it is not in the cache. Valid until the next call.
   template <class Make>
   Value& get(const Key& key, Make&& make) {
     if (const auto at = found_.find(key); at != found_.end()) {

@@ -1,4 +1,5 @@
-// The only way to a matrix product: C = alpha op(A) op(B) + beta C, row-major; op may transpose.
+// Matrix products: C = alpha op(A) op(B) + beta C, row-major; op may transpose. No other code calls the products of
+// oneDNN or OpenBLAS.
 //
 //   gemm(Gemm{.trans_b = true, .m = rows, .n = out, .k = in}, x, weight, y, workspace);
 //
@@ -25,10 +26,10 @@ namespace weft {
 
 struct Gemm {
   bool trans_a = false, trans_b = false;
-  std::int64_t m = 0, n = 0, k = 0;                       ///< C is (m, n), op(A) (m, k), op(B) (k, n)
-  std::int64_t lda = 0, ldb = 0, ldc = 0;                 ///< elements from row to row; 0: packed
-  double alpha = 1, beta = 0;                             ///< with beta = 0, C is not read
-  std::int64_t batch = 1;                                 ///< so many products, at these distances in elements
+  std::int64_t m = 0, n = 0, k = 0;        ///< C is (m, n), op(A) (m, k), op(B) (k, n)
+  std::int64_t lda = 0, ldb = 0, ldc = 0;  ///< elements from row to row; 0: packed
+  double alpha = 1, beta = 0;              ///< with beta = 0, C is not read
+  std::int64_t batch = 1;  ///< number of products; the strides are the distances between them, in elements
   std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;  ///< 0 for A or B: the same for all
 };
 
@@ -42,7 +43,7 @@ struct GemmTile {
 };
 using GemmEpilogue = FunctionRef<void(const GemmTile&)>;
 
-/// Bytes of the 64-byte aligned workspace that gemm needs with so many threads (0 for f32, f64).
+/// Bytes of the 64-byte aligned workspace that gemm needs with `threads` threads (0 for f32, f64).
 std::size_t gemm_workspace(const Gemm& g, DType input, DType output, int threads);
 
 /// The product, by parallel_for over tiles. Pointers are to elements of the stated types.
@@ -55,8 +56,8 @@ void gemm(const Gemm& g, const In* a, const In* b, Out* c, std::span<std::byte> 
   gemm(g, dtype_of<In>, dtype_of<Out>, a, b, c, workspace, epilogue);
 }
 
-/// A product on the calling thread, for use inside a body of parallel_for (attention's blocks): no
-/// cutting, so keep m and n to a few hundred.
+/// A product on the calling thread, for use inside a body of parallel_for (attention's blocks). It is not cut into
+/// tiles, so keep m and n to a few hundred.
 std::size_t gemm_tile_workspace(const Gemm& g, DType input, DType output);
 void gemm_tile(const Gemm& g, DType input, DType output, const void* a, const void* b, void* c,
                std::span<std::byte> workspace = {});
@@ -76,7 +77,7 @@ struct GemmCut {
 };
 GemmCut gemm_cut(const Gemm& g);
 
-/// True where bf16 products are emulated on this processor (right, but not faster than f32).
+/// True where bf16 products are emulated on this processor: correct, but not faster than f32.
 bool bf16_is_emulated();
 
 }  // namespace weft

@@ -1,4 +1,5 @@
-// A product without a C: what becomes of each finished tile is the caller's. Not in <weft/weft.h>.
+// A matrix product that hands each finished tile to a function of the caller, instead of writing C.
+// Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/runtime/gemm.h>
@@ -8,9 +9,9 @@ namespace weft {
 /// Bytes of the 64-byte aligned workspace of gemm_tiles.
 std::size_t gemm_tiles_workspace(const Gemm& g, DType input, DType output, int threads);
 
-/// Each finished tile of alpha op(A) op(B) lies in a buffer of its slot, and `take` does with it what is wanted (adds
-/// it to what lies elsewhere). The tiles and their bits are gemm's; beta must be 0, ldc is not looked at. `bias` [n],
-/// of the output's type, is in the sums before they are rounded; null: none.
+/// Computes each tile of alpha op(A) op(B) in a buffer of its slot and calls `take`, which uses it (adds it to another
+/// buffer, for example). The tiles and their bits are gemm's; beta must be 0, ldc is ignored. `bias` [n], of the
+/// output's type, is added before the sums are rounded; null: none.
 void gemm_tiles(const Gemm& g, DType input, DType output, const void* a, const void* b, std::span<std::byte> workspace,
                 GemmEpilogue take, const void* bias = nullptr);
 

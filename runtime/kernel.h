@@ -10,15 +10,15 @@
 
 namespace weft {
 
-/// Keys of Philox for this run (runtime/random.h): numbers are drawn from (seed, stream) at
-/// (column, row + row_offset, runs), where rows run over the leading axes of the FULL batch.
+/// The state of the random numbers in this run (runtime/random.h): numbers are drawn from (seed, stream) at (column,
+/// row + row_offset, runs), where rows run over the leading axes of the FULL batch.
 struct RandomState {
   std::uint64_t seed = 0;
   std::uint64_t runs = 0;
   std::int64_t row_offset = 0;
 };
 
-/// Which of the micro-batches of a run is under way (Phase::micro; optim/accumulate.h).
+/// Which micro-batch of a run is executing (Phase::micro; optim/accumulate.h).
 struct MicroBatch {
   std::int64_t index = 0;
   std::int64_t count = 1;
@@ -36,7 +36,7 @@ class KernelContext {
   const TensorType& type(int i) const { return view_.type(i); }
   const TensorType& out_type(int i) const { return view_.out_type(i); }
 
-  /// Elements of operand i (null if absent) and of output i. An output may lie in an operand's buffer
+  /// Elements of operand i (null if absent) and of output i. An output may share an operand's buffer
   /// (Traits::in_place).
   template <class T>
   const T* in(int i) const {

@@ -1,7 +1,6 @@
-// oneDNN's matrix products behind one door, for its versions 2 and 3. Row-major; C(m, n) =
-// alpha op(A) op(B) + beta C, where op transposes if told; C is not read when beta is 0. Called
-// inside a body of parallel_for, a product runs on the calling thread. For gemm.cpp; everybody else
-// calls gemm(). Not in <weft/weft.h>.
+// oneDNN's matrix products, by one interface for its versions 2 and 3. Row-major; C(m, n) = alpha op(A) op(B) + beta C,
+// where op transposes if told; C is not read when beta is 0. Called inside a body of parallel_for, a product runs on
+// the calling thread. For gemm.cpp; all other code calls gemm(). Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/dtype.h>
@@ -21,11 +20,11 @@ struct Product {
 /// f32, through oneDNN's BLAS-like call.
 void sgemm(const Product& p, const float* a, const float* b, float* c);
 
-/// True where the processor multiplies bf16 by itself (AVX512-BF16 or AMX), so that `matmul` is no
-/// emulation.
+/// True where the processor multiplies bf16 itself (AVX512-BF16 or AMX), so that `matmul` is not emulated.
 bool has_bf16();
 
-/// Shapes of products whose primitives a thread keeps: those of several models; each is some tens of KiB of code.
+/// How many primitives a thread keeps, one for each shape of a product: enough for several models. Each is some tens of
+/// KiB of code.
 inline constexpr std::size_t most_primitives = 256;
 
 /// `input` (bf16 or f32) products summed in f32 and rounded to `output` (bf16 or f32), through the

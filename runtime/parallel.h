@@ -1,8 +1,8 @@
-// Work cut into tiles, run by a team of threads. The only door to threads in weft.
+// parallel_for: work cut into tiles, run by a team of threads. All threads of weft are started here.
 //
-// Tiles are cut by SHAPE, never by the number of threads, so results have the same bits with any
-// number. A body gets its tile and its slot; two bodies that run at once have different slots, so a
-// workspace of threads() parts, one a slot, needs no lock.
+// Tiles are cut by SHAPE, never by the number of threads, so results have the same bits with any number. A body gets
+// its tile and its slot; two bodies that run at once have different slots, so a workspace of threads() parts, one per
+// slot, needs no lock.
 //
 //   parallel_for(rows, [&](std::int64_t row, int slot) { ... });
 //
@@ -27,8 +27,8 @@ inline constexpr int max_threads = 256;
 /// How many threads parallel_for uses in this process: 1 to max_threads; 0 means one for each processor.
 /// Not to be called while a parallel_for runs. Before the first call OMP_NUM_THREADS decides.
 void set_threads(int count);
-/// How many it uses here: as the innermost ThreadsScope of this thread says, else as set_threads did. Within a body the
-/// team's.
+/// How many threads parallel_for uses if called here: the count of the innermost ThreadsScope of this thread, else that
+/// of set_threads. Within a body: the threads of its team.
 int threads();
 
 /// While it lives, parallel_for on this thread uses `count` threads (0: as before). Nothing else changes: a Program

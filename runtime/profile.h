@@ -1,4 +1,4 @@
-// Where the time of a run goes, node by node, beside what the machine could do.
+// The time of each node of a run, beside the limit of the machine.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -11,21 +11,21 @@
 namespace weft {
 
 struct ProfileOptions {
-  int runs = 3;                               ///< each trains as a run does; a node's time is the shortest of them
+  int runs = 3;                               ///< each of them trains; a node's time is the shortest
   MachineRates limit = {.product_flops = 0};  ///< product_flops 0: measured_rates()
 };
 
-/// What this machine does with weft's threads: a product of 1024^3 in f32 and a copy of 64 MiB, best of several; the
-/// other fields as they are by default. Takes about a third of a second.
+/// The rates of this machine with weft's threads: of a product of 1024^3 in f32 and of a copy of 64 MiB, best of
+/// several; the other fields have their defaults. Takes about a third of a second.
 MachineRates measured_rates();
 
 struct ProfileRow {
   NodeId node = no_node;
   std::string path, op, type;  ///< of the node, of its op, of its first output
   std::string where;           ///< the user's line
-  int times = 1;               ///< in a run: as many as micro-batches
+  int times = 1;               ///< how often a run executes it: once, or once per micro-batch
   double seconds = 0;          ///< of a run, all times together
-  double start = 0;            ///< in the last run, seconds from its begin
+  double start = 0;            ///< in the last run, seconds from its start
   double last = 0;             ///< seconds in the last run
   Cost cost;                   ///< of a run, all times together
 
@@ -39,8 +39,8 @@ struct Profile {
   int threads = 1;
   MachineRates limit;
 
-  /// The least time by the machine's limit, over the time taken: max(flops / product rate, bytes / bandwidth) /
-  /// seconds.
+  /// The least time that the machine's limit allows, over the time taken: max(flops / product rate, bytes / bandwidth)
+  /// / seconds.
   double share_of_limit(const ProfileRow& row) const;
   /// Rows summed by op, the longest first (node, path and type are those of the longest of them).
   std::vector<ProfileRow> by_op() const;

@@ -1,4 +1,4 @@
-// A plan bound to kernels and to a Store: what runs. A run allocates nothing.
+// An executable step: a plan bound to kernels and to a Store. A run allocates nothing.
 #pragma once
 
 #include <weft/runtime/memory/plan.h>
@@ -17,7 +17,7 @@
 
 namespace weft {
 
-/// A tensor for an input, by name. Names and tensors must outlive the call of run(); no copy is made.
+/// The tensor for an input, by the input's name. Names and tensors must outlive the call of run(); no copy is made.
 struct Feed {
   std::string_view name;
   const Tensor* tensor;
@@ -26,14 +26,14 @@ struct Feed {
 
 class Program;
 
-/// What the last run gave: views, valid until the program's next run.
+/// The results of the last run: views, valid until the program's next run.
 class Result {
  public:
   /// A fetch of one element ("loss", "grad_norm", ...) as a double. UserError lists the fetches there are.
   double scalar(std::string_view name) const;
   double scalar(const Value& value) const;
   Tensor tensor(std::string_view name) const;
-  /// A value that is fetched, as the user built it.
+  /// A fetched value, by its handle.
   Tensor tensor(const Value& value) const;
   bool has(std::string_view name) const;
 
@@ -57,7 +57,7 @@ class Program {
   Result run(std::initializer_list<Feed> feeds) { return run(std::span<const Feed>(feeds.begin(), feeds.size())); }
   Result run(std::span<const Feed> feeds = {});
 
-  /// Runs as run() does, options.runs times, and takes the time of each node. UserError as run(), or for runs < 1.
+  /// Runs as run() does, options.runs times, and measures each node. UserError as run(), or for runs < 1.
   Profile profile(std::span<const Feed> feeds, const ProfileOptions& options = {});
   Profile profile(std::initializer_list<Feed> feeds, const ProfileOptions& options = {}) {
     return profile(std::span<const Feed>(feeds.begin(), feeds.size()), options);
@@ -74,7 +74,7 @@ class Program {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Runs what `value` needs, once, in one line for tests: parameters start from `seed`. The graph stays as it is.
+/// Computes `value` once, in one line, for tests: parameters are initialised from `seed`. The graph stays as it is.
 Tensor evaluate(const Value& value, std::span<const Feed> feeds, std::uint64_t seed = 0);
 inline Tensor evaluate(const Value& value, std::initializer_list<Feed> feeds = {}, std::uint64_t seed = 0) {
   return evaluate(value, std::span<const Feed>(feeds.begin(), feeds.size()), seed);

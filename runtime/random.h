@@ -1,6 +1,6 @@
-// Randomness as a value: Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy
-// as 1, 2, 3"). A number is a function of (seed, stream, runs, row, column) and of nothing else, so
-// another thread count, recomputation, a micro-batch, a rank or a resumed run draw the same one.
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// A number is a function of (seed, stream, runs, row, column) and of nothing else, so another thread count,
+// recomputation, a micro-batch, a rank or a resumed run draw the same one.
 //
 //   key     = (hash of the seed, stream)              stream: a node's id, or made from a name
 //   counter = (column / 4, row, runs low, runs high)  lane = column % 4
@@ -22,13 +22,13 @@ struct RandomKey {
 
 /// The key of `stream` under a 64-bit seed (its upper bits after SplitMix64's finalizer).
 RandomKey random_key(std::uint64_t seed, std::uint32_t stream);
-/// The key of an initialiser, from the parameter's name: another layer changes none of its numbers.
+/// The key of an initialiser, from the parameter's name: adding a layer changes none of its numbers.
 RandomKey random_key(std::uint64_t seed, std::string_view name);
 
 /// A stable hash of a name: FNV-1a, 64 bits.
 std::uint64_t stream_of(std::string_view name);
 
-/// The words themselves.
+/// Random words of 32 bits.
 void philox_fill(std::uint32_t* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                  std::uint32_t first_column = 0);
 

@@ -1,5 +1,6 @@
-// Parameters, state cells, counters and the seed: all that outlives a run. Made from a graph, shared by several
-// programs (training, evaluation). A cell starts from (seed, path): another layer changes no other layer's numbers.
+// The Store: parameters, states, counters and the seed, all that outlives a run. Made from a graph, shared by several
+// programs (training, evaluation). A cell is initialised from (seed, path): adding a layer changes no other layer's
+// numbers.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -31,7 +32,7 @@ class Store {
   void add(const Graph& graph);
 
   bool has(std::string_view path) const;
-  /// The cell's tensor: writing to it changes the parameter. UserError that lists near paths if there is none.
+  /// The cell's tensor: writing to it changes the parameter. UserError, with the nearest paths, if there is none.
   Tensor& tensor(std::string_view path);
   const Tensor& tensor(std::string_view path) const;
   /// Copies values in; UserError unless type and extents agree.
@@ -43,17 +44,17 @@ class Store {
 
   std::uint64_t seed() const { return seed_; }
   void set_seed(std::uint64_t seed) { seed_ = seed; }
-  /// Runs of programs that train or draw: keys randomness, always advances.
+  /// How many runs have trained or drawn random numbers, skipped steps included. Random numbers depend on it.
   std::int64_t runs() const { return runs_; }
   void set_runs(std::int64_t runs) { runs_ = runs; }
-  /// Steps that were taken: the state cell "updates" (schedules and Adam's t follow it); 0 without an optimizer.
+  /// How many updates were taken: the state "updates" (schedules and Adam's t follow it); 0 without an optimizer.
   std::int64_t updates() const;
 
   /// Bytes of all cells.
   std::size_t bytes() const;
   /// A deep copy.
   Store clone() const;
-  /// Another view of the same bytes, in which a parameter PATH is the cell PREFIX + PATH where there is one of its
+  /// Another view of the same bytes, in which PATH of a parameter means the cell PREFIX + PATH if there is one of its
   /// type. Seed and count of runs are copied.
   Store overlaid(std::string_view prefix) const;
 
@@ -65,7 +66,7 @@ class Store {
   std::map<std::string, Cell, std::less<>> cells_;
 };
 
-/// The tensor with which a cell starts.
+/// The initial value of a parameter or a state.
 Tensor initial_value(const Node& source, std::uint64_t seed);
 
 }  // namespace weft

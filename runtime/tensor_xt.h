@@ -1,6 +1,6 @@
 // Tensors seen through xtensor: t.as<float>() is an xt::xarray_adaptor over the tensor's bytes, without a copy, and
 // Tensor::from(expression) copies any xtensor expression in. xtensor stays in headers: no xt type is in a compiled
-// signature of weft. Not in <weft/weft.h>: its templates would be a quarter of what that costs a user's file.
+// signature of weft. Not in <weft/weft.h>: its templates would be a quarter of its compile time.
 #pragma once
 
 #include <weft/runtime/tensor.h>

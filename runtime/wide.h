@@ -1,4 +1,4 @@
-// bf16 and f16 are stored in two bytes and computed in f32: the types, and the conversions of all kernels.
+// Conversions of kernels between bf16 or f16, which are stored in two bytes, and f32, in which they are computed.
 //
 //   float buffer[block];
 //   const float* x = widened(k.in<T>(0), buffer, n);    // the operand itself where T is f32 or f64

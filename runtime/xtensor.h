@@ -1,6 +1,6 @@
-// The headers of xtensor that weft reads, 0.24 (Debian 12), 0.25 (Debian 13) and later: 0.26 moved them into folders.
-// No other file includes them. Not in <weft/weft.h>, as <weft/runtime/tensor_xt.h> and <weft/ops/kit/xtensor_kernel.h>,
-// which do.
+// The headers of xtensor that weft reads, in 0.24 (Debian 12), 0.25 (Debian 13) and later: 0.26 moved them into
+// folders. Only <weft/runtime/tensor_xt.h> and <weft/ops/kit/xtensor_kernel.h> include this header.
+// Not in <weft/weft.h>, nor are those.
 #pragma once
 
 #if __has_include(<xtensor/containers/xadapt.hpp>)

@@ -1,4 +1,4 @@
-// Adafactor: second moments of a matrix as one number a row and one a column.
+// Adafactor: the second moments of a matrix are kept as one number per row and one per column.
 #pragma once
 
 #include <weft/optim/optimizer.h>
@@ -14,7 +14,7 @@ struct AdafactorConfig {
   double eps2 = 1e-3;                         ///< least scale of a parameter
   double d = 1;                               ///< largest root mean square of an update
   double weight_decay = 0;                    ///< decoupled: p is shrunk
-  bool maximize = false;                      ///< ascends
+  bool maximize = false;                      ///< gradient ascent
   int decay_rank = 0;                         ///< tensors of fewer axes do not decay
   std::vector<ParameterGroup> groups = {};
 };

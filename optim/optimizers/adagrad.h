@@ -1,4 +1,4 @@
-// Adagrad: a rate for each element that falls with the gradients it has seen.
+// Adagrad: each element has a rate that falls with the sum of its squared gradients.
 #pragma once
 
 #include <weft/optim/optimizer.h>
@@ -13,7 +13,7 @@ struct AdagradConfig {
   double weight_decay = 0;  ///< an L2 penalty: decay * p is added to the gradient
   double initial_accumulator_value = 0;
   double eps = 1e-10;
-  bool maximize = false;  ///< ascends
+  bool maximize = false;  ///< gradient ascent
   int decay_rank = 0;     ///< tensors of fewer axes do not decay
   std::vector<ParameterGroup> groups = {};
 };

@@ -14,7 +14,7 @@ struct AdamConfig {
   double eps = 1e-8;
   double weight_decay = 0;  ///< an L2 penalty: decay * p is added to the gradient
   bool amsgrad = false;
-  bool maximize = false;  ///< ascends
+  bool maximize = false;  ///< gradient ascent
   int decay_rank = 0;     ///< tensors of fewer axes do not decay
   std::vector<ParameterGroup> groups = {};
 };
@@ -36,12 +36,12 @@ struct AdamwConfig {
   /// PyTorch). A group that names a weight_decay decides for its parameters.
   int decay_rank = 0;
   bool amsgrad = false;
-  bool maximize = false;  ///< ascends
+  bool maximize = false;  ///< gradient ascent
   std::vector<ParameterGroup> groups = {};
 };
 
 /// torch.optim.AdamW (Loshchilov & Hutter 2019, algorithm 2): as adam(), with p <- p (1 - rate decay) instead of a
-/// penalty in the gradient. One op a tensor (ops/step/adamw.h), unless amsgrad. State and errors as adam().
+/// penalty in the gradient. One op per tensor (ops/step/adamw.h), unless amsgrad. State and errors as adam().
 Optimizer adamw(const AdamwConfig& config = {}, std::source_location where = std::source_location::current());
 
 }  // namespace weft

@@ -1,4 +1,4 @@
-// LAMB: Adam's direction with a step as long as the layer's weights allow, for large batches.
+// LAMB: Adam's direction, scaled to the norm of the layer's weights, for large batches.
 #pragma once
 
 #include <weft/optim/optimizer.h>
@@ -16,7 +16,7 @@ struct LambConfig {
   double weight_decay = 0.01;
   /// Bounds of the norm of a layer's weights (the paper's gamma_l and gamma_u).
   double least_norm = 0, greatest_norm = std::numeric_limits<double>::infinity();
-  bool maximize = false;  ///< ascends
+  bool maximize = false;  ///< gradient ascent
   int decay_rank = 0;     ///< tensors of fewer axes do not decay
   std::vector<ParameterGroup> groups = {};
 };

@@ -1,4 +1,4 @@
-// Lion: the sign of an interpolated momentum.
+// Lion: steps by the sign of an interpolated momentum.
 #pragma once
 
 #include <weft/optim/optimizer.h>
@@ -12,7 +12,7 @@ struct LionConfig {
   double beta1 = 0.9;
   double beta2 = 0.99;
   double weight_decay = 0;  ///< decoupled: p is shrunk
-  bool maximize = false;    ///< ascends
+  bool maximize = false;    ///< gradient ascent
   int decay_rank = 0;       ///< tensors of fewer axes do not decay
   std::vector<ParameterGroup> groups = {};
 };

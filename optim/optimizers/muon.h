@@ -1,4 +1,4 @@
-// Muon: momentum made orthogonal, for the matrices of hidden layers.
+// Muon: orthogonalised momentum, for the matrices of hidden layers.
 #pragma once
 
 #include <weft/optim/optimizer.h>
@@ -8,7 +8,7 @@
 
 namespace weft {
 
-/// How the rate follows the shape [A, B] of a parameter.
+/// How the rate depends on the shape [A, B] of a parameter.
 enum class MuonRate {
   original,         ///< times sqrt(max(1, A / B))
   match_rms_adamw,  ///< times 0.2 sqrt(max(A, B)): steps as long as AdamW's (Liu et al. 2025, eq. 4)
@@ -23,22 +23,22 @@ struct MuonConfig {
   double eps = 1e-7;
   int ns_steps = 5;
   MuonRate adjust_lr = MuonRate::original;
-  /// To which the Newton-Schulz iteration is rounded after every product; none: the parameter's dtype. PyTorch takes
-  /// bf16.
+  /// The type to which the Newton-Schulz iteration rounds after every product; none: the parameter's dtype. PyTorch
+  /// uses bf16.
   std::optional<DType> ns_dtype = std::nullopt;
   std::vector<ParameterGroup> groups = {};
 };
 
 /// torch.optim.Muon (Jordan 2024):
 ///   b <- b + (1 - momentum) (g - b);  u = nesterov ? g + momentum (b - g) : b
-///   X = u / max(||u||, eps), lying;  ns_steps times: G = X X^T, X <- a X + (b G + c G G) X
+///   X = u / max(||u||, eps), transposed if A > B;  ns_steps times: G = X X^T, X <- a X + (b G + c G G) X
 ///   p <- p (1 - rate decay) - rate adjusted(A, B) X
-/// with (a, b, c) = ns_coefficients, and adjusted() as MuonRate says.
-/// State: momentum_buffer. UserError: a parameter that is no matrix (give those, and embeddings, to adamw); ns_steps
+/// State: momentum_buffer. UserError: a parameter that is not a matrix (give those, and embeddings, to adamw); ns_steps
 /// outside [1, 100), momentum outside [0, 1), another setting negative.
 Optimizer muon(const MuonConfig& config = {}, std::source_location where = std::source_location::current());
 
-/// The Newton-Schulz iteration alone, for a matrix x [A, B]: nearly U V^T of x's singular value decomposition.
+/// The Newton-Schulz iteration alone, for a matrix x [A, B]: approximately U V^T, where x = U S V^T is the singular
+/// value decomposition.
 Value orthogonalized(const Value& x, const MuonConfig& config = {});
 
 }  // namespace weft

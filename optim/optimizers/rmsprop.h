@@ -1,4 +1,4 @@
-// RMSprop: the gradient over a running root mean square of itself.
+// RMSprop: the gradient divided by the running root mean square of past gradients.
 #pragma once
 
 #include <weft/optim/optimizer.h>
@@ -13,8 +13,8 @@ struct RmspropConfig {
   double eps = 1e-8;
   double weight_decay = 0;  ///< an L2 penalty: decay * p is added to the gradient
   double momentum = 0;
-  bool centered = false;  ///< divides by the running deviation instead
-  bool maximize = false;  ///< ascends
+  bool centered = false;  ///< divides by the running standard deviation instead
+  bool maximize = false;  ///< gradient ascent
   int decay_rank = 0;     ///< tensors of fewer axes do not decay
   std::vector<ParameterGroup> groups = {};
 };

@@ -13,7 +13,7 @@ struct SgdConfig {
   double dampening = 0;
   double weight_decay = 0;  ///< an L2 penalty: decay * p is added to the gradient
   bool nesterov = false;
-  bool maximize = false;  ///< ascends
+  bool maximize = false;  ///< gradient ascent
   int decay_rank = 0;     ///< tensors of fewer axes do not decay
   std::vector<ParameterGroup> groups = {};
 };

@@ -1,5 +1,5 @@
-// Rates that rise and fall. Named and defined as in torch.optim.lr_scheduler; t is the number of updates taken. All
-// give a UserError for a rate that is negative or not finite.
+// Learning rates that rise and fall. Named and defined as in torch.optim.lr_scheduler; t is the number of updates
+// taken. All give a UserError for a rate that is negative or not finite.
 #pragma once
 
 #include <weft/optim/schedules/schedule.h>
@@ -23,22 +23,22 @@ Schedule cosine_annealing_warm_restarts(double rate, const CosineAnnealingWarmRe
 enum class Anneal { cos, linear };
 struct OneCycleLrOptions {
   std::int64_t total_steps = 1;
-  double pct_start = 0.3;  ///< part of the steps in which the rate rises
+  double pct_start = 0.3;  ///< fraction of the steps in which the rate rises
   Anneal anneal_strategy = Anneal::cos;
   double div_factor = 25;         ///< the first rate is max_rate / div_factor
   double final_div_factor = 1e4;  ///< the last is the first / final_div_factor
   bool three_phase = false;       ///< falls to the first rate as fast as it rose, then to the last
 };
-/// One rise to max_rate and one fall to nearly nothing (Smith & Topin 2018). It ends at t = total_steps - 1 and stays
-/// there (PyTorch throws). UserError: total_steps below 1, pct_start outside [0, 1] (three_phase: [0, 0.5]), div
-/// factors not positive.
+/// One rise to max_rate and one fall to nearly 0 (Smith & Topin 2018). It ends at t = total_steps - 1 and stays there
+/// (PyTorch throws). UserError: total_steps below 1, pct_start outside [0, 1] (three_phase: [0, 0.5]), div factors not
+/// positive.
 Schedule one_cycle_lr(double max_rate, const OneCycleLrOptions& options,
                       std::source_location where = std::source_location::current());
 
 enum class CyclicMode {
-  triangular,   ///< every top is max_rate
-  triangular2,  ///< each top is half as far from base_rate as the one before
-  exp_range     ///< a top at t is gamma^t as far from base_rate
+  triangular,   ///< every peak is max_rate
+  triangular2,  ///< each peak is half as far from base_rate as the one before
+  exp_range     ///< a peak at t is base_rate + gamma^t (max_rate - base_rate)
 };
 struct CyclicLrOptions {
   std::int64_t step_size_up = 2000;
@@ -46,7 +46,7 @@ struct CyclicLrOptions {
   CyclicMode mode = CyclicMode::triangular;
   double gamma = 1;
 };
-/// Up from base_rate and down again in straight lines, for ever (Smith 2017). UserError: sizes below 1, gamma negative,
+/// Linearly up from base_rate and down again, repeated (Smith 2017). UserError: sizes below 1, gamma negative,
 /// base_rate > max_rate.
 Schedule cyclic_lr(double base_rate, double max_rate, const CyclicLrOptions& options = {},
                    std::source_location where = std::source_location::current());

@@ -1,5 +1,5 @@
-// Rates that go from one value to another once. Named and defined as in torch.optim.lr_scheduler where a name exists
-// there; t is the number of updates taken. All give a UserError for a rate that is negative or not finite.
+// Learning rates that change from one value to another once. Named and defined as in torch.optim.lr_scheduler where a
+// name exists there; t is the number of updates taken. All give a UserError for a rate that is negative or not finite.
 #pragma once
 
 #include <weft/optim/schedules/schedule.h>

@@ -1,5 +1,5 @@
-// Learning rates as nodes: functions of the number of updates taken so far. The curves are in schedule_decay.h,
-// schedule_cycle.h and schedule_sequence.h.
+// Learning rates as nodes: functions of the number of updates taken so far. Others are in decay.h, cycle.h and
+// sequence.h of this folder.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -10,12 +10,13 @@
 
 namespace weft {
 
-/// From the count of updates (i64 scalar, 0 at the first) to a rate (f64 scalar). A number is a constant schedule.
+/// A learning rate schedule: from the count of updates (i64 scalar, 0 at the first) to a rate (f64 scalar). A number is
+/// a constant schedule.
 class Schedule {
  public:
   using Rule = std::function<Value(const Value& updates)>;
   Schedule(double rate, std::source_location where = std::source_location::current());  // NOLINT: implicit
-  /// One of your own: builds its nodes from `updates`, and may add an input to feed the rate by hand.
+  /// Your own schedule: `rule` builds its nodes from `updates`, and may add an input to feed the rate by hand.
   Schedule(std::string name, Rule rule) : name_(std::move(name)), rule_(std::move(rule)) {}
   Value operator()(const Value& updates) const { return rule_(updates); }
   const std::string& name() const { return name_; }
@@ -25,7 +26,7 @@ class Schedule {
   Rule rule_;
 };
 
-/// Every rate times `factor`. UserError: the factor is negative or not finite.
+/// The schedule with every rate multiplied by `factor`. UserError: the factor is negative or not finite.
 Schedule operator*(const Schedule& schedule, double factor);
 inline Schedule operator*(double factor, const Schedule& schedule) { return schedule * factor; }
 

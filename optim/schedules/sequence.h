@@ -1,4 +1,4 @@
-// Schedules one after another.
+// Combines schedules: one after another, and after a warmup.
 #pragma once
 
 #include <weft/optim/schedules/schedule.h>
@@ -20,8 +20,8 @@ struct WarmupOptions {
   Warmup kind = Warmup::linear;
   std::optional<double> start_factor = std::nullopt;  ///< none: 1 / (steps + 1)
 };
-/// `steps` updates that lead up to `schedule`, which counts from there on: with r its first rate and s the start
-/// factor,
+/// A warmup of `steps` updates before `schedule`, which counts from its end. With r the first rate of `schedule` and s
+/// the start factor,
 ///   linear: r (s + (1 - s) t / steps);  constant: r s
 /// UserError: steps negative, a factor outside [0, 1].
 Schedule warmup(const Schedule& schedule, std::int64_t steps, const WarmupOptions& options = {},

@@ -1,5 +1,5 @@
-// Live bytes while the nodes of a step run one after another. Everything is an index into an array: schedules are made
-// thousands of times by those who search for a plan. Private to runtime/.
+// Counts live bytes while the nodes of a step run one after another. Nodes and values are indices into arrays: a search
+// for a plan tries thousands of schedules. Private to runtime/.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -21,8 +21,8 @@ struct Decided {
   std::vector<std::vector<InPlace>> in_place;       ///< by node id: legal_in_place (runtime/in_place.h)
 };
 
-/// Bytes are those of the storages that a plan makes (runtime/memory/plan.cpp), so that peaks are those of the plan:
-/// aligned, with workspaces, without outputs that overwrite an operand that dies. Positions count computing nodes in
+/// Bytes are those of the storages that a plan makes (runtime/memory/plan.cpp), so peaks are those of the plan:
+/// aligned, with workspaces, and an output that overwrites an operand takes none. Positions count computing nodes in
 /// build order. A base is a value that owns bytes: views count as their base, sources as nothing.
 class Liveness {
  public:
@@ -31,14 +31,14 @@ class Liveness {
   int position(NodeId id) const { return id < position_.size() ? position_[id] : -1; }
   std::size_t size() const { return reads_.size(); }
   Phase phase(int at) const { return phase_[static_cast<std::size_t>(at)]; }
-  /// Change of live bytes if the node at `at` ran now.
+  /// By how much live bytes would grow if the node at `at` ran now.
   std::int64_t growth(int at) const;
-  /// Runs it; gives the bytes that live while it runs. Nodes that have not run and whose growth has fallen are
+  /// Runs it and returns the bytes that are live meanwhile. Nodes that have not run and whose growth has fallen are
   /// appended to `changed`, if given.
   std::size_t run(int at, std::vector<int>* changed = nullptr);
-  /// Takes back the last run(), which was of `at`; not across segments.
+  /// Undoes the last run(), which must have been of `at`; not once another phase was entered.
   void undo(int at);
-  /// Back to the start; or to where the nodes of a phase begin to run.
+  /// reset(): back to the start. enter(): to where the nodes of a phase begin to run.
   void reset();
   void enter(Phase now) { pass(now, nullptr); }
 
@@ -62,7 +62,7 @@ class Liveness {
     std::int64_t sum;
   };
 
-  // An output that may lie in the bytes of an operand, if that dies here.
+  // An output that may overwrite an operand, if nothing reads that later.
   struct Reuse {
     std::uint32_t output;
     int base;

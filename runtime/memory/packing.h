@@ -1,4 +1,4 @@
-// Blocks that live for a while, to be laid into one arena. Private to runtime/.
+// Packs blocks of bytes with live ranges into one arena. Private to runtime/.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace weft {
 
-/// Lives at the positions [first, last].
+/// A block of bytes that is live at the positions [first, last].
 struct Block {
   std::size_t bytes = 0;
   int first = 0, last = 0;
@@ -28,21 +28,21 @@ class Packing {
 
   std::span<const Block> blocks() const { return blocks_; }
   std::size_t size() const { return blocks_.size(); }
-  /// The largest sum of bytes that live at once: no arena is smaller.
+  /// The largest sum of live bytes at any position: no arena is smaller.
   std::size_t least() const { return least_; }
-  /// By block: the largest sum of bytes that live at once while it does.
+  /// By block: the largest sum of live bytes in its live range.
   std::span<const std::size_t> pressure() const { return pressure_; }
-  /// How many pairs of blocks live at once, at most: what for_each_meeting() of all blocks visits.
+  /// An upper bound on the pairs of blocks with overlapping live ranges, which for_each_meeting() of all blocks visits.
   std::size_t work() const { return work_; }
   /// What pack() costs, in pairs of blocks looked at.
   std::size_t cost() const { return std::min(4 * work_, blocks_.size() * blocks_.size() / 2 + 1); }
 
-  /// Lays the blocks in `order` each into the smallest gap between those that live with it, or above them (best fit).
-  /// Gives up once the arena is larger than `most`: then size is.
+  /// Places the blocks in `order`, each into the smallest gap between those placed before whose live ranges overlap its
+  /// own, or above them (best fit). Stops once the arena is larger than `most`; result.size is then larger too.
   void pack(std::span<const int> order, Packed& result, std::size_t most = SIZE_MAX);
-  /// The same in the order in which blocks begin to live, at n log n for any number of them.
+  /// The same in the order of `first`, in O(n log n) for n blocks.
   void pack_by_start(Packed& result) const;
-  /// Blocks that live with `block`, itself left out.
+  /// Calls visit(other) for every other block whose live range overlaps that of `block`.
   template <class Visit>
   void for_each_meeting(int block, const Visit& visit) const {
     const Block& here = blocks_[static_cast<std::size_t>(block)];

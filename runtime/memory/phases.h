@@ -9,8 +9,8 @@
 
 namespace weft {
 
-/// Of each node that computes. Before: nodes of Phase::step that a micro node needs. Micro: nodes of Phase::micro and
-/// what gathers their values. After: the rest. One micro-batch: everything is after.
+/// The phase of each node that computes. Before: nodes of Phase::step that a micro node needs. Micro: nodes of
+/// Phase::micro and those that gather their values. After: the rest. With one micro-batch every node is after.
 std::unordered_map<NodeId, Phase> phases(const Step& step);
 
 /// Values that must keep their bytes through all micro-batches: those made before and read by them, and those that

@@ -1,4 +1,4 @@
-// Ways to lay blocks into an arena. Each is deterministic. Private to runtime/.
+// Orders in which blocks are placed into an arena. Each is deterministic. Private to runtime/.
 #pragma once
 
 #include <weft/runtime/memory/packing.h>
@@ -11,16 +11,17 @@ namespace weft {
 /// An order in which best fit takes the blocks.
 struct Placer {
   std::string_view name;
-  bool quick = false;  ///< among those that a search over plans tries
-  bool large = false;  ///< the one for thousands of blocks, beside the order in which they begin
+  bool quick = false;  ///< tried by a search over plans too
+  bool large = false;  ///< tried for thousands of blocks too, beside the order of `first`
   std::vector<int> (*order)(const Packing&) = nullptr;
 };
 
 /// Quick ones first.
 const std::vector<Placer>& placers();
 
-/// Arenas of fixed sizes between the least and `packed`'s are filled from below, until the two are close or `work`
-/// (pairs of blocks looked at), which is lowered, is used up. Whether `packed` became smaller.
+/// Searches for a smaller arena: fills arenas of fixed sizes between the least and `packed`'s from below, until the two
+/// are close or `work` (pairs of blocks looked at) is used up; reduces `work` by what it used. Returns whether `packed`
+/// became smaller.
 bool fill(Packing& packing, Packed& packed, std::size_t& work);
 
 }  // namespace weft

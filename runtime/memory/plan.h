@@ -1,4 +1,5 @@
-// What will run, in which order, in how many bytes: known before the run, and byte-exact.
+// The plan of a run: which nodes run, in which order, and where each value lies, known before the run and exact to the
+// byte.
 #pragma once
 
 #include <weft/graph/step.h>
@@ -21,7 +22,7 @@ struct PlanOptions {
   Effort effort = Effort::full;
 };
 
-/// Whose bytes a storage is.
+/// Who owns the bytes of a storage.
 enum class StorageKind : std::uint8_t {
   fed,         ///< the caller's buffer
   persistent,  ///< the Store's cell
@@ -29,12 +30,12 @@ enum class StorageKind : std::uint8_t {
   arena        ///< one block, at `offset`
 };
 
-/// Values that share bytes: a view and its base, an output that overwrote its operand.
+/// One range of bytes, which several values may share: a view and its base, an output that overwrote its operand.
 struct Storage {
   StorageKind kind = StorageKind::arena;
   std::size_t bytes = 0;            ///< rounded up to the alignment
   std::size_t offset = 0;           ///< in the arena
-  std::size_t first = 0, last = 0;  ///< positions in the schedule between which it lives (arena)
+  std::size_t first = 0, last = 0;  ///< its live range, in positions of the schedule (arena)
   ValueRef owner;                   ///< the value that names it
 };
 
@@ -48,15 +49,15 @@ struct Plan {
 
   Step step;                     ///< lowered
   std::vector<NodeId> schedule;  ///< nodes that compute, in order
-  /// The positions [begin, end) of the schedule that run once for each micro-batch, step.micro_batches times; what lies
-  /// before and after runs once. Empty where there is one micro-batch.
+  /// The positions [begin, end) of the schedule that run once for each micro-batch, step.micro_batches times; all
+  /// others run once. Empty where there is one micro-batch.
   std::size_t micro_begin = 0, micro_end = 0;
   std::vector<Storage> storages;
   std::unordered_map<ValueRef, std::size_t> storage_of;  ///< where each value lies: an index into storages
   std::unordered_map<NodeId, std::size_t> workspaces;    ///< storage of a node's workspace
-  /// Updates whose value does not lie in the state's own bytes: copied when the run ends.
+  /// Updates whose value is not computed in the state's own bytes: copied when the run ends.
   std::vector<Update> copies;
-  /// Inputs of the graph that nothing here reads: they may be fed, and are not looked at.
+  /// Inputs of the graph that no node reads: they may be fed, and are ignored.
   std::vector<std::string> unread_inputs;
   int threads = 1;
 
@@ -64,23 +65,23 @@ struct Plan {
   std::size_t constant_bytes = 0;
   std::size_t arena_bytes = 0;          ///< transient: activations, gradients, workspaces
   std::size_t lower_bound = 0;          ///< the largest sum of live bytes for this schedule
-  std::size_t unshared_bytes = 0;       ///< what the arena would be if nothing shared
-  std::size_t peak_position = 0;        ///< in the schedule, where most bytes live
-  std::string scheduled_by, placed_by;  ///< which of the ways to order and to place was best
+  std::size_t unshared_bytes = 0;       ///< arena_bytes if no two values shared bytes
+  std::size_t peak_position = 0;        ///< in the schedule, where most bytes are live
+  std::string scheduled_by, placed_by;  ///< names of the best scheduler and placer
   PassReport passes;
 
-  /// All that a run takes beside the feeds.
+  /// All bytes that a run needs besides the feeds.
   std::size_t total_bytes() const { return persistent_bytes + constant_bytes + arena_bytes; }
   const Storage& storage(ValueRef ref) const { return storages[storage_of.at(ref)]; }
-  /// Storages that live at a position, largest first.
+  /// Storages that are live at a position, largest first.
   std::vector<const Storage*> live_at(std::size_t position) const;
   std::string str() const;
 };
 
 /// Lowers and plans. Throws UserError with all problems of the graph.
 Plan plan(const Step& step, const PlanOptions& options = {});
-/// Independent of the planner: InternalError if two storages share bytes while both live, if a value is read before it
-/// is written or after its bytes went to another, or if an arena offset is not aligned.
+/// Checks a plan, independently of the planner: InternalError if two storages share bytes while both are live, if a
+/// value is read before it is written or after its bytes were reused, or if an arena offset is not aligned.
 void check_plan(const Plan& plan);
 std::ostream& operator<<(std::ostream& out, const Plan& plan);
 /// "1.25 MiB"

@@ -12,14 +12,15 @@ namespace weft {
 
 struct Decided;  // runtime/memory/liveness.h
 
-/// One node must run before another although no value flows: readers of a state before the node that overwrites it.
+/// Pairs (first, then) of nodes that must run in this order although no value flows between them: readers of a state
+/// before the node that overwrites it.
 using OrderEdges = std::vector<std::pair<NodeId, NodeId>>;
 
 struct Scheduled {
   std::vector<NodeId> nodes;
   std::size_t peak = 0;  ///< the largest sum of live bytes: Plan::lower_bound of a plan with this order
-  std::string by;        ///< how it was made
-  bool quick = false;    ///< it is what the quick effort takes
+  std::string by;        ///< the name of its scheduler
+  bool quick = false;    ///< one that Effort::quick takes
 };
 
 /// Nodes that compute (sources left out), in build order.

@@ -1,4 +1,4 @@
-// How a region runs. Private to runtime/.
+// The kernels of a region, and which of its outputs may overwrite operands. Private to runtime/.
 #pragma once
 
 #include <weft/graph/op_def.h>
@@ -9,8 +9,8 @@ namespace weft {
 
 std::vector<Kernel> row_region_kernels();
 
-/// Output k may lie in operand i's bytes where both are cut alike and no member reads the operand after the one that
-/// writes the output; that one itself may where its own op allows it.
+/// Output k may overwrite operand i where both are cut alike and no member reads the operand after the member that
+/// writes the output; that member itself may read it if its own op allows it.
 std::vector<InPlace> row_region_in_place(const OpView& view);
 
 }  // namespace weft

@@ -1,12 +1,12 @@
-// Lowering: chains of pointwise and row-wise nodes become regions.
+// The lowering pass that makes regions of chains of pointwise and row-wise nodes.
 #pragma once
 
 #include <weft/graph/step.h>
 
 namespace weft {
 
-/// Chains of pointwise and row-wise nodes become regions (runtime/region/region.h): same bits. A producer joins the
-/// node that reads it where no path between them leaves the region, and where nothing lives longer for it than it did.
+/// Fuses chains of pointwise and row-wise nodes into regions (runtime/region/region.h). Same bits. A producer joins the
+/// node that reads it where no path between them leaves the region, and where no live range becomes longer by it.
 Step row_regions(const Step& step);
 
 }  // namespace weft

@@ -1,7 +1,7 @@
-// A region of pointwise and row-wise nodes as one node: its kernel takes a block of rows through all members while the
-// block lies in cache, each member by its own kernel. What only members read never reaches memory. The same bits as
-// node by node: a member rounds to its own type, and an element's bits do not depend on the block in which it is
-// computed.
+// A region: pointwise and row-wise nodes fused into one node. Its kernel takes a block of rows through all members
+// while the block is in cache, each member by its own kernel. What only members read never reaches memory. The same
+// bits as node by node: a member rounds to its own type, and an element's bits do not depend on the block in which it
+// is computed.
 #pragma once
 
 #include <weft/graph/graph.h>
@@ -16,7 +16,7 @@ namespace weft {
 /// order.
 class RowRegion : public Description {
  public:
-  /// the kernel keeps a pointer to each on its stack
+  /// Limits of a region: its kernel keeps a pointer to each on its stack.
   static constexpr std::size_t most_members = 24, most_values = 64;
   static constexpr int absent = -1;
 
@@ -25,13 +25,13 @@ class RowRegion : public Description {
     Attributes attributes;
     std::vector<int> operands;  ///< values, or absent
     int outputs = 1;
-    std::string name;  ///< of the node that it was
+    std::string name;  ///< of the node that it replaces
     std::source_location where;
   };
 
   int operands = 0;
   std::vector<Member> members;
-  std::vector<int> outputs;  ///< values that the region gives
+  std::vector<int> outputs;  ///< values that the region outputs
 
   std::string str() const override;
   bool same(const Description& other) const override;
@@ -56,10 +56,11 @@ class RowRegion : public Description {
 
 const RowRegion& row_region_of(const Attributes& attributes);
 
-/// Operands and outputs as the description says. Random where a member is: then it has the attribute "stream".
+/// The op of a region; its attribute "members" says its operands and outputs. Random where a member is: then it has the
+/// attribute "stream".
 const OpDef& row_region_op();
 
-/// Bytes of a block that the kernel aims at: with the rows of members in between they lie in L2.
+/// The size of a block that the kernel aims at: with the rows in between members it fits into L2.
 inline constexpr std::int64_t row_region_bytes = 256 << 10;
 
 }  // namespace weft

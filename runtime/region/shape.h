@@ -9,15 +9,15 @@
 
 namespace weft {
 
-/// What of an operand or an output belongs to a row of the node.
+/// Which part of an operand or an output belongs to one row of the node.
 struct RowPart {
   enum class Cut : std::uint8_t {
     rows,    ///< row r, for row r
-    cycles,  ///< row r % period: leading axes that broadcast
+    cycles,  ///< row r % period, for row r: leading axes that broadcast
     whole    ///< all of it, for every row
   };
   Cut cut = Cut::whole;
-  std::int64_t width = 1;   ///< elements of its row; of what is not cut: of its last axis
+  std::int64_t width = 1;   ///< elements of its row; if whole: of its last axis
   std::int64_t period = 1;  ///< rows, where it cycles
   bool flat = false;        ///< without the last axis: rows lie along its own last axis
   friend bool operator==(const RowPart&, const RowPart&) = default;
@@ -25,13 +25,13 @@ struct RowPart {
 
 struct RowShape {
   std::int64_t rows = 1, width = 1;  ///< of the node: its widest part
-  /// a row may not be cut in its turn: it is summed over, or numbers are drawn for it
+  /// rows must not be cut into columns: the node sums over a row, or draws random numbers by row
   bool whole_rows = false;
   std::vector<RowPart> in, out;  ///< absent operands are whole
 };
 
-/// Null where the node does not work row by row: neither pointwise nor row-wise, effects, an empty tensor, a broadcast
-/// that no part describes, or a shape rule that refuses a block of rows.
+/// nullopt where the node does not work row by row: neither pointwise nor row-wise, side effects, an empty tensor, a
+/// broadcast that no RowPart describes, or a shape rule that refuses a block of rows.
 std::optional<RowShape> row_shape(const OpView& view);
 
 /// The type of a block of `rows` rows and, of parts that are `node_width` wide, `columns` columns. The rank stays, so

@@ -13,7 +13,6 @@ namespace weft {
 namespace {
 
 // --- Widening sums
-// ------------------------------------------------------------------------------------
 
 inline Vec<double> load_wide(const double* x) { return load(x); }
 inline Vec<double> load_wide(const float* x) {
@@ -46,7 +45,6 @@ double sum_wide(std::int64_t n, F f, const T* x, const In*... in) {
 }
 
 // --- Storage of two bytes
-// -----------------------------------------------------------------------------
 
 inline void bf16_to_f32(const std::uint16_t* x, float* y, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) {
@@ -97,8 +95,7 @@ inline void f32_to_f16(const float* x, std::uint16_t* y, std::int64_t n) {
 
 #endif
 
-// --- Philox4x32-10 (Salmon et al. 2011, section 3.3): one block a lane
-// ----------------------------------
+// --- Philox4x32-10 (Salmon et al. 2011, section 3.3): one block per lane
 
 constexpr std::uint32_t philox_multiplier[2] = {0xD2511F53U, 0xCD9E8D57U};
 constexpr std::uint32_t philox_weyl[2] = {0x9E3779B9U, 0xBB67AE85U};
@@ -123,7 +120,7 @@ inline Product multiply(Words a, Words m) {
           _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA)};
 }
 
-// From word i of block b in lane b of c[i] to block after block.
+// Stores c, which has word i of block b in lane b of c[i], block after block.
 inline void store_blocks(const Words (&c)[4], std::uint32_t* out) {
   const Words a = _mm256_unpacklo_epi32(c[0], c[1]), b = _mm256_unpacklo_epi32(c[2], c[3]);
   const Words d = _mm256_unpackhi_epi32(c[0], c[1]), e = _mm256_unpackhi_epi32(c[2], c[3]);

@@ -1,5 +1,5 @@
-// Activations of one vector beyond those of vector_math.h, and their slopes f'(x). For the per-instruction-set files
-// only. Arguments of exp are never positive, so that nothing overflows; NaN stays NaN.
+// Activation functions of one vector beyond those of vector_math.h, and their derivatives f'(x). For the
+// per-instruction-set files only. Arguments of exp are never positive, so that nothing overflows; NaN stays NaN.
 #pragma once
 
 #include <weft/runtime/simd/span_kernels.h>

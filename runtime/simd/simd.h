@@ -55,8 +55,8 @@ struct Simd {
   UnaryGrad hardsigmoid_grad;  ///< 0 at -3 and 3
   UnaryGrad hardswish_grad;    ///< 0 at -3, 1 at 3
 
-  /// y = f(x) and d_x = d_y f'(x) with what the two share computed once; the bits are those of the two functions (a
-  /// NaN's sign and payload apart). y may be x's span, d_x may be d_y's.
+  /// y = f(x) and d_x = d_y f'(x) in one pass; the bits are those of the two functions (a NaN's sign and payload
+  /// apart). y may be x's span, d_x may be d_y's.
   UnaryBoth gelu_both, gelu_tanh_both, silu_both;
 
   // y = f(x; p) and d_x = d_y f'(x; p)

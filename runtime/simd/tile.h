@@ -23,7 +23,8 @@ struct TileProduct {
   bool add;
 };
 
-/// Rows of products x whose keys [first[r], last[r]) are seen. Rows have room for whole panels.
+/// Rows x of scores before scaling, of which the keys [first[r], last[r]) are not masked. Rows have room for whole
+/// panels.
 template <class T>
 struct TileRows {
   T* x;
@@ -32,8 +33,8 @@ struct TileRows {
   T factor;  ///< score = factor x; > 0
 };
 
-/// Running softmax of rows: the largest score, the sum of exp(score - top), and what sums before count for: exp(old top
-/// - new top). Room for a whole vector after the last row.
+/// Running softmax of rows (online softmax): top is the largest score, sum is the sum of exp(score - top), shrink =
+/// exp(old top - new top) rescales earlier sums. Room for a whole vector after the last row.
 template <class T>
 struct TileSoftmax {
   T *top, *sum, *shrink;
@@ -42,16 +43,16 @@ struct TileSoftmax {
 template <class T>
 struct TileKernels {
   std::int64_t panel;       ///< columns
-  std::int64_t panel_rows;  ///< rows of c that a pass over a panel serves: m is best a multiple
+  std::int64_t panel_rows;  ///< rows of c per pass over a panel: best if m is a multiple
   void (*product)(const TileProduct<T>& p);
   void (*product_transposed)(const TileProduct<T>& p);
   /// y (rows, columns) = x with zeros up to whole panels, row after row: ldb = ld_y, panel_stride = panel.
   void (*pack)(const T* x, std::int64_t ld_x, std::int64_t rows, std::int64_t columns, T* y, std::int64_t ld_y);
   /// Panels of x^T: columns are the rows of x; ldb = panel, panel_stride = panel times the columns of x.
   void (*pack_transposed)(const T* x, std::int64_t ld_x, std::int64_t rows, std::int64_t columns, T* y);
-  /// x becomes exp(score - top), zero where not seen; the statistics advance.
+  /// x := exp(score - top), zero where masked; the running statistics are updated.
   void (*softmax)(const TileRows<T>& t, const TileSoftmax<T>& s);
-  /// x becomes the weights p = exp(score - shift[r]) and d_p becomes scale p (d_p - inner[r]); zero where not seen.
+  /// x := the weights p = exp(score - shift[r]) and d_p := scale p (d_p - inner[r]); zero where masked.
   void (*softmax_grad)(const TileRows<T>& t, const T* shift, T* d_p, const T* inner, T scale);
   /// y[r] = <a_r, b_r>
   void (*dots)(const T* a, std::int64_t ld_a, const T* b, std::int64_t ld_b, std::int64_t rows, std::int64_t columns,
@@ -64,7 +65,7 @@ struct TileTables {
 };
 
 enum class SimdLevel;
-/// The tables of a level, or null where the processor lacks it; without a level those in use (simd.h).
+/// The tables of a level, or null where the processor lacks it; without an argument, those in use (simd.h).
 const TileTables* tile_tables(SimdLevel level);
 const TileTables& tile_tables();
 

@@ -9,7 +9,7 @@
 namespace weft {
 namespace {
 
-/// f applied lane by lane: for double, where the C library is the more accurate.
+/// f applied lane by lane: for double, where the C library is more accurate.
 template <class F>
 Vec<double> by_lane(Vec<double> x, F f) {
   alignas(64) double lanes[width<double>];
@@ -97,7 +97,7 @@ inline Vec<double> v_gelu_slope(Vec<double> x) {
   });
 }
 
-/// A function's value and slope.
+/// A function's value and derivative.
 template <class T>
 struct Both {
   Vec<T> value, slope;

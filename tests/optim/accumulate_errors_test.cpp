@@ -103,7 +103,7 @@ TEST_CASE("a fetch, an update or a gradient in which examples meet is refused; w
   const Value state = model.graph.state("peak", {f32, {}}, init::zeros());
   model.graph.update(state, largest * 2.0);
   CHECK_THROWS_WITH(training_step(LossTerm{1, sum(model.h), weight}) | accumulate(3),
-                    ContainsSubstring("the update of peak depends on it"));
+                    ContainsSubstring("the update of 'peak' depends on it"));
   const Step through = training_step(LossTerm{1, sum(model.h * softmax(model.h, 0)), weight});
   CHECK_THROWS_WITH(through | accumulate(3), ContainsSubstring("[softmax] mixes the examples"));
   CHECK_THROWS_WITH(through | accumulate_over_runs(3), ContainsSubstring("[softmax] mixes the examples"));

@@ -30,7 +30,7 @@ class OpChecker {
     return {op_, sample, dtype, by_plain, line_};
   }
   void check_sample(const Sample& sample);
-  void check_sample_memory(const Sample& sample, const SampleRun& exact);
+  void check_sample_memory(const Sample& sample, const SampleRun& exact, bool finite);
   void check_bad_inputs();
 
   // check_values.cpp

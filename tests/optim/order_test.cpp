@@ -183,26 +183,31 @@ TEST_CASE("the message says both transforms, why, the right order and what to do
   const Step clipped = training_step(model.loss) | clip_value(1.0) | clip_global_norm(1.0) | optimize(adamw({}));
   CHECK_THROWS_WITH(
       clipped | scale_loss(dynamic_scale()),
-      EndsWith("scale_loss must come before clip_value: the gradients are already unscaled, divided by the weight "
-               "of the loss and checked by "
-               "clip_value; the right order: training_step | scale_loss | clip_value | clip_global_norm | "
-               "optimize(adamw); hint: put "
-               "scale_loss right after training_step"));
-  CHECK_THROWS_WITH(clipped | clip_norm(1.0), EndsWith("clip_norm must come before optimize(adamw): the parameters are "
-                                                       "already updated by optimize(adamw); the right "
-                                                       "order: training_step | "
-                                                       "clip_value | clip_global_norm | clip_norm | optimize(adamw); "
-                                                       "hint: put clip_norm right after clip_global_norm"));
+      StartsWith("order_test.cpp:") &&
+          EndsWith("scale_loss must come before clip_value: the gradients are already unscaled, divided by the weight "
+                   "of the loss and checked by "
+                   "clip_value; the right order: training_step | scale_loss | clip_value | clip_global_norm | "
+                   "optimize(adamw); hint: put "
+                   "scale_loss right after training_step"));
+  CHECK_THROWS_WITH(
+      clipped | clip_norm(1.0),
+      StartsWith("order_test.cpp:") && EndsWith("clip_norm must come before optimize(adamw): the parameters are "
+                                                "already updated by optimize(adamw); the right "
+                                                "order: training_step | "
+                                                "clip_value | clip_global_norm | clip_norm | optimize(adamw); "
+                                                "hint: put clip_norm right after clip_global_norm"));
   CHECK_THROWS_WITH(
       training_step(model.loss) | scale_loss(static_scale(8)) | scale_loss(static_scale(8)),
-      EndsWith("scale_loss can be applied once: the loss is already scaled by scale_loss in training_step | "
-               "scale_loss; hint: leave one of the "
-               "two out"));
+      StartsWith("order_test.cpp:") &&
+          EndsWith("scale_loss can be applied once: the loss is already scaled by scale_loss in training_step | "
+                   "scale_loss; hint: leave one of the "
+                   "two out"));
   CHECK_THROWS_WITH(
       training_step(model.loss) | pool().at("average"),
-      EndsWith("average_weights needs 'optimized', which nothing in training_step provides; the right order: "
-               "training_step | optimize(adamw()) | "
-               "average_weights; hint: put optimize(adamw()) before average_weights"));
+      StartsWith("order_test.cpp:") &&
+          EndsWith("average_weights needs 'optimized', which nothing in training_step provides; the right order: "
+                   "training_step | optimize(adamw()) | "
+                   "average_weights; hint: put optimize(adamw()) before average_weights"));
   CHECK_THROWS_WITH(evaluation(model.loss) | scale_loss(static_scale(8)),
                     ContainsSubstring("scale_loss needs 'gradients', which nothing in evaluation provides; hint: "
                                       "training_step(loss) | ... | scale_loss"));

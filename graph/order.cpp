@@ -9,15 +9,15 @@ namespace {
 using Facts = std::set<Fact>;
 
 // What the order looks at.
-struct Place {
+struct Demand {
   std::string name;
   const std::vector<Fact>* needs;
   const std::vector<Fact>* forbids;
   const std::vector<Fact>* promises;
 };
 
-Place place_of(const Applied& applied) { return {applied.name, &applied.needs, &applied.forbids, &applied.promises}; }
-Place place_of(const Transform& transform) {
+Demand demand_of(const Applied& applied) { return {applied.name, &applied.needs, &applied.forbids, &applied.promises}; }
+Demand demand_of(const Transform& transform) {
   return {transform.name, &transform.needs, &transform.forbids, &transform.promises};
 }
 
@@ -29,13 +29,13 @@ Facts facts_at_start(const Step& step) {
   return facts;
 }
 
-bool is_legal(const std::vector<Place>& places, Facts facts) {
-  for (const Place& place : places) {
-    for (const Fact& need : *place.needs)
+bool is_legal(const std::vector<Demand>& demands, Facts facts) {
+  for (const Demand& demand : demands) {
+    for (const Fact& need : *demand.needs)
       if (!facts.contains(need)) return false;
-    for (const Fact& forbidden : *place.forbids)
+    for (const Fact& forbidden : *demand.forbids)
       if (facts.contains(forbidden)) return false;
-    facts.insert(place.promises->begin(), place.promises->end());
+    facts.insert(demand.promises->begin(), demand.promises->end());
   }
   return true;
 }
@@ -48,12 +48,12 @@ struct Order {
 // The latest place at which `added` and everything after it is legal: the smallest change of what the user wrote.
 std::optional<Order> right_order(const Step& step, const Transform& added) {
   for (std::size_t at = step.applied.size(); at-- > 0;) {
-    std::vector<Place> places;
-    for (const Applied& applied : step.applied) places.push_back(place_of(applied));
-    places.insert(places.begin() + static_cast<std::ptrdiff_t>(at), place_of(added));
-    if (!is_legal(places, facts_at_start(step))) continue;
+    std::vector<Demand> demands;
+    for (const Applied& applied : step.applied) demands.push_back(demand_of(applied));
+    demands.insert(demands.begin() + static_cast<std::ptrdiff_t>(at), demand_of(added));
+    if (!is_legal(demands, facts_at_start(step))) continue;
     Order order{{}, at};
-    for (const Place& place : places) order.names.push_back(place.name);
+    for (const Demand& demand : demands) order.names.push_back(demand.name);
     return order;
   }
   return std::nullopt;

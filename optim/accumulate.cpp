@@ -219,7 +219,7 @@ Transform accumulate(std::int64_t k, std::source_location where) {
   return {.name = name,
           .claim = k == 1 ? Claim::same_bits : Claim::rounding,
           .needs = {fact::gradients},
-          .forbids = {fact::settled, fact::accumulated, fact::checkpointed},
+          .forbids = {fact::unscaled, fact::accumulated, fact::checkpointed},
           .promises = {fact::accumulated},
           .apply = [k, name](const Step& step) { return accumulated(step, k, name); }};
 }

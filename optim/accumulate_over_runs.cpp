@@ -94,7 +94,7 @@ Transform accumulate_over_runs(std::int64_t k, std::source_location where) {
   return {.name = name,
           .claim = Claim::changes_meaning,
           .needs = {fact::gradients},
-          .forbids = {fact::settled, fact::accumulated, fact::checkpointed},
+          .forbids = {fact::unscaled, fact::accumulated, fact::checkpointed},
           .promises = {fact::accumulated},
           .apply = [k, name](const Step& step) { return over_runs(step, k, name); },
           .change = fmt::format("one update for {} runs, by the gradients of all their batches", k)};

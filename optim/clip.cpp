@@ -70,7 +70,7 @@ Transform clip(std::string name, std::string change, GradientLaw law, std::funct
                       .claim = Claim::changes_meaning,
                       .needs = {fact::gradients},
                       .forbids = {fact::optimized},
-                      .promises = {fact::settled, fact::clipped},
+                      .promises = {fact::unscaled, fact::clipped},
                       .apply = {}};
   transform.change = std::move(change);
   transform.law = std::move(law);

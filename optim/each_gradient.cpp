@@ -67,7 +67,7 @@ Transform each_gradient(EachGradient rule, std::source_location where) {
                       .claim = rule.claim,
                       .needs = {fact::gradients},
                       .forbids = {fact::optimized},
-                      .promises = {fact::settled},
+                      .promises = {fact::unscaled},
                       .apply = {},
                       .change = rule.change,
                       .law = rule.law};

@@ -10,9 +10,9 @@ inline constexpr KnownFact low_precision{"low_precision", "the forward pass alre
 inline constexpr KnownFact scaled{"scaled", "the loss is already scaled", "scale_loss(dynamic_scale())"};
 inline constexpr KnownFact accumulated{"accumulated", "the gradients are already summed over micro-batches",
                                        "accumulate(k)"};
-inline constexpr KnownFact settled{"settled",
-                                   "the gradients are already unscaled, divided by the weight of the loss and checked",
-                                   "fetch_gradients()"};
+inline constexpr KnownFact unscaled{"unscaled",
+                                    "the gradients are already unscaled, divided by the weight of the loss and checked",
+                                    "fetch_gradients()"};
 inline constexpr KnownFact clipped{"clipped", "the gradients are already clipped", "clip_global_norm(1.0)"};
 inline constexpr KnownFact averaged{"averaged", "the weights are already averaged", "average_weights()"};
 

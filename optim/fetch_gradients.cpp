@@ -29,7 +29,7 @@ Transform fetch_gradients(std::string pattern, std::source_location where) {
   return {.name = "fetch_gradients",
           .claim = Claim::same_bits,
           .needs = {fact::gradients},
-          .promises = {fact::settled},
+          .promises = {fact::unscaled},
           .apply = [pattern = std::move(pattern)](Step step) {
             unscale_and_check(step);
             bool found = false;

@@ -54,7 +54,7 @@ Transform freeze(std::vector<std::string> patterns, std::source_location where) 
   return {.name = "freeze",
           .claim = Claim::changes_meaning,
           .needs = {fact::gradients},
-          .forbids = {fact::settled, fact::checkpointed},
+          .forbids = {fact::unscaled, fact::checkpointed},
           .apply =
               [patterns](const Step& step) {
                 std::vector<Value> frozen;

@@ -129,7 +129,7 @@ Transform close_gates(GateFinder gates, std::source_location where) {
   return {
       .name = "close_gates",
       .claim = Claim::changes_meaning,
-      .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::settled, fact::clipped, fact::optimized,
+      .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::unscaled, fact::clipped, fact::optimized,
                   fact::checkpointed, fact::tapped_gradients},
       .apply = [gates = std::move(gates)](const Step& step) { return with_closed(step, gates(step), "close_gates"); },
       .change = "parts of some values are 0"};

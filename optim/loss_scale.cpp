@@ -95,7 +95,7 @@ Transform scale_loss(const LossScaling& scaling, std::source_location where) {
   return {.name = pass,
           .claim = Claim::rounding,
           .needs = {fact::gradients},
-          .forbids = {fact::scaled, fact::settled, fact::checkpointed},
+          .forbids = {fact::scaled, fact::unscaled, fact::checkpointed},
           .promises = {fact::scaled},
           .apply = [scaling](const Step& step) {
             expect_wide(step);

@@ -110,7 +110,7 @@ Transform mixed_precision(DType low, MixedPrecisionOptions options, std::source_
   const std::string name = fmt::format("mixed_precision({})", name_of(low));
   return {.name = name,
           .claim = Claim::rounding,
-          .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::settled, fact::clipped,
+          .forbids = {fact::low_precision, fact::scaled, fact::accumulated, fact::unscaled, fact::clipped,
                       fact::optimized, fact::checkpointed, fact::tapped_gradients},
           .promises = {fact::low_precision},
           .apply =

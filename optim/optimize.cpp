@@ -190,7 +190,7 @@ Transform optimize(std::vector<OptimizerGroup> optimizers, std::source_location 
           .claim = Claim::changes_meaning,
           .needs = {fact::gradients},
           .forbids = {fact::optimized},
-          .promises = {fact::settled, fact::optimized},
+          .promises = {fact::unscaled, fact::optimized},
           .apply = [optimizers = std::move(optimizers)](Step step) { return add_updates(std::move(step), optimizers); },
           .change = "adds the update of the parameters"};
 }

@@ -33,7 +33,7 @@ void run(const train_gpt::Options& options) {
     WEFT_CHECK(saved != notes.end(), "'{}' was not saved by train_gpt", options.resume);
     recipe = merge_saved(options, from_json(saved->second));
   }
-  settle(recipe);
+  resolve(recipe);
   if (options.threads > 0) weft::set_threads(options.threads);
   Data data = read_data(options, recipe);
   Trainer trainer(options, recipe, std::move(data));

@@ -149,7 +149,7 @@ Recipe merge_saved(const Options& options, const Recipe& saved) {
   return merged;
 }
 
-void settle(Recipe& recipe) {
+void resolve(Recipe& recipe) {
   WEFT_CHECK(recipe.width % recipe.heads == 0, "--heads must divide --width, got {} heads and width {}", recipe.heads,
              recipe.width);
   if (recipe.warmup < 0) recipe.warmup = recipe.steps > 100 ? 100 : recipe.steps / 10;

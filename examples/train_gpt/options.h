@@ -39,6 +39,6 @@ ParsedOptions parse_options(int argc, char** argv);
 Recipe merge_saved(const Options& options, const Recipe& saved);
 
 /// Fills in what depends on other fields, and checks how they fit. UserError.
-void settle(Recipe& recipe);
+void resolve(Recipe& recipe);
 
 }  // namespace train_gpt

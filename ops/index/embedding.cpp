@@ -15,6 +15,7 @@
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace weft {
@@ -166,10 +167,10 @@ Values embedding_backward_plain(const Plain& p) {
 
 std::vector<double> embedding_backward_reference(const OpView& view, Operands in) {
   static const ReferenceRule sums =
-      gathered_sums([](const OpView& node, Operands of, const Place& at) -> std::optional<Place> {
-        const auto row = static_cast<std::int64_t>(element(of[1], node.shape(1), Place(at.begin(), at.end() - 1)));
+      gathered_sums([](const OpView& node, Operands of, const Indices& at) -> std::optional<Indices> {
+        const auto row = static_cast<std::int64_t>(element(of[1], node.shape(1), Indices(at.begin(), at.end() - 1)));
         if (row == node.attributes.get_or<std::int64_t>("padding_index", -1)) return {};
-        return Place{row, at.back()};
+        return Indices{row, at.back()};
       });
   std::vector<double> table = sums(view, in);
   for (std::size_t i = 0; view.has(2) && i < table.size(); ++i) table[i] += in[2][i];
@@ -205,9 +206,9 @@ const OpDef& embedding_op() {
       .batch = embedding_batch,
       .backward = embedding_backward_rule,
       .plain = embedding_plain,
-      .reference = moved([](const OpView& view, Operands in, const Place& at) -> std::optional<From> {
-        const Place place(at.begin(), at.end() - 1);
-        return From{0, {static_cast<std::int64_t>(element(in[1], view.shape(1), place)), at.back()}};
+      .reference = moved([](const OpView& view, Operands in, const Indices& at) -> std::optional<From> {
+        const Indices row(at.begin(), at.end() - 1);
+        return From{0, {static_cast<std::int64_t>(element(in[1], view.shape(1), row)), at.back()}};
       }),
       .terms = linear_in({0}, {{1}}),
       .kernels = {{.dtype = f32, .run = embedding_kernel<float>},

@@ -12,6 +12,8 @@
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
+#include <algorithm>
+
 namespace weft {
 using namespace index_rules;
 namespace {

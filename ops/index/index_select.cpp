@@ -11,6 +11,7 @@
 #include <weft/ops/kit/terms.h>
 #include <weft/ops/product/matmul.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace weft {
@@ -147,7 +148,7 @@ const OpDef& index_select_op() {
                              into(axis, b.in(0).dim(normalize_axis(axis, b.in(0).rank())))));
           },
       .plain = index_select_plain,
-      .reference = moved([](const OpView& view, Operands in, Place at) -> std::optional<From> {
+      .reference = moved([](const OpView& view, Operands in, Indices at) -> std::optional<From> {
         std::int64_t& here = at[static_cast<std::size_t>(axis_of(view, view.shape(0)))];
         here = static_cast<std::int64_t>(in[1].at(static_cast<std::size_t>(here)));
         return From{0, at};
@@ -183,7 +184,7 @@ const OpDef& index_add_op() {
             b.input(0, build(index_select_op(), {b.cotangent(0), b.in(1)}, along(b.attributes().integer("axis"))));
           },
       .plain = index_add_plain,
-      .reference = gathered_sums([](const OpView& view, Operands in, Place at) -> std::optional<Place> {
+      .reference = gathered_sums([](const OpView& view, Operands in, Indices at) -> std::optional<Indices> {
         std::int64_t& here = at[static_cast<std::size_t>(axis_of(view, view.shape(0)))];
         here = static_cast<std::int64_t>(in[1].at(static_cast<std::size_t>(here)));
         return at;

@@ -9,6 +9,8 @@
 #include <weft/runtime/random.h>
 #include <weft/runtime/wide.h>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
 

@@ -1,5 +1,7 @@
 #include <weft/ops/kit/pointwise.h>
 
+#include <algorithm>
+
 namespace weft {
 
 BroadcastWalk::BroadcastWalk(const OpView& view) {

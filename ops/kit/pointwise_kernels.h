@@ -10,6 +10,7 @@
 
 #include <weft/ops/kit/pointwise.h>
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 #include <utility>

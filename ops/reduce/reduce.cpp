@@ -9,6 +9,8 @@
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
 
@@ -259,7 +261,7 @@ std::vector<double> argmax_reference(const OpView& view, std::span<const std::ve
   const int axis = normalize_axis(view.attributes.integers("axes").front(), view.shape(0).rank());
   const auto beats = [](double a, double b) { return a > b || (a != a && b == b); };
   std::vector<double> y;
-  each_place(view.shape(0), [&](std::int64_t, Place at) {
+  each_element(view.shape(0), [&](std::int64_t, Indices at) {
     if (at[static_cast<std::size_t>(axis)] != 0) return;
     std::int64_t best = 0;
     const auto element = [&](std::int64_t k) {

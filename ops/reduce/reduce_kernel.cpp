@@ -1,5 +1,7 @@
 #include <weft/ops/reduce/reduce_kernel.h>
 
+#include <algorithm>
+
 namespace weft {
 
 std::vector<int> reduced_axes(const OpView& view) {

@@ -7,6 +7,7 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/ops/reduce/reduce_kernel.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace weft {

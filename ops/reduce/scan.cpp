@@ -73,7 +73,7 @@ const OpDef& cumsum_op() {
           [](const OpView& view, Operands in) {
             const int axis = normalize_axis(view.attributes.integer("axis"), view.shape(0).rank());
             std::vector<double> y;
-            each_place(view.shape(0), [&](std::int64_t, Place at) {
+            each_element(view.shape(0), [&](std::int64_t, Indices at) {
               std::int64_t& here = at[static_cast<std::size_t>(axis)];
               const bool reverse = view.attributes.flag("reverse");
               const std::int64_t first = reverse ? here : 0, last = reverse ? view.shape(0).extent(axis) - 1 : here;

@@ -9,6 +9,7 @@
 #include <weft/ops/shape/creation.h>
 #include <weft/ops/shape/movement.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>

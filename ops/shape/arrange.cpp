@@ -240,7 +240,7 @@ const OpDef& flip_op() {
       .batch = batch_flip,
       .backward = [](Backward& b) { b.input(0, flip(b.cotangent(0), b.attributes().integers("axes"))); },
       .plain = flip_plain,
-      .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
+      .reference = moved([](const OpView& view, Operands, Indices at) -> std::optional<From> {
         for (const std::int64_t named : view.attributes.integers("axes")) {
           const int axis = normalize_axis(named, view.shape(0).rank());
           std::int64_t& here = at[static_cast<std::size_t>(axis)];

@@ -5,6 +5,7 @@
 #include <weft/ops/kit/pointwise.h>
 #include <weft/ops/kit/rules.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace weft {

@@ -125,7 +125,7 @@ const OpDef& reshape_op() {
   return op;
 }
 
-// -1 is settled here, once: settled anew at another batch it would hide a number in which the batch is baked.
+// -1 is resolved here, once: resolved anew at another batch it would hide a number in which the batch is baked.
 Value reshape(const Arg& x, Shape shape) {
   const auto open = std::ranges::count_if(shape, [](const Dim& dim) { return dim.value() == -1; });
   std::int64_t known = 1;
@@ -184,10 +184,10 @@ const OpDef& transpose_op() {
               inverse[static_cast<std::size_t>(order[k])] = static_cast<std::int64_t>(k);
             b.input(0, transpose(b.cotangent(0), inverse));
           },
-      .reference = moved([](const OpView& view, Operands, const Place& at) -> std::optional<From> {
+      .reference = moved([](const OpView& view, Operands, const Indices& at) -> std::optional<From> {
         const auto& order = view.attributes.integers("permutation");
-        From from{0, Place(at.size())};
-        for (std::size_t k = 0; k < at.size(); ++k) from.place[static_cast<std::size_t>(order[k])] = at[k];
+        From from{0, Indices(at.size())};
+        for (std::size_t k = 0; k < at.size(); ++k) from.at[static_cast<std::size_t>(order[k])] = at[k];
         return from;
       }),
       .terms = adds_up(),

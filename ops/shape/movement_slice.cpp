@@ -83,7 +83,7 @@ const OpDef& slice_op() {
             if (start < 0) start += extent.value();
             b.input(0, slice_scatter(b.cotangent(0), axis, start, a.integer("step"), extent));
           },
-      .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
+      .reference = moved([](const OpView& view, Operands, Indices at) -> std::optional<From> {
         const auto axis = static_cast<std::size_t>(axis_of(view));
         const std::int64_t start = view.attributes.integer("start");
         at[axis] =
@@ -175,7 +175,7 @@ const OpDef& slice_scatter_op() {
                                               .stop = count == 0 ? start : start + (count - 1) * step + 1,
                                               .step = step}));
           },
-      .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
+      .reference = moved([](const OpView& view, Operands, Indices at) -> std::optional<From> {
         std::int64_t& here = at[static_cast<std::size_t>(axis_of(view))];
         const std::int64_t behind = here - view.attributes.integer("start"), step = view.attributes.integer("step");
         here = behind / step;
@@ -272,7 +272,7 @@ const OpDef& concatenate_op() {
               start += extent;
             }
           },
-      .reference = moved([](const OpView& view, Operands, Place at) -> std::optional<From> {
+      .reference = moved([](const OpView& view, Operands, Indices at) -> std::optional<From> {
         std::int64_t& here = at[static_cast<std::size_t>(axis_of(view))];
         int i = 0;
         while (here >= view.shape(i).extent(axis_of(view))) here -= view.shape(i++).extent(axis_of(view));

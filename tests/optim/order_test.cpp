@@ -231,7 +231,7 @@ TEST_CASE("transforms that exclude each other, or have no place, are told so", "
                     ContainsSubstring("the right order: training_step | a transform that promises 'b done' | c"));
   // A user's transform that unscales by itself is named by what it brought, even if it did not say so.
   const Transform quiet{.name = "quiet", .apply = [](Step step) {
-                          step.facts.insert("settled");
+                          step.facts.insert("unscaled");
                           return step;
                         }};
   CHECK_THROWS_WITH(start() | quiet | pool().at("scale"), ContainsSubstring("scale_loss must come before quiet"));

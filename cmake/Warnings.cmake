@@ -36,11 +36,15 @@ if(WEFT_SANITIZE)
 endif()
 
 # Sources name their own includes all the same: the preset `dev` is without this.
-function(weft_precompile target header)
+function(weft_precompile target)
   if(NOT WEFT_PRECOMPILE)
     return()
   endif()
-  target_precompile_headers(${target} PRIVATE ${header})
+  if(ARGV1 STREQUAL REUSE_FROM)
+    target_precompile_headers(${target} REUSE_FROM ${ARGV2})
+  else()
+    target_precompile_headers(${target} PRIVATE ${ARGV1})
+  endif()
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 endfunction()
 

@@ -1,9 +1,10 @@
-// As cmake/precompiled.h, with Catch2.
+// What nearly every source of the tests includes, as cmake/precompiled.h is for the library.
 #pragma once
 
 #include <support/catch.h>
 
 #include <weft/weft.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -3,6 +3,7 @@
 #include <weft/graph/sources.h>
 #include <weft/runtime/kernel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 

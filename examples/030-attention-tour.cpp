@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <string>
@@ -56,12 +57,6 @@ void show_weights(const Sheet& sheet, const Value& weights, const std::vector<st
                    .str({.digits = true});
 }
 
-double worst(const Tensor& a, const Tensor& b) {
-  double error = 0;
-  for (std::int64_t i = 0; i < a.size(); ++i) error = std::max(error, std::abs(a.at(i) - b.at(i)));
-  return error;
-}
-
 // --- Attention -------------------------------------------------------------------------------------------------------
 
 void configuration() {
@@ -112,7 +107,7 @@ void masks() {
   const Value lengths = s.feed(Tensor::of<std::int64_t>({1}, {0}));
   const Value nothing = attention(x, x, x, {.lengths = lengths});
   std::cout << fmt::format("a query without keys gives zeros: largest {}\n",
-                           worst(s.run(nothing), Tensor(f32, {1, 5, 1, 8})));
+                           max_abs_difference(s.run(nothing), Tensor(f32, {1, 5, 1, 8})));
 }
 
 void stable_softmax() {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <string>
@@ -68,7 +69,7 @@ Transform sharpness_aware(double rho) {
           .claim = Claim::changes_meaning,
           .needs = {fact::gradients},
           // It reads gradients of the whole batch, as the backward pass gives them.
-          .forbids = {fact::accumulated, fact::settled, fact::checkpointed, "sharpness_aware"},
+          .forbids = {fact::accumulated, fact::unscaled, fact::checkpointed, "sharpness_aware"},
           .promises = {"sharpness_aware"},
           .apply = apply,
           .change = fmt::format("gradients are those at p + {} g / |g|", rho)};
@@ -176,10 +177,8 @@ bool sharpness_is_proven(const Step& plain) {
   double error = 0, size = 0;
   for (const Value& p : plain.parameters) {
     const Tensor a = wanted.tensor("gradient/" + p.name()), b = got.tensor("gradient/" + p.name());
-    for (std::int64_t i = 0; i < a.size(); ++i) {
-      error = std::max(error, std::abs(a.at(i) - b.at(i)));
-      size = std::max(size, std::abs(a.at(i)));
-    }
+    error = std::max(error, max_abs_difference(a, b));
+    size = std::max(size, max_abs(a));
   }
   std::cout << fmt::format("sharpness-aware, one graph against two passes by hand: {:.1e} of {:.2f}\n", error, size);
   return error < 1e-5 * size && std::abs(wanted.scalar("grad_norm") - norm) > 1e-4;

@@ -5,6 +5,7 @@
 #include <weft/inspect/divergence/one_run.h>
 #include <weft/inspect/divergence/whole_values.h>
 #include <weft/optim/fetch.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 #include <map>
@@ -126,7 +127,7 @@ DumpComparison compare_with_dump(const Step& step, std::span<const Feed> feeds, 
       const std::optional<Divergence> any = divergence_of(expected, found, {});
       row.passed = !differs;
       row.error = any ? any->error : 0;
-      row.bound = differs ? differs->bound : allowance.absolute + allowance.relative * largest(expected);
+      row.bound = differs ? differs->bound : allowance.absolute + allowance.relative * max_abs(expected);
       if (differs && !result.first) {
         differs->path = row.path;
         differs->op = node.op->name;

@@ -11,6 +11,7 @@
 #include <weft/inspect/gradients/zero_start.h>
 #include <weft/ops/shape/creation.h>
 #include <weft/optim/fetch.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 #include <cmath>
@@ -25,7 +26,7 @@ const std::string terms_of = "terms of ";
 
 double norm_of(const Tensor& tensor) {
   long double total = 0;
-  for (std::int64_t i = 0; i < tensor.size(); ++i) total += static_cast<long double>(tensor.at(i)) * tensor.at(i);
+  for (const double x : doubles(tensor)) total += static_cast<long double>(x) * x;
   return static_cast<double>(std::sqrt(total));
 }
 

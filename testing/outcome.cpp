@@ -2,6 +2,7 @@
 
 #include <weft/graph/graph.h>
 #include <weft/graph/nearest.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 #include <cmath>
@@ -91,22 +92,11 @@ Store store_for(const Step& step, const RunOptions& options) {
 }
 
 std::string range_str(const Tensor& tensor) {
-  double least = 0, most = 0;
-  std::int64_t finite = 0, nan = 0, infinite = 0;
-  for (std::int64_t i = 0; i < tensor.size(); ++i) {
-    const double x = tensor.at(i);
-    if (std::isnan(x)) ++nan;
-    else if (std::isinf(x)) ++infinite;
-    else {
-      least = finite == 0 ? x : std::min(least, x);
-      most = finite == 0 ? x : std::max(most, x);
-      ++finite;
-    }
-  }
+  const Spread spread = spread_of(tensor);
   std::string text = tensor.type_str();
-  if (finite > 0) text += fmt::format(" in [{:.6g}, {:.6g}]", least, most);
-  if (nan > 0) text += fmt::format(", {} NaN", nan);
-  if (infinite > 0) text += fmt::format(", {} infinite", infinite);
+  if (spread.finite > 0) text += fmt::format(" in [{:.6g}, {:.6g}]", spread.least, spread.most);
+  if (spread.nan > 0) text += fmt::format(", {} NaN", spread.nan);
+  if (spread.infinite > 0) text += fmt::format(", {} infinite", spread.infinite);
   return text;
 }
 

@@ -4,6 +4,7 @@
 #include <weft/autodiff/plain_outputs.h>
 #include <weft/graph/sources.h>
 #include <weft/runtime/program.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 #include <cmath>
@@ -138,12 +139,7 @@ class RuleProbe {
   static constexpr std::int64_t enough = 12;  // numbers of each draw
 
   static double largest_of(const Tensor& tensor) {
-    double largest = 0;
-    for (std::int64_t i = 0; i < tensor.size(); ++i) {
-      const double size = std::abs(tensor.at(i));
-      largest = std::isnan(size) ? std::numeric_limits<double>::infinity() : std::max(largest, size);
-    }
-    return largest;
+    return is_finite(tensor) ? max_abs(tensor) : std::numeric_limits<double>::infinity();
   }
 
   void own(const Attributes::Entry& entry) {

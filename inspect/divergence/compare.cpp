@@ -1,5 +1,7 @@
 #include <weft/inspect/divergence/compare.h>
 
+#include <weft/runtime/tensor_values.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -14,13 +16,6 @@ double ulp_of(double x, DType type) {
   if (type == f16) digits = 11, least = -14;
   if (!std::isfinite(x)) return 0;
   return std::ldexp(1.0, std::max(x == 0 ? least : std::ilogb(x), least) - (digits - 1));
-}
-
-double largest(const Tensor& tensor) {
-  double most = 0;
-  for (std::int64_t i = 0; i < tensor.size(); ++i)
-    if (std::isfinite(tensor.at(i))) most = std::max(most, std::abs(tensor.at(i)));
-  return most;
 }
 
 std::string index_str(std::int64_t element, const std::vector<std::int64_t>& extents) {
@@ -38,7 +33,7 @@ std::optional<Divergence> divergence_of(const Tensor& expected, const Tensor& fo
   const bool numeric = floats && !allowance.exact();
   const bool bits = !numeric && expected.dtype() == found.dtype();
   const double flat =
-      numeric ? allowance.absolute + allowance.relative * std::abs(factor) * (largest(expected) + floor) : 0;
+      numeric ? allowance.absolute + allowance.relative * std::abs(factor) * (max_abs(expected) + floor) : 0;
   const DType coarser = ulp_of(1, expected.dtype()) > ulp_of(1, found.dtype()) ? expected.dtype() : found.dtype();
   const std::size_t width = size_of(expected.dtype());
   Divergence worst;

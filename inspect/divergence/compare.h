@@ -21,8 +21,6 @@ struct Allowance {
 
 /// The unit in the last place of `x` in a floating type.
 double ulp_of(double x, DType type);
-/// The largest finite |value|.
-double largest(const Tensor& tensor);
 /// "[1, 2]" for a row-major element; "" for a scalar.
 std::string index_str(std::int64_t element, const std::vector<std::int64_t>& extents);
 

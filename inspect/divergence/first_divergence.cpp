@@ -4,6 +4,7 @@
 #include <weft/inspect/divergence/compare.h>
 #include <weft/inspect/divergence/whole_values.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 #include <cmath>
@@ -235,7 +236,7 @@ std::optional<Divergence> diverge(const Step& expected, const Step& found, std::
   for (const Pair& pair : pairs)
     if (!pair.name.empty()) {
       double& scale = scales[static_cast<int>(pair.part)];
-      scale = std::max(scale, largest(a.at(pair.name)));
+      scale = std::max(scale, max_abs(a.at(pair.name)));
     }
   const Allowance allowance{options.relative, options.absolute, options.ulps};
   const bool other_seeds = expected.loss_scale || found.loss_scale || expected.micro_batches != found.micro_batches;

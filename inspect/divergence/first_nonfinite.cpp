@@ -5,6 +5,7 @@
 #include <weft/inspect/divergence/one_run.h>
 #include <weft/inspect/divergence/whole_values.h>
 #include <weft/optim/fetch.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,22 +18,15 @@ namespace {
 
 ValueRange range_of(const Value& value, const Tensor& tensor) {
   constexpr double none = std::numeric_limits<double>::quiet_NaN();
-  ValueRange range{.path = value.name(),
-                   .type = value.type().str(),
-                   .where = str(value.node().where),
-                   .least = none,
-                   .most = none,
-                   .elements = tensor.size()};
-  for (std::int64_t i = 0; i < tensor.size(); ++i) {
-    const double x = tensor.at(i);
-    if (std::isnan(x)) ++range.nan;
-    else if (std::isinf(x)) ++range.infinite;
-    else {
-      range.least = std::isnan(range.least) ? x : std::min(range.least, x);
-      range.most = std::isnan(range.most) ? x : std::max(range.most, x);
-    }
-  }
-  return range;
+  const Spread spread = spread_of(tensor);
+  return {.path = value.name(),
+          .type = value.type().str(),
+          .where = str(value.node().where),
+          .least = spread.finite > 0 ? spread.least : none,
+          .most = spread.finite > 0 ? spread.most : none,
+          .nan = spread.nan,
+          .infinite = spread.infinite,
+          .elements = tensor.size()};
 }
 
 // One run with all floating values fetched.

@@ -85,10 +85,8 @@ double bound_of(const Quantity& quantity, const ComparedIn& in);
 /// bound and beyond the other sign of the largest update.
 double error_of(const Quantity& quantity, const Tensor& wanted, double bound);
 
-/// The largest |a - b|. Two numbers that are both not finite are equal: the order of sums decides between inf and NaN.
-double difference(const Tensor& a, const Tensor& b);
 /// The largest finite |value| of all of them.
-double largest(const std::map<std::string, Tensor>& tensors);
+double max_abs(const std::map<std::string, Tensor>& tensors);
 /// Unit roundoff of the coarsest float in which the step computes.
 double coarsest_unit(const Step& step);
 

@@ -1,5 +1,7 @@
 #include <weft/inspect/equivalence/compare.h>
 
+#include <weft/runtime/tensor_values.h>
+
 #include <algorithm>
 
 namespace weft {
@@ -53,7 +55,7 @@ void Comparison::judge(const Quantity& quantity) {
     return add(row);
   }
   if (quantity.exact || !is_float(x.dtype())) {
-    row.error = difference(x, y);
+    row.error = max_abs_difference(x, y);
     row.passed = same_bits(x, y);
     if (!row.passed && row.error == 0) row.note = "differs in its bits";
     return add(row);
@@ -117,7 +119,7 @@ void Comparison::gradients(const Seen& seen, const Seen* other) {
     laws_are_whole(after, seen.after.gradients, seen.before.gradients);
   }
   const Tensor* norm = find_in(seen.before.published, "grad_norm");  // before any clipping
-  const double size = std::max(largest(before), norm == nullptr ? 0 : norm->item());
+  const double size = std::max(max_abs(before), norm == nullptr ? 0 : norm->item());
   auto missing = [&](const std::string& path, const char* where) {
     if (claims_.changes) return;
     Equivalence::Row row = this->row("gradient", path, f64);
@@ -164,10 +166,10 @@ void Comparison::cells(const Seen& seen, const Trial& before, const Trial& after
     if (!is_float(cell.dtype())) continue;
     const Observation& measure = other != nullptr && !in_.twin ? other->before : seen.before;
     double& change = changes[kind_of(path, before.step())];
-    change = std::max(change, difference(measure.cells.at(path), measure.starts.at(path)));
+    change = std::max(change, max_abs_difference(measure.cells.at(path), measure.starts.at(path)));
   }
   const double noise =
-      (in_.twin ? bounds::least_in_twin : bounds::rounding_of_sums * in_.own_unit) * largest(seen.before.gradients);
+      (in_.twin ? bounds::least_in_twin : bounds::rounding_of_sums * in_.own_unit) * max_abs(seen.before.gradients);
   auto one_sided = [&](const std::string& path, const Trial& there, const char* where) {
     if (claims_.changes || !there.store().has(path)) return;
     Equivalence::Row row = this->row("cell", path, f64);

@@ -1,6 +1,8 @@
 // Gradients through the laws of transforms that change the meaning.
 #include <weft/inspect/equivalence/compare.h>
 
+#include <weft/runtime/tensor_values.h>
+
 #include <cmath>
 #include <span>
 
@@ -8,10 +10,7 @@ namespace weft {
 
 GradientTable table_of(const std::map<std::string, Tensor>& gradients) {
   GradientTable table;
-  for (const auto& [path, tensor] : gradients) {
-    std::vector<double>& values = table[path];
-    for (std::int64_t i = 0; i < tensor.size(); ++i) values.push_back(tensor.at(i));
-  }
+  for (const auto& [path, tensor] : gradients) table[path] = doubles(tensor);
   return table;
 }
 
@@ -33,13 +32,15 @@ Tensor norm_of(const GradientTable& table) {
 
 }  // namespace
 
-// The norm is taken where the gradients are settled: by the first transform that reads them, before or after some laws.
+// The norm is taken where the gradients are unscaled: by the first transform that reads them, before or after some
+// laws.
 void Comparison::norm_by_laws(const Seen& seen, const Seen* other, const Tensor& before, const Tensor& after) {
   // Of the published norm and those at the stages of the laws, the one nearest to what the other step published.
   auto nearest = [](const Tensor& published, const std::vector<GradientTable>& stages, const Tensor& wanted) {
     std::pair<std::size_t, Tensor> best{0, published};
     for (std::size_t i = 1; i < stages.size(); ++i)
-      if (const Tensor norm = norm_of(stages[i]); difference(norm, wanted) < difference(best.second, wanted))
+      if (const Tensor norm = norm_of(stages[i]);
+          max_abs_difference(norm, wanted) < max_abs_difference(best.second, wanted))
         best = {i, norm};
     return best;
   };

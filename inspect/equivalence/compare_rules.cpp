@@ -1,6 +1,8 @@
 // What each step promises by itself: the rule of its loss scale, runs that are skipped, numbers that stay wide.
 #include <weft/inspect/equivalence/compare.h>
 
+#include <weft/runtime/tensor_values.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -48,7 +50,7 @@ void Comparison::skipped_run_changes_nothing(const Trial& trial, const Observati
                            path.starts_with("optimizer/") || path.starts_with("average/");
     if (!of_update || of_user.contains(path)) continue;
     Equivalence::Row row = this->row("cell", path, cell.dtype());
-    row.error = difference(cell, seen.starts.at(path));
+    row.error = max_abs_difference(cell, seen.starts.at(path));
     row.passed = same_bits(cell, seen.starts.at(path));
     if (!row.passed) row.note = "changed in a run whose gradients are not finite";
     add(row);

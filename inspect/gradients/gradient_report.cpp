@@ -8,6 +8,7 @@
 #include <weft/inspect/gradients/parameter_use.h>
 #include <weft/inspect/gradients/tap_gradients.h>
 #include <weft/inspect/gradients/zero_start.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 #include <cmath>
@@ -31,10 +32,7 @@ class Reader {
     const std::string full = std::string(folder) + name;
     WEFT_CHECK(result_.has(full),
                "gradient_report: the result has no '{}', which the step publishes; hint: give the step that ran", full);
-    const Tensor tensor = result_.tensor(full);
-    std::vector<double> values;
-    for (std::int64_t i = 0; i < tensor.size(); ++i) values.push_back(tensor.at(i));
-    return values;
+    return doubles(result_.tensor(full));
   }
   double factor() const { return numbers("factor").front(); }
   /// What stands behind "flow/KIND/" in the names of the step's taps, in their order.

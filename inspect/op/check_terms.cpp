@@ -1,6 +1,8 @@
 // What an op declares of itself for those who read graphs: the terms of its outputs, its units, its wide operands.
 #include <weft/inspect/op/op_checker.h>
 
+#include <weft/runtime/tensor_values.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -66,17 +68,6 @@ class Runs {
   const std::vector<Tensor> base_;
 };
 
-bool is_finite(const Tensor& x) {
-  for (std::int64_t i = 0; i < x.size(); ++i)
-    if (!std::isfinite(x.at(i))) return false;
-  return true;
-}
-
-double largest(const Tensor& x) {
-  double most = 0;
-  for (std::int64_t i = 0; i < x.size(); ++i) most = std::max(most, std::abs(x.at(i)));
-  return most;
-}
 double rounding_of(const Tensor& x) {
   const DType dtype = x.dtype();
   return dtype == f64 ? 1e-11 : dtype == f32 ? 1e-5 : dtype == f16 ? 1e-2 : 1e-1;
@@ -126,7 +117,7 @@ class TermCheck {
       }
       const Tensor y = runs_.with(changed, output_);
       if (!is_finite(y)) continue;  // 0 times what left the range
-      const double size = largest(y);
+      const double size = max_abs(y);
       WEFT_CHECK(
           size == 0,
           "output '{}' reaches {:.3g} where operands {} are 0: .terms says that it is 0 where a factor of each of "
@@ -153,7 +144,7 @@ class TermCheck {
     };
     const Tensor &x = *runs_.operand(i), y = others(x);
     const Tensor f0 = at(zeros(x)), fx = at(x), fy = at(y), both = at(combined(x, y));
-    const double scale = std::max({largest(f0), largest(fx), largest(fy), largest(both)});
+    const double scale = std::max({max_abs(f0), max_abs(fx), max_abs(fy), max_abs(both)});
     for (std::int64_t j = 0; j < both.size(); ++j) {
       const double want = a * (fx.at(j) - f0.at(j)) + b * (fy.at(j) - f0.at(j)), got = both.at(j) - f0.at(j);
       if (!std::isfinite(got) && !std::isfinite(want)) continue;  // numbers that left the range say nothing
@@ -221,7 +212,7 @@ class TermCheck {
         ++changed;
         moved = std::abs(y.at(e) - runs_.base(output_).at(e));
       }
-      const double close = rounding_of(y) * std::max(1.0, largest(y));
+      const double close = rounding_of(y) * std::max(1.0, max_abs(y));
       if (first < 0) first = moved;
       const bool right = limited  ? changed <= 1 && moved <= 1 + close
                          : scaled ? changed == 1 && std::abs(moved - first) <= close

@@ -6,6 +6,7 @@
 #include <weft/graph/sources.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/random.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 #include <cmath>
@@ -129,8 +130,7 @@ std::vector<Tensor> SampleRun::by_reference() const {
   for (const Value& operand : operands_) {
     numbers.emplace_back();
     if (operand.absent()) continue;
-    const Tensor& tensor = tensors_[fed++];
-    for (std::int64_t i = 0; i < tensor.size(); ++i) numbers.back().push_back(tensor.at(i));
+    numbers.back() = doubles(tensors_[fed++]);
   }
   const std::vector<double> y = node.op->reference(graph_.view(node)->view, numbers);
   return {Tensor::of<double>(outputs_.front().shape().extents(), std::span(y))};

@@ -55,11 +55,6 @@ struct Run {
   }
 };
 
-inline std::vector<double> doubles(const Tensor& tensor) {
-  std::vector<double> values;
-  for (std::int64_t i = 0; i < tensor.size(); ++i) values.push_back(tensor.at(i));
-  return values;
-}
 inline double norm_of(const std::vector<double>& values) {
   double sum = 0;
   for (const double value : values) sum += value * value;

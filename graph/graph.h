@@ -84,7 +84,7 @@ class Scope {
   std::function<void(GraphData&)> leave_;
 };
 
-class Graph {
+class WEFT_HANDLE Graph {
  public:
   using Where = std::source_location;
 

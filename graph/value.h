@@ -12,6 +12,14 @@
 #include <string>
 #include <vector>
 
+// What a handle refers to lives as long as its graph, not only as long as the handle: of this GCC 14 must be told, or
+// `const Node& node = graph.value(ref).node()` is a warning (-Wdangling-reference).
+#if __has_cpp_attribute(gnu::no_dangling)
+#define WEFT_HANDLE [[gnu::no_dangling]]
+#else
+#define WEFT_HANDLE
+#endif
+
 namespace weft {
 
 struct GraphData;
@@ -31,7 +39,7 @@ struct ValueRef {
 
 /// A cheap handle: graph, stable id, output. Three states: absent (default constructed: an optional operand that is
 /// not given), invalid (the node failed its checks; the error waits in the graph), valid.
-class Value {
+class WEFT_HANDLE Value {
  public:
   Value() = default;
   Value(std::shared_ptr<GraphData> graph, ValueRef ref) : graph_(std::move(graph)), ref_(ref) {}

@@ -1,5 +1,6 @@
 #include <weft/io/run_state.h>
 
+#include <algorithm>
 #include <charconv>
 #include <vector>
 

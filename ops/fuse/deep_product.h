@@ -7,6 +7,7 @@
 #include <weft/runtime/gemm.h>
 #include <weft/runtime/wide.h>
 
+#include <algorithm>
 #include <span>
 
 namespace weft {

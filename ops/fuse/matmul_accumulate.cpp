@@ -12,6 +12,8 @@
 #include <weft/ops/step/micro.h>
 #include <weft/runtime/gemm_tiles.h>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
 

@@ -14,6 +14,8 @@
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/kernel.h>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
 

@@ -8,6 +8,7 @@
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/wide.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace weft::entropy {

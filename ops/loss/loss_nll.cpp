@@ -12,6 +12,8 @@
 #include <weft/ops/shape/movement.h>
 #include <weft/runtime/wide.h>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
 

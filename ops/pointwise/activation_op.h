@@ -14,6 +14,7 @@
 #include <weft/ops/kit/pointwise.h>
 #include <weft/runtime/simd/simd.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>

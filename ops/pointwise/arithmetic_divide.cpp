@@ -9,6 +9,7 @@
 #include <weft/ops/kit/rules.h>
 #include <weft/ops/pointwise/activation_op.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

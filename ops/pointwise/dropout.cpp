@@ -8,6 +8,8 @@
 #include <weft/runtime/kernel.h>
 #include <weft/runtime/random.h>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
 

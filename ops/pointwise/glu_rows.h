@@ -4,6 +4,8 @@
 
 #include <weft/ops/pointwise/activation_table.h>
 
+#include <algorithm>
+
 namespace weft {
 
 template <class T>

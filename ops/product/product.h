@@ -6,6 +6,8 @@
 #include <weft/runtime/gemm.h>
 #include <weft/runtime/kernel.h>
 
+#include <algorithm>
+
 namespace weft {
 
 /// The part of a kernel's workspace, from byte `offset`, that gemm may use.

@@ -10,6 +10,7 @@
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/simd/streams.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 

@@ -11,6 +11,7 @@
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/runtime/kernel.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace weft {

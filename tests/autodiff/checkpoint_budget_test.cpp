@@ -1,6 +1,8 @@
 #include <autodiff/checkpoint_models.h>
 #include <support/catch.h>
 
+#include <algorithm>
+
 using namespace weft;
 using namespace checkpoint_models;
 

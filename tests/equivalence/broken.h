@@ -38,10 +38,10 @@ inline Gradient& gradient_at(Step& step, const std::string& path) {
 }
 
 /// What the cell at `path` becomes.
-inline Update& update_at(Step& step, const std::string& path) {
+inline Update& update_at(Step& step, std::string_view path) {
   for (Update& update : step.updates)
     if (update.state.node().name == path) return update;
-  throw InternalError("no update of " + path);
+  throw InternalError("no update of " + std::string(path));
 }
 
 }  // namespace weft::test

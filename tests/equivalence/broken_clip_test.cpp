@@ -1,5 +1,7 @@
 #include <equivalence/broken.h>
 
+#include <algorithm>
+
 using namespace weft;
 using namespace weft::test;
 

@@ -4,6 +4,7 @@
 #include <weft/testing/equivalent_to.h>
 #include <weft/weft.h>
 
+#include <algorithm>
 #include <limits>
 
 using namespace weft;

@@ -6,6 +6,7 @@
 #include <weft/io/text.h>
 #include <weft/ops/all.h>
 
+#include <algorithm>
 #include <iostream>
 
 int main(int count, char** arguments) {

@@ -15,6 +15,7 @@
 #include <weft/optim/training_step.h>
 #include <weft/runtime/program.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 

@@ -3,6 +3,8 @@
 #include <graph/toy_ops.h>
 #include <support/catch.h>
 
+#include <algorithm>
+
 using namespace weft;
 
 namespace {

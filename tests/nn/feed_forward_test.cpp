@@ -2,6 +2,8 @@
 
 #include <weft/weft.h>
 
+#include <algorithm>
+
 using namespace weft;
 
 TEST_CASE("configuration: the hidden layer is dropped only while training", "[core][nn]") {

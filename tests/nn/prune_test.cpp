@@ -4,6 +4,7 @@
 #include <weft/optim/gates.h>
 #include <weft/weft.h>
 
+#include <algorithm>
 #include <cmath>
 
 using namespace weft;

@@ -4,6 +4,7 @@
 
 #include <weft/weft.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

@@ -3,6 +3,7 @@
 
 #include <weft/weft.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 

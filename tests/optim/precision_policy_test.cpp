@@ -4,6 +4,8 @@
 #include <weft/inspect/op/sample_run.h>
 #include <weft/weft.h>
 
+#include <algorithm>
+
 using namespace weft;
 
 namespace {

@@ -9,6 +9,7 @@
 
 #include <support/catch.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>

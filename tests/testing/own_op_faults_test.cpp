@@ -10,6 +10,7 @@
 #include <weft/runtime/random.h>
 #include <weft/weft.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>

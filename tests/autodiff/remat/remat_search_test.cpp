@@ -4,6 +4,7 @@
 
 #include <support/catch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 

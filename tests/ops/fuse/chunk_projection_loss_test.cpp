@@ -5,6 +5,8 @@
 #include <weft/ops/fuse/linear_cross_entropy.h>
 #include <weft/weft.h>
 
+#include <algorithm>
+
 using namespace weft;
 
 namespace {

@@ -10,6 +10,7 @@
 #include <weft/ops/reduce/reduce.h>
 #include <weft/runtime/program.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 

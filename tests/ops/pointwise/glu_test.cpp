@@ -3,6 +3,7 @@
 #include <weft/ops/pointwise/glu.h>
 #include <weft/runtime/program.h>
 
+#include <algorithm>
 #include <cmath>
 
 using namespace weft;

@@ -4,6 +4,8 @@
 
 #include <weft/weft.h>
 
+#include <algorithm>
+
 using namespace weft;
 
 namespace {

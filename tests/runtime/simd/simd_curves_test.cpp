@@ -3,6 +3,7 @@
 
 #include <support/catch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>

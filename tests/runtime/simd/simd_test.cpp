@@ -5,6 +5,7 @@
 
 #include <support/catch.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>

@@ -28,7 +28,10 @@ memory::data_type type_of(DType type) {
 }
 
 memory::desc matrix(DType type, std::int64_t rows, std::int64_t columns, std::int64_t stride, bool trans) {
-  const memory::dims strides = trans ? memory::dims{1, stride} : memory::dims{stride, 1};
+  memory::dims strides = trans ? memory::dims{1, stride} : memory::dims{stride, 1};
+  // A column as a matrix of one row: oneDNN 3.7 takes strides {1, n} for a row whose elements lie side by side.
+  if (trans && rows == 1) strides[0] = stride * columns;
+  if (!trans && columns == 1) strides[1] = stride * rows;
   return {memory::dims{rows, columns}, type_of(type), strides};
 }
 

@@ -283,6 +283,37 @@ TEST_CASE("oneDNN's matmul primitive obeys alpha, beta and strides", "[core][run
     }
   }
 }
+
+// A matrix of one row or column, of which one stride says nothing: oneDNN 3.7 needs that one too.
+TEST_CASE("oneDNN's matmul primitive reads and writes nothing beside its matrices", "[core][runtime]") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto ones = [&](std::int64_t rows, std::int64_t columns, std::int64_t stride) {
+    Tensor matrix(f32, {rows, stride});
+    std::fill_n(matrix.data<float>(), matrix.size(), nan);
+    for (std::int64_t i = 0; i < rows; ++i) std::fill_n(matrix.data<float>() + i * stride, columns, 1.0F);
+    return matrix;
+  };
+  for (const DType type : {f32, bf16}) {
+    if (type == bf16 && bf16_is_emulated()) continue;
+    for (const bool trans_a : {false, true})
+      for (const bool trans_b : {false, true})
+        for (const std::int64_t m : {1, 5, 16})
+          for (const std::int64_t n : {1, 5, 32})
+            for (const std::int64_t k : {1, 2, 7, 33}) {
+              const std::int64_t lda = (trans_a ? m : k) + 3, ldb = (trans_b ? k : n) + 3, ldc = n + 3;
+              const Tensor a = (trans_a ? ones(k, m, lda) : ones(m, k, lda)).cast(type);
+              const Tensor b = (trans_b ? ones(n, k, ldb) : ones(k, n, ldb)).cast(type);
+              Tensor c = ones(m, 0, ldc);
+              const onednn::Product p{trans_a, trans_b, m, n, k, lda, ldb, ldc, 1, 0};
+              parallel_for(1, [&](std::int64_t, int) { onednn::matmul(p, type, f32, a.raw(), b.raw(), c.raw()); });
+              CAPTURE(name_of(type), trans_a, trans_b, m, n, k);
+              for (std::int64_t i = 0; i < c.size(); ++i) {
+                if (i % ldc < n) REQUIRE(c.at(i) == static_cast<double>(k));
+                else REQUIRE(std::isnan(c.at(i)));
+              }
+            }
+  }
+}
 #endif
 
 TEST_CASE("the cut of C gives at least two tiles to every product worth sharing", "[core][runtime]") {

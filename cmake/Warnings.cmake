@@ -35,6 +35,11 @@ if(WEFT_SANITIZE)
   endif()
 endif()
 
+# GCC collects its garbage often, and walks all of the precompiled header each time: a tenth of the time of a test's source.
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  target_compile_options(weft_flags INTERFACE --param=ggc-min-heapsize=400000)
+endif()
+
 # Sources name their own includes all the same: the preset `dev` is without this.
 function(weft_precompile target)
   if(NOT WEFT_PRECOMPILE)

@@ -34,7 +34,7 @@ std::vector<Run> runs() {
       {"muon", single,
        [](const Loss& loss) {
          return training_step(loss) |
-                optimize({{"decoder/*/feed_forward/*/weight", muon({.rate = 1e-2})}, {"**", rmsprop()}});
+                optimize({{"decoder/*/feed_forward/*/weight", muon({.rate = 1e-2})}, {"**", rmsprop({.rate = 1e-3})}});
        }},
       {"adafactor", single, with(adafactor())},
       {"accumulate", single,

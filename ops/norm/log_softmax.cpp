@@ -1,8 +1,8 @@
-#include <weft/ops/kit/terms.h>
 #include <weft/ops/norm/softmax.h>
 
 #include <weft/graph/registry.h>
 #include <weft/ops/kit/build.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/norm/softmax_rows.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
@@ -15,50 +15,25 @@ namespace {
 
 // --- log_softmax: y_i = x_i - m - log sum_j exp(x_j - m) ---
 
-template <class T>
-void log_softmax_rows(KernelContext& context, const Layout& layout) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const std::int64_t n = layout.n;
-  for_row_tiles(layout.outer, n, [&](std::int64_t begin, std::int64_t end, int slot) {
-    W* buffer = row_buffer<T>(context, layout, slot);
-    for (std::int64_t row = begin; row < end; ++row) {
-      T* out = context.out<T>(0) + row * n;
-      const W* x = widened(context.in<T>(0) + row * n, buffer, n);
-      W* y = wide_target(out, buffer);
-      const W highest = v.max(x, n);
-      const W log_total = static_cast<W>(std::log(sum_exp(x, highest, n)));
-      v.add_scalar(x, -highest, y, n);
-      v.add_scalar(y, -log_total, y, n);
-      store(y, out, n);
-    }
-  });
-}
-
-template <class T>
-void log_softmax_columns(KernelContext& context, const Layout& layout) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
-    const std::int64_t offset = outer * layout.n * layout.inner + first;
-    W highest[columns], total[columns], buffer[columns];
-    column_sums(context.in<T>(0) + offset, layout, count, highest, total, false);
-    v.log(total, total, count);
-    for (std::int64_t i = 0; i < layout.n; ++i) {
-      const std::int64_t at = offset + i * layout.inner;
-      v.subtract(widened(context.in<T>(0) + at, buffer, count), highest, buffer, count);
-      W* y = wide_target(context.out<T>(0) + at, buffer);
-      v.subtract(buffer, total, y, count);
-      store(y, context.out<T>(0) + at, count);
-    }
-  });
-}
-
-template <class T>
-void log_softmax_kernel(KernelContext& context) {
-  const Layout layout(context);
-  layout.inner == 1 ? log_softmax_rows<T>(context, layout) : log_softmax_columns<T>(context, layout);
-}
+struct LogSoftmax {
+  static constexpr int operands = 1;
+  template <class W>
+  static void row(const Simd<W>& v, const W* x, W* y, std::int64_t n) {
+    const W highest = v.max(x, n);
+    const W log_total = static_cast<W>(std::log(sum_exp(x, highest, n)));
+    v.add_scalar(x, -highest, y, n);
+    v.add_scalar(y, -log_total, y, n);
+  }
+  static void gather(const auto& v, auto& block) {
+    block.gather_exponentials();
+    v.log(block.total, block.total, block.count);
+  }
+  template <class W>
+  static void line(const Simd<W>& v, const auto& block, const W* x, W* y, std::int64_t count) {
+    v.subtract(x, block.highest, y, count);
+    v.subtract(y, block.total, y, count);
+  }
+};
 
 Values log_softmax_plain(const Plain& p) {
   const int axis = static_cast<int>(p.attributes.integer("axis"));
@@ -79,8 +54,7 @@ const OpDef& log_softmax_op() {
       .plain = log_softmax_plain,
       .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
       .row_wise = along_rows,
-      .kernels = row_kernels(log_softmax_kernel<float>, log_softmax_kernel<double>, log_softmax_kernel<bfloat16>,
-                             log_softmax_kernel<float16>),
+      .kernels = kernels_along<LogSoftmax>(),
       .samples = axis_samples(1),
       .bad_samples = bad_axis(),
   };
@@ -90,40 +64,26 @@ const OpDef& log_softmax_op() {
 namespace {
 
 // d_x = d_y - exp(y) sum(d_y)
-template <class T>
-void log_softmax_backward_kernel(KernelContext& context) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const Layout layout(context);
-  const auto finish = [&](std::int64_t at, const W* factor, std::int64_t count) {  // of at most `columns` elements
-    W left[columns], right[columns];
-    v.exp(widened(context.in<T>(0) + at, left, count), left, count);
-    v.multiply(left, factor, left, count);
-    W* d_x = wide_target(context.out<T>(0) + at, left);
-    v.subtract(widened(context.in<T>(1) + at, right, count), left, d_x, count);
-    store(d_x, context.out<T>(0) + at, count);
-  };
-  if (layout.inner == 1) {
-    for_row_tiles(layout.outer, layout.n, [&](std::int64_t begin, std::int64_t end, int slot) {
-      for (std::int64_t row = begin; row < end; ++row) {
-        W factor[columns];
-        const T* d_y = context.in<T>(1) + row * layout.n;
-        std::fill_n(factor, columns, v.sum(widened(d_y, row_buffer<T>(context, layout, slot), layout.n), layout.n));
-        for (std::int64_t i = 0; i < layout.n; i += columns)
-          finish(row * layout.n + i, factor, std::min(columns, layout.n - i));
-      }
-    });
-    return;
+struct LogSoftmaxBackward {
+  static constexpr int operands = 2;
+  template <class W>
+  static void row(const Simd<W>& v, const W* y, const W* d_y, W* d_x, std::int64_t n) {
+    const W total = v.sum(d_y, n);
+    v.exp(y, d_x, n);
+    v.scale(d_x, total, d_x, n);
+    v.subtract(d_y, d_x, d_x, n);
   }
-  for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
-    const std::int64_t offset = outer * layout.n * layout.inner + first;
-    W total[columns], buffer[columns];
-    std::fill_n(total, count, W(0));
-    for (std::int64_t i = 0; i < layout.n; ++i)
-      v.add(total, widened(context.in<T>(1) + offset + i * layout.inner, buffer, count), total, count);
-    for (std::int64_t i = 0; i < layout.n; ++i) finish(offset + i * layout.inner, total, count);
-  });
-}
+  static void gather(const auto& v, auto& block) {
+    std::fill_n(block.total, block.count, 0);
+    for (std::int64_t i = 0; i < block.layout.n; ++i) v.add(block.total, block.line(1, i), block.total, block.count);
+  }
+  template <class W>
+  static void line(const Simd<W>& v, const auto& block, const W* y, const W* d_y, W* d_x, std::int64_t count) {
+    v.exp(y, d_x, count);
+    v.multiply(d_x, block.total, d_x, count);
+    v.subtract(d_y, d_x, d_x, count);
+  }
+};
 
 Values log_softmax_backward_plain(const Plain& p) {
   const int axis = static_cast<int>(p.attributes.integer("axis"));
@@ -145,8 +105,7 @@ const OpDef& log_softmax_backward_op() {
       .terms = linear_in({1}, {{0}}),
       .traits = {.precision = Precision::f32},
       .row_wise = along_rows,
-      .kernels = row_kernels(log_softmax_backward_kernel<float>, log_softmax_backward_kernel<double>,
-                             log_softmax_backward_kernel<bfloat16>, log_softmax_backward_kernel<float16>),
+      .kernels = kernels_along<LogSoftmaxBackward>(),
       .samples = axis_samples(2),
       .bad_samples = bad_cotangent(),
   };
@@ -191,12 +150,12 @@ void logsumexp_kernel(KernelContext& context) {
     return;
   }
   for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
-    W highest[columns], total[columns];
-    column_sums(context.in<T>(0) + outer * layout.n * layout.inner + first, layout, count, highest, total, true);
+    ColumnBlock<T> block(context, layout, outer * layout.n * layout.inner + first, count);
+    block.gather_exponentials(true);
     T* out = context.out<T>(0) + outer * layout.inner + first;
-    v.log(total, total, count);
-    W* y = wide_target(out, total);
-    v.add(total, highest, y, count);
+    v.log(block.total, block.total, count);
+    W* y = wide_target(out, block.total);
+    v.add(block.total, block.highest, y, count);
     store(y, out, count);
   });
 }

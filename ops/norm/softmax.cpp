@@ -14,49 +14,24 @@ namespace {
 
 // --- softmax: y_i = exp(x_i - m) / sum_j exp(x_j - m), m = max_j x_j ---
 
-template <class T>
-void softmax_rows(KernelContext& context, const Layout& layout) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const std::int64_t n = layout.n;
-  for_row_tiles(layout.outer, n, [&](std::int64_t begin, std::int64_t end, int slot) {
-    W* buffer = row_buffer<T>(context, layout, slot);
-    for (std::int64_t row = begin; row < end; ++row) {
-      T* out = context.out<T>(0) + row * n;
-      const W* x = widened(context.in<T>(0) + row * n, buffer, n);
-      W* y = wide_target(out, buffer);
-      const W total = v.exp_sum(x, W(1), v.max(x, n), y, n);
-      v.scale(y, W(1) / total, y, n);
-      store(y, out, n);
-    }
-  });
-}
-
-template <class T>
-void softmax_columns(KernelContext& context, const Layout& layout) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
-    const std::int64_t offset = outer * layout.n * layout.inner + first;
-    W highest[columns], total[columns], buffer[columns];
-    column_sums(context.in<T>(0) + offset, layout, count, highest, total, false);
-    v.reciprocal(total, total, count);
-    for (std::int64_t i = 0; i < layout.n; ++i) {
-      const std::int64_t at = offset + i * layout.inner;
-      v.subtract(widened(context.in<T>(0) + at, buffer, count), highest, buffer, count);
-      v.exp(buffer, buffer, count);
-      W* y = wide_target(context.out<T>(0) + at, buffer);
-      v.multiply(buffer, total, y, count);
-      store(y, context.out<T>(0) + at, count);
-    }
-  });
-}
-
-template <class T>
-void softmax_kernel(KernelContext& context) {
-  const Layout layout(context);
-  layout.inner == 1 ? softmax_rows<T>(context, layout) : softmax_columns<T>(context, layout);
-}
+struct Softmax {
+  static constexpr int operands = 1;
+  template <class W>
+  static void row(const Simd<W>& v, const W* x, W* y, std::int64_t n) {
+    const W total = v.exp_sum(x, W(1), v.max(x, n), y, n);
+    v.scale(y, W(1) / total, y, n);
+  }
+  static void gather(const auto& v, auto& block) {
+    block.gather_exponentials();
+    v.reciprocal(block.total, block.total, block.count);
+  }
+  template <class W>
+  static void line(const Simd<W>& v, const auto& block, const W* x, W* y, std::int64_t count) {
+    v.subtract(x, block.highest, y, count);
+    v.exp(y, y, count);
+    v.multiply(y, block.total, y, count);
+  }
+};
 
 Values softmax_plain(const Plain& p) {
   const int axis = static_cast<int>(p.attributes.integer("axis"));
@@ -77,8 +52,7 @@ const OpDef& softmax_op() {
       .plain = softmax_plain,
       .traits = {.in_place = {{0, 0}}},
       .row_wise = along_rows,
-      .kernels =
-          row_kernels(softmax_kernel<float>, softmax_kernel<double>, softmax_kernel<bfloat16>, softmax_kernel<float16>),
+      .kernels = kernels_along<Softmax>(),
       .samples = axis_samples(1),
       .bad_samples = bad_axis(),
   };
@@ -88,53 +62,23 @@ const OpDef& softmax_op() {
 namespace {
 
 // d_x = y (d_y - sum(y d_y))
-template <class T>
-void softmax_backward_rows(KernelContext& context, const Layout& layout) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  const std::int64_t n = layout.n;
-  for_row_tiles(layout.outer, n, [&](std::int64_t begin, std::int64_t end, int slot) {
-    W* buffer = row_buffer<T>(context, layout, slot);
-    for (std::int64_t row = begin; row < end; ++row) {
-      T* out = context.out<T>(0) + row * n;
-      const W* y = widened(context.in<T>(0) + row * n, buffer, n);
-      const W* d_y = widened(context.in<T>(1) + row * n, buffer + n, n);
-      W* d_x = wide_target(out, buffer);
-      v.softmax_grad(y, d_y, v.dot(y, d_y, n), W(1), d_x, n);
-      store(d_x, out, n);
-    }
-  });
-}
-
-template <class T>
-void softmax_backward_columns(KernelContext& context, const Layout& layout) {
-  using W = Wide<T>;
-  const Simd<W>& v = simd<W>();
-  for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
-    const std::int64_t offset = outer * layout.n * layout.inner + first;
-    W inner[columns], left[columns], right[columns];
-    std::fill_n(inner, count, W(0));
-    const auto y = [&](std::int64_t i) { return widened(context.in<T>(0) + offset + i * layout.inner, left, count); };
-    const auto d_y = [&](std::int64_t i) {
-      return widened(context.in<T>(1) + offset + i * layout.inner, right, count);
-    };
-    for (std::int64_t i = 0; i < layout.n; ++i) v.accumulate_product(y(i), d_y(i), inner, count);
-    for (std::int64_t i = 0; i < layout.n; ++i) {
-      T* out = context.out<T>(0) + offset + i * layout.inner;
-      const W* weight = y(i);
-      v.subtract(d_y(i), inner, right, count);
-      W* d_x = wide_target(out, left);
-      v.multiply(weight, right, d_x, count);
-      store(d_x, out, count);
-    }
-  });
-}
-
-template <class T>
-void softmax_backward_kernel(KernelContext& context) {
-  const Layout layout(context);
-  layout.inner == 1 ? softmax_backward_rows<T>(context, layout) : softmax_backward_columns<T>(context, layout);
-}
+struct SoftmaxBackward {
+  static constexpr int operands = 2;
+  template <class W>
+  static void row(const Simd<W>& v, const W* y, const W* d_y, W* d_x, std::int64_t n) {
+    v.softmax_grad(y, d_y, v.dot(y, d_y, n), W(1), d_x, n);
+  }
+  static void gather(const auto& v, auto& block) {
+    std::fill_n(block.total, block.count, 0);
+    for (std::int64_t i = 0; i < block.layout.n; ++i)
+      v.accumulate_product(block.line(0, i), block.line(1, i), block.total, block.count);
+  }
+  template <class W>
+  static void line(const Simd<W>& v, const auto& block, const W* y, const W* d_y, W* d_x, std::int64_t count) {
+    v.subtract(d_y, block.total, d_x, count);
+    v.multiply(y, d_x, d_x, count);
+  }
+};
 
 Values softmax_backward_plain(const Plain& p) {
   const int axis = static_cast<int>(p.attributes.integer("axis"));
@@ -156,8 +100,7 @@ const OpDef& softmax_backward_op() {
       .plain = softmax_backward_plain,
       .terms = linear_in({1}, {{0}}),
       .row_wise = along_rows,
-      .kernels = row_kernels(softmax_backward_kernel<float>, softmax_backward_kernel<double>,
-                             softmax_backward_kernel<bfloat16>, softmax_backward_kernel<float16>),
+      .kernels = kernels_along<SoftmaxBackward>(),
       .samples = axis_samples(2),
       .bad_samples = bad_cotangent(),
   };

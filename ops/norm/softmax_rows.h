@@ -121,22 +121,82 @@ inline std::vector<BadSample> bad_cotangent() {
   return {{{{f32, {3}}, {f32, {4}}}, at(0), "cotangent"}, {{{f32, {3}}, {f64, {3}}}, at(0), "one dtype"}};
 }
 
-// Maximum and sum of exponentials of a block of columns.
+// A block of `count` columns: lines of it, in the type of the computation, and what an op gathers along the axis.
 template <class T>
-void column_sums(const T* x, const Layout& layout, std::int64_t count, Wide<T>* highest, Wide<T>* total, bool finite) {
+struct ColumnBlock {
+  KernelContext& context;
+  const Layout& layout;
+  std::int64_t offset, count;
+  Wide<T> highest[columns], total[columns];
+
+  ColumnBlock(KernelContext& context, const Layout& layout, std::int64_t offset, std::int64_t count)
+      : context(context), layout(layout), offset(offset), count(count) {}
+
+  const Wide<T>* line(int operand, std::int64_t i) {
+    return widened(context.in<T>(operand) + offset + i * layout.inner, buffers[operand], count);
+  }
+  // Maximum and sum of exponentials; `finite`: an infinite maximum is not subtracted.
+  void gather_exponentials(bool finite = false) {
+    using W = Wide<T>;
+    const Simd<W>& v = simd<W>();
+    std::fill_n(highest, count, -std::numeric_limits<W>::infinity());
+    for (std::int64_t i = 0; i < layout.n; ++i) v.maximum(highest, line(0, i), highest, count);
+    if (finite) std::transform(highest, highest + count, highest, finite_or_zero<W>);
+    std::fill_n(total, count, W(0));
+    W e[columns];
+    for (std::int64_t i = 0; i < layout.n; ++i) {
+      v.subtract(line(0, i), highest, e, count);
+      v.exp(e, e, count);
+      v.add(total, e, total, count);
+    }
+  }
+
+ private:
+  Wide<T> buffers[2][columns];
+};
+
+// An op whose output has the operands' shape. It is written twice, for one operand or two:
+//   Op::row(v, x.., y, n)                     a row, whose numbers lie side by side
+//   Op::gather(v, block)                      what a block of columns needs of all its lines,
+//   Op::line(v, block, x.., y, count)         and then each of these. Both of y's may be where x, or the first, is.
+template <class Op, class T>
+void run_along(KernelContext& context) {
   using W = Wide<T>;
   const Simd<W>& v = simd<W>();
-  W buffer[columns];
-  std::fill_n(highest, count, -std::numeric_limits<W>::infinity());
-  for (std::int64_t i = 0; i < layout.n; ++i)
-    v.maximum(highest, widened(x + i * layout.inner, buffer, count), highest, count);
-  if (finite) std::transform(highest, highest + count, highest, finite_or_zero<W>);
-  std::fill_n(total, count, W(0));
-  for (std::int64_t i = 0; i < layout.n; ++i) {
-    v.subtract(widened(x + i * layout.inner, buffer, count), highest, buffer, count);
-    v.exp(buffer, buffer, count);
-    v.add(total, buffer, total, count);
+  const Layout layout(context);
+  constexpr bool one = Op::operands == 1;
+  if (layout.inner == 1) {
+    const std::int64_t n = layout.n;
+    for_row_tiles(layout.outer, n, [&](std::int64_t begin, std::int64_t end, int slot) {
+      W* buffer = row_buffer<T>(context, layout, slot);
+      for (std::int64_t row = begin; row < end; ++row) {
+        T* out = context.out<T>(0) + row * n;
+        W* y = wide_target(out, buffer);
+        const W* x = widened(context.in<T>(0) + row * n, buffer, n);
+        if constexpr (one) Op::row(v, x, y, n);
+        else Op::row(v, x, widened(context.in<T>(1) + row * n, buffer + n, n), y, n);
+        store(y, out, n);
+      }
+    });
+    return;
   }
+  for_column_blocks(layout, [&](std::int64_t outer, std::int64_t first, std::int64_t count) {
+    ColumnBlock<T> block(context, layout, outer * layout.n * layout.inner + first, count);
+    Op::gather(v, block);
+    W buffer[columns];
+    for (std::int64_t i = 0; i < layout.n; ++i) {
+      T* out = context.out<T>(0) + block.offset + i * layout.inner;
+      W* y = wide_target(out, buffer);
+      if constexpr (one) Op::line(v, block, block.line(0, i), y, count);
+      else Op::line(v, block, block.line(0, i), block.line(1, i), y, count);
+      store(y, out, count);
+    }
+  });
+}
+
+template <class Op>
+std::vector<Kernel> kernels_along() {
+  return row_kernels(run_along<Op, float>, run_along<Op, double>, run_along<Op, bfloat16>, run_along<Op, float16>);
 }
 
 }  // namespace weft::along

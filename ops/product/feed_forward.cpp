@@ -16,31 +16,17 @@ using namespace feed_forward_parts;
 
 // --- feed_forward(x, w1, w2, b1, b2): hidden = x w1^T + b1, y = f(hidden) w2^T + b2 ---
 
-std::vector<TensorType> feed_forward_infer(const OpView& view) {
-  expect_float(view, 0);
-  expect_same_dtype(view);
-  expect_rank(view, 1, 2, "weight1");
-  expect_rank(view, 2, 2, "weight2");
-  activation_of(view.attributes);
-  const Shape &x = view.shape(0), &w1 = view.shape(1), &w2 = view.shape(2);
-  WEFT_CHECK(x.rank() >= 1 && x[-1] == w1[1], "x must be [.., in] for weight1 [hidden, in]: got {} and {}", x.str(),
-             w1.str());
-  WEFT_CHECK(w2[1] == w1[0], "weight2 must be [out, hidden] for weight1 [hidden, in]: got {} and {}", w2.str(),
-             w1.str());
-  if (view.has(3)) expect_shape(view, 3, {w1[0]}, "bias1");
-  if (view.has(4)) expect_shape(view, 4, {w2[0]}, "bias2");
-  const DType dtype = view.type(0).dtype;
-  return {{dtype, with_last(x, w2[0])}, {dtype, with_last(x, w1[0])}};
-}
+constexpr Operands operands{.weight1 = 1, .gate = -1, .weight2 = 2, .bias1 = 3, .gate_bias = -1, .bias2 = 4};
 
-std::vector<BatchState> feed_forward_batch(const OpView& view, std::span<const BatchState> in) {
+std::vector<TensorType> forward_infer(const OpView& view) { return checked_forward(view, operands); }
+
+std::vector<BatchState> forward_batch(const OpView& view, std::span<const BatchState> in) {
   return rows_of_x(view, in, 0);
 }
 
-Products products(const OpView& view, std::int64_t at = 0) { return {view.shape(0), view.shape(1), view.shape(2), at}; }
-std::size_t feed_forward_workspace(const OpView& view, int threads) {
-  return workspace_of(view.shape(0), view.shape(1), view.shape(2), view.type(0).dtype, threads);
-}
+std::size_t workspace(const OpView& view, int threads) { return forward_workspace(view, operands, threads); }
+
+Cost cost(const OpView& view) { return forward_cost(view, operands); }
 
 // y = f(x) on the elements of a row, through a buffer for types that are converted.
 template <class T>
@@ -58,121 +44,67 @@ void activate(typename Simd<Wide<T>>::Unary f, const T* x, T* y, std::int64_t n)
 }
 
 template <class T>
-void feed_forward_kernel(KernelContext& context) {
+void forward_kernel(KernelContext& context) {
   const auto f = activation_of(context.attributes()).run<Wide<T>>();
-  T* activated = reinterpret_cast<T*>(context.workspace());
-  const Products whole = products(context.view());
-  const std::size_t space = whole.activated_bytes(context.type(0).dtype);
-  const std::int64_t rows = whole.rows, block = whole.block;
-  for (std::int64_t at = 0; at < rows; at += block) {
-    const Products p = products(context.view(), at);
-    const std::int64_t width = p.up.n;
-    T* hidden = context.out<T>(1) + at * width;
-    gemm_bias(p.up, context.in<T>(0) + at * p.up.k, context.in<T>(1), context.in<T>(3), hidden,
-              gemm_space(p.up, context, space), [&](const GemmTile& tile) {
-                for (std::int64_t row = tile.row; row < tile.row + tile.rows; ++row)
-                  activate(f, hidden + row * width + tile.column, activated + row * width + tile.column, tile.columns);
-              });
-    if (y_unread(context.attributes())) continue;
-    gemm_bias(p.down, activated, context.in<T>(2), context.in<T>(4), context.out<T>(0) + at * p.down.n,
-              gemm_space(p.down, context, space));
-  }
+  run_forward<T>(context, operands,
+                 [&](const T* hidden, const T*, T* activated, std::int64_t n) { activate(f, hidden, activated, n); });
 }
 
-Cost feed_forward_cost(const OpView& view) {
-  const Products p = products(view);
-  double bytes = 0;
-  for (int i = 0; i < view.inputs(); ++i)
-    if (view.has(i)) bytes += static_cast<double>(view.type(i).bytes());
-  for (const TensorType& type : view.out) bytes += static_cast<double>(type.bytes());
-  const std::int64_t down = y_unread(view.attributes) ? 0 : p.down.n;
-  return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (p.up.k + down)), bytes};
-}
-
-Values feed_forward_plain(const Plain& p) {
+Values forward_plain(const Plain& p) {
+  const auto in = [&](int i) { return widened_operand(p, i); };
   const DType dtype = p.in[0].dtype();
-  const auto widen = [&](std::size_t i) {
-    const Value x = operand(p.in, i);
-    return x.absent() ? x : cast(x, wide(dtype));
-  };
-  const Value hidden = linear(widen(0), widen(1), widen(3));
-  return {cast(linear(activation_of(p.attributes).value(hidden), widen(2), widen(4)), dtype), cast(hidden, dtype)};
+  const Value hidden = linear(in(0), in(operands.weight1), in(operands.bias1));
+  const Value activated = activation_of(p.attributes).value(hidden);
+  return {cast(linear(activated, in(operands.weight2), in(operands.bias2)), dtype), cast(hidden, dtype)};
 }
 
 // With g = (d_y w2) f'(hidden) and what flows into hidden itself:
 // d_x = g w1, d_w1 = g^T x, d_b1 = sum g, d_w2 = d_y^T f(hidden), d_b2 = sum d_y; each product is one.
-void feed_forward_gradient(Backward& b) {
+void gradient(Backward& b) {
   Value d_hidden, activated;
   if (b.has_cotangent(0)) {
     const Values d = build_all(feed_forward_backward_op(), {b.cotangent(0), b.in(2), b.out(1)}, b.attributes());
     d_hidden = d[0];
     activated = d[1];
   }
-  if (b.has_cotangent(1)) d_hidden = d_hidden.valid() ? d_hidden + b.cotangent(1) : b.cotangent(1);
-  if (b.wants(0)) b.input(0, matmul(d_hidden, b.in(1)));
-  if (b.wants(1)) b.input(1, matmul(flat_rows(d_hidden), flat_rows(b.in(0)), {.transpose_a = true}));
-  if (b.wants(3)) b.input(3, sum_to(d_hidden, b.in(3).shape()));
+  add_cotangent(b, 1, d_hidden);
+  if (b.wants(0)) b.input(0, matmul(d_hidden, b.in(operands.weight1)));
+  weight_gradient(b, operands.weight1, d_hidden, b.in(0));
+  bias_gradient(b, operands.bias1, d_hidden);
   if (!b.has_cotangent(0)) return;
-  if (b.wants(2)) b.input(2, matmul(flat_rows(b.cotangent(0)), flat_rows(activated), {.transpose_a = true}));
-  if (b.wants(4)) b.input(4, sum_to(b.cotangent(0), b.in(4).shape()));
+  weight_gradient(b, operands.weight2, b.cotangent(0), activated);
+  bias_gradient(b, operands.bias2, b.cotangent(0));
 }
 
 // --- feed_forward_backward(d_y, w2, hidden): d_hidden = (d_y w2) f'(hidden), activated = f(hidden) ---
 
-std::vector<TensorType> feed_forward_backward_infer(const OpView& view) {
-  expect_float(view, 0);
-  expect_same_dtype(view);
-  expect_rank(view, 1, 2, "weight2");
-  activation_of(view.attributes);
-  const Shape &d_y = view.shape(0), &w2 = view.shape(1);
-  WEFT_CHECK(d_y.rank() >= 1 && d_y[-1] == w2[0], "d_y must be [.., out] for weight2 [out, hidden]: got {} and {}",
-             d_y.str(), w2.str());
-  expect_shape(view, 2, with_last(d_y, w2[1]), "hidden");
-  return {view.type(2), view.type(2)};
-}
+std::vector<TensorType> backward_infer(const OpView& view) { return checked_backward(view, {"hidden"}, 2); }
 
-std::vector<BatchState> feed_forward_backward_batch(const OpView& view, std::span<const BatchState> in) {
+std::vector<BatchState> backward_batch(const OpView& view, std::span<const BatchState> in) {
   return rows_of_d_y(view, in, 2);
 }
 
-Gemm backward_gemm(const OpView& view) {
-  const Shape& w2 = view.shape(1);
-  return {.m = rows_of(view.shape(0)), .n = w2.extent(1), .k = w2.extent(0)};
-}
-
-std::size_t feed_forward_backward_workspace(const OpView& view, int threads) {
-  return gemm_workspace(backward_gemm(view), view.type(0).dtype, view.type(0).dtype, threads);
-}
-
 template <class T>
-void feed_forward_backward_kernel(KernelContext& context) {
+void backward_kernel(KernelContext& context) {
   using W = Wide<T>;
   const Activation& activation = activation_of(context.attributes());
-  const Gemm g = backward_gemm(context.view());
-  T* d_hidden = context.out<T>(0);
-  gemm(g, context.in<T>(0), context.in<T>(1), d_hidden, gemm_space(g, context), [&](const GemmTile& tile) {
+  run_backward<T>(context, [&](std::int64_t first, std::int64_t n) {
     constexpr std::int64_t block = 512;
     W left[block], right[block];
-    for (std::int64_t row = tile.row; row < tile.row + tile.rows; ++row)
-      for (std::int64_t i = 0; i < tile.columns; i += block) {
-        const std::int64_t at = row * g.n + tile.column + i, count = std::min(block, tile.columns - i);
-        const W* hidden = widened(context.in<T>(2) + at, left, count);
-        W* d = wide_target(d_hidden + at, right);
-        W* y = wide_target(context.out<T>(1) + at, left);  // may be hidden's own place
-        activation.run_both(hidden, widened(d_hidden + at, right, count), y, d, count);
-        store(d, d_hidden + at, count);
-        store(y, context.out<T>(1) + at, count);
-      }
+    for (std::int64_t i = 0; i < n; i += block) {
+      const std::int64_t at = first + i, count = std::min(block, n - i);
+      T *d_hidden = context.out<T>(0) + at, *activated = context.out<T>(1) + at;
+      const W* hidden = widened(context.in<T>(2) + at, left, count);
+      W* d = wide_target(d_hidden, right);
+      W* y = wide_target(activated, left);  // may be hidden's own place
+      activation.run_both(hidden, widened(d_hidden, right, count), y, d, count);
+      store(d, d_hidden, count);
+      store(y, activated, count);
+    }
   });
 }
 
-Cost feed_forward_backward_cost(const OpView& view) {
-  const Gemm g = backward_gemm(view);
-  const double bytes = static_cast<double>(view.type(0).bytes() + view.type(1).bytes() + 3 * view.type(2).bytes());
-  return {2.0 * static_cast<double>(g.m) * static_cast<double>(g.n * g.k), bytes};
-}
-
-Values feed_forward_backward_plain(const Plain& p) {
+Values backward_plain(const Plain& p) {
   const DType dtype = p.in[0].dtype();
   const Activation& activation = activation_of(p.attributes);
   const Value hidden = cast(p.in[2], wide(dtype));
@@ -193,21 +125,21 @@ const OpDef& feed_forward_op() {
       .outputs = {"y", "hidden"},
       .least_inputs = 3,
       .most_inputs = 5,
-      .infer = feed_forward_infer,
-      .batch = feed_forward_batch,
-      .backward = feed_forward_gradient,
-      .plain = feed_forward_plain,
+      .infer = forward_infer,
+      .batch = forward_batch,
+      .backward = gradient,
+      .plain = forward_plain,
       .terms = terms_are({{.output = 0, .factors = {2}, .inner = {{0, 1}, {3}}},
                           {.output = 0, .factors = {4}},
                           {.output = 1, .factors = {0, 1}},
                           {.output = 1, .factors = {3}}}),
       .units = units_in_rows({1, 2, 3, 4}),
       .traits = {.cheap = false, .precision = Precision::low},
-      .cost = feed_forward_cost,
-      .kernels = {{.dtype = f32, .run = feed_forward_kernel<float>, .workspace = feed_forward_workspace},
-                  {.dtype = f64, .run = feed_forward_kernel<double>, .workspace = feed_forward_workspace},
-                  {.dtype = bf16, .run = feed_forward_kernel<bfloat16>, .workspace = feed_forward_workspace},
-                  {.dtype = f16, .run = feed_forward_kernel<float16>, .workspace = feed_forward_workspace}},
+      .cost = cost,
+      .kernels = {{.dtype = f32, .run = forward_kernel<float>, .workspace = workspace},
+                  {.dtype = f64, .run = forward_kernel<double>, .workspace = workspace},
+                  {.dtype = bf16, .run = forward_kernel<bfloat16>, .workspace = workspace},
+                  {.dtype = f16, .run = forward_kernel<float16>, .workspace = workspace}},
       .samples = {{{normal({3, 4}).batched(0), normal({5, 4}), normal({2, 5}), normal({5}), normal({2})}, with("gelu")},
                   {{normal({2, 3, 4}).batched(1), normal({5, 4}), normal({4, 5})}, with("gelu_tanh")},
                   {{normal({2, 3}).batched(0), normal({4, 3}), normal({3, 4}), absent(), normal({3})}, with("silu")},
@@ -242,17 +174,16 @@ const OpDef& feed_forward_backward_op() {
       .outputs = {"d_hidden", "activated"},
       .least_inputs = 3,
       .most_inputs = 3,
-      .infer = feed_forward_backward_infer,
-      .batch = feed_forward_backward_batch,
-      .plain = feed_forward_backward_plain,
+      .infer = backward_infer,
+      .batch = backward_batch,
+      .plain = backward_plain,
       .terms = terms_are({{.output = 0, .factors = {0, 1}, .inner = {{2}}}, {.output = 1, .inner = {{2}}}}),
       .traits = {.cheap = false, .in_place = {{1, 2}}, .precision = Precision::low},
-      .cost = feed_forward_backward_cost,
-      .kernels =
-          {{.dtype = f32, .run = feed_forward_backward_kernel<float>, .workspace = feed_forward_backward_workspace},
-           {.dtype = f64, .run = feed_forward_backward_kernel<double>, .workspace = feed_forward_backward_workspace},
-           {.dtype = bf16, .run = feed_forward_backward_kernel<bfloat16>, .workspace = feed_forward_backward_workspace},
-           {.dtype = f16, .run = feed_forward_backward_kernel<float16>, .workspace = feed_forward_backward_workspace}},
+      .cost = backward_cost,
+      .kernels = {{.dtype = f32, .run = backward_kernel<float>, .workspace = backward_workspace},
+                  {.dtype = f64, .run = backward_kernel<double>, .workspace = backward_workspace},
+                  {.dtype = bf16, .run = backward_kernel<bfloat16>, .workspace = backward_workspace},
+                  {.dtype = f16, .run = backward_kernel<float16>, .workspace = backward_workspace}},
       .samples = {{{normal({3, 2}).batched(0), normal({2, 5}), normal({3, 5}).batched(0)}, with("gelu")},
                   {{normal({2, 3, 2}).batched(1), normal({2, 4}), normal({2, 3, 4}).batched(1)}, with("gelu_tanh")},
                   {{normal({2}), normal({2, 4}), normal({4})}, with("silu")},

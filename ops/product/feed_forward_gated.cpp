@@ -1,7 +1,7 @@
-#include <weft/ops/kit/terms.h>
 #include <weft/ops/product/feed_forward.h>
 
 #include <weft/ops/kit/build.h>
+#include <weft/ops/kit/terms.h>
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/glu_rows.h>
 #include <weft/ops/product/feed_forward_parts.h>
@@ -16,89 +16,40 @@ using namespace feed_forward_parts;
 // --- gated_feed_forward(x, w1, wg, w2, b1, bg, b2):
 //     hidden = x w1^T + b1, gated = x wg^T + bg, y = (hidden f(gated)) w2^T + b2 ---
 
-std::vector<TensorType> gated_infer(const OpView& view) {
-  expect_float(view, 0);
-  expect_same_dtype(view);
-  expect_rank(view, 1, 2, "weight1");
-  expect_rank(view, 3, 2, "weight2");
-  activation_of(view.attributes);
-  const Shape &x = view.shape(0), &w1 = view.shape(1), &w2 = view.shape(3);
-  WEFT_CHECK(x.rank() >= 1 && x[-1] == w1[1], "x must be [.., in] for weight1 [hidden, in]: got {} and {}", x.str(),
-             w1.str());
-  expect_shape(view, 2, w1, "the gate's weight");
-  WEFT_CHECK(w2[1] == w1[0], "weight2 must be [out, hidden] for weight1 [hidden, in]: got {} and {}", w2.str(),
-             w1.str());
-  if (view.has(4)) expect_shape(view, 4, {w1[0]}, "bias1");
-  if (view.has(5)) expect_shape(view, 5, {w1[0]}, "gate_bias");
-  if (view.has(6)) expect_shape(view, 6, {w2[0]}, "bias2");
-  const DType dtype = view.type(0).dtype;
-  const TensorType hidden{dtype, with_last(x, w1[0])};
-  return {{dtype, with_last(x, w2[0])}, hidden, hidden};
-}
+constexpr Operands operands{.weight1 = 1, .gate = 2, .weight2 = 3, .bias1 = 4, .gate_bias = 5, .bias2 = 6};
 
-std::vector<BatchState> gated_batch(const OpView& view, std::span<const BatchState> in) {
+std::vector<TensorType> forward_infer(const OpView& view) { return checked_forward(view, operands); }
+
+std::vector<BatchState> forward_batch(const OpView& view, std::span<const BatchState> in) {
   return rows_of_x(view, in, 0);
 }
 
-Products products(const OpView& view, std::int64_t at = 0) { return {view.shape(0), view.shape(1), view.shape(3), at}; }
-std::size_t gated_workspace(const OpView& view, int threads) {
-  return workspace_of(view.shape(0), view.shape(1), view.shape(3), view.type(0).dtype, threads);
-}
+std::size_t workspace(const OpView& view, int threads) { return forward_workspace(view, operands, threads); }
+
+Cost cost(const OpView& view) { return forward_cost(view, operands); }
 
 template <class T>
-void gated_kernel(KernelContext& context) {
+void forward_kernel(KernelContext& context) {
   const Activation& f = activation_of(context.attributes());
-  const Products whole = products(context.view());
-  T* activated = reinterpret_cast<T*>(context.workspace());
-  const std::size_t space = whole.activated_bytes(context.type(0).dtype);
-  for (std::int64_t at = 0; at < whole.rows; at += whole.block) {
-    const Products p = products(context.view(), at);
-    const std::int64_t width = p.up.n;
-    const T* x = context.in<T>(0) + at * p.up.k;
-    T* hidden = context.out<T>(1) + at * width;
-    T* gated = context.out<T>(2) + at * width;
-    gemm_bias(p.up, x, context.in<T>(2), context.in<T>(5), gated, gemm_space(p.up, context, space));
-    gemm_bias(p.up, x, context.in<T>(1), context.in<T>(4), hidden, gemm_space(p.up, context, space),
-              [&](const GemmTile& tile) {
-                for (std::int64_t row = tile.row; row < tile.row + tile.rows; ++row) {
-                  const std::int64_t i = row * width + tile.column;
-                  glu_row(f, hidden + i, gated + i, activated + i, tile.columns);
-                }
-              });
-    if (y_unread(context.attributes())) continue;
-    gemm_bias(p.down, activated, context.in<T>(3), context.in<T>(6), context.out<T>(0) + at * p.down.n,
-              gemm_space(p.down, context, space));
-  }
+  run_forward<T>(context, operands, [&](const T* hidden, const T* gated, T* activated, std::int64_t n) {
+    glu_row(f, hidden, gated, activated, n);
+  });
 }
 
-double moved_bytes(const OpView& view) {
-  double bytes = 0;
-  for (int i = 0; i < view.inputs(); ++i)
-    if (view.has(i)) bytes += static_cast<double>(view.type(i).bytes());
-  for (const TensorType& type : view.out) bytes += static_cast<double>(type.bytes());
-  return bytes;
-}
-Cost gated_cost(const OpView& view) {
-  const Products p = products(view);
-  const std::int64_t down = y_unread(view.attributes) ? 0 : p.down.n;
-  return {2.0 * static_cast<double>(p.rows) * static_cast<double>(p.up.n * (2 * p.up.k + down)), moved_bytes(view)};
-}
-
-Values gated_plain(const Plain& p) {
+Values forward_plain(const Plain& p) {
+  const auto in = [&](int i) { return widened_operand(p, i); };
   const DType dtype = p.in[0].dtype();
-  const auto widen = [&](std::size_t i) {
-    const Value x = operand(p.in, i);
-    return x.absent() ? x : cast(x, wide(dtype));
-  };
-  const Value hidden = linear(widen(0), widen(1), widen(4)), gated = linear(widen(0), widen(2), widen(5));
+  const Value hidden = linear(in(0), in(operands.weight1), in(operands.bias1));
+  const Value gated = linear(in(0), in(operands.gate), in(operands.gate_bias));
   const Value activated = hidden * activation_of(p.attributes).value(gated);
-  return {cast(linear(activated, widen(3), widen(6)), dtype), cast(hidden, dtype), cast(gated, dtype)};
+  return {cast(linear(activated, in(operands.weight2), in(operands.bias2)), dtype), cast(hidden, dtype),
+          cast(gated, dtype)};
 }
 
 // With d_hidden, d_gated and activated of gated_feed_forward_backward, and what flows into hidden and gated themselves:
 // d_x = d_hidden w1 + d_gated wg, d_w1 = d_hidden^T x, d_wg = d_gated^T x, d_w2 = d_y^T activated; biases: sums of
 // rows.
-void gated_gradient(Backward& b) {
+void gradient(Backward& b) {
   Value d_hidden, d_gated, activated;
   if (b.has_cotangent(0)) {
     const Values d =
@@ -107,77 +58,42 @@ void gated_gradient(Backward& b) {
     d_gated = d[1];
     activated = d[2];
   }
-  if (b.has_cotangent(1)) d_hidden = d_hidden.valid() ? d_hidden + b.cotangent(1) : b.cotangent(1);
-  if (b.has_cotangent(2)) d_gated = d_gated.valid() ? d_gated + b.cotangent(2) : b.cotangent(2);
+  add_cotangent(b, 1, d_hidden);
+  add_cotangent(b, 2, d_gated);
   if (b.wants(0)) {
     Value d_x;
-    if (d_hidden.valid()) d_x = matmul(d_hidden, b.in(1));
+    if (d_hidden.valid()) d_x = matmul(d_hidden, b.in(operands.weight1));
     if (d_gated.valid()) {
-      const Value through_gate = matmul(d_gated, b.in(2));
+      const Value through_gate = matmul(d_gated, b.in(operands.gate));
       d_x = d_x.valid() ? d_x + through_gate : through_gate;
     }
     b.input(0, d_x);
   }
-  const auto weight = [&](int i, const Value& d) {
-    if (b.wants(i) && d.valid()) b.input(i, matmul(flat_rows(d), flat_rows(b.in(0)), {.transpose_a = true}));
-  };
-  const auto bias = [&](int i, const Value& d) {
-    if (b.wants(i) && d.valid()) b.input(i, sum_to(d, b.in(i).shape()));
-  };
-  weight(1, d_hidden);
-  weight(2, d_gated);
-  bias(4, d_hidden);
-  bias(5, d_gated);
+  weight_gradient(b, operands.weight1, d_hidden, b.in(0));
+  weight_gradient(b, operands.gate, d_gated, b.in(0));
+  bias_gradient(b, operands.bias1, d_hidden);
+  bias_gradient(b, operands.gate_bias, d_gated);
   if (!b.has_cotangent(0)) return;
-  if (b.wants(3)) b.input(3, matmul(flat_rows(b.cotangent(0)), flat_rows(activated), {.transpose_a = true}));
-  bias(6, b.cotangent(0));
+  weight_gradient(b, operands.weight2, b.cotangent(0), activated);
+  bias_gradient(b, operands.bias2, b.cotangent(0));
 }
 
 // --- gated_feed_forward_backward(d_y, w2, hidden, gated): with d = d_y w2,
 //     d_hidden = d f(gated), d_gated = d hidden f'(gated), activated = hidden f(gated) ---
 
-std::vector<TensorType> backward_infer(const OpView& view) {
-  expect_float(view, 0);
-  expect_same_dtype(view);
-  expect_rank(view, 1, 2, "weight2");
-  activation_of(view.attributes);
-  const Shape &d_y = view.shape(0), &w2 = view.shape(1);
-  WEFT_CHECK(d_y.rank() >= 1 && d_y[-1] == w2[0], "d_y must be [.., out] for weight2 [out, hidden]: got {} and {}",
-             d_y.str(), w2.str());
-  expect_shape(view, 2, with_last(d_y, w2[1]), "hidden");
-  expect_shape(view, 3, with_last(d_y, w2[1]), "gated");
-  return {view.type(2), view.type(2), view.type(2)};
-}
+std::vector<TensorType> backward_infer(const OpView& view) { return checked_backward(view, {"hidden", "gated"}, 3); }
 
 std::vector<BatchState> backward_batch(const OpView& view, std::span<const BatchState> in) {
   return rows_of_d_y(view, in, 2);
 }
 
-Gemm backward_gemm(const OpView& view) {
-  const Shape& w2 = view.shape(1);
-  return {.m = rows_of(view.shape(0)), .n = w2.extent(1), .k = w2.extent(0)};
-}
-std::size_t backward_workspace(const OpView& view, int threads) {
-  return gemm_workspace(backward_gemm(view), view.type(0).dtype, view.type(0).dtype, threads);
-}
-
 template <class T>
 void backward_kernel(KernelContext& context) {
   const Activation& f = activation_of(context.attributes());
-  const Gemm g = backward_gemm(context.view());
-  T* d = context.out<T>(0);
-  gemm(g, context.in<T>(0), context.in<T>(1), d, gemm_space(g, context), [&](const GemmTile& tile) {
-    for (std::int64_t row = tile.row; row < tile.row + tile.rows; ++row) {
-      const std::int64_t i = row * g.n + tile.column;
-      glu_row_grad(f, context.in<T>(2) + i, context.in<T>(3) + i, d + i, d + i, context.out<T>(1) + i,
-                   context.out<T>(2) + i, tile.columns);
-    }
+  run_backward<T>(context, [&](std::int64_t i, std::int64_t n) {
+    T* d = context.out<T>(0) + i;
+    glu_row_grad(f, context.in<T>(2) + i, context.in<T>(3) + i, d, d, context.out<T>(1) + i, context.out<T>(2) + i, n);
   });
-}
-
-Cost backward_cost(const OpView& view) {
-  const Gemm g = backward_gemm(view);
-  return {2.0 * static_cast<double>(g.m) * static_cast<double>(g.n * g.k), moved_bytes(view)};
 }
 
 Values backward_plain(const Plain& p) {
@@ -202,10 +118,10 @@ const OpDef& gated_feed_forward_op() {
       .outputs = {"y", "hidden", "gated"},
       .least_inputs = 4,
       .most_inputs = 7,
-      .infer = gated_infer,
-      .batch = gated_batch,
-      .backward = gated_gradient,
-      .plain = gated_plain,
+      .infer = forward_infer,
+      .batch = forward_batch,
+      .backward = gradient,
+      .plain = forward_plain,
       .terms = terms_are({{.output = 0, .factors = {3}, .inner = {{0, 1}, {4}, {0, 2}, {5}}},
                           {.output = 0, .factors = {6}},
                           {.output = 1, .factors = {0, 1}},
@@ -214,11 +130,11 @@ const OpDef& gated_feed_forward_op() {
                           {.output = 2, .factors = {5}}}),
       .units = units_in_rows({1, 2, 3, 4, 5, 6}),
       .traits = {.cheap = false, .precision = Precision::low},
-      .cost = gated_cost,
-      .kernels = {{.dtype = f32, .run = gated_kernel<float>, .workspace = gated_workspace},
-                  {.dtype = f64, .run = gated_kernel<double>, .workspace = gated_workspace},
-                  {.dtype = bf16, .run = gated_kernel<bfloat16>, .workspace = gated_workspace},
-                  {.dtype = f16, .run = gated_kernel<float16>, .workspace = gated_workspace}},
+      .cost = cost,
+      .kernels = {{.dtype = f32, .run = forward_kernel<float>, .workspace = workspace},
+                  {.dtype = f64, .run = forward_kernel<double>, .workspace = workspace},
+                  {.dtype = bf16, .run = forward_kernel<bfloat16>, .workspace = workspace},
+                  {.dtype = f16, .run = forward_kernel<float16>, .workspace = workspace}},
       .samples = {{{normal({3, 4}).batched(0), normal({5, 4}), normal({5, 4}), normal({2, 5}), normal({5}), normal({5}),
                     normal({2})},
                    with("silu")},

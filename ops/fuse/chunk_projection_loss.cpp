@@ -220,7 +220,7 @@ class Fusion {
     if (!found_.d_weight.empty()) attributes.set("d_weight", true);
     if (!found_.d_bias.empty()) attributes.set("d_bias", true);
     const Values made = rebuild_.to().apply(linear_cross_entropy_gradients_op(),
-                                            {x, weight, targets, here(found_.seed), bias, class_weights}, attributes);
+                                            {x, weight, targets, bias, class_weights, here(found_.seed)}, attributes);
     rebuild_.replace(loss, {made[0], weight_, made[1], made[2]});
     rebuild_.drop(from.node(found_.backward));
     for (const NodeId id : found_.views) rebuild_.drop(from.node(id));

@@ -2,7 +2,6 @@
 
 #include <weft/graph/registry.h>
 #include <weft/ops/fuse/deep_product.h>
-#include <weft/ops/index/one_hot.h>
 #include <weft/ops/kit/build.h>
 #include <weft/ops/kit/terms.h>
 #include <weft/ops/loss/cross_entropy.h>
@@ -21,16 +20,18 @@ using entropy::TargetRows;
 
 Shape without_last(const Shape& shape) { return Shape(std::vector<Dim>(shape.begin(), shape.end() - 1)); }
 
-// Where the operands and what is asked for lie: the form with gradients has the seed as operand 3.
+// Operands; the seed is one of the form with gradients.
+struct In {
+  enum : int { x, weight, targets, bias, class_weights, count };
+  enum : int { seed = count };
+};
+
+// What is asked for: the losses, or gradients too.
 struct Form {
-  bool gradients;
-  int bias, class_weights;
-  bool d_x, d_weight, d_bias;
+  bool gradients, d_x, d_weight, d_bias;
   explicit Form(const OpView& view) : Form(&view.op == &linear_cross_entropy_gradients_op(), view.attributes) {}
   Form(bool gradients, const Attributes& attributes)
       : gradients(gradients),
-        bias(gradients ? 4 : 3),
-        class_weights(bias + 1),
         d_x(attributes.flag("d_x")),
         d_weight(attributes.flag("d_weight")),
         d_bias(attributes.flag("d_bias")) {}
@@ -38,25 +39,25 @@ struct Form {
 
 std::vector<TensorType> infer(const OpView& view) {
   const Form form(view);
-  expect_float(view, 0);
-  expect_rank(view, 1, 2, "the weight");
-  const Shape &x = view.shape(0), &weight = view.shape(1);
-  const DType dtype = view.type(0).dtype, statistics = wide(dtype);
-  expect_dtype(view, 1, dtype);
+  expect_float(view, In::x);
+  expect_rank(view, In::weight, 2, "the weight");
+  const Shape &x = view.shape(In::x), &weight = view.shape(In::weight);
+  const DType dtype = view.type(In::x).dtype, statistics = wide(dtype);
+  expect_dtype(view, In::weight, dtype);
   WEFT_CHECK(x.rank() >= 1 && x[-1] == weight[1], "x must be [.., in] for a weight [classes, in]: got {} and {}",
              x.str(), weight.str());
   const Shape rows = without_last(x);
-  entropy::expect_targets(view, 2, rows, form.class_weights, weight[0], statistics);
-  if (view.has(form.bias)) {
-    expect_shape(view, form.bias, {weight[0]}, "the bias");
-    expect_dtype(view, form.bias, dtype);
+  entropy::expect_targets(view, In::targets, rows, In::class_weights, weight[0], statistics);
+  if (view.has(In::bias)) {
+    expect_shape(view, In::bias, {weight[0]}, "the bias");
+    expect_dtype(view, In::bias, dtype);
   }
   const auto chunk = view.attributes.get_or<std::int64_t>("chunk", 0);
   WEFT_CHECK(chunk >= 0, "a chunk must have rows, or 0 for as many as the shape says, got {}", chunk);
   if (!form.gradients) return {{statistics, {}}, {statistics, {}}, {statistics, rows}, {statistics, rows}};
-  if (view.shape(3).rank() > 0) expect_shape(view, 3, rows, "the seed");
-  expect_dtype(view, 3, statistics);
-  WEFT_CHECK(!form.d_bias || view.has(form.bias), "the gradient of an absent bias is asked for");
+  if (view.shape(In::seed).rank() > 0) expect_shape(view, In::seed, rows, "the seed");
+  expect_dtype(view, In::seed, statistics);
+  WEFT_CHECK(!form.d_bias || view.has(In::bias), "the gradient of an absent bias is asked for");
   return {{statistics, {}},
           {statistics, rows},
           {statistics, rows},
@@ -70,13 +71,13 @@ std::vector<BatchState> batch(const OpView& view, std::span<const BatchState> in
   using Kind = BatchState::Kind;
   const Form form(view);
   const std::size_t outputs = view.op.outputs.size();
-  const BatchState& x = in[0];
-  bool any = false, apart = x.kind == Kind::split && x.axis < view.shape(0).rank() - 1 && in[2] == x;
+  const BatchState& x = in[In::x];
+  bool any = false, apart = x.kind == Kind::split && x.axis < view.shape(In::x).rank() - 1 && in[In::targets] == x;
   for (std::size_t i = 0; i < in.size(); ++i) {
     any |= in[i].kind != Kind::free;
-    const bool of_rows = form.gradients && i == 3 && view.shape(3).rank() > 0;
+    const bool of_rows = i == In::seed && view.shape(In::seed).rank() > 0;
     if (of_rows) apart &= in[i] == x;
-    else if (i != 0 && i != 2) apart &= in[i].kind == Kind::free;
+    else if (i != In::x && i != In::targets) apart &= in[i].kind == Kind::free;
   }
   if (!any) return std::vector<BatchState>(outputs);
   if (!apart) return std::vector<BatchState>(outputs, BatchState::mixed());
@@ -91,9 +92,12 @@ struct Chunks {
   Form form;
 
   explicit Chunks(const OpView& view)
-      : rows(view.shape(2).count()), classes(view.shape(1).extent(0)), in(view.shape(1).extent(1)), form(view) {
+      : rows(view.shape(In::targets).count()),
+        classes(view.shape(In::weight).extent(0)),
+        in(view.shape(In::weight).extent(1)),
+        form(view) {
     chunk = view.attributes.get_or<std::int64_t>("chunk", 0);
-    if (chunk == 0) chunk = projection_chunk(rows, classes, view.type(0).dtype);
+    if (chunk == 0) chunk = projection_chunk(rows, classes, view.type(In::x).dtype);
     chunk = std::max<std::int64_t>(1, std::min(chunk, rows));
   }
   Gemm logits(std::int64_t count) const { return {.trans_b = true, .m = count, .n = classes, .k = in}; }
@@ -131,7 +135,7 @@ struct Space {
 };
 
 std::size_t workspace(const OpView& view, int threads) {
-  return Space(Chunks(view), view.type(0).dtype, threads).bytes;
+  return Space(Chunks(view), view.type(In::x).dtype, threads).bytes;
 }
 
 // y = the values of y rounded to T, in place.
@@ -174,7 +178,7 @@ void kernel(KernelContext& context) {
   using W = Wide<T>;
   const Chunks c(context.view());
   const Form& form = c.form;
-  const Space space(c, context.type(0).dtype, threads());
+  const Space space(c, context.type(In::x).dtype, threads());
   std::byte* base = context.workspace();
   T* logits = reinterpret_cast<T*>(base + space.logits);
   auto* row_losses = reinterpret_cast<double*>(base + space.losses);
@@ -183,10 +187,10 @@ void kernel(KernelContext& context) {
   W* buffers = reinterpret_cast<W*>(base + space.buffers);
   const std::span<std::byte> products(base + space.products, space.bytes - space.products);
 
-  const TargetRows<W> problem(context, c.classes, 2, form.class_weights);
-  const T *x = context.in<T>(0), *weight = context.in<T>(1), *bias = context.in<T>(form.bias);
-  const W* seed = form.gradients ? context.in<W>(3) : nullptr;
-  const bool each = form.gradients && context.type(3).shape.rank() > 0;
+  const TargetRows<W> problem(context, c.classes, In::targets, In::class_weights);
+  const T *x = context.in<T>(In::x), *weight = context.in<T>(In::weight), *bias = context.in<T>(In::bias);
+  const W* seed = form.gradients ? context.in<W>(In::seed) : nullptr;
+  const bool each = form.gradients && context.type(In::seed).shape.rank() > 0;
   W* losses = context.out<W>(form.gradients ? 1 : 2);
   W* logsumexp = context.out<W>(form.gradients ? 2 : 3);
   if (form.d_bias) std::fill_n(bias_sums, c.classes, 0.0);
@@ -246,13 +250,15 @@ Values plain(const Plain& p, bool gradients) {
   const auto operand = [&](int i) {
     return i < static_cast<int>(p.in.size()) ? p.in[static_cast<std::size_t>(i)] : Value{};
   };
-  const Value &x = p.in[0], &weight = p.in[1], &targets = p.in[2], class_weights = operand(form.class_weights);
+  const Value &x = p.in[In::x], &weight = p.in[In::weight], &targets = p.in[In::targets];
+  const Value class_weights = operand(In::class_weights);
   const Attributes options{{"ignore_index", p.attributes.integer("ignore_index")},
                            {"label_smoothing", p.attributes.number("label_smoothing")}};
-  const Value logits = linear(x, weight, operand(form.bias));
+  const Value logits = linear(x, weight, operand(In::bias));
   const Values loss = build_all(cross_entropy_op(), {logits, targets, class_weights}, options);
   if (!gradients) return loss;
-  const Value d = build(cross_entropy_backward_op(), {logits, targets, loss[3], p.in[3], class_weights}, options);
+  const Value d =
+      build(cross_entropy_backward_op(), {logits, targets, loss[3], p.in[In::seed], class_weights}, options);
   const auto nothing = [&](DType dtype) { return full(x.graph(), {0}, dtype, 0.0); };
   const Value d_weight = form.d_weight ? matmul(flat_rows(d), flat_rows(x), {.transpose_a = true}) : Value{};
   return {loss[0],
@@ -280,44 +286,6 @@ Attributes asking(Attributes attributes, bool d_x, bool d_weight, bool d_bias) {
   return attributes;
 }
 
-// --- cross_entropy_weight: weight = sum_i w[t_i], rows with t_i = ignore_index left out ---
-
-std::vector<TensorType> weight_infer(const OpView& view) {
-  const std::int64_t classes = view.attributes.integer("classes");
-  if (view.has(1)) expect_float(view, 1);
-  entropy::expect_targets(view, 0, view.shape(0), 1, classes, view.has(1) ? wide(view.type(1).dtype) : f32);
-  return {{f64, {}}};
-}
-
-std::vector<BatchState> weight_batch(const OpView&, std::span<const BatchState> in) {
-  using Kind = BatchState::Kind;
-  const bool weights_free = in.size() < 2 || in[1].kind == Kind::free;
-  if (in[0].kind == Kind::free && weights_free) return {BatchState{}};
-  return {in[0].kind == Kind::split && weights_free ? BatchState::summed() : BatchState::mixed()};
-}
-
-template <class W>
-double weight_of(const KernelContext& context) {
-  const TargetRows<W> problem(context, context.attributes().integer("classes"), 0, 1);
-  return entropy::sum_in_blocks(problem.targets.count(), [&](std::int64_t row) {
-    return problem.counts(row) ? static_cast<double>(problem.weight(problem.targets[row])) : 0.0;
-  });
-}
-void weight_kernel(KernelContext& context) {
-  const bool in_double = context.has(1) && context.type(1).dtype == f64;
-  *context.out<double>(0) = in_double ? weight_of<double>(context) : weight_of<float>(context);
-}
-
-Values weight_plain(const Plain& p) {
-  const Value& targets = p.in[0];
-  Value each = cast(not_equal(targets, static_cast<double>(p.attributes.integer("ignore_index"))), f64);
-  if (p.in.size() > 1 && !p.in[1].absent()) {
-    const Value hot = one_hot(targets, p.in[1].dim(0), f64);
-    each = each * sum(hot * cast(p.in[1], f64), {.axes = {-1}});
-  }
-  return {sum(each)};
-}
-
 }  // namespace
 
 std::int64_t projection_chunk(std::int64_t rows, std::int64_t classes, DType dtype) {
@@ -341,11 +309,12 @@ const OpDef& linear_cross_entropy_op() {
       .infer = infer,
       .batch = batch,
       .plain = [](const Plain& p) { return plain(p, false); },
-      .terms = terms_are({{.output = 0, .factors = {4}, .inner = {{0, 1}, {2}, {3}}},
-                          {.output = 1, .factors = {4}, .inner = {{2}}},
-                          {.output = 2, .factors = {4}, .inner = {{0, 1}, {2}, {3}}},
-                          {.output = 3, .inner = {{0, 1}, {3}}}}),
-      .wide_operands = {4},
+      .terms = terms_are(
+          {{.output = 0, .factors = {In::class_weights}, .inner = {{In::x, In::weight}, {In::targets}, {In::bias}}},
+           {.output = 1, .factors = {In::class_weights}, .inner = {{In::targets}}},
+           {.output = 2, .factors = {In::class_weights}, .inner = {{In::x, In::weight}, {In::targets}, {In::bias}}},
+           {.output = 3, .inner = {{In::x, In::weight}, {In::bias}}}}),
+      .wide_operands = {In::class_weights},
       .traits = {.cheap = false, .precision = Precision::low},
       .cost = cost,
       .kernels = kernels(),
@@ -380,72 +349,54 @@ const OpDef& linear_cross_entropy_gradients_op() {
           "d_x = d_logits weight, d_weight = d_logits^T x, d_bias = sum over rows of d_logits",
       .source = "Liger Kernel, fused_linear_cross_entropy",
       .outputs = {"sum", "losses", "logsumexp", "d_x", "d_weight", "d_bias"},
-      .least_inputs = 4,
+      .least_inputs = 6,
       .most_inputs = 6,
       .infer = infer,
       .batch = batch,
       .plain = [](const Plain& p) { return plain(p, true); },
       // To checkpointing it is of the forward pass, as the loss is; run twice it would do all of its work twice.
-      .terms = terms_are({{.output = 0, .factors = {5}, .inner = {{0, 1}, {2}, {4}}},
-                          {.output = 1, .factors = {5}, .inner = {{0, 1}, {2}, {4}}},
-                          {.output = 2, .inner = {{0, 1}, {4}}},
-                          {.output = 3, .factors = {3, 5}, .inner = {{0}, {1}, {2}, {4}}},
-                          {.output = 4, .factors = {3, 5}, .inner = {{0}, {1}, {2}, {4}}},
-                          {.output = 5, .factors = {3, 5}, .inner = {{0, 1}, {2}, {4}}}}),
-      .wide_operands = {3, 5},
+      .terms = terms_are(
+          {{.output = 0, .factors = {In::class_weights}, .inner = {{In::x, In::weight}, {In::targets}, {In::bias}}},
+           {.output = 1, .factors = {In::class_weights}, .inner = {{In::x, In::weight}, {In::targets}, {In::bias}}},
+           {.output = 2, .inner = {{In::x, In::weight}, {In::bias}}},
+           {.output = 3,
+            .factors = {In::seed, In::class_weights},
+            .inner = {{In::x}, {In::weight}, {In::targets}, {In::bias}}},
+           {.output = 4,
+            .factors = {In::seed, In::class_weights},
+            .inner = {{In::x}, {In::weight}, {In::targets}, {In::bias}}},
+           {.output = 5,
+            .factors = {In::seed, In::class_weights},
+            .inner = {{In::x, In::weight}, {In::targets}, {In::bias}}}}),
+      .wide_operands = {In::class_weights, In::seed},
       .traits = {.recomputable = false, .cheap = false, .precision = Precision::low},
       .cost = cost,
       .kernels = kernels(),
-      .samples =
-          {{{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), normal({})},
-            asking(chunked(2, -100, 0), true, true, false)},
-           {{normal({2, 3, 4}, 0, 0.3).batched(1), normal({5, 4}, 0, 0.3), integers({2, 3}, 0, 5).batched(1),
-             normal({2, 3}).batched(1), normal({5}), uniform({5}, 0.5, 2)},
-            asking(chunked(4, 1, 0.2), true, true, true)},
-           {{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), normal({})},
-            asking(chunked(2, -100, 0), true, false, false)},
-           {{normal({3}, 0, 0.3), normal({4, 3}, 0, 0.3), integers({}, 0, 4), normal({}), normal({4})},
-            asking(chunked(0, -100, 0), false, true, true)},
-           {{normal({150, 40}, 0, 0.1).batched(0), normal({65, 40}, 0, 0.1), integers({150}, 0, 65).batched(0),
-             normal({}), normal({65})},
-            asking(chunked(64, 3, 0.1), true, true, true),
-            false},
-           {{normal({140, 16}, 0, 0.1).batched(0), normal({4200, 16}, 0, 0.1), integers({140}, 0, 4200).batched(0),
-             normal({140}).batched(0)},
-            asking(chunked(128, -100, 0.1), true, true, false),
-            false}},
-      .bad_samples = {{{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {4}}},
+      .samples = {{{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), absent(),
+                    absent(), normal({})},
+                   asking(chunked(2, -100, 0), true, true, false)},
+                  {{normal({2, 3, 4}, 0, 0.3).batched(1), normal({5, 4}, 0, 0.3), integers({2, 3}, 0, 5).batched(1),
+                    normal({5}), uniform({5}, 0.5, 2), normal({2, 3}).batched(1)},
+                   asking(chunked(4, 1, 0.2), true, true, true)},
+                  {{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), absent(),
+                    absent(), normal({})},
+                   asking(chunked(2, -100, 0), true, false, false)},
+                  {{normal({3}, 0, 0.3), normal({4, 3}, 0, 0.3), integers({}, 0, 4), normal({4}), absent(), normal({})},
+                   asking(chunked(0, -100, 0), false, true, true)},
+                  {{normal({150, 40}, 0, 0.1).batched(0), normal({65, 40}, 0, 0.1), integers({150}, 0, 65).batched(0),
+                    normal({65}), absent(), normal({})},
+                   asking(chunked(64, 3, 0.1), true, true, true),
+                   false},
+                  {{normal({140, 16}, 0, 0.1).batched(0), normal({4200, 16}, 0, 0.1),
+                    integers({140}, 0, 4200).batched(0), absent(), absent(), normal({140}).batched(0)},
+                   asking(chunked(128, -100, 0.1), true, true, false),
+                   false}},
+      .bad_samples = {{{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {4}}, {f32, {4}}, {f32, {4}}},
                        chunked(0, -100, 0),
                        "the seed must be [5]"},
-                      {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f64, {}}}, chunked(0, -100, 0), "must be f32"},
-                      {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {}}},
-                       asking(chunked(0, -100, 0), false, false, true),
-                       "an absent bias"}},
-  };
-  return op;
-}
-
-const OpDef& cross_entropy_weight_op() {
-  using sample::integers, sample::uniform;
-  const auto options = [](std::int64_t ignore_index) {
-    return Attributes{{"ignore_index", ignore_index}, {"label_smoothing", 0.0}, {"classes", std::int64_t{5}}};
-  };
-  static const OpDef op{
-      .name = "cross_entropy_weight",
-      .law = "weight = sum_i w[t_i], rows with t_i = ignore_index left out",
-      .outputs = {"weight"},
-      .least_inputs = 1,
-      .most_inputs = 2,
-      .infer = weight_infer,
-      .batch = weight_batch,
-      .plain = weight_plain,
-      .terms = linear_in({1}, {{0}}),
-      .wide_operands = {1},
-      .kernels = {{.dtype = i64, .run = weight_kernel}, {.dtype = i32, .run = weight_kernel}},
-      .samples = {{{integers({40}, 0, 5).batched(0)}, options(2)},
-                  {{integers({2, 20}, 0, 5).batched(1), uniform({5}, 0.5, 2)}, options(1)}},
-      .bad_samples = {{{{f32, {4}}}, options(1), "i32 or i64"},
-                      {{{i64, {4}}, {f32, {4}}}, options(1), "the class weights must be [5]"}},
+                      {{{f32, {5, 3}}, {f32, {4, 3}}, {i64, {5}}, {f32, {4}}, {f32, {4}}, {f64, {}}},
+                       chunked(0, -100, 0),
+                       "must be f32"}},
   };
   return op;
 }

@@ -10,8 +10,8 @@ namespace weft {
 /// weight, losses, logsumexp: cross_entropy(linear(x, weight, bias), targets), evaluated in chunks.
 const OpDef& linear_cross_entropy_op();
 
-/// x, weight, targets, seed ([] or [..]: the cotangent of the losses), bias, class weights -> sum, losses, logsumexp,
-/// d_x, d_weight, d_bias. A gradient that the flag of its name ("d_x", "d_weight", "d_bias") does not ask for has shape
+/// The same operands and the seed ([] or [..]: the cotangent of the losses) -> sum, losses, logsumexp, d_x, d_weight,
+/// d_bias. A gradient that the flag of its name ("d_x", "d_weight", "d_bias") does not ask for has shape
 /// [0]. For bf16 and f16, d_weight is f32, its values rounded to the narrow type as in the backward of linear.
 const OpDef& linear_cross_entropy_gradients_op();
 

@@ -243,3 +243,13 @@ TEST_CASE("logits of one chunk stay whole", "[core][ops][chunk_projection_loss]"
   CHECK(projection_chunk(4096, 50257, bf16) == 320);
   CHECK(projection_chunk(100, 1 << 24, f32) == 64);
 }
+
+TEST_CASE("the gradient of an absent bias cannot be asked for", "[core][chunk_projection_loss]") {
+  Graph graph;
+  const Value x = graph.input("x", f32, {5, 3}), weight = graph.input("weight", f32, {4, 3});
+  const Value targets = graph.input("targets", i64, {5}), seed = graph.input("seed", f32, {});
+  const Attributes options{
+      {"ignore_index", std::int64_t{-100}}, {"label_smoothing", 0.0}, {"chunk", std::int64_t{0}}, {"d_bias", true}};
+  graph.apply(linear_cross_entropy_gradients_op(), {x, weight, targets, Value{}, Value{}, seed}, options);
+  CHECK_THROWS_WITH(graph.check(), ContainsSubstring("the gradient of an absent bias is asked for"));
+}

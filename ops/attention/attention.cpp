@@ -18,23 +18,14 @@
 namespace weft {
 
 AttentionShape::AttentionShape(const OpView& view)
-    : batch(view.shape(AttentionIn::q).extent(0)),
+    : ScoreRule(view.attributes),
+      batch(view.shape(AttentionIn::q).extent(0)),
       heads(view.shape(AttentionIn::q).extent(2)),
       kv_heads(view.shape(AttentionIn::k).extent(2)),
       time_q(view.shape(AttentionIn::q).extent(1)),
       time_k(view.shape(AttentionIn::k).extent(1)),
       width(view.shape(AttentionIn::q).extent(3)),
       value_width(view.shape(AttentionIn::v).extent(3)),
-      scale(view.attributes.number("scale")),
-      soft_cap(view.attributes.get_or<double>("soft_cap", 0)),
-      dropout(view.attributes.get_or<double>("dropout", 0)),
-      causal(view.attributes.flag("causal")),
-      window(view.attributes.get_or<std::int64_t>("window", 0)),
-      window_stride(view.attributes.get_or<std::int64_t>("window_stride", 1)),
-      offset(view.attributes.get_or<std::int64_t>("offset", 0)),
-      stream(static_cast<std::uint32_t>(view.attributes.get_or<std::int64_t>("stream", 0))),
-      block_queries(view.attributes.get_or<std::int64_t>("block_queries", 0)),
-      block_keys(view.attributes.get_or<std::int64_t>("block_keys", 0)),
       parallel_heads(batch * kv_heads),
       low(view.attributes.flag("low")) {}
 
@@ -66,23 +57,6 @@ void expect_per_example(const OpView& view, int i, const Dim& batch, const char*
   const Shape& shape = view.shape(i);
   WEFT_CHECK(shape.rank() == 0 || (shape.rank() == 1 && (shape[0] == batch || shape[0] == Dim(1))),
              "{} must be [] or [batch={}], got {}", what, batch.value(), shape.str());
-}
-
-void check_options(const Attributes& a) {
-  const double scale = a.number("scale"), soft_cap = a.get_or<double>("soft_cap", 0);
-  const double dropout = a.get_or<double>("dropout", 0);
-  const auto window = a.get_or<std::int64_t>("window", 0);
-  WEFT_CHECK(scale > 0 && std::isfinite(scale), "scale / temperature must be positive, got {}", scale);
-  WEFT_CHECK(soft_cap >= 0 && std::isfinite(soft_cap), "soft_cap must be at least 0, got {}", soft_cap);
-  WEFT_CHECK(dropout >= 0 && dropout < 1, "dropout must be in [0, 1), got {}", dropout);
-  WEFT_CHECK(window >= 0, "window must be at least 1 (0: none), got {}", window);
-  const auto stride = a.get_or<std::int64_t>("window_stride", 1);
-  WEFT_CHECK(stride >= 1, "window_stride must be at least 1, got {}", stride);
-  const auto queries = a.get_or<std::int64_t>("block_queries", 0), keys = a.get_or<std::int64_t>("block_keys", 0);
-  // The softmax of a tile writes its statistics by whole vectors: those of the next tile begin at one.
-  WEFT_CHECK(queries >= 0 && queries <= 480 && queries % 16 == 0,
-             "block_queries must be a multiple of 16 up to 480 (0: automatic), got {}", queries);
-  WEFT_CHECK(keys >= 0 && keys <= 4096, "block_keys must be 1 to 4096 (0: automatic), got {}", keys);
 }
 
 // The functions of a node fit its captures.
@@ -133,7 +107,7 @@ void check_attention_operands(const OpView& view) {
   }
   if (view.has(In::lengths)) expect_per_example(view, In::lengths, q[0], "lengths");
   if (view.has(In::start)) expect_per_example(view, In::start, q[0], "start");
-  check_options(view.attributes);
+  ScoreRule(view.attributes).check();
 }
 
 namespace {

@@ -84,17 +84,17 @@ HeadWeights head_weights(const Value& y) {
   Values in;
   for (const ValueRef& ref : node.operands) in.push_back(ref.node == no_node ? Value{} : graph.value(ref));
   in.resize(std::max<std::size_t>(in.size(), AttentionIn::count));
-  const Attributes& a = node.attributes;
+  const ScoreRule rule(node.attributes);
   const Value key = key_indices(weights), query = query_indices(weights);
   const Value start = in[AttentionIn::start], lengths = in[AttentionIn::lengths];
-  const Value position = start.absent() ? query + a.get_or<std::int64_t>("offset", 0) : query + per_example(start);
+  const Value position = start.absent() ? query + rule.offset : query + per_example(start);
   if (!rules_are_known(node)) return {weights, visible_by_weights(node, in), position};
   Value visible;
   const auto also = [&](const Value& mask) { visible = visible.absent() ? mask : logical_and(visible, mask); };
-  if (a.flag("causal")) also(less_equal(key, position));
-  if (const auto window = a.get_or<std::int64_t>("window", 0); window > 0) {
-    also(greater(key, position - window));
-    also(less(key, position + window));
+  if (rule.causal) also(less_equal(key, position));
+  if (rule.window > 0) {
+    also(greater(key, position - rule.window));
+    also(less(key, position + rule.window));
   }
   if (!lengths.absent()) also(less(key, per_example(lengths)));
   if (const Value mask = in[AttentionIn::mask]; !mask.absent()) also(mask);

@@ -41,52 +41,23 @@ std::shared_ptr<const ScoreFunction> function_of(const Attributes& attributes, c
 }  // namespace
 
 AttentionLaw::AttentionLaw(const Attributes& attributes)
-    : scale(attributes.number("scale")),
-      soft_cap(attributes.get_or<double>("soft_cap", 0)),
-      dropout(attributes.get_or<double>("dropout", 0)),
-      causal(attributes.flag("causal")),
-      window(attributes.get_or<std::int64_t>("window", 0)),
-      window_stride(attributes.get_or<std::int64_t>("window_stride", 1)),
-      offset(attributes.get_or<std::int64_t>("offset", 0)),
-      stream(attributes.get_or<std::int64_t>("stream", 0)),
-      block_queries(attributes.get_or<std::int64_t>("block_queries", 0)),
-      block_keys(attributes.get_or<std::int64_t>("block_keys", 0)),
+    : ScoreRule(attributes),
       score_data(function_of(attributes, "score")),
       pairs_data(function_of(attributes, "pairs")),
       derivative(function_of(attributes, "score_derivative")),
       d_bias(attributes.flag("d_bias")) {}
 
 AttentionLaw::AttentionLaw(const AttentionOptions& options, std::int64_t width, std::int64_t default_offset)
-    : scale(options.scale.value_or(1 / std::sqrt(static_cast<double>(width))) / options.temperature),
-      soft_cap(options.soft_cap),
+    : ScoreRule(options, width, default_offset),
       clip(options.clip),
-      dropout(options.dropout),
       keep_share(options.keep_share),
       fill(options.fill),
-      causal(options.causal),
       plain(options.method == AttentionMethod::plain),
-      window(options.window),
-      window_stride(options.window_stride),
-      offset(options.offset.value_or(default_offset)),
-      stream(options.stream.value_or(0)),
-      block_queries(options.block_queries),
-      block_keys(options.block_keys),
       score(options.score),
       pairs(options.pairs) {}
 
 Attributes AttentionLaw::attributes() const {
-  Attributes attributes{{"scale", scale}};
-  if (soft_cap != 0) attributes.set("soft_cap", soft_cap);
-  if (dropout != 0) {
-    attributes.set("dropout", dropout);
-    attributes.set("stream", stream);
-  }
-  if (causal) attributes.set("causal", true);
-  if (window != 0) attributes.set("window", window);
-  if (window_stride != 1) attributes.set("window_stride", window_stride);
-  if (block_queries != 0) attributes.set("block_queries", block_queries);
-  if (block_keys != 0) attributes.set("block_keys", block_keys);
-  if (causal || window != 0 || score_data || pairs_data) attributes.set("offset", offset);
+  Attributes attributes = ScoreRule::attributes(score_data || pairs_data);
   if (score_data) attributes.set("score", std::shared_ptr<const Description>(score_data));
   if (pairs_data) attributes.set("pairs", std::shared_ptr<const Description>(pairs_data));
   return attributes;

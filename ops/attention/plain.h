@@ -4,7 +4,9 @@
 
 #include <weft/ops/attention/attention.h>
 #include <weft/ops/attention/score_function.h>
+#include <weft/ops/attention/score_rule.h>
 
+#include <limits>
 #include <memory>
 
 namespace weft {
@@ -18,12 +20,11 @@ struct AttentionMasks {
 /// Of a node's operands; captures begin at operand `first_capture`.
 AttentionMasks attention_masks(const Values& in, int first_capture);
 
-/// AttentionOptions in the form in which nodes carry them.
-struct AttentionLaw {
-  double scale = 1, soft_cap = 0, clip = 0, dropout = 0, keep_share = 0;
-  double fill = -std::numeric_limits<double>::infinity();
-  bool causal = false, plain = false;
-  std::int64_t window = 0, window_stride = 1, offset = 0, stream = 0, block_queries = 0, block_keys = 0;
+/// AttentionOptions in the form in which nodes carry them, and what nodes do not carry: it runs as the plain
+/// definition.
+struct AttentionLaw : ScoreRule {
+  double clip = 0, keep_share = 0, fill = -std::numeric_limits<double>::infinity();
+  bool plain = false;
   /// As the user gave them, for what is built from basic ops at once; and as data, in a node's attributes.
   ScoreModifier score = {};
   PairPattern pairs = {};

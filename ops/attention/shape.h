@@ -4,6 +4,7 @@
 #pragma once
 
 #include <weft/graph/op_def.h>
+#include <weft/ops/attention/score_rule.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -16,15 +17,10 @@ struct AttentionIn {
   enum : int { y = count, logsumexp, d_y, d_logsumexp };
 };
 
-/// Extents and options of a node; no pointers.
-struct AttentionShape {
+/// Extents and numbers of a node; no pointers.
+struct AttentionShape : ScoreRule {
   std::int64_t batch, heads, kv_heads, time_q, time_k, width, value_width;
-  double scale, soft_cap, dropout;  ///< soft_cap, dropout: 0 is none
-  bool causal;
-  std::int64_t window, window_stride, offset;  ///< window 0: none
-  std::uint32_t stream;
-  std::int64_t block_queries, block_keys;  ///< of a tile; 0: by the extents
-  std::int64_t parallel_heads;             ///< batch x kv_heads that tasks of the backward are cut by
+  std::int64_t parallel_heads;  ///< batch x kv_heads that tasks of the backward are cut by
   bool low;  ///< bf16 products in bf16 where the processor emulates them too (attention_in_bf16, ops/fuse/passes.h)
 
   explicit AttentionShape(const OpView& view);

@@ -36,7 +36,7 @@ struct AttentionScores : AttentionShape {
         v(context.in<T>(AttentionIn::v)),
         bias(context.in<T>(AttentionIn::bias)),
         mask(context.in<bool>(AttentionIn::mask)),
-        key(random_key(context.random().seed, stream)),
+        key(random_key(context.random().seed, static_cast<std::uint32_t>(stream))),
         functions(bound),
         context_(context) {
     functions.captures(context, score_captures, pair_captures);

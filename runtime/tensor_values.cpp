@@ -37,9 +37,8 @@ double max_abs_difference(const Tensor& a, const Tensor& b) {
   if (a.size() == 0) return 0;
   const Tensor kept_a = as_doubles(a), kept_b = as_doubles(b.reshaped(a.extents()));
   const auto x = kept_a.as<double>(), y = kept_b.as<double>();
-  const double otherwise = xt::any(xt::not_equal(xt::isfinite(x), xt::isfinite(y)))
-                               ? std::numeric_limits<double>::infinity()
-                               : 0;
+  const double otherwise =
+      xt::any(xt::not_equal(xt::isfinite(x), xt::isfinite(y))) ? std::numeric_limits<double>::infinity() : 0;
   return xt::amax(xt::where(xt::isfinite(x) && xt::isfinite(y), xt::abs(x - y), otherwise))();
 }
 

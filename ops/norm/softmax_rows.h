@@ -158,7 +158,8 @@ struct ColumnBlock {
 // An op whose output has the operands' shape. It is written twice, for one operand or two:
 //   Op::row(v, x.., y, n)                     a row, whose numbers lie side by side
 //   Op::gather(v, block)                      what a block of columns needs of all its lines,
-//   Op::line(v, block, x.., y, count)         and then each of these. Both of y's may be where x, or the first, is.
+//   Op::line(v, block, x.., y, count)         and then each of these. y of a row, and of a line of one operand, may be
+//   where x is.
 template <class Op, class T>
 void run_along(KernelContext& context) {
   using W = Wide<T>;

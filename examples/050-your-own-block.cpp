@@ -105,8 +105,7 @@ bool check_transforms() {
   return result.passed();
 }
 
-// --- Does it learn? The token two places back is to be said again.
-// ----------------------------------------------------
+// --- Does it learn? The token two places back is to be said again. ---
 
 struct Batch {
   Tensor tokens = Tensor(i32, {batch, length}), targets = Tensor(i32, {batch, length});

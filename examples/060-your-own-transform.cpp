@@ -16,8 +16,7 @@ using namespace weft;
 
 namespace {
 
-// --- A rule for one gradient
-// ------------------------------------------------------------------------------------------
+// --- A rule for one gradient ---
 //
 // g := g + N(0, sigma_t^2), sigma_t^2 = eta / (1 + t)^gamma, t updates taken (arXiv:1511.06807, section 3). The frame
 // hands in clean gradients: unscaled, divided by the loss's weight. So it stands behind accumulate, and forbids to
@@ -37,8 +36,7 @@ Transform gradient_noise(double eta, double gamma = 0.55) {
        .promises = {"noisy"}});
 }
 
-// --- A second pass over the model
-// -------------------------------------------------------------------------------------
+// --- A second pass over the model ---
 //
 // g := grad L(p + e), e = rho g / |g| over all parameters (arXiv:2010.01412, equations 2 and 3). The gradients are
 // graph: `substitute` copies what depends on the parameters, forward and backward, over parameters that were moved.
@@ -75,8 +73,7 @@ Transform sharpness_aware(double rho) {
           .change = fmt::format("gradients are those at p + {} g / |g|", rho)};
 }
 
-// --- A task: which of three noisy rings a point lies on
-// ----------------------------------------------------------------
+// --- A task: which of three noisy rings a point lies on ---
 
 constexpr std::int64_t batch = 48;
 
@@ -122,8 +119,7 @@ bool train(const char* what, const Step& step) {
   return last < 0.5 * first;
 }
 
-// --- Order
-// --------------------------------------------------------------------------------------------------------------
+// --- Order ---
 
 bool refused(const char* what, const Step& step, const Transform& transform) {
   try {
@@ -136,8 +132,7 @@ bool refused(const char* what, const Step& step, const Transform& transform) {
   return false;
 }
 
-// --- Proof
-// --------------------------------------------------------------------------------------------------------------
+// --- Proof ---
 
 // Noise is drawn by the names of transform and parameter, so a step of micro-batches gets the noise of the whole batch.
 bool noise_is_proven(const Step& plain) {

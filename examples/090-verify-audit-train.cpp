@@ -18,8 +18,7 @@ using namespace weft;
 
 namespace {
 
-// --- The text
-// ----------------------------------------------------------------------------------------------------------
+// --- The text ---
 
 // "The House That Jack Built": each verse says all that the verses before it said.
 std::string rhyme() {
@@ -54,8 +53,7 @@ struct Text {
   }
 };
 
-// --- The model
-// -----------------------------------------------------------------------------------------------------------
+// --- The model ---
 
 constexpr std::int64_t batch = 8, context = 32;
 
@@ -84,8 +82,7 @@ bool say(bool passed, const std::string& what) {
   return passed;
 }
 
-// --- Before: nothing has been trained, and most mistakes are found
-// ----------------------------------------------------------
+// --- Before: nothing has been trained, and most mistakes are found ---
 
 // Finite differences of a small model of the same parts, in float64.
 bool gradients_are_true() {
@@ -134,8 +131,7 @@ bool learns_one_batch(const Text& text) {
   return say(last < 0.2, fmt::format("learns one batch by heart: {:.3f}", last)) && starts;
 }
 
-// --- While: the loop
-// ----------------------------------------------------------------------------------------------------------
+// --- While: the loop ---
 
 double train(Program& program, const Text& text, std::int64_t steps, bool quiet = false) {
   Store& store = program.store();
@@ -166,8 +162,7 @@ bool resumes(const Step& step, const Store& halfway, double wanted, const Text& 
              fmt::format("saved after {} steps and resumed: the same loss to the last bit", halfway.runs()));
 }
 
-// --- After: what does it know, and what does it write?
-// ---------------------------------------------------------------------------
+// --- After: what does it know, and what does it write? ---
 
 // The mean over every held-out character: sums are weighted, so a short last batch counts for what it is.
 double held_out_loss(const Model& model, Store& store, const Text& text) {

@@ -26,8 +26,7 @@ Value picked(const Value& x, const std::vector<std::int64_t>& at) {
   return concatenate(parts, 0);
 }
 
-// --- importance
-// --------------------------------------------------------------------------------------------------------
+// --- importance ---
 
 // The weight by which all terms of a loss are divided; absent where there are several, or none.
 Value common_weight(const Loss& loss) {
@@ -74,8 +73,7 @@ Step with_importance(Step step, const std::vector<Gates>& gates) {
   return step;
 }
 
-// --- closing
-// -----------------------------------------------------------------------------------------------------------
+// --- closing ---
 
 // [count, 1, ..]: whether the gate is open, along `axis` of `rank` axes.
 Value open_gates(Graph graph, const Gates& gates) {

@@ -15,8 +15,7 @@
 namespace weft {
 namespace {
 
-// --- what exists
-// -------------------------------------------------------------------------------------------------------
+// --- what exists ---
 
 constexpr double bias_that_masks = -1e4;
 
@@ -104,8 +103,7 @@ HeadWeights head_weights(const Value& y) {
 
 Value HeadMean::value() const { return sum / count; }
 
-// --- statistics
-// --------------------------------------------------------------------------------------------------------
+// --- statistics ---
 namespace {
 
 // -sum_j p_j ln p_j of each row; 0 ln 0 = 0

@@ -111,7 +111,7 @@ PairReport pair_report(const Value& y) {
              str(node.where));
   const AttentionShape shape(view->view);
   const auto blocks = pair_blocks(view->view);
-  const KeyLimits limits{shape.offset, shape.time_k, shape.time_k, shape.window, shape.window_stride, shape.causal};
+  const KeyLimits limits(shape, shape.time_k);
   PairReport report{.all_pairs = static_cast<double>(shape.heads * shape.time_q) * static_cast<double>(shape.time_k),
                     .tile_rows = shape.q_rows(),
                     .tile_columns = shape.k_rows()};

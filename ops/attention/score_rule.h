@@ -1,7 +1,7 @@
 // The numbers of an attention node: those of AttentionOptions that its kernels know. They stand here once: the kernels'
 // extents (AttentionShape) and the plain definition (AttentionLaw) are this with more. A new number is an option with
-// its words (attention.h), a field here with its name and check (score_rule.cpp), and the formula that reads it. Not in
-// <weft/weft.h>.
+// its words (attention.h), a field here with its name, its constructor's line and its check (score_rule.cpp), and the
+// formula that reads it. Not in <weft/weft.h>.
 #pragma once
 
 #include <weft/graph/attributes.h>

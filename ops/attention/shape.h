@@ -77,6 +77,15 @@ struct KeyLimits {
   std::int64_t offset, hi, time_k, window, window_stride;
   bool causal;
 
+  /// All keys exist; an example with a start or a length of its own sets `offset` and `hi`.
+  KeyLimits(const ScoreRule& rule, std::int64_t time_k)
+      : offset(rule.offset),
+        hi(time_k),
+        time_k(time_k),
+        window(rule.window),
+        window_stride(rule.window_stride),
+        causal(rule.causal) {}
+
   KeyRange keys(std::int64_t i) const {
     const std::int64_t position = i + offset;
     KeyRange range{0, hi};

@@ -60,12 +60,10 @@ struct AttentionScores : AttentionShape {
   std::int64_t row_index(std::int64_t b, std::int64_t h, std::int64_t i) const { return (b * heads + h) * time_q + i; }
 
   KeyLimits limits(std::int64_t b) const {
-    return {context_.has(AttentionIn::start) ? integer(AttentionIn::start, b) : offset,
-            context_.has(AttentionIn::lengths) ? std::min(time_k, integer(AttentionIn::lengths, b)) : time_k,
-            time_k,
-            window,
-            window_stride,
-            causal};
+    KeyLimits limits(*this, time_k);
+    if (context_.has(AttentionIn::start)) limits.offset = integer(AttentionIn::start, b);
+    if (context_.has(AttentionIn::lengths)) limits.hi = std::min(time_k, integer(AttentionIn::lengths, b));
+    return limits;
   }
   /// Whether scores are more than scaled products.
   bool shaped() const { return soft_cap > 0 || bias != nullptr || mask != nullptr || functions.any(); }

@@ -129,8 +129,7 @@ std::vector<Sample> part_samples() {
           {{sample::extremes({9, 7000})}, one(0), false}};
 }
 
-// --- sums
-// ------------------------------------------------------------------------------------------------------------------
+// --- sums ---
 
 std::vector<TensorType> infer_sum(const OpView& view) {
   WEFT_CHECK(view.type(0).dtype != boolean, "sums need numbers, got {}; hint: cast(x, i64)", view.type(0).str());

@@ -162,11 +162,15 @@ class ReverseWalk {
         flowing.push_back(outputs[k]);
         cotangents.push_back(backward.cotangents_[k]);
       }
-    for (std::size_t i = 0; i < backward.in_.size(); ++i)
-      if (backward.wants_[i]) wanted.push_back(backward.in_[i]);
+    // The plain definition knows values, not operands: one that is given twice has its whole gradient at its first place.
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < backward.in_.size(); ++i) {
+      if (!backward.wants_[i] || std::ranges::find(wanted, backward.in_[i]) != wanted.end()) continue;
+      wanted.push_back(backward.in_[i]);
+      places.push_back(i);
+    }
     const std::vector<Value> gradients = ReverseWalk(graph_, wanted, first).run(flowing, cotangents, wanted);
-    for (std::size_t i = 0, j = 0; i < backward.in_.size(); ++i)
-      if (backward.wants_[i]) backward.gradients_[i] = gradients[j++];
+    for (std::size_t j = 0; j < places.size(); ++j) backward.gradients_[places[j]] = gradients[j];
   }
 
   Graph graph_;

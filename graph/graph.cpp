@@ -284,8 +284,15 @@ const Node& Graph::node(NodeId id) const {
   return data_->node(id);
 }
 
+void Graph::expect_built(ValueRef ref) const {
+  if (ref.node != no_node) return;
+  // An invalid value does not know its problem; the first is the one from which others follow.
+  WEFT_CHECK(!problems().empty(), "this value failed to build");
+  WEFT_FAIL("this value failed to build: {}", problems().front().str());
+}
+
 const TensorType& Graph::type(ValueRef ref) const {
-  WEFT_CHECK(ref.node != no_node, "this value failed to build; graph.check() says why");
+  expect_built(ref);
   return node(ref.node).types.at(ref.output);
 }
 
@@ -367,7 +374,7 @@ bool Graph::contains(const Value& value) const { return locate(*data_, value).ha
 Value Graph::find(const Value& value) const {
   WEFT_CHECK(!value.absent(),
              "a value that was never built is in no graph: it is the default of Value, or an operand left out");
-  WEFT_CHECK(value.valid(), "this value failed to build; graph.check() says why");
+  value.graph().expect_built(value.ref());
   if (const auto found = locate(*data_, value)) return {data_, *found};
   const auto removed = data_->removed_by.find(follow(*data_, value.ref()).node);
   const std::string name = value.graph_data()->has(value.ref().node) ? "'" + value.name() + "'" : "the value";

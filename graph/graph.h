@@ -151,6 +151,8 @@ class WEFT_HANDLE Graph {
   /// Throw at the line of a problem instead of collecting.
   void strict(bool on);
   const std::vector<Problem>& problems() const;
+  /// UserError with the graph's first problem if `ref` is of a value that failed to build.
+  void expect_built(ValueRef ref) const;
   void add_problem(Problem problem) const;
   /// Adds a problem on behalf of a function that builds several nodes, with the path and the line that a node built
   /// here would have.

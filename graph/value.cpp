@@ -8,7 +8,7 @@ const Node& Value::node() const {
   WEFT_CHECK(
       !absent(),
       "a value that was never built has no node: it is the default of Value, or an operand left out; hint: if (value)");
-  WEFT_CHECK(valid(), "this value failed to build; graph.check() says why");
+  graph().expect_built(ref_);
   return graph().node(ref_.node);
 }
 

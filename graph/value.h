@@ -77,6 +77,32 @@ class Values : public std::vector<Value> {
   Value& operator[](std::size_t i) { return at(i); }
 };
 
+/// A C++ number. An integer stays one: 2^53 + 1 has no double.
+class Number {
+ public:
+  template <class T>
+    requires std::integral<T> || std::floating_point<T>
+  Number(T number) : real_(static_cast<double>(number)) {  // NOLINT: implicit
+    if constexpr (std::integral<T>) {
+      is_integer_ = std::signed_integral<T> || sizeof(T) < sizeof(integer_) || (number >> 63) == 0;
+      if (is_integer_) integer_ = static_cast<std::int64_t>(number);
+    }
+  }
+  bool is_integer() const { return is_integer_; }
+  std::int64_t integer() const { return integer_; }
+  double real() const { return real_; }
+  /// Whether real() is the number itself.
+  bool is_exact_real() const {
+    constexpr std::int64_t exact = std::int64_t{1} << 53;
+    return !is_integer_ || (-exact <= integer_ && integer_ <= exact);
+  }
+
+ private:
+  double real_;
+  std::int64_t integer_ = 0;
+  bool is_integer_ = false;
+};
+
 /// An operand: a Value or a C++ number, and the line that passed it. A number takes the dtype of the tensor beside it,
 /// as Python numbers do in PyTorch.
 class Arg {
@@ -86,16 +112,17 @@ class Arg {
   template <class T>
     requires std::integral<T> || std::floating_point<T>
   Arg(T number, std::source_location where = std::source_location::current())  // NOLINT: implicit
-      : number_(static_cast<double>(number)), is_number_(true), where_(where) {}
+      : number_(number), is_number_(true), where_(where) {}
 
   bool is_number() const { return is_number_; }
-  double number() const { return number_; }
+  double number() const { return number_.real(); }
+  const Number& exact_number() const { return number_; }
   const Value& value() const { return value_; }
   std::source_location where() const { return where_; }
 
  private:
   Value value_;
-  double number_ = 0;
+  Number number_ = 0;
   bool is_number_ = false;
   std::source_location where_;
 };

@@ -123,7 +123,7 @@ Transform scale_loss(const LossScaling& scaling, std::source_location where) {
           }};
 }
 
-void update_loss_scale(Step& step, const Value& finite) {
+void update_loss_scale(Step& step, const Value& finite, const Value& counted) {
   if (!step.loss_scale || !step.loss_scale->tracker.valid()) return;
   const auto& [scale, tracker, rule] = *step.loss_scale;
   const auto scope = step.graph.scope("loss_scale");
@@ -134,6 +134,10 @@ void update_loss_scale(Step& step, const Value& finite) {
   const Value grows = equal(clean, rule.window);
   Value next = where(finite, where(grows, bounded, scale), smaller);
   Value next_tracker = where(logical_and(finite, logical_not(grows)), clean, zeros_like(tracker));
+  if (counted.valid()) {
+    next = where(counted, next, scale);
+    next_tracker = where(counted, next_tracker, tracker);
+  }
   if (step.due.valid()) {  // an accumulation over runs is judged, and the scale changed, when it ends
     next = where(step.due, next, scale);
     next_tracker = where(step.due, next_tracker, tracker);

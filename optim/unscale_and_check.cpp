@@ -49,20 +49,23 @@ class CleaningFactors {
   std::map<std::tuple<bool, bool, DType>, Value> cast_;
 };
 
-// Whether no weight by which the loss is divided is 0. Of micro-batches and of several runs only the sum of the weights
-// counts.
-Value weights_count(const Step& step, Value finite) {
+}  // namespace
+
+Value has_weight(const Step& step) {
+  // Of micro-batches and of several runs only the sum of the weights counts.
   std::vector<Value> weights;
   if (step.gradient_weight.valid()) weights.push_back(step.gradient_weight);
   else if (!step.due.valid())
     for (const LossTerm& term : step.loss.terms)
       if (term.weight.valid() && (step.micro_batches == 1 || term.weight.node().phase == Phase::step))
         weights.push_back(term.weight);
-  for (const Value& weight : weights) finite = logical_and(finite, isfinite(divide(1.0, cast(weight, f64))));
-  return finite;
+  Value all;
+  for (const Value& weight : weights) {
+    const Value counts = isfinite(divide(1.0, cast(weight, f64)));
+    all = all.valid() ? logical_and(all, counts) : counts;
+  }
+  return all;
 }
-
-}  // namespace
 
 void unscale_and_check(Step& step) {
   if (step.taken.valid()) return;
@@ -82,11 +85,12 @@ void unscale_and_check(Step& step) {
   }
   const GradientNorm norm = gradient_norm(step, 2, pass);
   const auto origin = step.graph.made_by(pass, no_node);
-  const Value finite = weights_count(step, norm.all_elements_finite(step));
+  const Value all_finite = norm.all_elements_finite(step), counted = has_weight(step);
+  const Value finite = counted.valid() ? logical_and(all_finite, counted) : all_finite;
   step.taken = step.due.valid() ? logical_and(finite, step.due) : finite;
   step.set_fetch("grad_norm", norm.total);
   step.set_fetch("finite", finite);
-  update_loss_scale(step, finite);
+  update_loss_scale(step, finite, counted);
 }
 
 }  // namespace weft

@@ -19,4 +19,7 @@ namespace weft {
 /// update here.
 void unscale_and_check(Step& step);
 
+/// bool scalar: whether no weight by which the loss is divided is 0; absent where no loss has one.
+Value has_weight(const Step& step);
+
 }  // namespace weft

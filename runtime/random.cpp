@@ -150,6 +150,24 @@ void uniform_fill(double* out, std::int64_t n, std::uint32_t row, RandomKey key,
   });
 }
 
+double largest_below(DType type, double limit) {
+  struct Format {
+    int digits, least;  // of the mantissa; exponent of the smallest normal number
+  };
+  const Format format = type == f64    ? Format{53, -1022}
+                        : type == f32  ? Format{24, -126}
+                        : type == bf16 ? Format{8, -126}
+                                       : Format{11, -14};
+  if (!std::isfinite(limit)) return limit;
+  const auto spacing = [&](double size) {
+    const int exponent = size == 0 ? format.least : std::max(std::ilogb(size), format.least);
+    return std::ldexp(1.0, exponent - (format.digits - 1));
+  };
+  const double unit = spacing(std::abs(limit)), floor = std::floor(limit / unit) * unit;
+  if (floor < limit) return floor;
+  return limit - spacing(limit > 0 ? std::nextafter(limit, 0.0) : limit);
+}
+
 void normal_fill(float* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                  std::uint32_t first_column) {
   Row{row, key, runs}.pieces(n, first_column, 1, [&](std::int64_t at, std::int64_t count, const std::uint32_t* words) {

@@ -10,6 +10,8 @@
 // The results are plain IEEE arithmetic on the words, so they are the same on every processor.
 #pragma once
 
+#include <weft/graph/dtype.h>
+
 #include <cstdint>
 #include <string_view>
 
@@ -38,6 +40,9 @@ void uniform_fill(float* out, std::int64_t n, std::uint32_t row, RandomKey key, 
                   std::uint32_t first_column = 0);
 void uniform_fill(double* out, std::int64_t n, std::uint32_t row, RandomKey key, std::uint64_t runs,
                   std::uint32_t first_column = 0);
+
+/// The largest number of `type` below `limit`: where U[low, limit) ends once it is rounded.
+double largest_below(DType type, double limit);
 
 /// Standard normal: the inverse distribution function (Wichura 1988, algorithm AS 241, PPND16) at
 /// (word + 1/2) 2^-32, |x| < 6.4; for double at (52 bits + 1/2) 2^-52, |x| < 8.3.

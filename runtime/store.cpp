@@ -60,10 +60,13 @@ Tensor initial_value(const Node& source, std::uint64_t seed) {
   // Drawn in double and rounded once, so that an f32 and an f64 model start alike; a piece at a time, for memory.
   constexpr std::int64_t piece = 1 << 16;
   const RandomKey key = random_key(seed, source.name);
+  const double most = a < b ? largest_below(type.dtype, b) : b;  // rounding may reach b, which is not of [a, b)
   parallel_for((tensor.size() + piece - 1) / piece, [&](std::int64_t tile, int) {
     const std::int64_t first = tile * piece;
     Tensor drawn(f64, {std::min(piece, tensor.size() - first)});
     draw(kind, a, b, drawn.data<double>(), drawn.size(), static_cast<std::uint32_t>(first), key);
+    if (kind == "uniform")
+      for (std::int64_t i = 0; i < drawn.size(); ++i) drawn.data<double>()[i] = std::min(drawn.data<double>()[i], most);
     const Tensor rounded = drawn.cast(type.dtype);
     std::memcpy(tensor.raw() + static_cast<std::size_t>(first) * size_of(type.dtype), rounded.raw(), rounded.bytes());
   });

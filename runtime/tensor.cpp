@@ -89,6 +89,10 @@ void Tensor::expect_count(std::size_t values) const {
   WEFT_CHECK(std::cmp_equal(values, size_), "a tensor of {} elements was given {} values", size_, values);
 }
 
+void Tensor::wrong_axis(int axis) const {
+  WEFT_FAIL("axis {} is outside a tensor of rank {}: {}", axis, rank(), type_str());
+}
+
 double Tensor::item() const {
   WEFT_CHECK(size_ == 1, "item() needs a tensor of one element, {} has {}; hint: at(i)", type_str(), size_);
   return load(data_, type_);

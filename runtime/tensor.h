@@ -53,7 +53,11 @@ class Tensor {
 
   DType dtype() const { return type_; }
   const Extents& extents() const { return extents_; }
-  std::int64_t extent(int axis) const { return extents_.at(static_cast<std::size_t>(axis < 0 ? axis + rank() : axis)); }
+  /// Negative axes count from the end. UserError: there is no such axis.
+  std::int64_t extent(int axis) const {
+    if (axis < -rank() || axis >= rank()) wrong_axis(axis);
+    return extents_[static_cast<std::size_t>(axis < 0 ? axis + rank() : axis)];
+  }
   int rank() const { return static_cast<int>(extents_.size()); }
   /// Number of elements.
   std::int64_t size() const { return size_; }
@@ -100,6 +104,7 @@ class Tensor {
     if (type != type_) wrong_type(type);
   }
   [[noreturn]] void wrong_type(DType type) const;
+  [[noreturn]] void wrong_axis(int axis) const;
   void expect_count(std::size_t values) const;
 
   DType type_ = f32;

@@ -17,7 +17,7 @@ void Comparison::scale_follows_its_rule(const Trial& trial, const Observation& s
   const Tensor *scale_after = find_in(seen.cells, name), *tracker_after = find_in(seen.cells, tracker);
   if (scale_after == nullptr || tracker_after == nullptr) return;
   double expected = seen.starts.at(name).item(), clean = seen.starts.at(tracker).item() + 1;
-  if (!seen.due) {  // both change only in the run that ends an accumulation over runs
+  if (!seen.due || !seen.counted) {  // a run that does not end its accumulation, or whose loss has no weight
     clean -= 1;
   } else if (!seen.finite) {
     expected = std::max(expected * scale.rule.backoff, scale.rule.least);

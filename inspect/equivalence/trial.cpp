@@ -8,7 +8,7 @@ namespace weft {
 namespace {
 
 constexpr std::string_view prefix = "verify_equivalent/gradient/", taken = "verify_equivalent/finite",
-                           due = "verify_equivalent/due";
+                           due = "verify_equivalent/due", counted = "verify_equivalent/counted";
 
 }  // namespace
 
@@ -22,6 +22,7 @@ Step observed(const Step& step) {
     copy.set_fetch(gradient_fetch(gradient.parameter.node().name), gradient.value);
   copy.set_fetch(std::string(taken), copy.taken);
   if (copy.due.valid()) copy.set_fetch(std::string(due), copy.due);
+  if (const Value weight = has_weight(copy); weight.valid()) copy.set_fetch(std::string(counted), weight);
   return copy;
 }
 
@@ -41,7 +42,8 @@ Observation Trial::run(const NamedTensors& feeds) {
   for (const Fetch& fetch : step_.fetches) {
     if (fetch.name.starts_with(prefix))
       seen.gradients[fetch.name.substr(prefix.size())] = result.tensor(fetch.name).clone();
-    else if (fetch.name != taken && fetch.name != due) seen.published[fetch.name] = result.tensor(fetch.name).clone();
+    else if (fetch.name != taken && fetch.name != due && fetch.name != counted)
+      seen.published[fetch.name] = result.tensor(fetch.name).clone();
   }
   for (const std::string& path : updated_) {
     seen.starts[path] = start_->tensor(path);
@@ -49,6 +51,7 @@ Observation Trial::run(const NamedTensors& feeds) {
   }
   seen.finite = result.scalar(taken) != 0;
   seen.due = !result.has(due) || result.scalar(due) != 0;
+  seen.counted = !result.has(counted) || result.scalar(counted) != 0;
   return seen;
 }
 

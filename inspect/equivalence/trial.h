@@ -18,6 +18,7 @@ namespace weft {
 struct Observation {
   std::map<std::string, Tensor> published, gradients, starts, cells;
   bool finite = true;  ///< whether the update was taken
+  bool counted = true;  ///< whether the loss had weight
   bool due = true;     ///< of an accumulation over runs: whether this run ends it
 };
 

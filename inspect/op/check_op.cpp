@@ -56,6 +56,7 @@ void OpChecker::check_sample(const Sample& sample) {
   }
   for (DType dtype : {f64, f32, bf16, f16}) check_forward(sample, dtype, exact);
   if (sample.gradient && !exact.smooth_inputs().empty() && !exact.float_outputs().empty()) check_gradient(exact);
+  if (finite) check_repeated(exact);
   if (exact.has_batch()) check("batch", [&] { check_batch(exact); });
   if (exact.has_batch() && op_.traits.random) check("batch", [&] { check_micro_batches(exact); });
   if (finite) check_declared(sample, exact);

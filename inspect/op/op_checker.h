@@ -1,6 +1,6 @@
 // The checks behind check_op, one method each: check_op.cpp says in which order, check_values.cpp compares numbers,
 // check_runs.cpp the ways to run, check_promises.cpp what traits promise, check_terms.cpp what is declared linear,
-// check_variants.cpp other shapes. Private to inspect/.
+// check_repeated.cpp one value as two operands, check_variants.cpp other shapes. Private to inspect/.
 #pragma once
 
 #include <weft/inspect/op/check_op.h>
@@ -60,6 +60,9 @@ class OpChecker {
   void check_units(const SampleRun& run);
   void check_wide_operands(const Sample& sample);
   void check_declared(const Sample& sample, const SampleRun& exact);
+
+  // check_repeated.cpp
+  void check_repeated(const SampleRun& run);
 
   // check_variants.cpp
   void check_variants(const Sample& sample);

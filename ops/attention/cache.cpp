@@ -41,7 +41,7 @@ void expect_fits(std::int64_t example, std::int64_t start, std::int64_t count, s
   WEFT_CHECK(0 <= count && count <= time, "example {} appends {} of {} tokens", example, count, time);
   WEFT_CHECK(start >= 0, "example {} of the cache is said to hold {} tokens", example, start);
   WEFT_CHECK(
-      start + count <= capacity,
+      count <= capacity - start,
       "the cache is full: example {} holds {} of at most {} tokens, and {} more do not fit; hint: crop() or a larger "
       "capacity",
       example, start, capacity, count);

@@ -20,7 +20,7 @@ bool takes_addend(const Node& node) {
 std::optional<Change> with_addend(const Graph& graph, const Readers& readers, const Node& sum, ValueRef y, ValueRef x) {
   const Node& made = graph.node(y.node);
   if (!takes_addend(made) || y.output != 0 || made.phase != sum.phase || !readers.one(y)) return {};
-  if (graph.type(x) != graph.type(y)) return {};
+  if (x.node == y.node || graph.type(x) != graph.type(y)) return {};
   // In the place of the op where x is made before it. Else in that of the sum, which an op of several outputs cannot
   // take: others may read them in between.
   const bool stays = readers.before(x.node, made.id);

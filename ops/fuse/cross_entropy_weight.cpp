@@ -42,7 +42,7 @@ void weight_kernel(KernelContext& context) {
 
 Values weight_plain(const Plain& p) {
   const Value& targets = p.in[0];
-  Value each = cast(not_equal(targets, static_cast<double>(p.attributes.integer("ignore_index"))), f64);
+  Value each = cast(not_equal(targets, p.attributes.integer("ignore_index")), f64);
   if (p.in.size() > 1 && !p.in[1].absent()) {
     const Value hot = one_hot(targets, p.in[1].dim(0), f64);
     each = each * sum(hot * cast(p.in[1], f64), {.axes = {-1}});

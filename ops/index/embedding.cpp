@@ -27,9 +27,11 @@ std::vector<TensorType> embedding_infer(const OpView& view) {
   expect_float(view, 0);
   expect_rank(view, 0, 2, "the table");
   expect_integer(view, 1);
-  const std::int64_t padding = view.attributes.get_or<std::int64_t>("padding_index", 0);
-  WEFT_CHECK(0 <= padding && padding < view.shape(0).extent(0), "padding_index must be a row of the table: {}, got {}",
-             view.shape(0).str(), padding);
+  if (view.attributes.has("padding_index")) {
+    const std::int64_t padding = view.attributes.integer("padding_index");
+    WEFT_CHECK(0 <= padding && padding < view.shape(0).extent(0),
+               "padding_index must be a row of the table: {}, got {}", view.shape(0).str(), padding);
+  }
   Shape shape = view.shape(1);
   shape.push_back(view.shape(0)[1]);
   return {{view.type(0).dtype, shape}};
@@ -60,7 +62,7 @@ Values embedding_plain(const Plain& p) {
   Value rows = p.in[0];
   if (p.attributes.has("padding_index")) {
     const Value row = reshape(iota(rows.graph(), table[0], i64), {table[0], 1});
-    rows = where(equal(row, static_cast<double>(p.attributes.integer("padding_index"))), stop_gradient(rows), rows);
+    rows = where(equal(row, p.attributes.integer("padding_index")), stop_gradient(rows), rows);
   }
   return reshape(matmul(one_hot(flat, table[0], p.in[0].dtype()), rows), p.out[0].shape);
 }
@@ -159,7 +161,7 @@ Values embedding_backward_plain(const Plain& p) {
   Value hot = one_hot(reshape(p.in[1], {places}), rows, p.in[0].dtype());
   if (p.attributes.has("padding_index"))
     hot =
-        hot * cast(not_equal(iota(hot.graph(), rows, i64), static_cast<double>(p.attributes.integer("padding_index"))),
+        hot * cast(not_equal(iota(hot.graph(), rows, i64), p.attributes.integer("padding_index")),
                    hot.dtype());
   const Value table = matmul(hot, reshape(p.in[0], {places, p.out[0].shape[1]}), {.transpose_a = true});
   return p.in.size() < 3 || p.in[2].absent() ? table : p.in[2] + table;
@@ -185,7 +187,7 @@ void embedding_backward_backward(Backward& b) {
   if (b.attributes().has("padding_index")) {
     Shape column = b.in(1).shape();
     column.push_back(1);
-    const auto padding = static_cast<double>(b.attributes().integer("padding_index"));
+    const auto padding = b.attributes().integer("padding_index");
     rows = where(equal(reshape(b.in(1), column), padding), 0.0, rows);
   }
   b.input(0, rows);

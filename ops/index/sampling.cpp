@@ -10,6 +10,7 @@
 #include <weft/runtime/wide.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace weft {
 namespace {
@@ -39,9 +40,9 @@ std::vector<BatchState> batch(const OpView& view, std::span<const BatchState> in
   return {state.axis == 0 && state.outer == 1 && view.out_type(0).shape.rank() > 1 ? state : state.as_mixed()};
 }
 
-// y = from + by * drawn, row by row in blocks.
+// y = from + by * drawn, at most `most`, row by row in blocks.
 template <class T, class Draw>
-void fill(KernelContext& context, double from, double by, Draw draw) {
+void fill(KernelContext& context, double from, double by, double most, Draw draw) {
   using W = Wide<T>;
   const RandomState& random = context.random();
   const RandomKey key = random_key(random.seed, static_cast<std::uint32_t>(context.attributes().integer("stream")));
@@ -57,7 +58,8 @@ void fill(KernelContext& context, double from, double by, Draw draw) {
              static_cast<std::uint32_t>(column));
         T* y = context.out<T>(0) + row * n + column;
         W* wide = wide_target(y, drawn);
-        for (std::int64_t i = 0; i < count; ++i) wide[i] = static_cast<W>(from) + static_cast<W>(by) * drawn[i];
+        for (std::int64_t i = 0; i < count; ++i) 
+          wide[i] = std::min(static_cast<W>(from) + static_cast<W>(by) * drawn[i], static_cast<W>(most));
         store(wide, y, count);
       }
   });
@@ -68,12 +70,14 @@ constexpr auto normals = [](auto* y, auto... rest) { normal_fill(y, rest...); };
 
 template <class T>
 void uniform_kernel(KernelContext& context) {
-  const double low = context.attributes().number("low");
-  fill<T>(context, low, context.attributes().number("high") - low, uniforms);
+  const double low = context.attributes().number("low"), high = context.attributes().number("high");
+  // Rounding may reach the end that does not belong to the interval.
+  fill<T>(context, low, high - low, low < high ? largest_below(dtype_of<T>, high) : high, uniforms);
 }
 template <class T>
 void normal_kernel(KernelContext& context) {
-  fill<T>(context, context.attributes().number("mean"), context.attributes().number("deviation"), normals);
+  fill<T>(context, context.attributes().number("mean"), context.attributes().number("deviation"),
+          std::numeric_limits<double>::infinity(), normals);
 }
 
 // Row by row, each in one piece, for seed 0 and the first run.

@@ -25,7 +25,7 @@ Values build_all(const OpDef& op, std::initializer_list<Arg> args, Attributes at
   for (const Arg& arg : args) {
     if (!arg.is_number()) operands.push_back(arg.value());
     else if (tensor == nullptr) operands.emplace_back(graph.data(), ValueRef{});  // the tensor failed: so does this
-    else operands.push_back(full(graph, {}, tensor->dtype(), arg.number(), where));
+    else operands.push_back(full(graph, {}, tensor->dtype(), arg.exact_number(), where));
   }
   return graph.apply(op, operands, std::move(attributes), where);
 }

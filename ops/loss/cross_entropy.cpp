@@ -98,7 +98,7 @@ struct Pieces {
       : smoothing(attributes.number("label_smoothing")), classes(static_cast<double>(logits.dim(-1).value())) {
     const DType dtype = wide(logits.dtype());
     x = cast(logits, dtype);
-    const auto ignored = static_cast<double>(attributes.integer("ignore_index"));
+    const auto ignored = attributes.integer("ignore_index");
     valid = cast(not_equal(column(targets), ignored), dtype);
     hot = cast(one_hot(targets, logits.dim(-1), dtype), boolean);
     weights = class_weights;

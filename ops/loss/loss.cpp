@@ -63,6 +63,11 @@ Value count_of(const Value& x) {
 }
 
 Loss of(const Value& losses, const Value& weight = {}) { return weighted_mean(losses, weight); }
+// The mean of w_i losses_i over the elements: the weight does not enter the divisor.
+Loss mean_of(const Value& losses, const Value& weight) {
+  if (weight.absent() || !losses.valid() || !weight.valid()) return of(losses, weight);
+  return of(losses * cast(weight, losses.dtype()));
+}
 
 }  // namespace
 
@@ -70,8 +75,8 @@ Loss weighted_mean(const Arg& losses, const Value& weight) {
   const auto line = called_at({losses});
   expect_tensor(losses, "weighted_mean");
   if (failed({losses})) return LossTerm{1, losses.value(), losses.value()};
-  const Value& x = losses.value();
-  if (weight.absent()) return LossTerm{1, sum(losses), count_of(x)};
+  const Value x = widened(losses).value();
+  if (weight.absent()) return LossTerm{1, sum(x), count_of(x)};
   if (!weight.valid()) return LossTerm{1, weight, weight};
   Value w = is_float(weight.dtype()) && weight.dtype() == x.dtype() ? weight : cast(weight, x.dtype());
   if (!(w.shape() == x.shape())) w = broadcast_to(w, x.shape());
@@ -108,7 +113,7 @@ Value huber_losses(const Arg& input, const Arg& target, double delta) {
 }
 Loss huber_loss(const Arg& input, const Arg& target, const HuberOptions& options) {
   const auto line = called_at({input});
-  return of(huber_losses(input, target, options.delta), options.weight);
+  return mean_of(huber_losses(input, target, options.delta), options.weight);
 }
 
 Value smooth_l1_losses(const Arg& input, const Arg& target, double beta) {
@@ -119,7 +124,7 @@ Value smooth_l1_losses(const Arg& input, const Arg& target, double beta) {
 }
 Loss smooth_l1_loss(const Arg& input, const Arg& target, const SmoothL1Options& options) {
   const auto line = called_at({input});
-  return of(smooth_l1_losses(input, target, options.beta), options.weight);
+  return mean_of(smooth_l1_losses(input, target, options.beta), options.weight);
 }
 
 // --- binary cross entropy: no term is negative, so nothing cancels ---

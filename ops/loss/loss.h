@@ -21,12 +21,12 @@ struct ErrorLossOptions {
   Value weight = {};  ///< of each element; it enters the divisor, as in torch's mse_loss and l1_loss
 };
 struct HuberOptions {
-  double delta = 1;  ///< above 0
-  Value weight = {};
+  double delta = 1;   ///< above 0
+  Value weight = {};  ///< factor of each element, broadcast; as in torch's huber_loss it does not enter the divisor
 };
 struct SmoothL1Options {
-  double beta = 1;  ///< 0 (then it is l1) or above
-  Value weight = {};
+  double beta = 1;    ///< 0 (then it is l1) or above
+  Value weight = {};  ///< as in HuberOptions
 };
 
 /// (input - target)^2

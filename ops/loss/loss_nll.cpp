@@ -92,7 +92,7 @@ Value column(const Value& x) {
 Value hot(const Value& x, const Value& targets, const Attributes& attributes) {
   const Value at = column(targets);
   const Value is_class = equal(at, iota(x.graph(), x.dim(-1), targets.dtype()));
-  return logical_and(is_class, not_equal(at, static_cast<double>(attributes.integer("ignore_index"))));
+  return logical_and(is_class, not_equal(at, attributes.integer("ignore_index")));
 }
 
 Values plain(const Plain& p) {

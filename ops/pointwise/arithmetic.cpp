@@ -255,10 +255,14 @@ const OpDef& pow_op() {
       .backward =
           [](Backward& b) {
             const Value d_y = b.cotangent(0), base = b.in(0), power = b.in(1);
-            if (b.wants(0)) b.input(0, where(equal(power, 0.0), 0.0, d_y * power * pow(base, power - 1.0)));
+            // What is not chosen is finite as well: the derivative of where() sends 0 into it, and 0 times infinity is NaN.
+            if (b.wants(0)) {
+              const Value flat = equal(power, 0.0);
+              b.input(0, where(flat, 0.0, d_y * power * pow(base, where(flat, 1.0, power - 1.0))));
+            }
             if (b.wants(1)) {
               const Value flat = logical_and(equal(base, 0.0), greater_equal(power, 0.0));
-              b.input(1, where(flat, 0.0, d_y * b.out(0) * log(base)));
+              b.input(1, where(flat, 0.0, d_y * b.out(0) * log(where(flat, 1.0, base))));
             }
           },
       .reference = law_of([](double a, double b) { return std::pow(a, b); }),

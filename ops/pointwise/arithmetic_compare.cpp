@@ -381,7 +381,7 @@ Value where(const Arg& condition, const Arg& a, const Arg& b) {
   for (const Arg* arg : {&a, &b})
     if (!arg->is_number() && arg->value().valid()) dtype = arg->value().dtype();
   auto choice = [&](const Arg& arg) {
-    return arg.is_number() ? full(graph_of({condition, a, b}), {}, dtype, arg.number(), condition.where())
+    return arg.is_number() ? full(graph_of({condition, a, b}), {}, dtype, arg.exact_number(), condition.where())
                            : arg.value();
   };
   return build(where_op(), {condition, {choice(a), a.where()}, {choice(b), b.where()}});

@@ -87,17 +87,22 @@ void backward_sum(Backward& b) {  // d_x = d_y, copied
   b.input(0, broadcast_to(expanded(b.cotangent(0), b.in(0), b.attributes()), b.in(0).shape()));
 }
 
+// The cotangent, spread over as many elements as `counted` (0 or 1 each) says. The number is counted and divides in the
+// wide type: f16 ends at 65504, bf16 counts to 256.
+Value share(Backward& b, const Value& counted) {
+  const DType dtype = b.in(0).dtype();
+  const Value number = sum(cast(counted, wide(dtype)), {b.attributes().integers("axes"), true});
+  return cast(cast(expanded(b.cotangent(0), b.in(0), b.attributes()), wide(dtype)) / number, dtype);
+}
+
 void backward_mean(Backward& b) {  // d_x = d_y / n, copied
-  const Value whole = sum(ones_like(b.in(0)), {b.attributes().integers("axes"), true});
-  b.input(0, broadcast_to(expanded(b.cotangent(0), b.in(0), b.attributes()) / whole, b.in(0).shape()));
+  b.input(0, broadcast_to(share(b, ones_like(b.in(0))), b.in(0).shape()));
 }
 
 void backward_extreme(Backward& b) {  // d_x = d_y / (number of equal ones) where x = y
   const Value y = expanded(b.out(0), b.in(0), b.attributes());
   const Value hit = cast(equal(b.in(0), y), b.in(0).dtype());
-  const Value share =
-      expanded(b.cotangent(0), b.in(0), b.attributes()) / sum(hit, {b.attributes().integers("axes"), true});
-  b.input(0, hit * share);
+  b.input(0, hit * share(b, hit));
 }
 
 constexpr Extended infinity = std::numeric_limits<Extended>::infinity();
@@ -174,7 +179,9 @@ Values extreme_plain(const Plain& p, Value (*opposite)(const Arg&, const ReduceO
   const bool keep = p.attributes.flag("keep");
   if (!is_float(x.dtype())) return -opposite(-x, {axes, keep});
   const Value hit = equal(x, stop_gradient(-opposite(-x, {axes, true})));
-  return sum(where(hit, x, 0.0), {axes, keep}) / sum(cast(hit, x.dtype()), {axes, keep});
+  const DType dtype = x.dtype();
+  const Value total = sum(cast(where(hit, x, 0.0), wide(dtype)), {axes, keep});
+  return cast(total / sum(cast(hit, wide(dtype)), {axes, keep}), dtype);
 }
 
 OpDef extreme(std::string name, std::string law, PlainRule plain, Fold reference, std::vector<Kernel> kernels) {

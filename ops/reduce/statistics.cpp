@@ -13,6 +13,7 @@
 #include <weft/ops/shape/movement.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace weft {
 namespace {
@@ -197,14 +198,47 @@ Value prod(const Arg& x, const ReduceOptions& options) {
 Value var(const Arg& x, const ReduceOptions& options, double correction) {
   const auto line = called_at({x});
   if (!x.value().valid()) return x.value();
-  const Value shifted = x.value() - mean(x, {options.axes, true});
+  // In the wide type, rounded once: squares of f16 overflow, and bf16 has no digits left beside a large mean.
+  const DType dtype = x.value().dtype();
+  const Value wider = is_float(dtype) ? cast(x, wide(dtype)) : x.value();
+  const Value shifted = wider - mean(wider, {options.axes, true});
   const Value n = sum(ones_like(shifted), {options.axes, true});
   const Value divisor = options.keep ? n : sum(n, {options.axes, false});
-  return sum(square(shifted), options) / (divisor - correction);
+  return cast(sum(square(shifted), options) / maximum(divisor - correction, 0.0), dtype);
 }
+
+namespace {
+
+// sqrt(x) whose derivative at 0 is 0.
+Value root(const Value& x) {
+  const Value zero = equal(x, 0.0);
+  return where(zero, 0.0, sqrt(where(zero, 1.0, x)));
+}
+
+}  // namespace
+
 Value std_dev(const Arg& x, const ReduceOptions& options, double correction) {
   const auto line = called_at({x});
-  return sqrt(var(x, options, correction));
+  if (!x.value().valid()) return x.value();
+  const DType dtype = x.value().dtype();
+  return cast(root(var(is_float(dtype) ? Arg(cast(x, wide(dtype)), x.where()) : x, options, correction)), dtype);
+}
+
+Value vector_norm(const Arg& x, const VectorNormOptions& options) {
+  const auto line = called_at({x});
+  const double p = options.p;
+  WEFT_CHECK(p >= 1, "vector_norm: p must be at least 1, got {} ({})", p, str(x.where()));
+  if (!x.value().valid()) return x.value();
+  const DType dtype = x.value().dtype();
+  WEFT_CHECK(is_float(dtype), "vector_norm needs a floating type, got {} ({})", x.value().type().str(),
+             str(x.where()));
+  const ReduceOptions over{options.axes, options.keep};
+  const Value wider = cast(x, wide(dtype));
+  if (std::isinf(p)) return cast(max(abs(wider), over), dtype);
+  if (p == 1) return cast(sum(abs(wider), over), dtype);
+  if (p == 2) return cast(root(sum(square(wider), over)), dtype);
+  const Value total = sum(pow(abs(wider), p), over), zero = equal(total, 0.0);
+  return cast(where(zero, 0.0, pow(where(zero, 1.0, total), 1 / p)), dtype);
 }
 
 Value logsumexp(const Arg& x, const ReduceOptions& options) {

@@ -15,11 +15,26 @@ void expect_extents(const Shape& shape) {
   for (const Dim& dim : shape) WEFT_CHECK(dim.value() >= 0, "extents must not be negative, got {}", shape.str());
 }
 
+// An integer that no double holds is an attribute of its own type.
+const std::int64_t* whole_value(const Attributes& attributes) {
+  const Attribute* value = attributes.find("value");
+  return value == nullptr ? nullptr : std::get_if<std::int64_t>(value);
+}
+double real_value(const Attributes& attributes) {
+  const std::int64_t* whole = whole_value(attributes);
+  return whole == nullptr ? attributes.number("value") : static_cast<double>(*whole);
+}
+
 template <class T>
 void full_kernel(KernelContext& k) {
   const T value = [&] {
-    if constexpr (is_narrow<T>) return T(static_cast<float>(k.attributes().number("value")));
-    else return static_cast<T>(k.attributes().number("value"));
+    if constexpr (is_narrow<T>) return T(static_cast<float>(real_value(k.attributes())));
+    else if constexpr (std::is_same_v<T, std::int64_t>) {
+      const std::int64_t* whole = whole_value(k.attributes());
+      return whole != nullptr ? *whole : static_cast<T>(real_value(k.attributes()));
+    } else {
+      return static_cast<T>(real_value(k.attributes()));
+    }
   }();
   T* y = k.out<T>(0);
   for_tiles(k.out_type(0).count(),
@@ -29,8 +44,13 @@ void full_kernel(KernelContext& k) {
 std::vector<TensorType> infer_full(const OpView& view) {
   const auto types = shape_attribute(view);
   const DType dtype = types.front().dtype;
-  const double value = view.attributes.number("value");
+  const std::int64_t* whole = whole_value(view.attributes);
+  const double value = real_value(view.attributes);
   expect_extents(types.front().shape);
+  if (whole != nullptr) {
+    WEFT_CHECK(dtype == i64, "{} cannot hold {}; hint: i64", name_of(dtype), *whole);
+    return types;
+  }
   if (dtype == boolean) WEFT_CHECK(value == 0 || value == 1, "a bool is 0 or 1, got {}", value);
   if (is_integer(dtype)) {
     const double limit = dtype == i32 ? 0x1p31 : 0x1p63;
@@ -40,8 +60,11 @@ std::vector<TensorType> infer_full(const OpView& view) {
   return types;
 }
 
-Attributes filled(DType dtype, Shape shape, double value) {
-  return {{"dtype", dtype}, {"shape", std::move(shape)}, {"value", value}};
+Attributes filled(DType dtype, Shape shape, const Number& value) {
+  Attributes attributes{{"dtype", dtype}, {"shape", std::move(shape)}};
+  if (is_integer(dtype) && !value.is_exact_real()) attributes.set("value", value.integer());
+  else attributes.set("value", value.real());
+  return attributes;
 }
 
 }  // namespace
@@ -59,7 +82,7 @@ const OpDef& full_op() {
       .reference =
           [](const OpView& view, std::span<const std::vector<double>>) {
             return std::vector<double>(static_cast<std::size_t>(view.out_type(0).count()),
-                                       view.attributes.number("value"));
+                                       real_value(view.attributes));
           },
       .kernels = {{.dtype = f32, .run = full_kernel<float>},
                   {.dtype = f64, .run = full_kernel<double>},
@@ -74,8 +97,10 @@ const OpDef& full_op() {
                   {{}, filled(f16, {5}, 0.5), false},
                   {{}, filled(i32, {2, 3}, 7), false},
                   {{}, filled(i64, {2}, -7), false},
+                  {{}, filled(i64, {2}, (std::int64_t{1} << 53) + 1), false},
                   {{}, filled(boolean, {2, 2}, 1), false}},
       .bad_samples = {{{}, filled(i64, {2}, 0.5), "cannot hold"},
+                      {{}, filled(i32, {2}, (std::int64_t{1} << 53) + 1), "cannot hold"},
                       {{}, filled(boolean, {2}, 2), "0 or 1"},
                       {{}, filled(f32, {2, -1}, 2), "negative"}},
   };
@@ -152,7 +177,7 @@ const OpDef& iota_op() {
   return op;
 }
 
-Value full(Graph graph, Shape shape, DType dtype, double value, std::source_location where) {
+Value full(Graph graph, Shape shape, DType dtype, Number value, std::source_location where) {
   return graph.apply(full_op(), {}, filled(dtype, std::move(shape), value), where).front();
 }
 

@@ -6,7 +6,7 @@
 namespace weft {
 
 /// Every element is `value`. An integer or bool dtype needs a value that it can hold.
-Value full(Graph graph, Shape shape, DType dtype, double value,
+Value full(Graph graph, Shape shape, DType dtype, Number value,
            std::source_location where = std::source_location::current());
 inline Value zeros(Graph graph, Shape shape, DType dtype = f32,
                    std::source_location where = std::source_location::current()) {

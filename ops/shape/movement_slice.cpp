@@ -45,7 +45,7 @@ Range range_of(const OpView& view) {
   if (stop < 0) stop += extent;
   WEFT_CHECK(0 <= start && start <= stop && stop <= extent, "the slice [{}, {}) is outside axis {} of {}", start, stop,
              axis, view.shape(0).str());
-  return {start, step, (stop - start + step - 1) / step};
+  return {start, step, start == stop ? 0 : (stop - start - 1) / step + 1};
 }
 
 std::vector<TensorType> infer_slice(const OpView& view) {
@@ -138,7 +138,7 @@ std::vector<TensorType> infer_scatter(const OpView& view) {
   const Dim& extent = view.attributes.shape("extent")[0];
   const std::int64_t start = view.attributes.integer("start"), step = view.attributes.integer("step");
   const std::int64_t count = view.shape(0).extent(axis);
-  WEFT_CHECK(step >= 1 && start >= 0 && (count == 0 || start + (count - 1) * step < extent.value()),
+  WEFT_CHECK(step >= 1 && start >= 0 && (count == 0 || (start < extent.value() && count - 1 <= (extent.value() - 1 - start) / step)),
              "{} places from {} by {} do not fit in {}", count, start, step, extent.str());
   Shape shape = view.shape(0);
   shape[axis] = extent;

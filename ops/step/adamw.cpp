@@ -83,7 +83,7 @@ Values plain(const Plain& node) {
   const Value size = cast(rate / (1.0 - power(beta1)), dtype);
   const Value root = cast(sqrt(1.0 - power(beta2)), dtype);
   const Value first = m * beta1 + g * (1.0 - beta1);
-  const Value second = v * beta2 + g * g * (1.0 - beta2);
+  const Value second = v * beta2 + g * (1.0 - beta2) * g;
   const Value next = p * decay - size * (first / (sqrt(second) / root + a.number("eps")));
   return {where(finite, next, p), where(finite, first, m), where(finite, second, v)};
 }

@@ -26,7 +26,7 @@ void fused(const UpdateContext& c, const Value& g, const Value& m, const Value& 
 void amsgrad(const UpdateContext& c, const Value& g, const Value& m, const Value& v, const Value& largest,
              const AdamwOptions& options) {
   const Value first = m * options.beta1 + g * (1.0 - options.beta1);
-  const Value second = v * options.beta2 + g * g * (1.0 - options.beta2);
+  const Value second = v * options.beta2 + g * (1.0 - options.beta2) * g;
   const Value bound = maximum(largest, second);
   const Value size = c.narrow(c.rate / (1.0 - pow(options.beta1, c.t())));
   const Value root = c.narrow(sqrt(1.0 - pow(options.beta2, c.t())));

@@ -29,7 +29,7 @@ Optimizer lamb(const LambConfig& config, std::source_location line) {
     const Value g = c.regularised(config.maximize, 0);
     const double decay = c.weight_decay(config.weight_decay, config.decay_rank);
     const Value first = m * config.beta1 + g * (1.0 - config.beta1);
-    const Value second = v * config.beta2 + g * g * (1.0 - config.beta2);
+    const Value second = v * config.beta2 + g * (1.0 - config.beta2) * g;
     const Value mean = first / c.narrow(1.0 - pow(config.beta1, c.t()));
     const Value root = sqrt(second / c.narrow(1.0 - pow(config.beta2, c.t())));
     Value u = mean / (root + config.eps);

@@ -17,7 +17,7 @@ Optimizer rmsprop(const RmspropConfig& config, std::source_location line) {
     const Value buffer = config.momentum > 0 ? c.state("momentum_buffer") : Value{};
     const auto scope = c.scope();
     const Value g = c.regularised(config.maximize, c.weight_decay(config.weight_decay, config.decay_rank));
-    const Value square = square_avg * config.alpha + g * g * (1.0 - config.alpha);
+    const Value square = square_avg * config.alpha + g * (1.0 - config.alpha) * g;
     Value spread = square;
     if (config.centered) {
       const Value mean = grad_avg * config.alpha + g * (1.0 - config.alpha);

@@ -17,7 +17,7 @@ struct Streams {
   static void adamw_vector(const AdamwStep<T>& s, V& p, V g, V& m, V& v) {
     g = g * V(s.factor);
     m = V(s.beta1) * m + V(s.rest1) * g;
-    v = V(s.beta2) * v + V(s.rest2) * (g * g);
+    v = V(s.beta2) * v + (V(s.rest2) * g) * g;  // the factor first: the square alone may overflow
     p = p * V(s.decay) - V(s.size) * (m / (xsimd::sqrt(v) / V(s.root) + V(s.eps)));
   }
 

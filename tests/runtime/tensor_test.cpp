@@ -31,6 +31,9 @@ TEST_CASE("extents count from either end", "[core][runtime]") {
   CHECK(tensor.extent(0) == 2);
   CHECK(tensor.extent(-1) == 4);
   CHECK_THROWS(tensor.extent(3));
+  CHECK_THROWS_WITH(tensor.extent(3), "axis 3 is outside a tensor of rank 3: f32[2, 3, 4]");
+  CHECK_THROWS_WITH(tensor.extent(-4), "axis -4 is outside a tensor of rank 3: f32[2, 3, 4]");
+  CHECK_THROWS_AS(Tensor::scalar(1).extent(0), UserError);
 }
 
 TEST_CASE("a clone shares nothing, a view shares everything", "[core][runtime]") {

@@ -225,3 +225,18 @@ TEST_CASE("a target that would broadcast, and options out of range, are refused"
   CHECK_THROWS_WITH(cosine_embedding_loss(x, x, n), ContainsSubstring("with targets [..], got [3, 2] and [2]"));
   CHECK_THROWS_WITH(mse_loss(1.0, x), ContainsSubstring("the input must be a Value, got the number 1"));
 }
+
+// torch.nn.functional (2.13): mse_loss and l1_loss divide by the sum of the weights, huber_loss by the number of elements.
+TEST_CASE("weights enter the divisor as they do in torch", "[core][ops]") {
+  Graph graph;
+  const Value x = graph.input("x", f64, {2}), t = graph.input("t", f64, {2}), w = graph.input("w", f64, {2});
+  const Tensor xs = Tensor::of<double>({2}, {0, 3}), ts = Tensor::of<double>({2}, {0.5, 0});
+  const Tensor ws = Tensor::of<double>({2}, {2, 0.5});
+  const auto mean = [&](const Loss& loss) {
+    return evaluate(loss.terms[0].sum / loss.terms[0].weight, {{"x", xs}, {"t", ts}, {"w", ws}}).item();
+  };
+  CHECK(mean(mse_loss(x, t, {.weight = w})) == Approx((2 * 0.25 + 0.5 * 9) / 2.5));
+  CHECK(mean(l1_loss(x, t, {.weight = w})) == Approx((2 * 0.5 + 0.5 * 3) / 2.5));
+  CHECK(mean(huber_loss(x, t, {.delta = 1, .weight = w})) == Approx((2 * 0.125 + 0.5 * 2.5) / 2));
+  CHECK(mean(smooth_l1_loss(x, t, {.beta = 1, .weight = w})) == Approx((2 * 0.125 + 0.5 * 2.5) / 2));
+}

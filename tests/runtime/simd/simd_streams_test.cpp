@@ -52,7 +52,7 @@ TEMPLATE_TEST_CASE("adamw rounds each operation, at every level, in tails and in
                                   v_out.data(), n);
       for (std::size_t i = 0; i < p.size(); ++i) {
         const TestType scaled = g[i] * s.factor;
-        const TestType first = s.beta1 * m[i] + s.rest1 * scaled, second = s.beta2 * v[i] + s.rest2 * (scaled * scaled);
+        const TestType first = s.beta1 * m[i] + s.rest1 * scaled, second = s.beta2 * v[i] + (s.rest2 * scaled) * scaled;
         CHECK(m_out[i] == first);
         CHECK(v_out[i] == second);
         CHECK(p_out[i] == p[i] * s.decay - s.size * (first / (std::sqrt(second) / s.root + s.eps)));

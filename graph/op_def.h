@@ -14,6 +14,7 @@
 #include <weft/graph/batch_state.h>
 #include <weft/graph/value.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -230,7 +231,10 @@ struct OpDef {
   /// finds from them gradients that are 0 because a parameter starts at 0, and gradients that cancel.
   TermRule terms = {};
   RangeRule range = {};  ///< of an op that draws numbers, given its shape as the attribute "shape"
-  UnitRule units = {};   ///< of operands that have units; a pointwise op may leave it out (units_of)
+  /// Of outputs {first, second}: they are one number, kept in two parts for its digits. Only their sum has a meaning; what
+  /// reads them reads both, and each gets the cotangent of the sum.
+  std::vector<std::array<int, 2>> parts = {};
+  UnitRule units = {};  ///< of operands that have units; a pointwise op may leave it out (units_of)
   /// Operands that are f32 where the others are bf16 or f16: statistics, weights of a loss. Samples follow.
   std::vector<int> wide_operands = {};
   Traits traits = {};

@@ -90,8 +90,8 @@ void OpChecker::check_offsets(const Sample& sample) {
                                  : worst(there->outputs, here->outputs) <= unchanged;
         if (!same) continue;
         check("large numbers", [&] {
-          const auto got = numbers(narrow, fed, large);
-          WEFT_CHECK(got, "operand {} is refused {} {:g}", fed, offset ? "beside an offset of" : "times", size);
+          const auto got = numbers(narrow, fed, large), small = numbers(narrow, fed, base);
+          WEFT_CHECK(got && small, "operand {} is refused {} {:g}", fed, offset ? "beside an offset of" : "times", size);
           const double of_outputs = worst(got->outputs, there->outputs),
                        of_gradients = worst(got->gradients, there->gradients);
           WEFT_CHECK(

@@ -7,9 +7,7 @@
 #include <weft/ops/attention/sums.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
 
 namespace weft {
 
@@ -66,8 +64,7 @@ struct BackwardRun {
   using A = Wide<T>;
   const AttentionScores<T> s;
   const T *y, *d_y;
-  const double* logsumexp;
-  const RowScalars<T> d_logsumexp;
+  const RowScalars<T> top, log_sum, d_logsumexp;
   T *d_k, *d_v;
   const AttentionSums& sums;
   KernelContext& context;
@@ -77,7 +74,8 @@ struct BackwardRun {
       : s(kernel, shape, functions),
         y(kernel.in<T>(AttentionIn::y)),
         d_y(kernel.in<T>(AttentionIn::d_y)),
-        logsumexp(kernel.in<double>(AttentionIn::logsumexp)),
+        top(kernel, AttentionIn::top),
+        log_sum(kernel, AttentionIn::log_sum),
         d_logsumexp(kernel, AttentionIn::d_logsumexp),
         d_k(kernel.out<T>(1)),
         d_v(kernel.out<T>(2)),
@@ -88,8 +86,8 @@ struct BackwardRun {
     return ((b * s.time_q + i) * s.heads + h) * s.value_width;
   }
 
-  // inner_i and the logsumexp of each query, head by head, as shift + rest: beside large scores the shift alone would
-  // have no digit of the log of their sum. exp(s - inf) = 0 for queries without keys.
+  // inner_i and the logsumexp of each query, head by head, as shift + rest: beside large scores one number would have no
+  // digit of the log of their sum. exp(s - inf) = 0 for queries without keys.
   void row_numbers(const BackwardTask<A>& t, const BackwardScratch<T>& w) const {
     for (std::int64_t g = 0; g < s.group(); ++g) {
       const std::int64_t h = t.kv * s.group() + g, at = y_at(t.b, h, 0), row = s.row_index(t.b, h, 0);
@@ -105,9 +103,8 @@ struct BackwardRun {
       }
       for (std::int64_t i = 0; i < s.time_q; ++i) {
         if (d_logsumexp) inner[i] -= d_logsumexp[row + i];
-        const double whole = logsumexp[row + i];
-        shift[i] = whole == -std::numeric_limits<double>::infinity() ? s.infinity : static_cast<A>(whole);
-        rest[i] = std::isfinite(shift[i]) ? static_cast<A>(whole - static_cast<double>(shift[i])) : A(0);
+        shift[i] = top[row + i] == -s.infinity ? s.infinity : top[row + i];
+        rest[i] = shift[i] == s.infinity ? A(0) : log_sum[row + i];
       }
     }
   }

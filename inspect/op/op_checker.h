@@ -53,6 +53,7 @@ class OpChecker {
   // check_promises.cpp
   void check_memory(const SampleRun& run);
   void check_rows(const SampleRun& run);
+  void check_refusals(const SampleRun& run);
   void check_evaluation(const SampleRun& run);
 
   // check_terms.cpp

@@ -204,6 +204,13 @@ struct UnitAxis {
 };
 using UnitRule = std::function<std::vector<UnitAxis>(const OpView&)>;
 
+/// Numbers y with low <= y < high; of a low equal to the high, that number.
+struct Interval {
+  double low = 0, high = 0;
+};
+/// Where the numbers that a node draws lie.
+using RangeRule = std::function<Interval(const OpView&)>;
+
 /// The attribute by which autodiff marks outputs of a recomputed node that nothing reads (bit k: output k). Its kernel
 /// may leave them unwritten.
 inline constexpr std::string_view unread_outputs = "unread";
@@ -225,7 +232,8 @@ struct OpDef {
   /// The terms of the outputs; of an output without a term nothing is known. The gradient report (inspect/gradients/)
   /// finds from them gradients that are 0 because a parameter starts at 0, and gradients that cancel.
   TermRule terms = {};
-  UnitRule units = {};  ///< of operands that have units; a pointwise op may leave it out (units_of)
+  RangeRule range = {};  ///< of an op that draws numbers, given its shape as the attribute "shape"
+  UnitRule units = {};   ///< of operands that have units; a pointwise op may leave it out (units_of)
   /// Operands that are f32 where the others are bf16 or f16: statistics, weights of a loss. Samples follow.
   std::vector<int> wide_operands = {};
   Traits traits = {};

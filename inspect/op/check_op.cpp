@@ -58,6 +58,9 @@ void OpChecker::check_sample(const Sample& sample) {
   for (DType dtype : {f64, f32, bf16, f16}) check_forward(sample, dtype, exact);
   if (sample.gradient && !exact.smooth_inputs().empty() && !exact.float_outputs().empty()) check_gradient(exact);
   if (finite) check_repeated(exact);
+  if (finite) check_offsets(sample);
+  if (finite && sample_ < 2) check_counts(sample);
+  if (op_.range) check("range", [&] { check_range(sample); });
   if (exact.has_batch()) check("batch", [&] { check_batch(exact); });
   if (exact.has_batch() && op_.traits.random) check("batch", [&] { check_micro_batches(exact); });
   if (finite) check_declared(sample, exact);

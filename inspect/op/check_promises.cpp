@@ -4,6 +4,7 @@
 #include <weft/inspect/op/op_checker.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/region/shape.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 
@@ -71,6 +72,22 @@ void OpChecker::check_refusals(const SampleRun& run) {
                   error.reason);
       }
     }
+  }
+}
+
+// The end of an interval that does not belong to it is met by rounding, which takes many numbers and a narrow type.
+void OpChecker::check_range(const Sample& sample) {
+  Sample many = sample;
+  many.attributes.set("shape", Shape{512, 512});
+  for (const DType dtype : {f32, f64, bf16, f16}) {
+    many.attributes.set("dtype", dtype);
+    const SampleRun run = built(many, dtype);
+    if (!run.supported()) continue;
+    const Interval range = op_.range(run.graph().view(run.outputs().front().node())->view);
+    const Spread drawn = spread_of(run.run().front());
+    WEFT_CHECK(drawn.least >= range.low && (drawn.most < range.high || range.low == range.high),
+               "of [{}, {}) the op draws {} to {} in {}; hint: rounding may reach the end that does not belong to it",
+               range.low, range.high, drawn.least, drawn.most, name_of(dtype));
   }
 }
 

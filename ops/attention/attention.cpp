@@ -116,9 +116,10 @@ TensorType y_type(const OpView& view) {
   const Shape& q = view.shape(AttentionIn::q);
   return {view.type(AttentionIn::q).dtype, {q[0], q[1], q[2], view.shape(AttentionIn::v)[3]}};
 }
+// In double: the backward rebuilds the weights from it, of which f32 would keep no digit beside scores of 1e8.
 TensorType logsumexp_type(const OpView& view) {
   const Shape& q = view.shape(AttentionIn::q);
-  return {view.type(AttentionIn::q).dtype == f64 ? f64 : f32, {q[0], q[2], q[1]}};
+  return {f64, {q[0], q[2], q[1]}};
 }
 
 std::vector<TensorType> infer_attention(const OpView& view) {
@@ -175,8 +176,8 @@ Attributes backward_attributes(const Backward& b) {
 void differentiate_attention(Backward& b) {
   Values in(AttentionIn::count);
   for (int i = 0; i < std::min<int>(b.inputs(), AttentionIn::count); ++i) in[static_cast<std::size_t>(i)] = b.in(i);
-  for (const Value& value : {b.out(0), b.out(1), b.cotangent(0), b.has_cotangent(1) ? b.cotangent(1) : Value{}})
-    in.push_back(value);
+  const Value d_logsumexp = b.has_cotangent(1) ? cast(b.cotangent(1), wide(b.in(0).dtype())) : Value{};
+  for (const Value& value : {b.out(0), b.out(1), b.cotangent(0), d_logsumexp}) in.push_back(value);
   for (int i = AttentionIn::count; i < b.inputs(); ++i) in.push_back(b.in(i));
   const Attributes attributes = backward_attributes(b);
   const Values d = b.in(0).graph().apply(attention_backward_op(), in, attributes);
@@ -267,11 +268,11 @@ std::vector<TensorType> infer_backward(const OpView& view) {
     expect_dtype(view, i, y.dtype);
     expect_shape(view, i, y.shape, i == In::y ? "y" : "d_y");
   }
-  for (const int i : {In::logsumexp, In::d_logsumexp}) {
-    if (i == In::d_logsumexp && !view.has(i)) continue;
-    if (view.type(i).dtype != y.dtype) expect_dtype(view, i, logsumexp.dtype);
-    expect_shape(view, i, logsumexp.shape, "logsumexp");
-  }
+  expect_dtype(view, In::logsumexp, logsumexp.dtype);
+  for (const int i : {In::logsumexp, In::d_logsumexp})
+    if (view.has(i)) expect_shape(view, i, logsumexp.shape, "logsumexp");
+  if (view.has(In::d_logsumexp) && view.type(In::d_logsumexp).dtype != y.dtype)
+    expect_dtype(view, In::d_logsumexp, wide(y.dtype));
   std::vector<TensorType> types{view.type(In::q), view.type(In::k), view.type(In::v)};
   for (TensorType& type : sum_types(view, backward_captures)) types.push_back(std::move(type));
   return types;
@@ -327,7 +328,7 @@ const OpDef& attention_backward_op() {
             return plain_attention_backward(cotangents_of(node.in), AttentionLaw(node.attributes));
           },
       .terms = terms_of_attention_backward,
-      .wide_operands = {AttentionIn::logsumexp, AttentionIn::d_logsumexp},
+      .wide_operands = {AttentionIn::d_logsumexp},
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
       .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 5); },

@@ -7,6 +7,7 @@
 #include <weft/ops/pointwise/arithmetic.h>
 #include <weft/ops/pointwise/unary.h>
 #include <weft/ops/shape/movement.h>
+#include <weft/runtime/wide.h>
 
 #include <cmath>
 
@@ -63,10 +64,8 @@ bool trace(const Value& q, const Value& k, AttentionLaw& law, AttentionMasks& ma
 
 Values failed(const Value& q, int count) { return Values(static_cast<std::size_t>(count), Value(q.graph_data(), {})); }
 
-}  // namespace
-
-Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
-  const auto line = called_at({q});
+// {y, logsumexp in f64}
+Values built(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
   Graph graph = graph_of({q, k, v});
   AttentionLaw law = law_of(q.value(), k.value(), options);
   if (law.dropout > 0 && !options.stream) law.stream = graph.next_id();
@@ -90,8 +89,18 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
   return graph.apply(attention_op(), in, law.attributes(), q.where());
 }
 
+}  // namespace
+
 Value attention(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
-  return attention_outputs(q, k, v, options).front();
+  const auto line = called_at({q});
+  return built(q, k, v, options).front();
+}
+
+Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
+  const auto line = called_at({q});
+  const Values made = built(q, k, v, options);
+  if (!made[1].valid()) return made;
+  return {made[0], cast(made[1], wide(q.value().dtype()))};
 }
 
 Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options) {

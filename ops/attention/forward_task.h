@@ -59,7 +59,7 @@ struct ForwardTask {
   bool direct() const { return s.time_q < 4; }
   bool low() const { return !direct() && attention_is_low<T>(s); }
 
-  void run(T* y_out, A* logsumexp) const {
+  void run(T* y_out, double* logsumexp) const {
     const std::int64_t kv = h / s.group(), block = s.k_rows();
     const KeyLimits limits = s.limits(b);
     const KeyRange seen = limits.keys(i0, count);
@@ -182,10 +182,11 @@ struct ForwardTask {
     return {buffer, width};
   }
 
-  void finish(T* y_out, A* logsumexp) const {
-    A* log_sums = logsumexp + s.row_index(b, h, i0);
-    s.simd.log(w.rows.sum, log_sums, count);
-    s.simd.add(log_sums, w.rows.top, log_sums, count);
+  void finish(T* y_out, double* logsumexp) const {
+    logsumexp += s.row_index(b, h, i0);
+    s.simd.log(w.rows.sum, w.rows.shrink, count);
+    for (std::int64_t r = 0; r < count; ++r)
+      logsumexp[r] = static_cast<double>(w.rows.top[r]) + static_cast<double>(w.rows.shrink[r]);
     y_out += ((b * s.time_q + i0) * s.heads + h) * s.value_width;
     for (std::int64_t r = 0; r < count; ++r, y_out += s.y_stride()) {
       const A sum = w.rows.sum[r];

@@ -209,7 +209,8 @@ Value plain_attention_weights(const Value& q, const Value& k, const AttentionMas
   const Value none = equal(sum_e, 0.0);
   const Value divisor = where(none, 1.0, sum_e);
   if (logsumexp != nullptr)
-    *logsumexp = reshape(where(none, -infinity, log(divisor) + shift), {s.dim(0), s.dim(1), s.dim(2)});
+    *logsumexp =
+        reshape(where(none, -infinity, cast(log(divisor), f64) + cast(shift, f64)), {s.dim(0), s.dim(1), s.dim(2)});
   return e / divisor;
 }
 
@@ -234,7 +235,11 @@ ScoreGradient score_gradient(const AttentionCotangents& in, const AttentionLaw& 
   const Dim kv_heads = in.k.dim(2);
   const Scores scores = scores_of(in.q, in.k, in.masks, law);
   const auto column = [](const Value& x) { return reshape(x, {x.dim(0), x.dim(1), x.dim(2), 1}); };
-  const Value p = exp(scores.s - column(where(equal(in.logsumexp, -infinity), infinity, in.logsumexp)));
+  // In the type of the scores, and what that leaves of it, which beside large scores is most of the log of their sum.
+  const Value whole = column(where(equal(in.logsumexp, -infinity), infinity, in.logsumexp));
+  const Value shift = cast(whole, scores.s.dtype());
+  const Value rest = stop_gradient(cast(where(isfinite(whole), whole - cast(shift, f64), 0.0), shift.dtype()));
+  const Value p = exp(scores.s - shift - rest);
   const Value d_p = dropped(merged(matmul(grouped(in.d_y, kv_heads), transposed(grouped(in.v, kv_heads)))), law);
   Value inner = transpose(sum(wide(in.d_y) * wide(in.y), {.axes = {-1}}), {0, 2, 1});
   if (!in.d_logsumexp.absent()) inner = inner - in.d_logsumexp;

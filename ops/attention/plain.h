@@ -38,7 +38,8 @@ struct AttentionLaw : ScoreRule {
   bool fused() const { return !plain && keep_share == 0 && fill == -std::numeric_limits<double>::infinity(); }
 };
 
-/// softmax(s) before dropout, [batch, heads, time_q, time_k], f32 or f64; its logsumexp in `logsumexp` if not null.
+/// softmax(s) before dropout, [batch, heads, time_q, time_k], f32 or f64; its logsumexp, f64, in `logsumexp` if
+/// not null.
 Value plain_attention_weights(const Value& q, const Value& k, const AttentionMasks& masks, const AttentionLaw& law,
                               Value* logsumexp = nullptr);
 

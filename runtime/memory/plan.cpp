@@ -10,6 +10,7 @@
 #include <weft/runtime/memory/plan.h>
 #include <weft/runtime/memory/schedule.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/region/region.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
@@ -142,7 +143,7 @@ class Planner {
     std::unordered_map<NodeId, std::vector<NodeId>> after;
     std::vector<NodeId> refusing;
     for (NodeId id : computing_nodes(plan_.step)) {
-      if (may_refuse(*graph().node(id).op)) refusing.push_back(id);
+      if (refuses(graph().node(id))) refusing.push_back(id);
       for (ValueRef ref : graph().node(id).operands)
         if (ref.node != no_node) {
           readers[base_of(graph(), ref)].push_back(id);
@@ -153,6 +154,7 @@ class Planner {
       const Node& node = graph().node(update.value);
       // Micro-batches read states as they were before the run.
       if (node.op->traits.source || phase_.at(node.id) != Phase::after) continue;
+      if (refuses(node)) continue;  // perhaps when a part is written
       for (const InPlace& pair : decided_.in_place[node.id]) {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
         if (node.operands[static_cast<std::size_t>(pair.operand)] != update.state.ref()) continue;
@@ -168,6 +170,12 @@ class Planner {
         decided_.in_state[update.value.ref()] = update.state.ref();
       }
     }
+  }
+
+  static bool refuses(const Node& node) {
+    if (node.op != &row_region_op()) return may_refuse(*node.op);
+    return std::ranges::any_of(row_region_of(node.attributes).members,
+                               [](const RowRegion::Member& member) { return may_refuse(*member.op); });
   }
 
   static std::set<NodeId> reachable(const std::unordered_map<NodeId, std::vector<NodeId>>& after, NodeId from) {

@@ -108,7 +108,10 @@ struct Traits {
   bool per_micro_batch = false;  ///< depends on which micro-batch runs (ops/step/micro.h)
   bool gathers = false;          ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
   bool cheap = true;             ///< worth recomputing rather than keeping
-  bool guard = false;            ///< may refuse a run (UserError): until it has passed, nothing in the store changes
+  bool guard = false;            ///< stands in the graph to refuse a run (UserError), not for its value
+  /// Whether its kernel may refuse a run because of the values it reads (an id that is not there). Until all that may
+  /// has run, nothing in the store changes. Not said: false of an op in the registry of the library's ops, else true.
+  std::optional<bool> refuses = {};
   std::vector<InPlace> in_place = {};
   Precision precision = Precision::follow;
 };

@@ -58,6 +58,23 @@ void OpChecker::check_memory(const SampleRun& run) {
                op_.outputs[std::min(k, op_.outputs.size() - 1)]);
 }
 
+// What refuses a run must do so before a state is overwritten, so the plan has to know of it.
+void OpChecker::check_refusals(const SampleRun& run) {
+  for (std::size_t i = 0; i < run.names().size(); ++i) {
+    const Tensor& tensor = run.tensor(i);
+    if (tensor.size() == 0 || tensor.dtype() == boolean) continue;
+    for (const double value : {-1.0, 0.0, 1e6, -1e6}) {
+      try {
+        run.with(i, tensor.size() - 1, value).run();
+      } catch (const InternalError&) {  // another node has to refuse it
+      } catch (const UserError& error) {
+        WEFT_FAIL("with {} in operand {} the kernel refuses the run: {}; hint: .traits = {{.refuses = true}}", value, i,
+                  error.reason);
+      }
+    }
+  }
+}
+
 // The end of an interval that does not belong to it is met by rounding, which takes many numbers and a narrow type.
 void OpChecker::check_range(const Sample& sample) {
   Sample many = sample;

@@ -54,6 +54,7 @@ class OpChecker {
   // check_promises.cpp
   void check_memory(const SampleRun& run);
   void check_rows(const SampleRun& run);
+  void check_refusals(const SampleRun& run);
   void check_range(const Sample& sample);
   void check_evaluation(const SampleRun& run);
 

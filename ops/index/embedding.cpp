@@ -211,6 +211,7 @@ const OpDef& embedding_op() {
         return From{0, {static_cast<std::int64_t>(element(in[1], view.shape(1), row)), at.back()}};
       }),
       .terms = linear_in({0}, {{1}}),
+      .traits = {.refuses = true},
       .kernels = {{.dtype = f32, .run = embedding_kernel<float>},
                   {.dtype = f64, .run = embedding_kernel<double>},
                   {.dtype = bf16, .run = embedding_kernel<bfloat16>},

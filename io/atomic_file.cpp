@@ -1,5 +1,6 @@
 #include <weft/graph/error.h>
 #include <weft/io/atomic_file.h>
+#include <weft/io/locked_file.h>
 
 #include <cerrno>
 #include <cstring>
@@ -14,80 +15,81 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(const fs::path& path, std::string_view what) {
-  WEFT_FAIL("cannot write '{}': {}: {}", path.string(), what, std::strerror(errno));
-}
+constexpr mode_t rights = 0777;
 
-// The temporary file: removed unless it was renamed.
+// The mode and the owner of the file that is to be replaced, or those of a new one.
+class Owner {
+ public:
+  explicit Owner(const fs::path& target) : replaces_(::stat(target.c_str(), &old_) == 0) {}
+
+  mode_t mode() const { return replaces_ ? old_.st_mode & rights : 0666; }
+  bool give_to(int file) const {
+    if (!replaces_) return true;
+    // Root may give a file away, its owner may choose among its groups; who may do neither owns what they write.
+    if (::fchown(file, old_.st_uid, old_.st_gid) != 0 && ::fchown(file, static_cast<uid_t>(-1), old_.st_gid) != 0)
+      errno = 0;
+    return ::fchmod(file, mode()) == 0;
+  }
+
+ private:
+  struct stat old_{};
+  bool replaces_;
+};
+
 class Temporary {
  public:
-  explicit Temporary(const fs::path& path) : target_(path), name_(path.string() + ".XXXXXX") {
-    file_ = ::mkstemp(name_.data());
-    if (file_ < 0) fail(target_, "no temporary file can be made beside it");
-    const mode_t mask = ::umask(0);
-    ::umask(mask);
-    ::fchmod(file_, 0666 & ~mask);  // mkstemp's 0600 would hide the result from the user's group
-  }
-  Temporary(const Temporary&) = delete;
-  Temporary& operator=(const Temporary&) = delete;
-  ~Temporary() {
-    if (file_ >= 0) ::close(file_);
-    if (!renamed_) ::unlink(name_.c_str());
+  explicit Temporary(const fs::path& path)
+      : path_(path),
+        target_(file_to_write(path)),
+        owner_(target_),
+        // Of the old file's mode from the start: no moment in which others can open what they may not read.
+        file_(target_.string() + std::string(partial_suffix), owner_.mode()) {
+    if (file_.file() < 0 && errno == EWOULDBLOCK)
+      WEFT_FAIL("cannot write '{}': another process is writing it", path_.string());
+    if (file_.file() < 0) fail(fmt::format("its temporary file '{}' cannot be opened", file_.name()));
+    if (::ftruncate(file_.file(), 0) != 0 || !owner_.give_to(file_.file()))
+      fail(fmt::format("its temporary file '{}' cannot be prepared", file_.name()));
   }
 
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const ssize_t n = ::write(file_, bytes.data(), bytes.size());
+      const ssize_t n = ::write(file_.file(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail(target_, "writing failed");
+      if (n < 0) fail("writing failed");
       bytes = bytes.subspan(static_cast<std::size_t>(n));
     }
   }
 
   void finish() {
-    if (::fsync(file_) != 0) fail(target_, "fsync failed");
-    const int file = file_;
-    file_ = -1;
-    if (::close(file) != 0) fail(target_, "closing failed");
-    if (::rename(name_.c_str(), target_.c_str()) != 0) fail(target_, "renaming failed");
-    renamed_ = true;
+    if (::fsync(file_.file()) != 0) fail("fsync failed");
+    if (!file_.rename(target_)) fail("renaming failed");
     // The rename itself is durable once the folder is; some file systems refuse this, and then there is no more to do.
     const fs::path folder = target_.has_parent_path() ? target_.parent_path() : fs::path(".");
-    if (const int at = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY); at >= 0) {
+    if (const int at = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); at >= 0) {
       ::fsync(at);
       ::close(at);
     }
   }
 
  private:
-  fs::path target_;
-  std::string name_;
-  int file_ = -1;
-  bool renamed_ = false;
-};
+  [[noreturn]] void fail(std::string_view what) const {
+    WEFT_FAIL("cannot write '{}': {}: {}", path_.string(), what, std::strerror(errno));
+  }
 
-fs::path resolved(const fs::path& path) {
-  std::error_code error;
-  return fs::is_symlink(path, error) ? fs::weakly_canonical(path) : path;
-}
+  fs::path path_, target_;
+  Owner owner_;
+  LockedFile file_;
+};
 
 }  // namespace
 
 void expect_writable(const fs::path& path) {
-  const fs::path target = resolved(path);
-  WEFT_CHECK(target.has_filename(), "'{}' is not the name of a file", path.string());
-  std::error_code error;
-  WEFT_CHECK(!fs::exists(target, error) || fs::is_regular_file(target, error),
-             "cannot write '{}': it is there and is not a regular file", path.string());
-  const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
-  WEFT_CHECK(fs::is_directory(folder, error), "cannot write '{}': there is no folder '{}'", path.string(),
-             folder.string());
-  if (::access(folder.c_str(), W_OK) != 0) fail(path, "its folder is closed to writing");
+  Temporary file(path);
+  file.write(std::as_bytes(std::span(&partial_suffix.front(), 1)));  // a full disk takes a file, but no byte
 }
 
 void write_atomically(const fs::path& path, FunctionRef<void(WriteBytes)> fill) {
-  expect_writable(path);
-  Temporary file(resolved(path));
+  Temporary file(path);
   auto write = [&file](std::span<const std::byte> bytes) { file.write(bytes); };
   fill(write);
   file.finish();

@@ -6,7 +6,8 @@
 //             {"__metadata__": {text: text}, name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
 //   the rest  the tensors' bytes, row-major, little endian; offsets count from here and leave no gap
 //
-// Reading checks everything: a corrupt file is one UserError that says what is wrong, and nothing is read past it.
+// Reading checks everything: a corrupt file is one UserError that says what is wrong, and nothing is read past it. It
+// takes time and memory in proportion to the file.
 // What is written depends on the tensors and the metadata alone, so equal runs give equal files.
 #pragma once
 
@@ -47,8 +48,12 @@ SafetensorsHeader read_safetensors_header(const std::string& path);
 /// The same from memory; `name` stands for the path in error messages.
 Safetensors parse_safetensors(std::string_view bytes, const std::string& name = "memory");
 
+/// UserError: a name that no tensor can have in such a file, "__metadata__" or one that is not UTF-8.
+void expect_tensor_name(std::string_view name);
+
 /// The file is written whole or not at all (io/atomic_file.h). Widest dtypes first, then by name, so that every tensor
-/// is aligned in the file. UserError: the file cannot be written; a name is "__metadata__" or not UTF-8.
+/// is aligned in the file. UserError, before anything is written: the file cannot be written; a name that
+/// expect_tensor_name refuses, a note that is not UTF-8, a tensor without a buffer, names too long for the format.
 void write_safetensors(const std::string& path, const Safetensors& contents);
 
 }  // namespace weft

@@ -162,7 +162,8 @@ class ReverseWalk {
         flowing.push_back(outputs[k]);
         cotangents.push_back(backward.cotangents_[k]);
       }
-    // The plain definition knows values, not operands: one that is given twice has its whole gradient at its first place.
+    // The plain definition knows values, not operands: one that is given twice has its whole gradient at its first
+    // place.
     std::vector<std::size_t> places;
     for (std::size_t i = 0; i < backward.in_.size(); ++i) {
       if (!backward.wants_[i] || std::ranges::find(wanted, backward.in_[i]) != wanted.end()) continue;

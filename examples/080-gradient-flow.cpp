@@ -75,7 +75,7 @@ int main(int count, char** arguments) {
   if (count > 1) std::ofstream(arguments[1]) << history.svg();  // the picture of docs/gradient-flow.md
 
   // A weight that blew up: which node is the first to feel it?
-  Tensor& weight = store.tensor("decoder/2/attention/query/weight");
+  Tensor weight = store.tensor("decoder/2/attention/query/weight");
   for (std::int64_t i = 0; i < weight.size(); ++i) weight.data<float>()[i] *= 1e38F;
   const Batch data(100);
   if (const auto found = first_nonfinite(step, store, data.feeds())) std::cout << found->str();

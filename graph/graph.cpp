@@ -45,13 +45,39 @@ std::string GraphData::unique_name(std::string_view base) {
   }
 }
 
-Scope::Scope(std::shared_ptr<GraphData> graph, std::function<void(GraphData&)> leave)
-    : graph_(std::move(graph)), leave_(std::move(leave)) {}
-Scope::Scope(Scope&& other) noexcept : graph_(std::move(other.graph_)), leave_(std::move(other.leave_)) {
-  other.graph_ = nullptr;
+std::uint64_t GraphData::open(ScopeSetting setting) {
+  setting.id = ++opened;
+  scopes.push_back(std::move(setting));
+  apply_scopes();
+  return opened;
 }
+
+void GraphData::close(std::uint64_t id) {
+  std::erase_if(scopes, [id](const ScopeSetting& scope) { return scope.id == id; });
+  apply_scopes();
+}
+
+void GraphData::apply_scopes() {
+  scope_path.clear();
+  scope_where.reset();
+  made_by = {};
+  made_where.reset();
+  phase = Phase::micro;
+  for (const ScopeSetting& scope : scopes) {
+    if (scope.whole_path) scope_path.clear();
+    if (!scope.name.empty()) scope_path += (scope_path.empty() ? "" : "/") + scope.name;
+    if (!scope_where) scope_where = scope.where;
+    if (scope.made_by) made_by = *scope.made_by;
+    if (scope.made_where) made_where = scope.made_where;
+    if (scope.phase) phase = *scope.phase;
+  }
+}
+
+Scope::Scope(std::shared_ptr<GraphData> graph, ScopeSetting setting)
+    : graph_(std::move(graph)), id_(graph_->open(std::move(setting))) {}
+Scope::Scope(Scope&& other) noexcept : graph_(std::move(other.graph_)), id_(other.id_) { other.graph_ = nullptr; }
 Scope::~Scope() {
-  if (graph_ != nullptr) leave_(*graph_);
+  if (graph_ != nullptr) graph_->close(id_);
 }
 
 Graph::Graph() : data_(std::make_shared<GraphData>()) {}
@@ -91,8 +117,11 @@ Value add_source(const std::shared_ptr<GraphData>& data, const OpDef& op, std::s
         fmt::format("the name '{}' is taken: first used at {}; hint: put one of them under "
                     "graph.scope(...), or call the module twice to share its weights",
                     path, weft::str(data->node(found->second).where)));
-  for (const Dim& dim : type.shape)
-    if (dim.value() < 0) return reject(fmt::format("extents must not be negative, got {}", type.shape.str()));
+  try {
+    type.check();
+  } catch (const UserError& error) {
+    return reject(error.reason);
+  }
   attributes.set("dtype", type.dtype);
   attributes.set("shape", type.shape);
   Node node{.id = data->next_id,
@@ -153,38 +182,19 @@ void Graph::update(const Value& state, const Value& value, Where where) {
   data_->updates.emplace_back(state.ref(), value.ref());
 }
 
-Scope Graph::scope(std::string_view name) {
-  std::string before = data_->scope_path;
-  data_->scope_path = before.empty() ? std::string(name) : before + "/" + std::string(name);
-  return {data_, [before](GraphData& data) { data.scope_path = before; }};
-}
+Scope Graph::scope(std::string_view name) { return {data_, {.name = std::string(name)}}; }
 
 Scope Graph::scope(std::string_view name, Where where) {
-  std::string before = data_->scope_path;
-  const auto line = data_->scope_where;
-  if (!name.empty()) data_->scope_path = before.empty() ? std::string(name) : before + "/" + std::string(name);
-  if (!line) data_->scope_where = where;
-  return {data_, [before, line](GraphData& data) {
-            data.scope_path = before;
-            data.scope_where = line;
-          }};
+  return {data_, {.name = std::string(name), .where = where}};
 }
 
 Scope Graph::made_by(std::string_view pass, NodeId origin) {
-  Scope scope(data_, [before = data_->made_by, line = data_->made_where](GraphData& data) {
-    data.made_by = before;
-    data.made_where = line;
-  });
-  data_->made_by = {std::string(pass), origin};
-  if (data_->has(origin)) data_->made_where = data_->node(origin).where;
-  return scope;
+  ScopeSetting setting{.made_by = Provenance{std::string(pass), origin}};
+  if (data_->has(origin)) setting.made_where = data_->node(origin).where;
+  return {data_, std::move(setting)};
 }
 
-Scope Graph::phase(Phase phase) {
-  const Phase before = data_->phase;
-  data_->phase = phase;
-  return {data_, [before](GraphData& data) { data.phase = before; }};
-}
+Scope Graph::phase(Phase phase) { return {data_, {.phase = phase}}; }
 
 std::source_location GraphData::line_of(std::source_location own) const {
   if (made_where) return *made_where;
@@ -260,6 +270,7 @@ Values Graph::apply(const OpDef& op, const Values& operands, Attributes attribut
     WEFT_CHECK(more ? node.types.size() >= named : node.types.size() == named,
                "its shape rule gives {} types, its outputs are {}{}; hint: .outputs names what the rule gives",
                node.types.size(), named, more ? " or more" : "");
+    for (const TensorType& made : node.types) made.check();
   } catch (const UserError& error) {
     bool foreign = false;
     for (const Value& operand : operands) foreign |= !operand.absent() && operand.graph_data() != data_;
@@ -408,8 +419,7 @@ void Graph::check() const {
 Graph Graph::nested() const {
   Graph inner;
   inner.data_->outer = data_;
-  inner.data_->scope_where = data_->scope_where;
-  inner.data_->made_where = data_->made_where;
+  inner.data_->open({.where = data_->scope_where, .made_where = data_->made_where});
   return inner;
 }
 

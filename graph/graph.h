@@ -11,7 +11,6 @@
 #include <weft/graph/user_line.h>
 #include <weft/graph/value.h>
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <source_location>
@@ -66,8 +65,10 @@ struct Update {
   bool of_graph = false;  ///< given by Graph::update, so by the author of the model and not by an optimizer
 };
 
+struct ScopeSetting;
+
 /// While it lives, names of new nodes start with its path. With a line, nodes inside report that line (the user's
-/// call of a module) instead of their own.
+/// call of a module) instead of their own. Scopes may end in any order: each takes back what it set itself.
 class Scope {
  public:
   Scope(const Scope&) = delete;
@@ -79,9 +80,9 @@ class Scope {
  private:
   friend class Graph;
   friend class Rebuild;
-  Scope(std::shared_ptr<GraphData> graph, std::function<void(GraphData&)> leave);
+  Scope(std::shared_ptr<GraphData> graph, ScopeSetting setting);
   std::shared_ptr<GraphData> graph_;
-  std::function<void(GraphData&)> leave_;
+  std::uint64_t id_ = 0;
 };
 
 class WEFT_HANDLE Graph {
@@ -90,6 +91,8 @@ class WEFT_HANDLE Graph {
 
   Graph();
   explicit Graph(std::shared_ptr<GraphData> data) : data_(std::move(data)) {}
+  Graph(const Graph&) = default;  // moving copies the handle: a graph that was moved from is still the graph
+  Graph& operator=(const Graph&) = default;
 
   /// A named extent. The same name with another value is an error.
   Dim dim(std::string_view name, std::int64_t value, Where where = Where::current());

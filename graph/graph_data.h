@@ -5,9 +5,22 @@
 
 #include <map>
 #include <set>
+#include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace weft {
+
+/// What one scope sets, while it is open.
+struct ScopeSetting {
+  std::string name = {};  ///< under the path of the scopes before it
+  bool whole_path = false;  ///< `name` is the path itself
+  std::optional<std::source_location> where = {};  ///< the outermost counts
+  std::optional<Provenance> made_by = {};
+  std::optional<std::source_location> made_where = {};
+  std::optional<Phase> phase = {};
+  std::uint64_t id = 0;
+};
 
 struct GraphData {
   static constexpr Vertex no_vertex = ~Vertex{0};
@@ -33,7 +46,12 @@ struct GraphData {
   std::unordered_map<ValueRef, ValueRef> redirects;
   std::unordered_map<NodeId, std::string> removed_by;
 
-  // What the open scopes set.
+  // The open scopes, in the order in which they were opened, and what they set together.
+  std::vector<ScopeSetting> scopes;
+  std::uint64_t opened = 0;
+  std::uint64_t open(ScopeSetting setting);
+  void close(std::uint64_t id);
+  void apply_scopes();
   std::string scope_path;
   std::string path_of(std::string_view name) const;  ///< in the open scopes
   std::optional<std::source_location> scope_where;

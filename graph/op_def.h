@@ -14,6 +14,7 @@
 #include <weft/graph/batch_state.h>
 #include <weft/graph/value.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -107,7 +108,10 @@ struct Traits {
   bool per_micro_batch = false;  ///< depends on which micro-batch runs (ops/step/micro.h)
   bool gathers = false;          ///< reads a value of Phase::micro after each micro-batch, gives one of Phase::step
   bool cheap = true;             ///< worth recomputing rather than keeping
-  bool guard = false;            ///< may refuse a run (UserError): until it has passed, nothing in the store changes
+  bool guard = false;            ///< stands in the graph to refuse a run (UserError), not for its value
+  /// Whether its kernel may refuse a run because of the values it reads (an id that is not there). Until all that may
+  /// has run, nothing in the store changes. Not said: false of an op in the registry of the library's ops, else true.
+  std::optional<bool> refuses = {};
   std::vector<InPlace> in_place = {};
   Precision precision = Precision::follow;
 };
@@ -201,6 +205,13 @@ struct UnitAxis {
 };
 using UnitRule = std::function<std::vector<UnitAxis>(const OpView&)>;
 
+/// Numbers y with low <= y < high; of a low equal to the high, that number.
+struct Interval {
+  double low = 0, high = 0;
+};
+/// Where the numbers that a node draws lie.
+using RangeRule = std::function<Interval(const OpView&)>;
+
 /// The attribute by which autodiff marks outputs of a recomputed node that nothing reads (bit k: output k). Its kernel
 /// may leave them unwritten.
 inline constexpr std::string_view unread_outputs = "unread";
@@ -222,6 +233,10 @@ struct OpDef {
   /// The terms of the outputs; of an output without a term nothing is known. The gradient report (inspect/gradients/)
   /// finds from them gradients that are 0 because a parameter starts at 0, and gradients that cancel.
   TermRule terms = {};
+  RangeRule range = {};  ///< of an op that draws numbers, given its shape as the attribute "shape"
+  /// Of outputs {first, second}: they are one number, kept in two parts for its digits. Only their sum has a meaning; what
+  /// reads them reads both, and each gets the cotangent of the sum.
+  std::vector<std::array<int, 2>> parts = {};
   UnitRule units = {};  ///< of operands that have units; a pointwise op may leave it out (units_of)
   /// Operands that are f32 where the others are bf16 or f16: statistics, weights of a loss. Samples follow.
   std::vector<int> wide_operands = {};

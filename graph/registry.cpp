@@ -81,13 +81,28 @@ const OpDef& Registry::at(std::string_view name) const {
 
 std::vector<const OpDef*> Registry::all() const { return ops_; }
 
+bool Registry::is_library(const OpDef& op) const {
+  return std::ranges::find(library_, &op) != library_.end();
+}
+
 Registry& registry() {
-  static Registry instance = [] {
-    Registry sources;
-    for (const OpDef* op : {&input_op(), &parameter_op(), &state_op(), &constant_op()}) sources.add(*op);
-    return sources;
+  static Registry instance;
+  static thread_local bool filling = false;  // what fills it asks for it
+  if (filling) return instance;
+  static const bool filled = [] {
+    filling = true;
+    for (const OpDef* op : {&input_op(), &parameter_op(), &state_op(), &constant_op()}) instance.add(*op);
+    detail::add_library_ops();
+    instance.library_ = instance.ops_;
+    filling = false;
+    return true;
   }();
+  static_cast<void>(filled);
   return instance;
+}
+
+bool may_refuse(const OpDef& op) {
+  return op.traits.guard || op.traits.refuses.value_or(!registry().is_library(op));
 }
 
 }  // namespace weft

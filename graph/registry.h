@@ -1,5 +1,5 @@
-// The registry of ops by name. register_all() (ops/all.h) adds the library's; a user adds another by
-// registry().add(my_op()), with the same rights.
+// The registry of ops by name. The library's are in it from the start; a user adds another by registry().add(my_op()),
+// with the same rights.
 #pragma once
 
 #include <weft/graph/op_def.h>
@@ -22,12 +22,23 @@ class Registry {
   const OpDef& at(std::string_view name) const;
   /// Sorted by name.
   std::vector<const OpDef*> all() const;
+  /// Whether it is one of the library's.
+  bool is_library(const OpDef& op) const;
 
  private:
-  std::vector<const OpDef*> ops_;
+  friend Registry& registry();
+  std::vector<const OpDef*> ops_, library_;
 };
 
-/// The process's registry; the sources (input, parameter, state, constant) are in it from the start.
+/// The process's registry.
 Registry& registry();
+
+/// Traits::refuses; where an op does not say, only those of the library are trusted not to.
+bool may_refuse(const OpDef& op);
+
+namespace detail {
+/// Adds every op of the library (ops/all.cpp).
+void add_library_ops();
+}  // namespace detail
 
 }  // namespace weft

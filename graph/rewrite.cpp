@@ -113,21 +113,13 @@ void Rebuild::drop(const Node& node) {
 }
 
 Scope Rebuild::in_place_of(const Node& node) {
-  GraphData& data = *to_.data_;
-  Scope scope(to_.data_, [path = data.scope_path, line = data.scope_where, made_by = data.made_by,
-                          made_where = data.made_where, phase = data.phase](GraphData& graph) {
-    graph.scope_path = path;
-    graph.scope_where = line;
-    graph.made_by = made_by;
-    graph.made_where = made_where;
-    graph.phase = phase;
-  });
   const auto slash = node.name.rfind('/');
-  data.scope_path = slash == std::string::npos ? "" : node.name.substr(0, slash);
-  data.made_by = {pass_, node.id};
-  data.made_where = node.where;
-  data.phase = node.phase;
-  return scope;
+  return {to_.data_,
+          {.name = slash == std::string::npos ? "" : node.name.substr(0, slash),
+           .whole_path = true,
+           .made_by = Provenance{pass_, node.id},
+           .made_where = node.where,
+           .phase = node.phase}};
 }
 
 Graph Rebuild::finish() {

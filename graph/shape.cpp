@@ -17,6 +17,15 @@ SymbolTable& symbols() {
   return table;
 }
 
+// What the address space of a process holds, of any machine.
+constexpr std::int64_t most_bytes = std::int64_t{1} << 47;
+
+std::int64_t product(std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  WEFT_CHECK(!__builtin_mul_overflow(a, b, &result), "the extent {} times {} does not fit 63 bits", a, b);
+  return result;
+}
+
 }  // namespace
 
 Symbol::Symbol(std::string_view name) {
@@ -58,7 +67,7 @@ Dim Dim::with(Symbol symbol, std::int64_t value) const {
 
 void Dim::evaluate() {
   value_ = number_;
-  for (const Factor& factor : factors()) value_ *= factor.value;
+  for (const Factor& factor : factors()) value_ = product(value_, factor.value);
 }
 
 std::string Dim::str() const {
@@ -71,9 +80,9 @@ std::string Dim::str() const {
 
 Dim operator*(const Dim& a, const Dim& b) {
   // A product that has more named factors than fit keeps its value and loses its names.
-  if (a.count_ + b.count_ > Dim::max_factors) return Dim(a.value_ * b.value_);
+  if (a.count_ + b.count_ > Dim::max_factors) return Dim(product(a.value_, b.value_));
   Dim result = a;
-  result.number_ = a.number_ * b.number_;
+  result.number_ = product(a.number_, b.number_);
   for (const Dim::Factor& factor : b.factors()) result.factors_[static_cast<std::size_t>(result.count_++)] = factor;
   result.evaluate();
   return result;
@@ -110,8 +119,19 @@ void Shape::no_axis(int axis) const {
 
 std::int64_t Shape::count() const {
   std::int64_t count = 1;
-  for (const Dim& dim : dims_) count *= dim.value();
+  bool wraps = false;
+  for (const Dim& dim : dims_) {
+    if (dim.value() == 0) return 0;
+    wraps = __builtin_mul_overflow(count, dim.value(), &count) || wraps;
+  }
+  WEFT_CHECK(!wraps, "{} has more than 2^63 elements", str());
   return count;
+}
+
+void TensorType::check() const {
+  for (const Dim& dim : shape) WEFT_CHECK(dim.value() >= 0, "extents must not be negative, got {}", shape.str());
+  WEFT_CHECK(shape.count() <= most_bytes / static_cast<std::int64_t>(size_of(dtype)),
+             "{} has more bytes than a process can address (2^47)", str());
 }
 
 std::vector<std::int64_t> Shape::extents() const {

@@ -52,6 +52,7 @@ class Dim {
   Dim with(Symbol symbol, std::int64_t value) const;
   std::string str() const;
 
+  /// UserError: the product does not fit 63 bits.
   friend Dim operator*(const Dim& a, const Dim& b);
   /// Exact division; UserError if b does not divide a.
   friend Dim operator/(const Dim& a, const Dim& b);
@@ -74,7 +75,7 @@ class Shape {
   explicit Shape(std::span<const std::int64_t> extents) : dims_(extents.begin(), extents.end()) {}
 
   int rank() const { return static_cast<int>(dims_.size()); }
-  /// Number of elements.
+  /// Number of elements. UserError: it does not fit 63 bits.
   std::int64_t count() const;
   /// Dim of `axis`; negative axes count from the end.
   /// UserError: the shape has no such axis.
@@ -122,6 +123,9 @@ struct TensorType {
 
   std::int64_t count() const { return shape.count(); }
   std::size_t bytes() const { return static_cast<std::size_t>(count()) * size_of(dtype); }
+  /// UserError: a negative extent, or more bytes than a process can address. Every type in a graph has passed this, so
+  /// that counts and sums of bytes do not wrap.
+  void check() const;
   std::string str() const;  ///< "f32[batch=12, 64]"
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };

@@ -84,8 +84,9 @@ class Number {
     requires std::integral<T> || std::floating_point<T>
   Number(T number) : real_(static_cast<double>(number)) {  // NOLINT: implicit
     if constexpr (std::integral<T>) {
-      is_integer_ = std::signed_integral<T> || sizeof(T) < sizeof(integer_) || (number >> 63) == 0;
-      if (is_integer_) integer_ = static_cast<std::int64_t>(number);
+      const auto integer = static_cast<std::int64_t>(number);
+      is_integer_ = std::signed_integral<T> || integer >= 0;  // an unsigned one may need 64 bits
+      if (is_integer_) integer_ = integer;
     }
   }
   bool is_integer() const { return is_integer_; }

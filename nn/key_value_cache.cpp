@@ -93,7 +93,7 @@ Value KeyValueCache::held_keys(std::int64_t examples) const {
 
 void KeyValueCache::crop(Store& store, std::int64_t tokens) const {
   WEFT_CHECK(tokens >= 0, "KeyValueCache '{}' cannot be cropped to {} tokens", name, tokens);
-  Tensor& held = store.tensor(length.name());
+  Tensor held = store.tensor(length.name());
   for (std::int64_t b = 0; b < held.size(); ++b)
     held.data<std::int64_t>()[b] = std::min(held.data<std::int64_t>()[b], tokens);
 }

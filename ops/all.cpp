@@ -38,8 +38,9 @@
 
 namespace weft {
 
-void register_all() {
-  static const bool once = [] {
+void register_all() { registry(); }
+
+void detail::add_library_ops() {
     registry().add(copy_op());  // put in by lowering
     registry().add(row_region_op());
     register_activation();
@@ -74,9 +75,6 @@ void register_all() {
     register_statistics();
     register_unary();
     register_unpack();
-    return true;
-  }();
-  static_cast<void>(once);
 }
 
 }  // namespace weft

@@ -1,9 +1,9 @@
-// Declares register_all(), which adds every op of the library to the registry.
+// Declares register_all(). Not needed: registry() holds the library's ops from the start.
 #pragma once
 
 namespace weft {
 
-/// Adds the library's ops to the registry. A second call does nothing.
+/// Fills the registry now, and not at its first use.
 void register_all();
 
 }  // namespace weft

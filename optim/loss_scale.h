@@ -39,8 +39,8 @@ LossScaling dynamic_scale(const ScaleRule& rule = {}, std::source_location where
 /// pass; applied twice; after the gradients were unscaled; after checkpoint.
 Transform scale_loss(const LossScaling& scaling, std::source_location where = std::source_location::current());
 
-/// Adds the update of a dynamic scale, by `finite` (bool scalar); does nothing for a static one. A run whose loss has no
-/// weight (`counted` is false; absent: it always has) says nothing of the scale, which stays. For unscale_and_check.
+/// Adds the update of a dynamic scale, by `finite` (bool scalar); does nothing for a static one. A run whose loss has
+/// no weight (`counted` is false; absent: it always has) says nothing of the scale, which stays. For unscale_and_check.
 void update_loss_scale(Step& step, const Value& finite, const Value& counted);
 
 }  // namespace weft

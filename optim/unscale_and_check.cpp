@@ -59,6 +59,8 @@ Value has_weight(const Step& step) {
     for (const LossTerm& term : step.loss.terms)
       if (term.weight.valid() && (step.micro_batches == 1 || term.weight.node().phase == Phase::step))
         weights.push_back(term.weight);
+  Graph graph = step.graph;
+  const auto phase = graph.phase(Phase::step);
   Value all;
   for (const Value& weight : weights) {
     const Value counts = isfinite(divide(1.0, cast(weight, f64)));

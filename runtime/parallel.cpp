@@ -9,6 +9,8 @@
 #include <memory>
 #include <thread>
 
+#include <pthread.h>
+
 #ifdef WEFT_PARALLEL_STD
 #include <condition_variable>
 #include <mutex>
@@ -21,6 +23,13 @@ namespace weft {
 namespace {
 
 using Body = FunctionRef<void(std::int64_t, int)>;
+
+// A child of fork() has none of the team's threads, and waiting for them would be for ever: it works alone.
+std::atomic<bool> is_forked_child{false};
+void watch_fork() {
+  static const int once = ::pthread_atfork(nullptr, nullptr, [] { is_forked_child.store(true); });
+  static_cast<void>(once);
+}
 
 // The slot of a thread inside a body; -1 outside.
 thread_local int current_slot = -1;
@@ -223,12 +232,13 @@ void detail::run_tiles(std::int64_t tiles, Body body) {
     return;
   }
   const int team = threads();
-  if (tiles == 1 || team == 1 || inside_foreign_team()) {
+  if (tiles == 1 || team == 1 || inside_foreign_team() || is_forked_child.load(std::memory_order_relaxed)) {
     [[maybe_unused]] LibrariesSerial serial;
     SlotScope scope(0);
     for (std::int64_t tile = 0; tile < tiles; ++tile) body(tile, 0);
     return;
   }
+  watch_fork();
   Shares shares(tiles, team);
   run_team(team, shares, body);
   shares.rethrow();

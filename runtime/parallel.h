@@ -10,6 +10,7 @@
 // - A call from within a body runs its tiles in order on the calling thread, under its slot.
 // - An exception from a body reaches the caller; tiles not yet begun are then left out.
 // - Nothing is allocated.
+// - After fork() the child runs alone, on the thread that it has.
 //
 // OpenMP by default; with WEFT_PARALLEL_STD a pool of std::threads (ThreadSanitizer understands
 // it).

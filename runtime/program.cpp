@@ -34,8 +34,11 @@ struct FedInput {
 }  // namespace
 
 struct Program::Impl {
+  Impl(Plan planned, const Store& over) : plan(std::move(planned)), store(over.share()) {}
+
   Plan plan;
-  Store* store = nullptr;
+  Store store;  // keeps the cells, whatever becomes of the user's handle
+  RunGuard running;
   std::shared_ptr<std::byte> arena;
   std::vector<Tensor> constants;
   std::vector<BoundNode> nodes;
@@ -58,7 +61,7 @@ struct Program::Impl {
       case StorageKind::arena:
         return arena.get() + storage.offset;
       case StorageKind::persistent:
-        return store->tensor(plan.step.graph.node(storage.owner.node).name).raw();
+        return store.tensor(plan.step.graph.node(storage.owner.node).name).raw();
       case StorageKind::constant:
         return constant_bytes.at(storage.owner);
     }
@@ -67,6 +70,7 @@ struct Program::Impl {
   std::unordered_map<ValueRef, std::byte*> constant_bytes;
 
   void bind();
+  void expect_memory() const;
   void bind_node(const Node& node);
   void check_feeds(std::span<const Feed> feeds);
   void run(std::size_t begin, std::size_t end, MicroBatch micro);
@@ -81,10 +85,22 @@ struct Program::Impl {
   Times* times = nullptr;
 };
 
+// UserError, before anything is allocated, if the machine cannot hold what the program adds to the Store's cells.
+void Program::Impl::expect_memory() const {
+  std::vector<std::pair<std::size_t, std::string>> parts;
+  for (const Storage* storage : plan.live_at(plan.peak_position)) {
+    if (!plan.step.graph.has(storage->owner.node)) continue;
+    const Node& node = plan.step.graph.node(storage->owner.node);
+    parts.emplace_back(storage->bytes, fmt::format("{} of '{}' ({})", node.types.front().str(), node.name, str(node.where)));
+  }
+  weft::expect_memory(plan.arena_bytes + plan.constant_bytes, "a run of this step", std::move(parts));
+}
+
 void Program::Impl::bind() {
   const ThreadsScope team(plan.threads);
   const Graph& graph = plan.step.graph;
-  store->add(graph);
+  expect_memory();
+  store.add(graph);
   arena = allocate_aligned(plan.arena_bytes);
   for (NodeId id : graph.ids()) {
     const Node& node = graph.node(id);
@@ -157,6 +173,7 @@ void Program::Impl::check_feeds(std::span<const Feed> feeds) {
       WEFT_FAIL("no input is named '{}'; this program reads: {}", feed.name, names.empty() ? "nothing" : names);
     }
     WEFT_CHECK(found->tensor == nullptr, "the input '{}' was fed twice", feed.name);
+    WEFT_CHECK(!feed.tensor->empty(), "the input '{}' ({}) must be {}, it was fed no tensor: Tensor(), or one that was moved from", feed.name, str(found->node->where), found->node->types.front().str());
     const TensorType& type = found->node->types.front();
     const auto& extents = feed.tensor->extents();
     bool fits = feed.tensor->dtype() == type.dtype && feed.tensor->rank() == type.shape.rank();
@@ -174,7 +191,7 @@ void Program::Impl::check_feeds(std::span<const Feed> feeds) {
 void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {
   for (std::size_t i = begin; i < end; ++i) {
     BoundNode& bound = nodes[i];
-    const RandomState random{store->seed(), static_cast<std::uint64_t>(store->runs()), micro.index * bound.rows};
+    const RandomState random{store.seed(), static_cast<std::uint64_t>(store.runs()), micro.index * bound.rows};
     KernelContext context(bound.view->view, bound.in, bound.out, bound.workspace, random, micro);
     const auto start = times == nullptr ? Times::Clock::time_point{} : Times::Clock::now();
     try {
@@ -192,11 +209,7 @@ void Program::Impl::run(std::size_t begin, std::size_t end, MicroBatch micro) {
   }
 }
 
-Program::Program(Plan plan, Store& store) : impl_(std::make_unique<Impl>()) {
-  impl_->plan = std::move(plan);
-  impl_->store = &store;
-  impl_->bind();
-}
+Program::Program(Plan plan, Store& store) : impl_(std::make_shared<Impl>(std::move(plan), store)) { impl_->bind(); }
 
 Program::Program(const Step& step, Store& store, const PlanOptions& options)
     : Program(weft::plan(step, options), store) {}
@@ -204,7 +217,16 @@ Program::~Program() = default;
 Program::Program(Program&&) noexcept = default;
 Program& Program::operator=(Program&&) noexcept = default;
 
+Program::Impl& Program::impl() const {
+  WEFT_CHECK(impl_ != nullptr, "this Program was moved from; hint: use the one it was moved to");
+  return *impl_;
+}
+
 void Program::Impl::run(std::span<const Feed> feeds) {
+  WEFT_CHECK(running.enter(true),
+             "this Program is running; hint: one run at a time: another thread needs a Program of its own");
+  const RunGuardHold alone(running);
+  const RunGuardHold hold = store.enter(advances, advances ? "a run that trains or draws" : "a run");
   check_feeds(feeds);
   for (const FedInput& input : inputs)
     for (const std::byte** reader : input.readers) *reader = input.tensor->raw();
@@ -214,17 +236,17 @@ void Program::Impl::run(std::span<const Feed> feeds) {
   for (std::int64_t i = 0; micro_begin < micro_end && i < count; ++i) run(micro_begin, micro_end, {i, count});
   run(micro_end, nodes.size(), {});
   for (const Copy& copy : copies) std::memcpy(copy.to, copy.from, copy.bytes);
-  if (advances) store->set_runs(store->runs() + 1);
+  if (advances) store.set_runs(store.runs() + 1);
 }
 
 Result Program::run(std::span<const Feed> feeds) {
-  impl_->run(feeds);
-  return Result(*this);
+  impl().run(feeds);
+  return Result(impl_);
 }
 
 Profile Program::profile(std::span<const Feed> feeds, const ProfileOptions& options) {
   WEFT_CHECK(options.runs >= 1, "a profile needs at least one run, got {}", options.runs);
-  Impl& impl = *impl_;
+  Impl& impl = this->impl();
   Profile profile;
   profile.threads = impl.plan.threads;
   const ThreadsScope team(profile.threads);
@@ -265,28 +287,29 @@ Profile Program::profile(std::span<const Feed> feeds, const ProfileOptions& opti
   return profile;
 }
 
-const Plan& Program::plan() const { return impl_->plan; }
-Store& Program::store() const { return *impl_->store; }
+const Plan& Program::plan() const { return impl().plan; }
+Store& Program::store() const { return impl().store; }
 
 std::size_t Program::allocated_bytes() const {
-  std::size_t bytes = impl_->plan.arena_bytes;
+  std::size_t bytes = impl().plan.arena_bytes;
   for (const Tensor& constant : impl_->constants) bytes += aligned(constant.bytes());
   return bytes;
 }
 
-namespace {
+Result::Result(std::shared_ptr<Program::Impl> program) : program_(std::move(program)) {}
 
-Tensor view_of(const TensorType& type, std::byte* bytes) { return {type.dtype, type.shape.extents(), bytes}; }
-
-}  // namespace
+const Step& Result::step() const {
+  WEFT_CHECK(program_ != nullptr, "this Result was moved from; hint: use the one it was moved to");
+  return program_->plan.step;
+}
 
 Tensor Result::tensor(std::string_view name) const {
-  const Value value = program_->plan().step.fetch(name);
-  return view_of(value.type(), program_->impl_->bytes_of(value.ref()));
+  const Value value = step().fetch(name);
+  return {value.dtype(), value.shape().extents(), program_->bytes_of(value.ref()), program_};
 }
 
 Tensor Result::tensor(const Value& value) const {
-  const Step& step = program_->plan().step;
+  const Step& step = this->step();
   const Value here = step.find(value);
   for (const Fetch& fetch : step.fetches)
     if (fetch.value == here) return tensor(fetch.name);
@@ -302,7 +325,7 @@ Tensor Result::tensor(const Value& value) const {
 
 double Result::scalar(std::string_view name) const { return tensor(name).item(); }
 double Result::scalar(const Value& value) const { return tensor(value).item(); }
-bool Result::has(std::string_view name) const { return program_->plan().step.has_fetch(name); }
+bool Result::has(std::string_view name) const { return step().has_fetch(name); }
 
 Step fetching(const std::vector<Value>& values) {
   WEFT_CHECK(!values.empty(), "there is nothing to fetch: expected values, got none; hint: evaluate(value, feeds)");

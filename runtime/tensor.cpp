@@ -1,5 +1,7 @@
 #include <weft/runtime/tensor.h>
 
+#include <fmt/ranges.h>
+
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -65,6 +67,9 @@ void store(std::byte* at, DType type, double value) {
 }  // namespace
 
 Tensor::Tensor(DType type, Extents extents) : type_(type), extents_(std::move(extents)), size_(count(extents_)) {
+  WEFT_CHECK(static_cast<std::size_t>(size_) <= machine_bytes() / size_of(type_),
+             "a tensor {}[{}] has more bytes than this process may use ({})", name_of(type_),
+             fmt::join(extents_, ", "), machine_bytes());
   auto buffer = allocate_aligned(bytes());
   data_ = buffer.get();
   owner_ = std::move(buffer);
@@ -74,7 +79,20 @@ Tensor::Tensor(DType type, Extents extents) : type_(type), extents_(std::move(ex
 Tensor::Tensor(DType type, Extents extents, std::byte* data, std::shared_ptr<void> owner)
     : type_(type), extents_(std::move(extents)), size_(count(extents_)), data_(data), owner_(std::move(owner)) {}
 
+void Tensor::take(Tensor& other) noexcept {
+  type_ = std::exchange(other.type_, f32);
+  extents_ = std::exchange(other.extents_, {});
+  size_ = std::exchange(other.size_, 0);
+  data_ = std::exchange(other.data_, nullptr);
+  owner_ = std::exchange(other.owner_, nullptr);
+}
+
+void Tensor::not_there() const {
+  WEFT_FAIL("there is no tensor here: it is Tensor() or was moved from; hint: Tensor(f32, {{2, 3}}), or if (!x.empty())");
+}
+
 std::string Tensor::type_str() const {
+  if (empty()) return "no tensor";
   std::string text;
   for (std::int64_t extent : extents_) text += (text.empty() ? "" : ", ") + fmt::format("{}", extent);
   return fmt::format("{}[{}]", name_of(type_), text);
@@ -94,23 +112,27 @@ void Tensor::wrong_axis(int axis) const {
 }
 
 double Tensor::item() const {
+  expect_there();
   WEFT_CHECK(size_ == 1, "item() needs a tensor of one element, {} has {}; hint: at(i)", type_str(), size_);
   return load(data_, type_);
 }
 
 double Tensor::at(std::int64_t index) const {
+  expect_there();
   WEFT_CHECK(index >= 0 && index < size_, "there is no element {} of {}: expected 0 to {}", index, type_str(),
              size_ - 1);
   return load(data_ + static_cast<std::size_t>(index) * size_of(type_), type_);
 }
 
 Tensor Tensor::clone() const {
+  expect_there();
   Tensor copy(type_, extents_);
   if (bytes() > 0) std::memcpy(copy.data_, data_, bytes());
   return copy;
 }
 
 Tensor Tensor::cast(DType type) const {
+  expect_there();
   if (type == type_) return clone();
   Tensor result(type, extents_);
   if (is_integer(type_) && is_integer(type)) {  // never through double: i64 has 64 bits of value
@@ -126,6 +148,7 @@ Tensor Tensor::cast(DType type) const {
 }
 
 Tensor Tensor::reshaped(Extents extents) const {
+  expect_there();
   Tensor view(type_, std::move(extents), data_, owner_);
   WEFT_CHECK(view.size_ == size_, "a tensor of {} elements cannot be seen as {} elements: {} is no {}", size_,
              view.size_, type_str(), view.type_str());
@@ -133,6 +156,7 @@ Tensor Tensor::reshaped(Extents extents) const {
 }
 
 Tensor Tensor::rows(std::int64_t first, std::int64_t last) const {
+  expect_there();
   WEFT_CHECK(rank() > 0 && 0 <= first && first <= last && last <= extents_[0],
              "there are no rows {} to {} of {}: expected 0 <= first <= last <= {}", first, last, type_str(),
              rank() > 0 ? extents_[0] : 0);

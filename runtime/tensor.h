@@ -22,8 +22,17 @@ class Tensor {
  public:
   using Extents = std::vector<std::int64_t>;
 
+  /// No tensor at all: no element, not even a scalar's. Reading, copying or feeding it is a UserError.
   Tensor() = default;
-  /// A tensor of zeros that owns its buffer.
+  Tensor(const Tensor&) = default;
+  Tensor& operator=(const Tensor&) = default;
+  Tensor(Tensor&& other) noexcept { take(other); }
+  Tensor& operator=(Tensor&& other) noexcept {
+    if (this != &other) take(other);
+    return *this;
+  }
+  ~Tensor() = default;
+  /// A tensor of zeros that owns its buffer. UserError: a negative extent, or more bytes than the machine has.
   Tensor(DType type, Extents extents);
   /// A view of `data`, kept alive by `owner` (null: the caller keeps it alive).
   Tensor(DType type, Extents extents, std::byte* data, std::shared_ptr<void> owner = nullptr);
@@ -62,6 +71,7 @@ class Tensor {
   /// Number of elements.
   std::int64_t size() const { return size_; }
   std::size_t bytes() const { return static_cast<std::size_t>(size_) * size_of(type_); }
+  /// Whether there is no tensor (Tensor(), or one that was moved from). One of no elements is there.
   bool empty() const { return data_ == nullptr; }
   std::string type_str() const;  ///< "f32[2, 3]"
 
@@ -79,6 +89,7 @@ class Tensor {
   }
   template <class T>
   std::span<const T> values() const {
+    expect_there();
     return {data<T>(), static_cast<std::size_t>(size_)};
   }
   /// The xtensor view of the buffer, without a copy (<weft/runtime/tensor_xt.h>).
@@ -100,7 +111,14 @@ class Tensor {
   Tensor rows(std::int64_t first, std::int64_t last) const;
 
  private:
+  void take(Tensor& other) noexcept;
+  /// UserError where there is no tensor.
+  void expect_there() const {
+    if (data_ == nullptr) not_there();
+  }
+  [[noreturn]] void not_there() const;
   void expect_type(DType type) const {
+    expect_there();
     if (type != type_) wrong_type(type);
   }
   [[noreturn]] void wrong_type(DType type) const;

@@ -112,9 +112,9 @@ Outcome compare(const Claimed& claimed, const GradientsMatchOptions& options) {
     probe.names.push_back(name);
     if (claimed.by[i].node().op == &input_op()) {
       const auto at = std::ranges::find(tensors, name, &NamedTensors::value_type::first);
-      probe.points.push_back(&at->second);
+      probe.points.push_back(at->second);
     } else {
-      probe.points.push_back(&store.tensor(name));
+      probe.points.push_back(store.tensor(name));
     }
     const auto found = kept.find(fmt::format("gradient {}", i));
     probe.analytic.push_back(found != kept.end() ? found->second : Tensor(f64, claimed.by[i].shape().extents()));

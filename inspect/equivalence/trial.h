@@ -17,9 +17,9 @@ namespace weft {
 /// What one run gave. `cells`: parameters and states that the step updates, after the run; `starts`: before it.
 struct Observation {
   std::map<std::string, Tensor> published, gradients, starts, cells;
-  bool finite = true;  ///< whether the update was taken
+  bool finite = true;   ///< whether the update was taken
   bool counted = true;  ///< whether the loss had weight
-  bool due = true;     ///< of an accumulation over runs: whether this run ends it
+  bool due = true;      ///< of an accumulation over runs: whether this run ends it
 };
 
 /// The step with its gradients unscaled and checked (optim/unscale_and_check.h) and fetched under gradient_fetch(path).

@@ -57,7 +57,7 @@ class Probe {
     scale_ = std::abs(result.scalar("scalar"));
     for (std::size_t i = 0; i < by.size(); ++i)
       analytic_.push_back(gradients[i].valid() ? result.tensor(fmt::format("gradient {}", i)).clone()
-                                               : Tensor(f64, points_[i]->extents()));
+                                               : Tensor(f64, points_[i].extents()));
     store_.set_runs(0);
   }
 
@@ -74,13 +74,13 @@ class Probe {
   }
 
  private:
-  Tensor* point(const Value& value) {
+  Tensor point(const Value& value) {
     const Node& node = value.node();
     WEFT_CHECK(value.dtype() == f64, "check_gradients needs f64 values, {} ({}) is {}", value.name(),
                str(value.node().where), value.type().str());
-    if (node.op == &parameter_op() || node.op == &state_op()) return &store_.tensor(node.name);
+    if (node.op == &parameter_op() || node.op == &state_op()) return store_.tensor(node.name);
     for (std::size_t i = 0; i < names_.size(); ++i)
-      if (names_[i] == node.name && node.op == &input_op()) return &fed_[i];
+      if (names_[i] == node.name && node.op == &input_op()) return fed_[i];
     WEFT_FAIL("check_gradients differentiates by parameters and fed inputs, {} ({}) is neither", value.name(),
               str(value.node().where));
   }
@@ -93,7 +93,7 @@ class Probe {
   Store store_;
   std::vector<Tensor> fed_;
   std::vector<std::string> names_;
-  std::vector<Tensor*> points_;
+  std::vector<Tensor> points_;
   std::vector<Tensor> analytic_;
   std::unique_ptr<Program> forward_;
   double scale_ = 0;
@@ -123,8 +123,9 @@ struct Sides {
 
 void compare_elements(const GradientProbe& probe, std::size_t i, const std::string& name,
                       const GradientCheckOptions& options, GradientCheck& check) {
-  double* x = probe.points[i]->data<double>();
-  const std::int64_t n = probe.points[i]->size();
+  Tensor point = probe.points[i];
+  double* x = point.data<double>();
+  const std::int64_t n = point.size();
   const std::int64_t stride = std::max<std::int64_t>(1, (n + options.most_elements - 1) / options.most_elements);
   std::optional<double> value;
   auto here = [&] { return value ? *value : *(value = probe.run()); };
@@ -165,7 +166,7 @@ void compare_elements(const GradientProbe& probe, std::size_t i, const std::stri
 // eps |L| / h of it; what is above that must fall as h^2.
 void compare_slope(const GradientProbe& probe, std::size_t i, const std::string& name, int direction,
                    const GradientCheckOptions& options, GradientCheck& check) {
-  Tensor& point = *probe.points[i];
+  Tensor point = probe.points[i];
   const std::int64_t n = point.size();
   if (n == 0) return;
   const TensorType type{f64, Shape(std::span<const std::int64_t>(point.extents()))};

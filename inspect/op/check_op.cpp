@@ -1,4 +1,5 @@
 #include <weft/inspect/op/check_op.h>
+#include <weft/graph/registry.h>
 #include <weft/inspect/op/op_checker.h>
 
 #include <algorithm>
@@ -57,9 +58,13 @@ void OpChecker::check_sample(const Sample& sample) {
   for (DType dtype : {f64, f32, bf16, f16}) check_forward(sample, dtype, exact);
   if (sample.gradient && !exact.smooth_inputs().empty() && !exact.float_outputs().empty()) check_gradient(exact);
   if (finite) check_repeated(exact);
+  if (finite) check_offsets(sample);
+  if (finite && sample_ < 2) check_counts(sample);
+  if (op_.range) check("range", [&] { check_range(sample); });
   if (exact.has_batch()) check("batch", [&] { check_batch(exact); });
   if (exact.has_batch() && op_.traits.random) check("batch", [&] { check_micro_batches(exact); });
   if (finite) check_declared(sample, exact);
+  if (!may_refuse(op_)) check("refusals", [&] { check_refusals(exact); });
   if (op_.evaluation) check("evaluation", [&] { check_evaluation(exact); });
   for (DType dtype : {f32, f64}) {
     const SampleRun run = built(sample, dtype);

@@ -5,6 +5,11 @@
 //   gradient        central differences and slope test, in f64
 //   backward        against the gradient of the plain definition in f64 (a basic op: of its f64 kernels)
 //   second order    the same for the gradient
+//   refusals        ids and numbers out of range are refused only by an op that says so (.traits.refuses)
+//   one value twice as two operands of one type it gives what two operands with the same numbers give
+//   large numbers   an offset or factor of 1e4 to 1e8 that changes no gradient (output) costs no digits of f32
+//   many elements   outputs and gradients of f16 hold over 70,000 elements
+//   range           many drawn numbers lie where .range says
 //   batch           at_batch(n) gives the whole run's slices, or parts that sum to it
 //                   (a random op also as n micro-batches: it draws by row_offset)
 //   memory          the kernel writes its outputs and workspace and nothing else, and reads what it was given

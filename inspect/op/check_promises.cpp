@@ -4,6 +4,7 @@
 #include <weft/inspect/op/op_checker.h>
 #include <weft/runtime/lower.h>
 #include <weft/runtime/region/shape.h>
+#include <weft/runtime/tensor_values.h>
 
 #include <algorithm>
 
@@ -55,6 +56,39 @@ void OpChecker::check_memory(const SampleRun& run) {
                "hint: the kernel reads "
                "what nobody wrote, or leaves elements unwritten",
                op_.outputs[std::min(k, op_.outputs.size() - 1)]);
+}
+
+// What refuses a run must do so before a state is overwritten, so the plan has to know of it.
+void OpChecker::check_refusals(const SampleRun& run) {
+  for (std::size_t i = 0; i < run.names().size(); ++i) {
+    const Tensor& tensor = run.tensor(i);
+    if (tensor.size() == 0 || tensor.dtype() == boolean) continue;
+    for (const double value : {-1.0, 0.0, 1e6, -1e6}) {
+      try {
+        run.with(i, tensor.size() - 1, value).run();
+      } catch (const InternalError&) {  // another node has to refuse it
+      } catch (const UserError& error) {
+        WEFT_FAIL("with {} in operand {} the kernel refuses the run: {}; hint: .traits = {{.refuses = true}}", value, i,
+                  error.reason);
+      }
+    }
+  }
+}
+
+// The end of an interval that does not belong to it is met by rounding, which takes many numbers and a narrow type.
+void OpChecker::check_range(const Sample& sample) {
+  Sample many = sample;
+  many.attributes.set("shape", Shape{512, 512});
+  for (const DType dtype : {f32, f64, bf16, f16}) {
+    many.attributes.set("dtype", dtype);
+    const SampleRun run = built(many, dtype);
+    if (!run.supported()) continue;
+    const Interval range = op_.range(run.graph().view(run.outputs().front().node())->view);
+    const Spread drawn = spread_of(run.run().front());
+    WEFT_CHECK(drawn.least >= range.low && (drawn.most < range.high || range.low == range.high),
+               "of [{}, {}) the op draws {} to {} in {}; hint: rounding may reach the end that does not belong to it",
+               range.low, range.high, drawn.least, drawn.most, name_of(dtype));
+  }
 }
 
 void OpChecker::check_rows(const SampleRun& run) {

@@ -27,7 +27,7 @@ void OpChecker::check_batch(const SampleRun& exact) {
     for (const Value& output : exact.outputs()) parts.back().push_back(result.tensor(output.name()).clone());
   }
   for (std::size_t k = 0; k < whole.size(); ++k)
-    compare_parts(whole[k], parts, k, states.at(exact.outputs()[k].ref().node).at(k));
+    compare_parts(whole[k], parts, k, states.at(exact.outputs()[k].ref().node).at(exact.outputs()[k].ref().output));
 }
 
 void OpChecker::compare_parts(const Tensor& whole, const std::vector<std::vector<Tensor>>& parts, std::size_t k,

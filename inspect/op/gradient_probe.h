@@ -13,7 +13,7 @@ namespace weft {
 /// A scalar that can be run at moved points, and what is said to be its gradient there. All in f64.
 struct GradientProbe {
   std::vector<std::string> names;  ///< of what is differentiated by
-  std::vector<Tensor*> points;     ///< moved in place, and put back
+  std::vector<Tensor> points;      ///< handles; their bytes are moved in place, and put back
   std::vector<Tensor> analytic;    ///< the gradient at the points, one tensor each
   std::function<double()> run;
   double scale = 0;  ///< |scalar| at the points

@@ -1,6 +1,7 @@
 // The checks behind check_op, one method each: check_op.cpp says in which order, check_values.cpp compares numbers,
 // check_runs.cpp the ways to run, check_promises.cpp what traits promise, check_terms.cpp what is declared linear,
-// check_repeated.cpp one value as two operands, check_variants.cpp other shapes. Private to inspect/.
+// check_large.cpp large numbers and many of them, check_repeated.cpp one value as two operands, check_variants.cpp
+// other shapes. Private to inspect/.
 #pragma once
 
 #include <weft/inspect/op/check_op.h>
@@ -53,6 +54,8 @@ class OpChecker {
   // check_promises.cpp
   void check_memory(const SampleRun& run);
   void check_rows(const SampleRun& run);
+  void check_refusals(const SampleRun& run);
+  void check_range(const Sample& sample);
   void check_evaluation(const SampleRun& run);
 
   // check_terms.cpp
@@ -60,6 +63,10 @@ class OpChecker {
   void check_units(const SampleRun& run);
   void check_wide_operands(const Sample& sample);
   void check_declared(const Sample& sample, const SampleRun& exact);
+
+  // check_large.cpp
+  void check_offsets(const Sample& sample);
+  void check_counts(const Sample& sample);
 
   // check_repeated.cpp
   void check_repeated(const SampleRun& run);

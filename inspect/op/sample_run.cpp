@@ -4,6 +4,7 @@
 #include <weft/autodiff/plain_outputs.h>
 #include <weft/graph/at_batch.h>
 #include <weft/graph/sources.h>
+#include <weft/ops/pointwise/arithmetic.h>
 #include <weft/runtime/parallel.h>
 #include <weft/runtime/random.h>
 #include <weft/runtime/tensor_values.h>
@@ -85,12 +86,24 @@ SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by
   }
   if (!by_plain) {
     outputs_ = graph_.apply(op, operands_, sample.attributes);
+    join_parts(op);
     return;
   }
   const Values node = graph_.apply(op, operands_, sample.attributes);  // for the output types
   if (!graph_.problems().empty()) return;
   const std::vector<TensorType> types = node.front().node().types;
   outputs_ = plain_outputs(op, {operands_, sample.attributes, types});
+  join_parts(op);
+}
+
+// An output in two parts becomes their sum, at the place of the first.
+void SampleRun::join_parts(const OpDef& op) {
+  if (!graph_.problems().empty()) return;
+  for (const auto& [first, second] : op.parts) {
+    outputs_[static_cast<std::size_t>(first)] =
+        add(outputs_[static_cast<std::size_t>(first)], outputs_[static_cast<std::size_t>(second)]);
+    outputs_.erase(outputs_.begin() + second);
+  }
 }
 
 bool SampleRun::supported() const {

@@ -49,6 +49,8 @@ class SampleRun {
   std::vector<Tensor> gradients(const std::vector<Tensor>& cotangents) const;
 
  private:
+  void join_parts(const OpDef& op);
+
   const Sample& sample_;
   Graph graph_;
   Values operands_, outputs_;

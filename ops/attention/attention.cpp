@@ -40,8 +40,8 @@ ScoreStrides::ScoreStrides(const Shape& shape) {
 
 // --- attention -------------------------------------------------------------------------------------------------------
 // s_ij = scale <q_i, k_j>, capped, + bias_ij, -inf where masked     q [B, Tq, H, D], k [B, Tk, KV, D]
-// logsumexp_i = log sum_j exp(s_ij)                                 [B, H, Tq]
-// y_i = sum_j exp(s_ij - logsumexp_i) keep_ij v_j                   v [B, Tk, KV, E], y [B, Tq, H, E]
+// top_i = max_j s_ij, log_sum_i = log sum_j exp(s_ij - top_i)       [B, H, Tq]
+// y_i = sum_j exp(s_ij - top_i - log_sum_i) keep_ij v_j                   v [B, Tk, KV, E], y [B, Tq, H, E]
 namespace {
 
 constexpr int backward_captures = AttentionIn::d_logsumexp + 1;
@@ -116,15 +116,15 @@ TensorType y_type(const OpView& view) {
   const Shape& q = view.shape(AttentionIn::q);
   return {view.type(AttentionIn::q).dtype, {q[0], q[1], q[2], view.shape(AttentionIn::v)[3]}};
 }
-TensorType logsumexp_type(const OpView& view) {
+TensorType row_type(const OpView& view) {
   const Shape& q = view.shape(AttentionIn::q);
-  return {view.type(AttentionIn::q).dtype == f64 ? f64 : f32, {q[0], q[2], q[1]}};
+  return {wide(view.type(AttentionIn::q).dtype), {q[0], q[2], q[1]}};
 }
 
 std::vector<TensorType> infer_attention(const OpView& view) {
   check_attention_operands(view);
   check_functions(view, AttentionIn::count);
-  return {y_type(view), logsumexp_type(view)};
+  return {y_type(view), row_type(view), row_type(view)};
 }
 
 // Examples do not meet: the batch is axis 0 of every operand that has it and of every output.
@@ -148,8 +148,8 @@ Values plain_of_attention(const Plain& node) {
 
 AttentionCotangents cotangents_of(const Values& in) {
   using In = AttentionIn;
-  return {in[In::q], in[In::k],         in[In::v],   attention_masks(in, backward_captures),
-          in[In::y], in[In::logsumexp], in[In::d_y], in.size() > In::d_logsumexp ? in[In::d_logsumexp] : Value{}};
+  return {in[In::q],   in[In::k],       in[In::v],   attention_masks(in, backward_captures), in[In::y],
+          in[In::top], in[In::log_sum], in[In::d_y], in.size() > In::d_logsumexp ? in[In::d_logsumexp] : Value{}};
 }
 
 // The node's attributes as its backward has them: which gradients of what is added to the scores are wanted.
@@ -175,8 +175,8 @@ Attributes backward_attributes(const Backward& b) {
 void differentiate_attention(Backward& b) {
   Values in(AttentionIn::count);
   for (int i = 0; i < std::min<int>(b.inputs(), AttentionIn::count); ++i) in[static_cast<std::size_t>(i)] = b.in(i);
-  for (const Value& value : {b.out(0), b.out(1), b.cotangent(0), b.has_cotangent(1) ? b.cotangent(1) : Value{}})
-    in.push_back(value);
+  const Value d_logsumexp = b.has_cotangent(2) ? b.cotangent(2) : Value{};  // that of the sum (OpDef::parts)
+  for (const Value& value : {b.out(0), b.out(1), b.out(2), b.cotangent(0), d_logsumexp}) in.push_back(value);
   for (int i = AttentionIn::count; i < b.inputs(); ++i) in.push_back(b.in(i));
   const Attributes attributes = backward_attributes(b);
   const Values d = b.in(0).graph().apply(attention_backward_op(), in, attributes);
@@ -231,7 +231,7 @@ const OpDef& attention_op() {
       .name = "attention",
       .law = "y_i = sum_j p_ij keep_ij v_j, p = softmax(s), s_ij = cap(scale <q_i, k_j>) + bias_ij, -inf where masked",
       .source = "Vaswani et al. 2017, section 3.2.1, eq. 1; Dao et al. 2022, algorithm 1",
-      .outputs = {"y", "logsumexp"},
+      .outputs = {"y", "top", "log_sum"},
       .least_inputs = 3,
       .most_inputs = -1,
       .infer = infer_attention,
@@ -243,6 +243,7 @@ const OpDef& attention_op() {
       .plain = plain_of_attention,
       .evaluation = without_dropout,
       .terms = terms_of_attention,
+      .parts = {{{1, 2}}},
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
       .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 2); },
@@ -254,7 +255,7 @@ const OpDef& attention_op() {
 }
 
 // --- attention_backward ----------------------------------------------------------------------------------------------
-// p_ij = exp(s_ij - logsumexp_i), d_p = (d_y v^T) keep, d_s = p (d_p - <d_y_i, y_i> + d_logsumexp_i)
+// p_ij = exp(s_ij - top_i - log_sum_i), d_p = (d_y v^T) keep, d_s = p (d_p - <d_y_i, y_i> + d_logsumexp_i)
 // d_q = scale cap' d_s k      d_k = scale (cap' d_s)^T q      d_v = (p keep)^T d_y
 namespace {
 
@@ -262,15 +263,15 @@ std::vector<TensorType> infer_backward(const OpView& view) {
   using In = AttentionIn;
   check_attention_operands(view);
   check_functions(view, backward_captures);
-  const TensorType y = y_type(view), logsumexp = logsumexp_type(view);
+  const TensorType y = y_type(view), rows = row_type(view);
   for (const int i : {In::y, In::d_y}) {
     expect_dtype(view, i, y.dtype);
     expect_shape(view, i, y.shape, i == In::y ? "y" : "d_y");
   }
-  for (const int i : {In::logsumexp, In::d_logsumexp}) {
+  for (const int i : {In::top, In::log_sum, In::d_logsumexp}) {
     if (i == In::d_logsumexp && !view.has(i)) continue;
-    if (view.type(i).dtype != y.dtype) expect_dtype(view, i, logsumexp.dtype);
-    expect_shape(view, i, logsumexp.shape, "logsumexp");
+    if (view.type(i).dtype != y.dtype) expect_dtype(view, i, rows.dtype);
+    expect_shape(view, i, rows.shape, i == In::d_logsumexp ? "d_logsumexp" : "the logsumexp");
   }
   std::vector<TensorType> types{view.type(In::q), view.type(In::k), view.type(In::v)};
   for (TensorType& type : sum_types(view, backward_captures)) types.push_back(std::move(type));
@@ -298,7 +299,8 @@ std::vector<BatchState> batch_of_gradients(const OpView& view, std::span<const B
 std::vector<Term> terms_of_attention_backward(const OpView& view) {
   using In = AttentionIn;
   auto probabilities = scored_by(view, backward_captures);
-  probabilities.push_back({In::logsumexp});
+  probabilities.push_back({In::top});
+  probabilities.push_back({In::log_sum});
   auto all = probabilities;
   for (const int i : std::vector<int>{In::q, In::k, In::v, In::y}) all.push_back({i});
   std::vector<Term> terms{{.output = 2, .factors = {In::d_y}, .inner = probabilities}};
@@ -327,7 +329,7 @@ const OpDef& attention_backward_op() {
             return plain_attention_backward(cotangents_of(node.in), AttentionLaw(node.attributes));
           },
       .terms = terms_of_attention_backward,
-      .wide_operands = {AttentionIn::logsumexp, AttentionIn::d_logsumexp},
+      .wide_operands = {AttentionIn::top, AttentionIn::log_sum, AttentionIn::d_logsumexp},
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
       .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 5); },

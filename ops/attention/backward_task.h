@@ -27,7 +27,7 @@ template <class T>
 struct BackwardScratch {
   using A = Wide<T>;
   Rows<A> weights, d_scores, dropped, q, d_y, k, d_k, d_v;
-  A *k_panels, *v_panels, *buffer, *keep, *slope, *inner, *shift;
+  A *k_panels, *v_panels, *buffer, *keep, *slope, *inner, *shift, *rest;
   TileRange range;
   LowScratch low;
   TileFunctions<T> functions;
@@ -49,6 +49,7 @@ struct BackwardScratch {
         slope(carver.take<A>(s.soft_cap > 0 ? s.k_rows() : 0)),
         inner(carver.take<A>(s.group() * s.time_q)),
         shift(carver.take<A>(s.group() * s.time_q)),
+        rest(carver.take<A>(s.group() * s.time_q)),
         range(carver, s.q_rows()),
         low(carver, s, attention_is_low<T>(s)),
         functions(carver, bound) {}
@@ -63,7 +64,7 @@ struct BackwardRun {
   using A = Wide<T>;
   const AttentionScores<T> s;
   const T *y, *d_y;
-  const RowScalars<T> logsumexp, d_logsumexp;
+  const RowScalars<T> top, log_sum, d_logsumexp;
   T *d_k, *d_v;
   const AttentionSums& sums;
   KernelContext& context;
@@ -73,7 +74,8 @@ struct BackwardRun {
       : s(kernel, shape, functions),
         y(kernel.in<T>(AttentionIn::y)),
         d_y(kernel.in<T>(AttentionIn::d_y)),
-        logsumexp(kernel, AttentionIn::logsumexp),
+        top(kernel, AttentionIn::top),
+        log_sum(kernel, AttentionIn::log_sum),
         d_logsumexp(kernel, AttentionIn::d_logsumexp),
         d_k(kernel.out<T>(1)),
         d_v(kernel.out<T>(2)),
@@ -84,11 +86,12 @@ struct BackwardRun {
     return ((b * s.time_q + i) * s.heads + h) * s.value_width;
   }
 
-  // inner_i and the logsumexp of each query, head by head; exp(s - inf) = 0 for queries without keys.
+  // inner_i and the logsumexp of each query, head by head, as shift + rest: beside large scores one number would have no
+  // digit of the log of their sum. exp(s - inf) = 0 for queries without keys.
   void row_numbers(const BackwardTask<A>& t, const BackwardScratch<T>& w) const {
     for (std::int64_t g = 0; g < s.group(); ++g) {
       const std::int64_t h = t.kv * s.group() + g, at = y_at(t.b, h, 0), row = s.row_index(t.b, h, 0);
-      A *inner = w.inner + g * s.time_q, *shift = w.shift + g * s.time_q;
+      A *inner = w.inner + g * s.time_q, *shift = w.shift + g * s.time_q, *rest = w.rest + g * s.time_q;
       if constexpr (!is_narrow<T>) {
         tile_kernels<A>().dots(y + at, s.y_stride(), d_y + at, s.y_stride(), s.time_q, s.value_width, inner);
       } else {
@@ -100,16 +103,22 @@ struct BackwardRun {
       }
       for (std::int64_t i = 0; i < s.time_q; ++i) {
         if (d_logsumexp) inner[i] -= d_logsumexp[row + i];
-        shift[i] = logsumexp[row + i] == -s.infinity ? s.infinity : logsumexp[row + i];
+        shift[i] = top[row + i] == -s.infinity ? s.infinity : top[row + i];
+        rest[i] = shift[i] == s.infinity ? A(0) : log_sum[row + i];
       }
     }
   }
 
+  // Of the queries of a tile, from its first on.
+  struct Numbers {
+    const A *shift, *rest, *inner;
+  };
+
   // Products in `weights` and d_y v^T in `d_scores` become p keep (in `dropped`) and d_s times the scale.
   void weights(const BackwardTask<A>& t, const BackwardScratch<T>& w, const TileRange& range, const TilePlace& at,
-               const A* shift, const A* inner) const {
+               const Numbers& of_rows) const {
     const bool plain = !s.shaped() && s.dropout == 0;
-    if (plain) return softmax_grad(w, range, 0, range.rows, static_cast<A>(s.scale), shift, inner, s.scale);
+    if (plain) return softmax_grad(w, range, 0, range.rows, static_cast<A>(s.scale), of_rows, s.scale);
     // Sums and modifiers read the gradient of the score itself, before the scale.
     const double scale = sums.any() || s.functions.score() != nullptr ? 1 : s.scale;
     for (std::int64_t r0 = 0; r0 < range.rows; r0 += ScoreProgram::strip_rows) {
@@ -120,7 +129,7 @@ struct BackwardRun {
         const std::int64_t first = range.first[r], n = range.last[r] - first;
         const A factor = s.to_scores(at.b, at.h, at.i + r, at.j + first, n, w.weights[r] + first, w.slope);
         w.functions.mask(s, range, at, r0, r, w.weights);
-        row(w, range, at, r, factor, shift, inner, scale);
+        row(w, range, at, r, factor, of_rows, scale);
         A* d_s = w.d_scores[r] + first;
         if (const auto* bias = sums.bias(); bias != nullptr && n > 0)
           AttentionSums::add_row(*bias, sum_of(*bias, t), at.b, at.h, at.i + r, at.j + first, n, d_s);
@@ -139,24 +148,24 @@ struct BackwardRun {
 
   // Row r: scores become weights, d_p becomes the gradient of the scores times `scale`; dropout between them.
   void row(const BackwardScratch<T>& w, const TileRange& range, const TilePlace& at, std::int64_t r, A factor,
-           const A* shift, const A* inner, double scale) const {
+           const Numbers& of_rows, double scale) const {
     const std::int64_t first = range.first[r], n = range.last[r] - first;
     A *p = w.weights[r] + first, *d_s = w.d_scores[r] + first, *p_keep = w.dropped[r];
     if (s.dropout > 0) {
       s.keep(at.b, at.h, at.i + r, at.j + first, n, w.keep);
       s.simd.multiply(d_s, w.keep, d_s, n);
     }
-    softmax_grad(w, range, r, 1, factor, shift, inner, scale);
+    softmax_grad(w, range, r, 1, factor, of_rows, scale);
     if (s.dropout == 0) return;
     std::fill_n(p_keep, range.columns, A(0));
     s.simd.multiply(p, w.keep, p_keep + first, n);
   }
 
   void softmax_grad(const BackwardScratch<T>& w, const TileRange& range, std::int64_t r, std::int64_t rows, A factor,
-                    const A* shift, const A* inner, double scale) const {
+                    const Numbers& of_rows, double scale) const {
     tile_kernels<A>().softmax_grad(
-        {w.weights[r], w.weights.stride, rows, range.columns, range.first + r, range.last + r, factor}, shift + r,
-        w.d_scores[r], inner + r, static_cast<A>(scale));
+        {w.weights[r], w.weights.stride, rows, range.columns, range.first + r, range.last + r, factor},
+        {w.d_scores[r], of_rows.shift + r, of_rows.rest + r, of_rows.inner + r, static_cast<A>(scale)});
   }
 
   A* sum_of(const AttentionSums::Target& target, const BackwardTask<A>& t) const {
@@ -252,7 +261,7 @@ struct BackwardRun {
         const LowRows k{s.k_row(t.b, t.kv, j), s.k_stride()}, v{s.v_row(t.b, t.kv, j), s.v_stride()};
         products.scores(q, k, s.width, w.weights);
         products.scores(d_out, v, s.value_width, w.d_scores);
-        weights(t, w, range, {t.b, h, i, j}, w.shift + at, w.inner + at);
+        weights(t, w, range, {t.b, h, i, j}, {w.shift + at, w.rest + at, w.inner + at});
         products.round(w.dropped);
         products.from_rows(d_out, s.value_width, dv, add_keys);
         products.round(w.d_scores);
@@ -265,7 +274,7 @@ struct BackwardRun {
     pack_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
     products.scores(w.q, w.k_panels, s.width, w.weights);
     products.scores(w.d_y, w.v_panels, s.value_width, w.d_scores);
-    weights(t, w, range, {t.b, h, i, j}, w.shift + at, w.inner + at);
+    weights(t, w, range, {t.b, h, i, j}, {w.shift + at, w.rest + at, w.inner + at});
     products.from_rows(w.dropped, w.d_y, s.value_width, dv, add_keys);
     products.from_rows(w.d_scores, w.q, s.width, dk, add_keys);
     products.from_columns(w.d_scores, w.k, s.width, dq, add_queries);

@@ -63,10 +63,8 @@ bool trace(const Value& q, const Value& k, AttentionLaw& law, AttentionMasks& ma
 
 Values failed(const Value& q, int count) { return Values(static_cast<std::size_t>(count), Value(q.graph_data(), {})); }
 
-}  // namespace
-
-Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
-  const auto line = called_at({q});
+// {y, top, log_sum}
+Values built(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
   Graph graph = graph_of({q, k, v});
   AttentionLaw law = law_of(q.value(), k.value(), options);
   if (law.dropout > 0 && !options.stream) law.stream = graph.next_id();
@@ -78,11 +76,11 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
         if (!law.fused()) return plain_attention(q.value(), k.value(), v.value(), masks, law);
         const bool traced = user_rule("a function of its scores or pairs",
                                       [&] { return trace(q.value(), k.value(), law, masks, q.where()); });
-        if (!traced) return failed(q.value(), 2);
+        if (!traced) return failed(q.value(), 3);
       }
     } catch (const UserError& error) {
       graph.refuse("attention", q.where(), fmt::format("[attention] {}", error.reason));
-      return failed(q.value(), 2);
+      return failed(q.value(), 3);
     }
   }
   Values in{q.value(), k.value(), v.value(), masks.bias, masks.mask, masks.lengths, masks.start};
@@ -90,8 +88,18 @@ Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const Attenti
   return graph.apply(attention_op(), in, law.attributes(), q.where());
 }
 
+}  // namespace
+
 Value attention(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
-  return attention_outputs(q, k, v, options).front();
+  const auto line = called_at({q});
+  return built(q, k, v, options).front();
+}
+
+Values attention_outputs(const Arg& q, const Arg& k, const Arg& v, const AttentionOptions& options) {
+  const auto line = called_at({q});
+  const Values made = built(q, k, v, options);
+  if (!made[1].valid()) return made;
+  return {made[0], add(made[1], made[2])};
 }
 
 Value attention_weights(const Arg& q, const Arg& k, const AttentionOptions& options) {

@@ -36,6 +36,10 @@ class PerExample {
   bool each_;
 };
 
+bool fits(std::int64_t start, std::int64_t count, std::int64_t time, std::int64_t capacity) {
+  return 0 <= count && count <= time && 0 <= start && count <= capacity - start;
+}
+
 void expect_fits(std::int64_t example, std::int64_t start, std::int64_t count, std::int64_t time,
                  std::int64_t capacity) {
   WEFT_CHECK(0 <= count && count <= time, "example {} appends {} of {} tokens", example, count, time);
@@ -93,7 +97,8 @@ void append_kernel(KernelContext& context) {
   const Shape &to = context.type(In::cache).shape, &from = context.type(In::x).shape;
   const std::int64_t capacity = to.extent(1), time = from.extent(1), width = extent_product(to, 2, to.rank());
   const PerExample starts(context, In::start), counts(context, In::count);
-  for (std::int64_t b = 0; b < from.extent(0); ++b) expect_fits(b, starts(b), counts(b, time), time, capacity);
+  for (std::int64_t b = 0; b < from.extent(0); ++b)
+    WEFT_INVARIANT(fits(starts(b), counts(b, time), time, capacity), "cache_append without its require_room");
   if (context.out_bytes(0) != context.in_bytes(In::cache))
     std::memcpy(context.out_bytes(0), context.in_bytes(In::cache), context.out_type(0).bytes());
   const std::size_t row = static_cast<std::size_t>(width) * size_of(context.type(In::cache).dtype);
@@ -225,7 +230,27 @@ const OpDef& require_room_op() {
   return op;
 }
 
-Value cache_append(const Arg& cache, const Arg& x, const Value& start, const Value& count) {
+namespace {
+
+// `start`, checked by a node that lets nothing in the store change before: the caches of other layers neither. What the
+// shape rule of cache_append refuses is left to it.
+Value checked_start(const Value& cache, const Value& x, const Value& start, const Value& count) {
+  if (!cache.valid() || !x.valid() || !start.valid() || start.node().op == &require_room_op()) return start;
+  const bool sound = cache.rank() >= 2 && x.rank() == cache.rank() && is_integer(start.dtype()) && start.rank() <= 1 &&
+                     x.dim(1).value() <= cache.dim(1).value();
+  if (!sound || (!count.absent() && !count.valid())) return start;
+  if (count.absent() || count.shape() == start.shape())
+    return require_room(start, x.dim(1).value(), cache.dim(1).value(), count);
+  if (!is_integer(count.dtype()) || count.rank() > 1) return start;
+  const Shape each = start.rank() == 1 ? start.shape() : count.shape();
+  return require_room(broadcast_to(start, each), x.dim(1).value(), cache.dim(1).value(), broadcast_to(count, each));
+}
+
+}  // namespace
+
+Value cache_append(const Arg& cache, const Arg& x, const Value& given, const Value& count) {
+  const auto line = called_at({cache});
+  const Value start = checked_start(cache.value(), x.value(), given, count);
   return count.absent() ? build(cache_append_op(), {cache, x, Arg(start, cache.where())})
                         : build(cache_append_op(), {cache, x, Arg(start, cache.where()), Arg(count, cache.where())});
 }

@@ -11,7 +11,8 @@ namespace weft {
 /// The cache [batch, capacity, ..] with x [n, time, ..], n <= batch, in it: y[b, start_b + i] = x[b, i] for i <
 /// count_b, the cache elsewhere. start: i32 or i64, [] or [n]; count: the same, time if absent. Works in place if this
 /// is the last read of the cache, or if y is the update of the cache's state: then a run copies x's bytes, not the
-/// cache's. UserError, when the program runs: start_b < 0, count_b outside [0, time], start_b + count_b > capacity.
+/// cache's. UserError, when the program runs and before anything in the store changes (it puts in a require_room unless
+/// `start` is one): start_b < 0, count_b outside [0, time], start_b + count_b > capacity.
 Value cache_append(const Arg& cache, const Arg& x, const Value& start, const Value& count = {});
 
 /// `start` unchanged, if `time` tokens (`count`, of start's shape, if given) fit after it: 0 <= start and start + count

@@ -30,7 +30,7 @@ void forward(KernelContext& context, const AttentionFunctions& functions) {
   const AttentionShape shape(context.view());
   const AttentionScores<T> s(context, shape, functions);
   T* y = context.out<T>(0);
-  auto* logsumexp = context.out<Wide<T>>(1);
+  auto *tops = context.out<Wide<T>>(1), *log_sums = context.out<Wide<T>>(2);
   const std::size_t bytes = forward_slot<T>(shape, functions);
   const std::int64_t chunk = s.q_chunk(), chunks = (s.time_q + chunk - 1) / chunk;
   parallel_for(s.batch * s.heads * chunks, [&](std::int64_t task, int slot) {
@@ -38,7 +38,7 @@ void forward(KernelContext& context, const AttentionFunctions& functions) {
     const ForwardScratch<T> scratch(carver, s, functions);
     const std::int64_t i = task % chunks * chunk;
     ForwardTask<T>{s, scratch, task / chunks / s.heads, task / chunks % s.heads, i, std::min(chunk, s.time_q - i)}.run(
-        y, logsumexp);
+        y, tops, log_sums);
   });
 }
 

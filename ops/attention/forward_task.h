@@ -59,7 +59,7 @@ struct ForwardTask {
   bool direct() const { return s.time_q < 4; }
   bool low() const { return !direct() && attention_is_low<T>(s); }
 
-  void run(T* y_out, A* logsumexp) const {
+  void run(T* y_out, A* tops, A* log_sums) const {
     const std::int64_t kv = h / s.group(), block = s.k_rows();
     const KeyLimits limits = s.limits(b);
     const KeyRange seen = limits.keys(i0, count);
@@ -87,7 +87,7 @@ struct ForwardTask {
         begun = true;
       }
     }
-    finish(y_out, logsumexp);
+    finish(y_out, tops, log_sums);
   }
 
   // Whether the pattern of pairs leaves out the block of keys for all queries of the task.
@@ -182,10 +182,10 @@ struct ForwardTask {
     return {buffer, width};
   }
 
-  void finish(T* y_out, A* logsumexp) const {
-    A* log_sums = logsumexp + s.row_index(b, h, i0);
-    s.simd.log(w.rows.sum, log_sums, count);
-    s.simd.add(log_sums, w.rows.top, log_sums, count);
+  void finish(T* y_out, A* tops, A* log_sums) const {
+    const std::int64_t row = s.row_index(b, h, i0);
+    std::copy_n(w.rows.top, count, tops + row);
+    s.simd.log(w.rows.sum, log_sums + row, count);
     y_out += ((b * s.time_q + i0) * s.heads + h) * s.value_width;
     for (std::int64_t r = 0; r < count; ++r, y_out += s.y_stride()) {
       const A sum = w.rows.sum[r];

@@ -200,27 +200,28 @@ Value dropped(const Value& x, const AttentionLaw& law) {
 }  // namespace
 
 Value plain_attention_weights(const Value& q, const Value& k, const AttentionMasks& masks, const AttentionLaw& law,
-                              Value* logsumexp) {
+                              Value* top, Value* log_sum) {
   const Value s = scores_of(q, k, masks, law).s;
-  const Value top = along::highest_along(s, -1);
-  const Value shift = where(equal(top, -infinity), 0.0, top);
+  const Value highest = along::highest_along(s, -1);
+  const Value shift = where(equal(highest, -infinity), 0.0, highest);
   const Value e = exp(s - shift);
   const Value sum_e = sum(e, {.axes = {-1}, .keep = true});
   const Value none = equal(sum_e, 0.0);
   const Value divisor = where(none, 1.0, sum_e);
-  if (logsumexp != nullptr)
-    *logsumexp = reshape(where(none, -infinity, log(divisor) + shift), {s.dim(0), s.dim(1), s.dim(2)});
+  const Shape rows{s.dim(0), s.dim(1), s.dim(2)};
+  if (top != nullptr) *top = reshape(highest, rows);
+  if (log_sum != nullptr) *log_sum = reshape(where(none, -infinity, log(divisor)), rows);
   return e / divisor;
 }
 
 Values plain_attention(const Value& q, const Value& k, const Value& v, const AttentionMasks& masks,
                        const AttentionLaw& law) {
   const Dim kv_heads = k.dim(2);
-  Value logsumexp;
-  const Value p = plain_attention_weights(q, k, masks, law, &logsumexp);
+  Value top, log_sum;
+  const Value p = plain_attention_weights(q, k, masks, law, &top, &log_sum);
   const Value y = matmul(split(dropped(p, law), kv_heads), grouped(v, kv_heads));
   const Value layout = transpose(y, {0, 3, 1, 2, 4});
-  return {cast(reshape(layout, {q.dim(0), q.dim(1), q.dim(2), v.dim(3)}), q.dtype()), logsumexp};
+  return {cast(reshape(layout, {q.dim(0), q.dim(1), q.dim(2), v.dim(3)}), q.dtype()), top, log_sum};
 }
 
 namespace {
@@ -234,7 +235,8 @@ ScoreGradient score_gradient(const AttentionCotangents& in, const AttentionLaw& 
   const Dim kv_heads = in.k.dim(2);
   const Scores scores = scores_of(in.q, in.k, in.masks, law);
   const auto column = [](const Value& x) { return reshape(x, {x.dim(0), x.dim(1), x.dim(2), 1}); };
-  const Value p = exp(scores.s - column(where(equal(in.logsumexp, -infinity), infinity, in.logsumexp)));
+  const Value none = equal(in.top, -infinity);
+  const Value p = exp(scores.s - column(where(none, infinity, in.top)) - column(where(none, 0.0, in.log_sum)));
   const Value d_p = dropped(merged(matmul(grouped(in.d_y, kv_heads), transposed(grouped(in.v, kv_heads)))), law);
   Value inner = transpose(sum(wide(in.d_y) * wide(in.y), {.axes = {-1}}), {0, 2, 1});
   if (!in.d_logsumexp.absent()) inner = inner - in.d_logsumexp;

@@ -38,11 +38,12 @@ struct AttentionLaw : ScoreRule {
   bool fused() const { return !plain && keep_share == 0 && fill == -std::numeric_limits<double>::infinity(); }
 };
 
-/// softmax(s) before dropout, [batch, heads, time_q, time_k], f32 or f64; its logsumexp in `logsumexp` if not null.
+/// softmax(s) before dropout, [batch, heads, time_q, time_k], f32 or f64; its logsumexp in `top` and
+/// `log_sum` if they are not null.
 Value plain_attention_weights(const Value& q, const Value& k, const AttentionMasks& masks, const AttentionLaw& law,
-                              Value* logsumexp = nullptr);
+                              Value* top = nullptr, Value* log_sum = nullptr);
 
-/// {y, logsumexp}
+/// {y, top, log_sum}
 Values plain_attention(const Value& q, const Value& k, const Value& v, const AttentionMasks& masks,
                        const AttentionLaw& law);
 
@@ -50,7 +51,7 @@ Values plain_attention(const Value& q, const Value& k, const Value& v, const Att
 struct AttentionCotangents {
   Value q, k, v;
   AttentionMasks masks;
-  Value y, logsumexp, d_y, d_logsumexp;
+  Value y, top, log_sum, d_y, d_logsumexp;
 };
 
 /// {d_q, d_k, d_v}, then d_bias where the law says so and the gradients of captures that the derivative gives.

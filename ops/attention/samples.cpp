@@ -30,8 +30,9 @@ std::vector<SampleInput> operands(const Extents& e, std::vector<SampleInput> mor
 // The operands of an attention sample and what its forward would give; y and logsumexp are free operands here.
 Sample backward_of(Sample forward, const Extents& e, bool d_logsumexp) {
   while (forward.inputs.size() < AttentionIn::count) forward.inputs.push_back(absent());
-  for (const auto& fill : {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 1, 0.3),
-                           normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q})})
+  for (const auto& fill :
+       {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 0, 0.3), normal({2, e.heads, e.time_q}, 1, 0.3),
+        normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q})})
     forward.inputs.push_back(fill.batched(0));
   if (!d_logsumexp) forward.inputs.pop_back();
   return forward;
@@ -66,10 +67,8 @@ std::vector<Sample> basic_samples() {
       {operands({}, {absent(), booleans({5})}), plain},
       {operands({}, {absent(), absent(), lengths, start}), causal},
       {operands({}, {absent(), absent(), integers({}, 2, 5)}), plain},
-      // Scores of +-1e4, exact in every type: whole numbers times 400. Not backward: beside 1e4 the logsumexp keeps
-      // three places in f32.
-      {{sample::ties({2, 5, 2, 3}).batched(0).constant(), sample::ties({2, 5, 2, 3}).batched(0).constant(),
-        normal({2, 5, 2, 3}).batched(0).constant()},
+      // Scores of +-1e4, exact in every type: whole numbers times 400.
+      {{sample::ties({2, 5, 2, 3}).batched(0), sample::ties({2, 5, 2, 3}).batched(0), normal({2, 5, 2, 3}).batched(0)},
        {{"scale", 400.0}},
        false},
       // Queries without keys: a finite difference of logsumexp = -inf makes no sense.
@@ -219,8 +218,9 @@ std::vector<Sample> attention_backward_samples() {
 
 std::vector<BadSample> attention_backward_bad_samples() {
   const Attributes plain{{"scale", 0.5}};
-  const TensorType y{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}}, rows{f32, {2, 4, 5}}, other{f32, {2, 5, 4, 2}};
-  const auto call = [&](TensorType y_in, TensorType logsumexp, TensorType d_y, TensorType d_logsumexp) {
+  const TensorType y{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}}, rows{f32, {2, 4, 5}},
+      other{f32, {2, 5, 4, 2}};
+  const auto call = [&](TensorType y_in, TensorType top, TensorType d_y, TensorType d_logsumexp) {
     return std::vector<TensorType>{y,
                                    k,
                                    k,
@@ -229,15 +229,17 @@ std::vector<BadSample> attention_backward_bad_samples() {
                                    {i64, {2}},
                                    {i64, {2}},
                                    std::move(y_in),
-                                   std::move(logsumexp),
+                                   std::move(top),
+                                   rows,
                                    std::move(d_y),
                                    std::move(d_logsumexp)};
   };
   return {{call(other, rows, y, rows), plain, "y must be [2, 5, 4, 3]"},
           {call(y, rows, {f64, {2, 5, 4, 3}}, rows), plain, "must be f32"},
-          {call(y, {f32, {2, 5, 4}}, y, rows), plain, "logsumexp must be [2, 4, 5]"},
+          {call(y, {f32, {2, 5, 4}}, y, rows), plain, "the logsumexp must be [2, 4, 5]"},
           {call(y, rows, other, rows), plain, "d_y must be [2, 5, 4, 3]"},
-          {call(y, rows, y, {f32, {}}), plain, "logsumexp must be [2, 4, 5]"},
+          {call(y, rows, y, {f32, {}}), plain, "d_logsumexp must be [2, 4, 5]"},
+          {call(y, rows, y, {f64, {2, 4, 5}}), plain, "must be f32"},
           {call(y, rows, y, rows), {{"scale", -1.0}}, "must be positive"}};
 }
 

@@ -14,7 +14,7 @@ namespace weft {
 /// Operands of `attention`; those of `attention_backward` go on from there.
 struct AttentionIn {
   enum : int { q, k, v, bias, mask, lengths, start, count };
-  enum : int { y = count, logsumexp, d_y, d_logsumexp };
+  enum : int { y = count, top, log_sum, d_y, d_logsumexp };
 };
 
 /// Extents and numbers of a node; no pointers.

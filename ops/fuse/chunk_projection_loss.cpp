@@ -87,9 +87,8 @@ class Finder {
       return i < of.operands.size() ? of.operands[i] : ValueRef{};
     };
     const bool same = node.operands[0] == loss.operands[0] && node.operands[1] == loss.operands[1] &&
-                      node.operands[2] == ValueRef{loss.id, 3} && class_weights(node, 4) == class_weights(loss, 2) &&
-                      node.attributes == loss.attributes;
-    found.seed = node.operands[3];
+                      class_weights(node, 3) == class_weights(loss, 2) && node.attributes == loss.attributes;
+    found.seed = node.operands[2];
     return same && !depends_on_loss(found.seed, loss.id) && are_gradients({node.id, 0}, found);
   }
 

@@ -68,6 +68,7 @@ const OpDef& cross_entropy_weight_op() {
       .plain = weight_plain,
       .terms = linear_in({1}, {{0}}),
       .wide_operands = {1},
+      .traits = {.refuses = true},
       .kernels = {{.dtype = i64, .run = weight_kernel}, {.dtype = i32, .run = weight_kernel}},
       .samples = {{{integers({40}, 0, 5).batched(0)}, options(2)},
                   {{integers({2, 20}, 0, 5).batched(1), uniform({5}, 0.5, 2)}, options(1)}},

@@ -204,13 +204,13 @@ void kernel(KernelContext& context) {
       for (std::int64_t i = from; i < to; ++i) {
         const std::int64_t row = begin + i;
         T* line = logits + i * c.classes;
-        const auto result = entropy::row_loss(
-            problem, row, widened(line, is_narrow<T> ? buffers + slot * c.classes : nullptr, c.classes));
+        W* buffer = is_narrow<T> ? buffers + slot * c.classes : nullptr;
+        const auto result = entropy::row_loss(problem, row, widened(line, buffer, c.classes));
         losses[row] = static_cast<W>(result.loss);
         logsumexp[row] = static_cast<W>(result.logsumexp);
         row_losses[row] = result.loss;
         if (!form.gradients) row_weights[row] = result.weight;
-        else entropy::row_gradient(problem, row, line, logsumexp[row], seed[each ? row : 0], line);
+        else entropy::row_gradient(problem, row, line, seed[each ? row : 0], buffer, line);
       }
     });
     if (form.d_x) deep_product(c.d_x(count), logits, weight, context.out<T>(3) + begin * c.in, products);
@@ -257,8 +257,7 @@ Values plain(const Plain& p, bool gradients) {
   const Value logits = linear(x, weight, operand(In::bias));
   const Values loss = build_all(cross_entropy_op(), {logits, targets, class_weights}, options);
   if (!gradients) return loss;
-  const Value d =
-      build(cross_entropy_backward_op(), {logits, targets, loss[3], p.in[In::seed], class_weights}, options);
+  const Value d = build(cross_entropy_backward_op(), {logits, targets, p.in[In::seed], class_weights}, options);
   const auto nothing = [&](DType dtype) { return full(x.graph(), {0}, dtype, 0.0); };
   const Value d_weight = form.d_weight ? matmul(flat_rows(d), flat_rows(x), {.transpose_a = true}) : Value{};
   return {loss[0],
@@ -315,7 +314,7 @@ const OpDef& linear_cross_entropy_op() {
            {.output = 2, .factors = {In::class_weights}, .inner = {{In::x, In::weight}, {In::targets}, {In::bias}}},
            {.output = 3, .inner = {{In::x, In::weight}, {In::bias}}}}),
       .wide_operands = {In::class_weights},
-      .traits = {.cheap = false, .precision = Precision::low},
+      .traits = {.cheap = false, .refuses = true, .precision = Precision::low},
       .cost = cost,
       .kernels = kernels(),
       .samples = {{{normal({5, 3}).batched(0), normal({4, 3}), integers({5}, 0, 4).batched(0)}, chunked(2, -100, 0)},
@@ -369,7 +368,7 @@ const OpDef& linear_cross_entropy_gradients_op() {
             .factors = {In::seed, In::class_weights},
             .inner = {{In::x, In::weight}, {In::targets}, {In::bias}}}}),
       .wide_operands = {In::class_weights, In::seed},
-      .traits = {.recomputable = false, .cheap = false, .precision = Precision::low},
+      .traits = {.recomputable = false, .cheap = false, .refuses = true, .precision = Precision::low},
       .cost = cost,
       .kernels = kernels(),
       .samples = {{{normal({5, 3}, 0, 0.3).batched(0), normal({4, 3}, 0, 0.3), integers({5}, 0, 4).batched(0), absent(),

@@ -160,9 +160,7 @@ Values embedding_backward_plain(const Plain& p) {
   const Dim rows = p.attributes.shape("rows")[0];
   Value hot = one_hot(reshape(p.in[1], {places}), rows, p.in[0].dtype());
   if (p.attributes.has("padding_index"))
-    hot =
-        hot * cast(not_equal(iota(hot.graph(), rows, i64), p.attributes.integer("padding_index")),
-                   hot.dtype());
+    hot = hot * cast(not_equal(iota(hot.graph(), rows, i64), p.attributes.integer("padding_index")), hot.dtype());
   const Value table = matmul(hot, reshape(p.in[0], {places, p.out[0].shape[1]}), {.transpose_a = true});
   return p.in.size() < 3 || p.in[2].absent() ? table : p.in[2] + table;
 }
@@ -213,6 +211,7 @@ const OpDef& embedding_op() {
         return From{0, {static_cast<std::int64_t>(element(in[1], view.shape(1), row)), at.back()}};
       }),
       .terms = linear_in({0}, {{1}}),
+      .traits = {.refuses = true},
       .kernels = {{.dtype = f32, .run = embedding_kernel<float>},
                   {.dtype = f64, .run = embedding_kernel<double>},
                   {.dtype = bf16, .run = embedding_kernel<bfloat16>},

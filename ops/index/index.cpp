@@ -173,6 +173,7 @@ const OpDef& gather_op() {
           },
       .plain = gather_plain,
       .terms = linear_in({0}, {{1}}),
+      .traits = {.refuses = true},
       .kernels =
           index_kernels<gather_kernel<float>, gather_kernel<double>, gather_kernel<bfloat16>, gather_kernel<float16>,
                         gather_kernel<std::int32_t>, gather_kernel<std::int64_t>, gather_kernel<bool>>(),
@@ -206,6 +207,7 @@ const OpDef& scatter_add_op() {
           },
       .plain = scatter_add_plain,
       .terms = adds_up({{1}}),
+      .traits = {.refuses = true},
       .kernels = index_add_kernels<scatter_add_kernel<float>, scatter_add_kernel<double>, scatter_add_kernel<bfloat16>,
                                    scatter_add_kernel<float16>, scatter_add_kernel<std::int32_t>,
                                    scatter_add_kernel<std::int64_t>>(line_sums<bfloat16>),

@@ -154,6 +154,7 @@ const OpDef& index_select_op() {
         return From{0, at};
       }),
       .terms = linear_in({0}, {{1}}),
+      .traits = {.refuses = true},
       .kernels = index_kernels<index_select_kernel, index_select_kernel, index_select_kernel, index_select_kernel,
                                index_select_kernel, index_select_kernel, index_select_kernel>(),
       .samples = {{{normal({4, 3}).batched(0), integers({5}, 0, 3)}, along(1)},
@@ -190,6 +191,7 @@ const OpDef& index_add_op() {
         return at;
       }),
       .terms = adds_up({{1}}),
+      .traits = {.refuses = true},
       .kernels =
           index_add_kernels<index_add_kernel<float>, index_add_kernel<double>, index_add_kernel<bfloat16>,
                             index_add_kernel<float16>, index_add_kernel<std::int32_t>, index_add_kernel<std::int64_t>>(

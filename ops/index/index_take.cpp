@@ -79,6 +79,7 @@ const OpDef& take_op() {
           },
       .plain = take_plain,
       .terms = linear_in({0}, {{1}}),
+      .traits = {.refuses = true},
       .kernels =
           index_kernels<take_kernel, take_kernel, take_kernel, take_kernel, take_kernel, take_kernel, take_kernel>(),
       .samples = {{{normal({4, 3}), integers({5, 2}, 0, 12).batched(0)}},

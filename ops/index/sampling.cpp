@@ -58,7 +58,7 @@ void fill(KernelContext& context, double from, double by, double most, Draw draw
              static_cast<std::uint32_t>(column));
         T* y = context.out<T>(0) + row * n + column;
         W* wide = wide_target(y, drawn);
-        for (std::int64_t i = 0; i < count; ++i) 
+        for (std::int64_t i = 0; i < count; ++i)
           wide[i] = std::min(static_cast<W>(from) + static_cast<W>(by) * drawn[i], static_cast<W>(most));
         store(wide, y, count);
       }
@@ -130,24 +130,31 @@ std::vector<Sample> samples(Make make) {
           {{}, make(bf16, Shape{3, 1030}, 0, 1, 3), false},
           {{}, make(f16, Shape{}, 0, 1, 4), false},
           {{}, make(f32, Shape{40, 1030}, 0, 1, 5), false},
-          {{}, make(f32, Shape{6}, 0, 1, 6), false}};
+          {{}, make(f32, Shape{6}, 0, 1, 6), false},
+          {{}, make(f32, Shape{3, 4}, 1000, 1001, 7), false}};
 }
 
 }  // namespace
 
 const OpDef& uniform_op() {
-  static const OpDef op =
-      drawn("uniform", "y ~ U[low, high)", infer_uniform,
-            [](const OpView& view, std::span<const std::vector<double>>) {
-              const double low = view.attributes.number("low");
-              return rows_of_type(view, low, view.attributes.number("high") - low, uniforms);
-            },
-            {{.dtype = f32, .run = uniform_kernel<float>},
-             {.dtype = f64, .run = uniform_kernel<double>},
-             {.dtype = bf16, .run = uniform_kernel<bfloat16>},
-             {.dtype = f16, .run = uniform_kernel<float16>}},
-            samples(between),
-            {{{}, between(i64, {3}, 0, 1, 1), "floating type"}, {{}, between(f32, {3}, 2, 1, 1), "must not be above"}});
+  static const OpDef op = [] {
+    OpDef made = drawn(
+        "uniform", "y ~ U[low, high)", infer_uniform,
+        [](const OpView& view, std::span<const std::vector<double>>) {
+          const double low = view.attributes.number("low");
+          return rows_of_type(view, low, view.attributes.number("high") - low, uniforms);
+        },
+        {{.dtype = f32, .run = uniform_kernel<float>},
+         {.dtype = f64, .run = uniform_kernel<double>},
+         {.dtype = bf16, .run = uniform_kernel<bfloat16>},
+         {.dtype = f16, .run = uniform_kernel<float16>}},
+        samples(between),
+        {{{}, between(i64, {3}, 0, 1, 1), "floating type"}, {{}, between(f32, {3}, 2, 1, 1), "must not be above"}});
+    made.range = [](const OpView& view) {
+      return Interval{view.attributes.number("low"), view.attributes.number("high")};
+    };
+    return made;
+  }();
   return op;
 }
 

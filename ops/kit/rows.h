@@ -7,6 +7,7 @@
 #include <weft/runtime/wide.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -57,6 +58,23 @@ double sum_exp(const W* x, W shift, std::int64_t n) {
   for (std::int64_t i = 0; i < n; i += block)
     total += static_cast<double>(simd<W>().exp_sum(x + i, W(1), shift, buffer, std::min(block, n - i)));
   return total;
+}
+
+/// 1 / sqrt(sum_i (x_i - mean)^2 / n + eps). Squares that overflow (from 1e19 on in f32) are summed over the largest of
+/// them; what is infinite or NaN itself stays so.
+template <class W>
+W reciprocal_deviation(const W* x, W mean, std::int64_t n, W eps) {
+  const W sum = simd<W>().sum_deviations(x, mean, n);
+  if (!std::isinf(sum)) return 1 / std::sqrt(sum / static_cast<W>(n) + eps);
+  W largest = 0;
+  for (std::int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i] - mean));
+  if (std::isinf(largest)) return 0;
+  double total = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto share = static_cast<double>((x[i] - mean) / largest);
+    total += share * share;
+  }
+  return static_cast<W>(1 / std::sqrt(total / static_cast<double>(n))) / largest;  // beside which eps is nothing
 }
 
 }  // namespace weft

@@ -59,10 +59,15 @@ std::vector<BatchState> cross_entropy_batch(const OpView&, std::span<const Batch
   return {BatchState::summed(), BatchState::summed(), logits, logits};
 }
 
+// A row of f32 a thread for the types that are converted.
+template <class T>
+std::size_t row_buffers(const OpView& view, int threads) {
+  return is_narrow<T> ? static_cast<std::size_t>(threads * view.shape(0).extent(-1)) * sizeof(float) : 0;
+}
+
 template <class T>
 std::size_t cross_entropy_workspace(const OpView& view, int threads) {
-  const std::size_t row = is_narrow<T> ? static_cast<std::size_t>(threads * view.shape(0).extent(-1)) : 0;
-  return static_cast<std::size_t>(2 * view.shape(1).count()) * sizeof(double) + row * sizeof(float);
+  return static_cast<std::size_t>(2 * view.shape(1).count()) * sizeof(double) + row_buffers<T>(view, threads);
 }
 
 template <class T>
@@ -90,16 +95,17 @@ void cross_entropy_kernel(KernelContext& context) {
 
 // Pieces of the plain definitions, all of the wide type.
 struct Pieces {
-  Value x, logs, hot, valid, weights;  // [.., C], log p, one-hot rows (bool), [.., 1] 1 where it counts, [C] or absent
+  // [.., C] with 0 in rows that do not count: whatever those hold reaches no derivative; one-hot rows; [.., 1], whether
+  // a row counts; [C] or absent.
+  Value x, hot, valid, weights;
   double smoothing;
   double classes;
 
   Pieces(const Value& logits, const Value& targets, const Value& class_weights, const Attributes& attributes)
       : smoothing(attributes.number("label_smoothing")), classes(static_cast<double>(logits.dim(-1).value())) {
     const DType dtype = wide(logits.dtype());
-    x = cast(logits, dtype);
-    const auto ignored = attributes.integer("ignore_index");
-    valid = cast(not_equal(column(targets), ignored), dtype);
+    valid = not_equal(column(targets), attributes.integer("ignore_index"));
+    x = where(valid, cast(logits, dtype), 0.0);
     hot = cast(one_hot(targets, logits.dim(-1), dtype), boolean);
     weights = class_weights;
   }
@@ -116,10 +122,10 @@ Values cross_entropy_plain(const Plain& p) {
   const Value logs = log_softmax(pieces.x);
   // where, so that a class without probability that does not count is 0, not 0 times infinity.
   const Value share = pieces.share();
-  const Value terms = where(equal(share, 0.0), 0.0, share * logs);
-  const Value losses = negate(reshape(sum(terms, {.axes = {-1}, .keep = true}) * pieces.valid, p.out[2].shape));
-  const Value weight = sum(pieces.weighted(cast(pieces.hot, pieces.x.dtype())) * pieces.valid);
-  return {sum(losses), weight, losses, logsumexp(pieces.x)};
+  const Value terms = where(logical_and(pieces.valid, not_equal(share, 0.0)), share * logs, 0.0);
+  const Value losses = negate(sum(terms, {.axes = {-1}}));
+  const Value hot = where(pieces.valid, cast(pieces.hot, pieces.x.dtype()), 0.0);
+  return {sum(losses), sum(pieces.weighted(hot)), losses, logsumexp(cast(p.in[0], pieces.x.dtype()))};
 }
 
 // d_logits from the cotangents of sum and losses by cross_entropy_backward; of logsumexp: d_lse softmax(x).
@@ -132,33 +138,31 @@ void cross_entropy_gradient(Backward& b) {
   if (b.wants(0)) {
     const DType dtype = b.in(0).dtype();
     Value d;
-    if (losses) d = build(cross_entropy_backward_op(), {b.in(0), b.in(1), b.out(3), scale, weights}, b.attributes());
+    if (losses) d = build(cross_entropy_backward_op(), {b.in(0), b.in(1), scale, weights}, b.attributes());
     if (b.has_cotangent(3)) {
-      const Value p = exp(cast(b.in(0), wide(dtype)) - column(b.out(3)));
-      const Value more = cast(column(b.cotangent(3)) * p, dtype);
+      const Value more = cast(column(b.cotangent(3)) * softmax(cast(b.in(0), wide(dtype))), dtype);
       d = d.valid() ? d + more : more;
     }
     if (d.valid()) b.input(0, d);
   }
-  if (b.wants(2)) {  // d_w[c] = sum_i valid_i (d_weight [c = t_i] + d_i ((1 - e) [c = t_i] + e / C) (lse_i - x_ic))
+  if (b.wants(2)) {  // d_w[c] = sum_i valid_i (d_weight [c = t_i] - d_i ((1 - e) [c = t_i] + e / C) log p_ic)
     const Pieces pieces(b.in(0), b.in(1), {}, b.attributes());
     Value d = cast(pieces.hot, pieces.x.dtype()) * b.cotangent(1);
     if (losses) {
-      const Value each = scale.rank() == 0 ? scale : column(scale);
-      d = d + each * pieces.share() * (column(b.out(3)) - pieces.x);
+      const Value each = scale.rank() == 0 ? scale : column(scale), share = pieces.share();
+      d = d - where(equal(share, 0.0), 0.0, each * share * log_softmax(pieces.x));
     }
-    b.input(2, sum_to(d * pieces.valid, b.in(2).shape()));
+    b.input(2, sum_to(where(pieces.valid, d, 0.0), b.in(2).shape()));
   }
 }
 
-// --- cross_entropy_backward(x, t, lse, g, w), g [] or [..]: with p = exp(x - lse), 0 for rows that do not count
+// --- cross_entropy_backward(x, t, g, w), g [] or [..]: with p = softmax(x), 0 for rows that do not count
 //     d_x[c] = g (((1 - e) w[t] + (e / C) sum_c w[c]) p[c] - (1 - e) w[t] [c = t] - (e / C) w[c]) ---
 
 std::vector<TensorType> cross_entropy_backward_infer(const OpView& view) {
-  expect_logits_and_targets(view, 4);
-  expect_shape(view, 2, view.shape(1), "logsumexp");
-  if (view.shape(3).rank() > 0) expect_shape(view, 3, view.shape(1), "the cotangent");
-  for (int i : {2, 3}) expect_dtype(view, i, wide(view.type(0).dtype));
+  expect_logits_and_targets(view, 3);
+  if (view.shape(2).rank() > 0) expect_shape(view, 2, view.shape(1), "the cotangent");
+  expect_dtype(view, 2, wide(view.type(0).dtype));
   return {view.type(0)};
 }
 
@@ -177,22 +181,22 @@ std::vector<BatchState> cross_entropy_backward_batch(const OpView& view, std::sp
 template <class T>
 void cross_entropy_backward_kernel(KernelContext& context) {
   using W = Wide<T>;
-  const TargetRows<W> problem = rows_of<W>(context, 4);
+  const TargetRows<W> problem = rows_of<W>(context, 3);
   const std::int64_t classes = problem.classes;
-  const bool each = context.type(3).shape.rank() > 0;
-  for_row_tiles(problem.targets.count(), classes, [&](std::int64_t begin, std::int64_t end, int) {
+  const bool each = context.type(2).shape.rank() > 0;
+  for_row_tiles(problem.targets.count(), classes, [&](std::int64_t begin, std::int64_t end, int slot) {
+    W* buffer = is_narrow<T> ? reinterpret_cast<W*>(context.workspace()) + slot * classes : nullptr;
     for (std::int64_t row = begin; row < end; ++row)
-      entropy::row_gradient(problem, row, context.in<T>(0) + row * classes, context.in<W>(2)[row],
-                            context.in<W>(3)[each ? row : 0], context.out<T>(0) + row * classes);
+      entropy::row_gradient(problem, row, context.in<T>(0) + row * classes, context.in<W>(2)[each ? row : 0], buffer,
+                            context.out<T>(0) + row * classes);
   });
 }
 
 Values cross_entropy_backward_plain(const Plain& p) {
-  const Pieces pieces(p.in[0], p.in[1], p.in.size() > 4 ? p.in[4] : Value{}, p.attributes);
-  const Value &lse = p.in[2], &g = p.in[3], share = pieces.share();
-  const Value probability = exp(pieces.x - column(lse));
-  const Value rows = sum(share, {.axes = {-1}, .keep = true}) * probability - share;
-  return cast((g.rank() == 0 ? g : column(g)) * rows * pieces.valid, p.in[0].dtype());
+  const Pieces pieces(p.in[0], p.in[1], p.in.size() > 3 ? p.in[3] : Value{}, p.attributes);
+  const Value &g = p.in[2], share = pieces.share();
+  const Value rows = sum(share, {.axes = {-1}, .keep = true}) * softmax(pieces.x) - share;
+  return cast(where(pieces.valid, (g.rank() == 0 ? g : column(g)) * rows, 0.0), p.in[0].dtype());
 }
 
 Attributes options_of(std::int64_t ignore_index, double label_smoothing) {
@@ -220,6 +224,7 @@ const OpDef& cross_entropy_op() {
                           {.output = 2, .factors = {2}, .inner = {{0}, {1}}},
                           {.output = 3, .inner = {{0}}}}),
       .wide_operands = {2},
+      .traits = {.refuses = true},
       .lowerings = {&chunk_projection_loss_pass()},
       .kernels = {{.dtype = f32, .run = cross_entropy_kernel<float>, .workspace = cross_entropy_workspace<float>},
                   {.dtype = f64, .run = cross_entropy_kernel<double>, .workspace = cross_entropy_workspace<double>},
@@ -255,34 +260,29 @@ const OpDef& cross_entropy_backward_op() {
       .law =
           "d_x[i, c] = g_i (((1 - e) w[t_i] + (e / C) sum_c w[c]) p[i, c] - (1 - e) w[t_i] [c = t_i] - (e / C) w[c])",
       .outputs = {"d_logits"},
-      .least_inputs = 4,
-      .most_inputs = 5,
+      .least_inputs = 3,
+      .most_inputs = 4,
       .infer = cross_entropy_backward_infer,
       .batch = cross_entropy_backward_batch,
       .plain = cross_entropy_backward_plain,
-      .terms = linear_in({3, 4}, {{0}, {1}, {2}}),
-      .wide_operands = {2, 3, 4},
-      .traits = {.in_place = {{0, 0}}, .precision = Precision::f32},
-      .kernels = {{.dtype = f32, .run = cross_entropy_backward_kernel<float>},
-                  {.dtype = f64, .run = cross_entropy_backward_kernel<double>},
-                  {.dtype = bf16, .run = cross_entropy_backward_kernel<bfloat16>},
-                  {.dtype = f16, .run = cross_entropy_backward_kernel<float16>}},
-      .samples = {{{normal({4, 5}).batched(0), integers({4}, 0, 5).batched(0), normal({4}, 2, 0.1).batched(0),
-                    normal({})},
-                   options_of(-100, 0)},
-                  {{normal({2, 3, 5}).batched(1), integers({2, 3}, 0, 5).batched(1), normal({2, 3}, 2, 0.1).batched(1),
-                    normal({2, 3}).batched(1)},
+      .terms = linear_in({2, 3}, {{0}, {1}}),
+      .wide_operands = {2, 3},
+      .traits = {.refuses = true, .in_place = {{0, 0}}, .precision = Precision::f32},
+      .kernels = {{.dtype = f32, .run = cross_entropy_backward_kernel<float>, .workspace = row_buffers<float>},
+                  {.dtype = f64, .run = cross_entropy_backward_kernel<double>, .workspace = row_buffers<double>},
+                  {.dtype = bf16, .run = cross_entropy_backward_kernel<bfloat16>, .workspace = row_buffers<bfloat16>},
+                  {.dtype = f16, .run = cross_entropy_backward_kernel<float16>, .workspace = row_buffers<float16>}},
+      .samples = {{{normal({4, 5}).batched(0), integers({4}, 0, 5).batched(0), normal({})}, options_of(-100, 0)},
+                  {{normal({2, 3, 5}).batched(1), integers({2, 3}, 0, 5).batched(1), normal({2, 3}).batched(1)},
                    options_of(2, 0.1)},
-                  {{normal({4, 5}).batched(0), integers({4}, 0, 5).batched(0), normal({4}, 2, 0.1).batched(0),
-                    normal({}), uniform({5}, 0.5, 2)},
+                  {{normal({4, 5}).batched(0), integers({4}, 0, 5).batched(0), normal({}), uniform({5}, 0.5, 2)},
                    options_of(1, 0.2)},
-                  {{normal({3, 2100}).batched(0), integers({3}, 0, 2100).batched(0), normal({3}, 9, 0.1).batched(0),
-                    normal({}), uniform({2100}, 0.5, 2)},
+                  {{normal({3, 2100}).batched(0), integers({3}, 0, 2100).batched(0), normal({}),
+                    uniform({2100}, 0.5, 2)},
                    options_of(-100, 0.1),
                    false}},
-      .bad_samples =
-          {{{{f32, {4, 5}}, {i64, {4}}, {f32, {5}}, {f32, {}}}, options_of(-100, 0), "logsumexp must be [4]"},
-           {{{f32, {4, 5}}, {i64, {4}}, {f32, {4}}, {f32, {5}}}, options_of(-100, 0), "the cotangent must be [4]"}},
+      .bad_samples = {{{{f32, {4, 5}}, {i64, {4}}, {f64, {}}}, options_of(-100, 0), "must be f32"},
+                      {{{f32, {4, 5}}, {i64, {4}}, {f32, {5}}}, options_of(-100, 0), "the cotangent must be [4]"}},
   };
   return op;
 }

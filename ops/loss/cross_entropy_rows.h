@@ -72,10 +72,12 @@ RowLoss row_loss(const TargetRows<W>& problem, std::int64_t row, const W* x) {
   return result;
 }
 
-/// With p = exp(x - lse), 0 for rows that do not count; `out` may be `in`:
+/// With p = softmax(x), 0 for rows that do not count; `out` may be `in`:
 /// d_x[c] = g (((1 - e) w[t] + (e / C) sum_c w[c]) p[c] - (1 - e) w[t] [c = t] - (e / C) w[c])
+/// p comes from the row itself: of one rounded logsumexp beside large logits no digit of it would be left.
+/// `buffer`: `classes` numbers where T is computed in another type.
 template <class T, class W = Wide<T>>
-void row_gradient(const TargetRows<W>& problem, std::int64_t row, const T* in, W lse, W g, T* out) {
+void row_gradient(const TargetRows<W>& problem, std::int64_t row, const T* in, W g, W* buffer, T* out) {
   const Simd<W>& v = simd<W>();
   const std::int64_t classes = problem.classes;
   if (!problem.counts(row)) {
@@ -83,24 +85,27 @@ void row_gradient(const TargetRows<W>& problem, std::int64_t row, const T* in, W
     return;
   }
   constexpr std::int64_t block = 1024;
-  W buffer[block], shares[block];
+  W shares[block];
+  W* d_x = wide_target(out, buffer);
+  const W* x = widened(in, buffer, classes);
+  const W highest = v.max(x, classes);
+  double total = 0;
+  for (std::int64_t first = 0; first < classes; first += block)
+    total += static_cast<double>(v.exp_sum(x + first, W(1), highest, d_x + first, std::min(block, classes - first)));
   const std::int64_t target = problem.targets[row];
   const W hot = (1 - problem.smoothing) * problem.weight(target);
   const W even = problem.smoothing / static_cast<W>(classes);
   const W whole = g * (hot + even * static_cast<W>(problem.weight_total));
-  for (std::int64_t first = 0; first < classes; first += block) {
-    const std::int64_t count = std::min(block, classes - first);
-    W* d_x = wide_target(out + first, buffer);
-    v.exp_sum(widened(in + first, buffer, count), W(1), lse, d_x, count);
-    v.scale(d_x, whole, d_x, count);
-    if (even > 0 && problem.weights == nullptr) v.add_scalar(d_x, -g * even, d_x, count);
-    if (even > 0 && problem.weights != nullptr) {
+  v.scale(d_x, static_cast<W>(static_cast<double>(whole) / total), d_x, classes);
+  if (even > 0 && problem.weights == nullptr) v.add_scalar(d_x, -g * even, d_x, classes);
+  if (even > 0 && problem.weights != nullptr)
+    for (std::int64_t first = 0; first < classes; first += block) {
+      const std::int64_t count = std::min(block, classes - first);
       v.scale(problem.weights + first, g * even, shares, count);
-      v.subtract(d_x, shares, d_x, count);
+      v.subtract(d_x + first, shares, d_x + first, count);
     }
-    if (first <= target && target < first + count) d_x[target - first] -= g * hot;
-    store(d_x, out + first, count);
-  }
+  d_x[target] -= g * hot;
+  store(d_x, out, classes);
 }
 
 /// Rows of a block of a sum over rows.

@@ -163,6 +163,7 @@ const OpDef& nll_loss_op() {
                           {.output = 1, .factors = {2}, .inner = {{1}}},
                           {.output = 2, .factors = {0, 2}, .inner = {{1}}}}),
       .wide_operands = {2},
+      .traits = {.refuses = true},
       .kernels = {{.dtype = f32, .run = kernel<float>, .workspace = workspace},
                   {.dtype = f64, .run = kernel<double>, .workspace = workspace},
                   {.dtype = bf16, .run = kernel<bfloat16>, .workspace = workspace},

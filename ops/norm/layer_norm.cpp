@@ -96,7 +96,7 @@ void layer_norm_kernel(KernelContext& context) {
     for (std::int64_t row = begin; row < end; ++row) {
       const W* x = widened(context.in<T>(0) + row * n, buffer, n);
       const W mean = v.sum(x, n) / static_cast<W>(n);
-      const W rstd = 1 / std::sqrt(v.sum_deviations(x, mean, n) / static_cast<W>(n) + eps);
+      const W rstd = reciprocal_deviation(x, mean, n, eps);
       W* y = wide_target(context.out<T>(0) + row * n, buffer);
       v.normalize(x, mean, rstd, weight, bias, y, n);
       store(y, context.out<T>(0) + row * n, n);

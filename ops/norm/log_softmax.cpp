@@ -167,11 +167,12 @@ Values logsumexp_plain(const Plain& p) {
   return reshape(shift + log(sum(exp(p.in[0] - shift), {.axes = {axis}, .keep = true})), p.out[0].shape);
 }
 
-// d_x = d_y exp(x - y)
+// d_x = d_y softmax(x); exp(x - y) would lose the digits that y was rounded by
 void logsumexp_backward(Backward& b) {
   Shape kept = b.in(0).shape();
-  kept[normalize_axis(b.attributes().integer("axis"), kept.rank())] = 1;
-  b.input(0, reshape(b.cotangent(0), kept) * exp(b.in(0) - reshape(b.out(0), kept)));
+  const int axis = normalize_axis(b.attributes().integer("axis"), kept.rank());
+  kept[axis] = 1;
+  b.input(0, reshape(b.cotangent(0), kept) * softmax(b.in(0), axis));
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ void kernel(KernelContext& context) {
     W* buffer = is_narrow<T> ? buffers + (1 + slot) * n : nullptr;
     for (std::int64_t row = begin; row < end; ++row) {
       const W* x = widened(context.in<T>(0) + row * n, buffer, n);
-      const W rstd = 1 / std::sqrt(v.sum_deviations(x, W(0), n) / static_cast<W>(n) + eps);
+      const W rstd = reciprocal_deviation(x, W(0), n, eps);
       W* y = wide_target(context.out<T>(0) + row * n, buffer);
       v.normalize(x, W(0), rstd, weight, nullptr, y, n);
       store(y, context.out<T>(0) + row * n, n);

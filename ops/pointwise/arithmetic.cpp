@@ -255,7 +255,8 @@ const OpDef& pow_op() {
       .backward =
           [](Backward& b) {
             const Value d_y = b.cotangent(0), base = b.in(0), power = b.in(1);
-            // What is not chosen is finite as well: the derivative of where() sends 0 into it, and 0 times infinity is NaN.
+            // What is not chosen is finite as well: the derivative of where() sends 0 into it, and 0 times infinity is
+            // NaN.
             if (b.wants(0)) {
               const Value flat = equal(power, 0.0);
               b.input(0, where(flat, 0.0, d_y * power * pow(base, where(flat, 1.0, power - 1.0))));

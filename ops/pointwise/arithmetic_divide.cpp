@@ -113,7 +113,7 @@ std::vector<Sample> divisions() {
 const std::vector<BadSample> bad_pairs{{{{f32, {3, 4}}, {f32, {3}}}, {}, "do not broadcast"},
                                        {{{i64, {3}}, {i32, {3}}}, {}, "cast"},
                                        {{{boolean, {3}}, {boolean, {3}}}, {}, "got bool"}};
-const Traits rounded_quotient{.pointwise = true, .cheap = false, .in_place = {{0, 0}, {0, 1}}};
+const Traits rounded_quotient{.pointwise = true, .cheap = false, .refuses = true, .in_place = {{0, 0}, {0, 1}}};
 
 }  // namespace
 

@@ -230,8 +230,7 @@ Value vector_norm(const Arg& x, const VectorNormOptions& options) {
   WEFT_CHECK(p >= 1, "vector_norm: p must be at least 1, got {} ({})", p, str(x.where()));
   if (!x.value().valid()) return x.value();
   const DType dtype = x.value().dtype();
-  WEFT_CHECK(is_float(dtype), "vector_norm needs a floating type, got {} ({})", x.value().type().str(),
-             str(x.where()));
+  WEFT_CHECK(is_float(dtype), "vector_norm needs a floating type, got {} ({})", x.value().type().str(), str(x.where()));
   const ReduceOptions over{options.axes, options.keep};
   const Value wider = cast(x, wide(dtype));
   if (std::isinf(p)) return cast(max(abs(wider), over), dtype);

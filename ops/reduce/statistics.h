@@ -10,8 +10,8 @@ namespace weft {
 /// where elements are zero.
 Value prod(const Arg& x, const ReduceOptions& options = {});
 
-/// sum (x - mean)^2 / max(n - correction, 0) over axes, the mean first (torch.var); correction 1: the unbiased estimate.
-/// NaN where there are no more elements than that. Of bf16 and f16 it is computed in f32 and rounded once.
+/// sum (x - mean)^2 / max(n - correction, 0) over axes, the mean first (torch.var); correction 1: the unbiased
+/// estimate. NaN where there are no more elements than that. Of bf16 and f16 it is computed in f32 and rounded once.
 Value var(const Arg& x, const ReduceOptions& options = {}, double correction = 1);
 /// sqrt(var); its gradient at variance 0 is 0, as in PyTorch.
 Value std_dev(const Arg& x, const ReduceOptions& options = {}, double correction = 1);

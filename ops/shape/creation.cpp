@@ -81,8 +81,7 @@ const OpDef& full_op() {
       .backward = no_gradient,
       .reference =
           [](const OpView& view, std::span<const std::vector<double>>) {
-            return std::vector<double>(static_cast<std::size_t>(view.out_type(0).count()),
-                                       real_value(view.attributes));
+            return std::vector<double>(static_cast<std::size_t>(view.out_type(0).count()), real_value(view.attributes));
           },
       .kernels = {{.dtype = f32, .run = full_kernel<float>},
                   {.dtype = f64, .run = full_kernel<double>},

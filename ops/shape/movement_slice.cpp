@@ -138,7 +138,8 @@ std::vector<TensorType> infer_scatter(const OpView& view) {
   const Dim& extent = view.attributes.shape("extent")[0];
   const std::int64_t start = view.attributes.integer("start"), step = view.attributes.integer("step");
   const std::int64_t count = view.shape(0).extent(axis);
-  WEFT_CHECK(step >= 1 && start >= 0 && (count == 0 || (start < extent.value() && count - 1 <= (extent.value() - 1 - start) / step)),
+  WEFT_CHECK(step >= 1 && start >= 0 &&
+                 (count == 0 || (start < extent.value() && count - 1 <= (extent.value() - 1 - start) / step)),
              "{} places from {} by {} do not fit in {}", count, start, step, extent.str());
   Shape shape = view.shape(0);
   shape[axis] = extent;

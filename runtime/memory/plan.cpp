@@ -1,3 +1,4 @@
+#include <weft/graph/registry.h>
 #include <weft/graph/sources.h>
 #include <weft/graph/user_rule.h>
 #include <weft/runtime/allocate.h>
@@ -9,6 +10,7 @@
 #include <weft/runtime/memory/plan.h>
 #include <weft/runtime/memory/schedule.h>
 #include <weft/runtime/parallel.h>
+#include <weft/runtime/region/region.h>
 #include <weft/runtime/tensor.h>
 
 #include <algorithm>
@@ -134,14 +136,14 @@ class Planner {
     graph().check();
   }
 
-  // A state that its update may overwrite: all other readers and every guard must have run, which adds edges to the
+  // A state that its update may overwrite: all other readers and all that may refuse must have run, which adds edges to the
   // order. Where those would close a circle the update is copied at the end instead.
   void choose_states_updated_in_place() {
     std::unordered_map<ValueRef, std::vector<NodeId>> readers;
     std::unordered_map<NodeId, std::vector<NodeId>> after;
-    std::vector<NodeId> guards;
+    std::vector<NodeId> refusing;
     for (NodeId id : computing_nodes(plan_.step)) {
-      if (graph().node(id).op->traits.guard) guards.push_back(id);
+      if (refuses(graph().node(id))) refusing.push_back(id);
       for (ValueRef ref : graph().node(id).operands)
         if (ref.node != no_node) {
           readers[base_of(graph(), ref)].push_back(id);
@@ -152,11 +154,12 @@ class Planner {
       const Node& node = graph().node(update.value);
       // Micro-batches read states as they were before the run.
       if (node.op->traits.source || phase_.at(node.id) != Phase::after) continue;
+      if (refuses(node)) continue;  // perhaps when a part is written
       for (const InPlace& pair : decided_.in_place[node.id]) {
         if (pair.output != static_cast<int>(update.value.ref().output)) continue;
         if (node.operands[static_cast<std::size_t>(pair.operand)] != update.state.ref()) continue;
         const std::set<NodeId> later = reachable(after, node.id);
-        std::set<NodeId> first(guards.begin(), guards.end());  // what has to run before the state changes
+        std::set<NodeId> first(refusing.begin(), refusing.end());  // what has to run before the state changes
         first.insert(readers[update.state.ref()].begin(), readers[update.state.ref()].end());
         if (std::ranges::any_of(first, [&](NodeId id) { return id != node.id && later.contains(id); })) break;
         for (NodeId id : first)
@@ -167,6 +170,12 @@ class Planner {
         decided_.in_state[update.value.ref()] = update.state.ref();
       }
     }
+  }
+
+  static bool refuses(const Node& node) {
+    if (node.op != &row_region_op()) return may_refuse(*node.op);
+    return std::ranges::any_of(row_region_of(node.attributes).members,
+                               [](const RowRegion::Member& member) { return may_refuse(*member.op); });
   }
 
   static std::set<NodeId> reachable(const std::unordered_map<NodeId, std::vector<NodeId>>& after, NodeId from) {

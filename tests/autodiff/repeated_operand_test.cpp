@@ -11,19 +11,18 @@ namespace {
 
 // y = a b, differentiated through its plain definition.
 const OpDef& pair_op() {
-  static const OpDef op{
-      .name = "pair",
-      .law = "y = a b",
-      .least_inputs = 2,
-      .most_inputs = 2,
-      .infer = [](const OpView& view) -> std::vector<TensorType> { return {view.type(0)}; },
-      .batch = same_axis,
-      .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[1]; },
-      .traits = {.pointwise = true},
-      .kernels = {{.dtype = f64, .run = [](KernelContext& k) {
-                     for (std::int64_t i = 0; i < k.out_type(0).count(); ++i)
-                       k.out<double>(0)[i] = k.in<double>(0)[i] * k.in<double>(1)[i];
-                   }}}};
+  static const OpDef op{.name = "pair",
+                        .law = "y = a b",
+                        .least_inputs = 2,
+                        .most_inputs = 2,
+                        .infer = [](const OpView& view) -> std::vector<TensorType> { return {view.type(0)}; },
+                        .batch = same_axis,
+                        .plain = [](const Plain& p) -> Values { return p.in[0] * p.in[1]; },
+                        .traits = {.pointwise = true},
+                        .kernels = {{.dtype = f64, .run = [](KernelContext& k) {
+                                       for (std::int64_t i = 0; i < k.out_type(0).count(); ++i)
+                                         k.out<double>(0)[i] = k.in<double>(0)[i] * k.in<double>(1)[i];
+                                     }}}};
   return op;
 }
 

@@ -226,7 +226,8 @@ TEST_CASE("a target that would broadcast, and options out of range, are refused"
   CHECK_THROWS_WITH(mse_loss(1.0, x), ContainsSubstring("the input must be a Value, got the number 1"));
 }
 
-// torch.nn.functional (2.13): mse_loss and l1_loss divide by the sum of the weights, huber_loss by the number of elements.
+// torch.nn.functional (2.13): mse_loss and l1_loss divide by the sum of the weights, huber_loss by the number of
+// elements.
 TEST_CASE("weights enter the divisor as they do in torch", "[core][ops]") {
   Graph graph;
   const Value x = graph.input("x", f64, {2}), t = graph.input("t", f64, {2}), w = graph.input("w", f64, {2});

@@ -10,7 +10,7 @@
 namespace weft {
 
 /// Whether a path matches a glob: * stands for any text within a component, ** for any text across them ("**/x" matches
-/// "x" too), ? for one character of a component.
+/// "x" too), ? for one character of a component. Takes time in proportion to glob times path at most.
 bool matches(std::string_view glob, std::string_view path);
 
 /// The text that each * and ** matched, in order, each as long as it can be; nullopt if the path does not match. Any

@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace weft {
@@ -19,19 +21,72 @@ std::string json_line(std::initializer_list<LogField> fields) {
   return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+namespace {
+
+// What follows the last end of a line.
+std::string unfinished_line(const std::string& path, std::uint64_t size) {
+  std::ifstream in(path, std::ios::binary);
+  for (std::uint64_t length = 4096;; length *= 2) {
+    length = std::min(length, size);
+    std::string tail(length, '\0');
+    in.seekg(static_cast<std::streamoff>(size - length));
+    in.read(tail.data(), static_cast<std::streamsize>(length));
+    WEFT_CHECK(in.good(), "the log '{}' cannot be read, to see whether its last line is whole", path);
+    const std::size_t end = tail.rfind('\n');
+    if (end != std::string::npos) return tail.substr(end + 1);
+    if (length == size) return tail;
+  }
+}
+
+// A process that was killed, or a disk that was full, may have left a part of a line, and no program could read the
+// line that is appended to it. What is no part of a line of JSON was not written here, and is not for us to cut.
+void mend_last_line(const std::string& path, std::FILE* file) {
+  struct stat now{};
+  if (::fstat(::fileno(file), &now) != 0 || !S_ISREG(now.st_mode) || now.st_size == 0) return;
+  const std::string line = unfinished_line(path, static_cast<std::uint64_t>(now.st_size));
+  if (line.empty()) return;
+  if (nlohmann::json::accept(line)) {
+    WEFT_CHECK(::write(::fileno(file), "\n", 1) == 1, "the log '{}' cannot be written: {}", path, std::strerror(errno));
+    return;
+  }
+  const bool torn = line.front() == '{' || line.front() == '\0';  // zeros: the machine went down
+  WEFT_CHECK(torn, "the log '{}' ends in a line that is not JSON; hint: another name for the log", path);
+  WEFT_CHECK(::ftruncate(::fileno(file), now.st_size - static_cast<off_t>(line.size())) == 0,
+             "the log '{}' ends in a part of a line, which cannot be cut off: {}", path, std::strerror(errno));
+}
+
+}  // namespace
+
 JsonLines::JsonLines(const std::string& path, bool append)
-    : name_(path), file_(std::fopen(path.c_str(), append ? "a" : "w"), &std::fclose) {
+    : name_(path), file_(std::fopen(path.c_str(), append ? "ae" : "we"), &std::fclose) {
   WEFT_CHECK(file_ != nullptr, "the log '{}' cannot be opened: {}", name_, std::strerror(errno));
+  if (append) mend_last_line(name_, file_.get());
 }
 
 void JsonLines::write(std::string_view line) {
-  const bool written = std::fwrite(line.data(), 1, line.size(), file_.get()) == line.size() &&
-                       std::fputc('\n', file_.get()) != EOF && std::fflush(file_.get()) == 0;
-  WEFT_CHECK(written, "the log '{}' cannot be written: {}", name_, std::strerror(errno));
+  const int file = ::fileno(file_.get());
+  const std::string whole = std::string(line) + '\n';
+  std::size_t done = 0;
+  while (done < whole.size()) {  // once, unless the disk fills up
+    const ssize_t n = ::write(file, whole.data() + done, whole.size() - done);
+    if (n > 0) done += static_cast<std::size_t>(n);
+    if (n >= 0 || errno == EINTR) continue;
+    const int error = errno;
+    // Whole lines only: what follows, once there is room again, begins a line. A pipe keeps what it got.
+    [[maybe_unused]] const bool whole_lines =
+        done == 0 || ::ftruncate(file, ::lseek(file, -static_cast<off_t>(done), SEEK_CUR)) == 0;
+    WEFT_FAIL("the log '{}' cannot be written: {}", name_, std::strerror(error));
+  }
+}
+
+void expect_printed(std::FILE* stream, std::string_view name) {
+  errno = 0;
+  const bool printed = std::fflush(stream) == 0 && std::ferror(stream) == 0;
+  WEFT_CHECK(printed, "{} cannot be written{}", name, errno == 0 ? "" : fmt::format(": {}", std::strerror(errno)));
 }
 
 std::string progress_line(std::int64_t done, std::int64_t total, double loss, double tokens_per_s,
-                          double seconds_left) {
+                          double seconds_left, std::string_view note) {
   constexpr std::int64_t width = 24;
   const std::int64_t full = total > 0 ? std::clamp<std::int64_t>(done * width / total, 0, width) : width;
   std::string bar(static_cast<std::size_t>(full), '=');
@@ -42,8 +97,8 @@ std::string progress_line(std::int64_t done, std::int64_t total, double loss, do
   const auto left = static_cast<std::int64_t>(std::isfinite(seconds_left) ? std::ceil(std::max(0.0, seconds_left)) : 0);
   const std::string time = left < 3600 ? fmt::format("{}:{:02}", left / 60, left % 60)
                                        : fmt::format("{}:{:02}:{:02}", left / 3600, left / 60 % 60, left % 60);
-  return fmt::format("[{}] {:>{}}/{}  loss {:.4f}  {} tokens/s  {} left", bar, done, fmt::formatted_size("{}", total),
-                     total, loss, rate, time);
+  return fmt::format("[{}] {:>{}}/{}  loss {:.4f}  {} tokens/s  {} left{}{}", bar, done,
+                     fmt::formatted_size("{}", total), total, loss, rate, time, note.empty() ? "" : "  ", note);
 }
 
 ProgressBar::ProgressBar(std::FILE* stream, std::int64_t total)
@@ -51,9 +106,10 @@ ProgressBar::ProgressBar(std::FILE* stream, std::int64_t total)
 
 ProgressBar::~ProgressBar() { clear(); }
 
-void ProgressBar::draw(std::int64_t done, double loss, double tokens_per_s, double seconds_left) {
+void ProgressBar::draw(std::int64_t done, double loss, double tokens_per_s, double seconds_left,
+                       std::string_view note) {
   if (!visible_) return;
-  const std::string line = "\r\x1b[K" + progress_line(done, total_, loss, tokens_per_s, seconds_left);
+  const std::string line = "\r\x1b[K" + progress_line(done, total_, loss, tokens_per_s, seconds_left, note);
   std::fwrite(line.data(), 1, line.size(), stream_);
   std::fflush(stream_);
   drawn_ = true;

@@ -161,7 +161,7 @@ bool sharpness_is_proven(const Step& plain) {
   Result result = first.run(data.feeds());
   const double norm = result.scalar("grad_norm");
   for (const Value& p : plain.parameters) {
-    Tensor& weight = moved.tensor(p.name());
+    Tensor weight = moved.tensor(p.name());
     const Tensor g = result.tensor("gradient/" + p.name());
     for (std::int64_t i = 0; i < g.size(); ++i) weight.data<float>()[i] += static_cast<float>(rho / norm * g.at(i));
   }

@@ -184,9 +184,7 @@ void Graph::update(const Value& state, const Value& value, Where where) {
 
 Scope Graph::scope(std::string_view name) { return {data_, {.name = std::string(name)}}; }
 
-Scope Graph::scope(std::string_view name, Where where) {
-  return {data_, {.name = std::string(name), .where = where}};
-}
+Scope Graph::scope(std::string_view name, Where where) { return {data_, {.name = std::string(name), .where = where}}; }
 
 Scope Graph::made_by(std::string_view pass, NodeId origin) {
   ScopeSetting setting{.made_by = Provenance{std::string(pass), origin}};

@@ -13,8 +13,8 @@ namespace weft {
 
 /// What one scope sets, while it is open.
 struct ScopeSetting {
-  std::string name = {};  ///< under the path of the scopes before it
-  bool whole_path = false;  ///< `name` is the path itself
+  std::string name = {};                           ///< under the path of the scopes before it
+  bool whole_path = false;                         ///< `name` is the path itself
   std::optional<std::source_location> where = {};  ///< the outermost counts
   std::optional<Provenance> made_by = {};
   std::optional<std::source_location> made_where = {};

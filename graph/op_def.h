@@ -234,9 +234,12 @@ struct OpDef {
   /// finds from them gradients that are 0 because a parameter starts at 0, and gradients that cancel.
   TermRule terms = {};
   RangeRule range = {};  ///< of an op that draws numbers, given its shape as the attribute "shape"
-  /// Of outputs {first, second}: they are one number, kept in two parts for its digits. Only their sum has a meaning; what
-  /// reads them reads both, and each gets the cotangent of the sum.
+  /// Of outputs {first, second}: they are one number, kept in two parts for its digits. Only their sum has a meaning;
+  /// what reads them reads both, and each gets the cotangent of the sum.
   std::vector<std::array<int, 2>> parts = {};
+  /// Operands whose common offset changes no gradient and yet costs its digits: a number between grows with it. Of all
+  /// others check_op expects that it costs none.
+  std::vector<int> offsets_cost = {};
   UnitRule units = {};  ///< of operands that have units; a pointwise op may leave it out (units_of)
   /// Operands that are f32 where the others are bf16 or f16: statistics, weights of a loss. Samples follow.
   std::vector<int> wide_operands = {};

@@ -81,9 +81,7 @@ const OpDef& Registry::at(std::string_view name) const {
 
 std::vector<const OpDef*> Registry::all() const { return ops_; }
 
-bool Registry::is_library(const OpDef& op) const {
-  return std::ranges::find(library_, &op) != library_.end();
-}
+bool Registry::is_library(const OpDef& op) const { return std::ranges::find(library_, &op) != library_.end(); }
 
 Registry& registry() {
   static Registry instance;
@@ -101,8 +99,6 @@ Registry& registry() {
   return instance;
 }
 
-bool may_refuse(const OpDef& op) {
-  return op.traits.guard || op.traits.refuses.value_or(!registry().is_library(op));
-}
+bool may_refuse(const OpDef& op) { return op.traits.guard || op.traits.refuses.value_or(!registry().is_library(op)); }
 
 }  // namespace weft

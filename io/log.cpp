@@ -85,8 +85,8 @@ void expect_printed(std::FILE* stream, std::string_view name) {
   WEFT_CHECK(printed, "{} cannot be written{}", name, errno == 0 ? "" : fmt::format(": {}", std::strerror(errno)));
 }
 
-std::string progress_line(std::int64_t done, std::int64_t total, double loss, double tokens_per_s,
-                          double seconds_left, std::string_view note) {
+std::string progress_line(std::int64_t done, std::int64_t total, double loss, double tokens_per_s, double seconds_left,
+                          std::string_view note) {
   constexpr std::int64_t width = 24;
   const std::int64_t full = total > 0 ? std::clamp<std::int64_t>(done * width / total, 0, width) : width;
   std::string bar(static_cast<std::size_t>(full), '=');

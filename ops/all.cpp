@@ -41,40 +41,40 @@ namespace weft {
 void register_all() { registry(); }
 
 void detail::add_library_ops() {
-    registry().add(copy_op());  // put in by lowering
-    registry().add(row_region_op());
-    register_activation();
-    register_adamw();
-    register_arithmetic();
-    register_arrange();
-    register_attention();
-    register_cache();
-    register_creation();
-    register_cross_entropy();
-    register_dropout();
-    register_embedding();
-    register_feed_forward();
-    register_glu();
-    register_guard();
-    register_index();
-    register_layer_norm();
-    register_matmul_epilogue();
-    register_linear_cross_entropy();
-    register_loss();
-    register_matmul();
-    register_matmul_accumulate();
-    register_micro();
-    register_movement();
-    register_reduce();
-    register_summary();
-    register_rms_norm();
-    register_sampling();
-    register_scan();
-    register_softmax();
-    register_sort();
-    register_statistics();
-    register_unary();
-    register_unpack();
+  registry().add(copy_op());  // put in by lowering
+  registry().add(row_region_op());
+  register_activation();
+  register_adamw();
+  register_arithmetic();
+  register_arrange();
+  register_attention();
+  register_cache();
+  register_creation();
+  register_cross_entropy();
+  register_dropout();
+  register_embedding();
+  register_feed_forward();
+  register_glu();
+  register_guard();
+  register_index();
+  register_layer_norm();
+  register_matmul_epilogue();
+  register_linear_cross_entropy();
+  register_loss();
+  register_matmul();
+  register_matmul_accumulate();
+  register_micro();
+  register_movement();
+  register_reduce();
+  register_summary();
+  register_rms_norm();
+  register_sampling();
+  register_scan();
+  register_softmax();
+  register_sort();
+  register_statistics();
+  register_unary();
+  register_unpack();
 }
 
 }  // namespace weft

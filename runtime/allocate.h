@@ -19,7 +19,8 @@ constexpr std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1
 /// What this process may use: memory and swap of the machine, or the limit of its control group.
 std::size_t machine_bytes();
 
-/// UserError where `bytes` for `what` are more than machine_bytes(); it names the largest of `parts` (bytes, what it is).
+/// UserError where `bytes` for `what` are more than machine_bytes(); it names the largest of `parts` (bytes, what it
+/// is).
 void expect_memory(std::size_t bytes, std::string_view what, std::vector<std::pair<std::size_t, std::string>> parts);
 
 /// Aligned bytes, freed with the last owner. UserError, with the bytes, if the machine does not have them.

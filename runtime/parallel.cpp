@@ -216,10 +216,10 @@ void set_threads(int count) {
   expect_count(count);
   if (count == 0) count = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   thread_count() = std::min(count, max_threads);
-  set_library_threads(thread_count());
+  set_library_threads(thread_count().load());
 }
 
-int threads() { return current_team > 0 ? current_team : thread_count(); }
+int threads() { return current_team > 0 ? current_team : thread_count().load(); }
 
 ThreadsScope::ThreadsScope(int count) : before_(current_team) {
   expect_count(count);

@@ -91,7 +91,8 @@ void Program::Impl::expect_memory() const {
   for (const Storage* storage : plan.live_at(plan.peak_position)) {
     if (!plan.step.graph.has(storage->owner.node)) continue;
     const Node& node = plan.step.graph.node(storage->owner.node);
-    parts.emplace_back(storage->bytes, fmt::format("{} of '{}' ({})", node.types.front().str(), node.name, str(node.where)));
+    parts.emplace_back(storage->bytes,
+                       fmt::format("{} of '{}' ({})", node.types.front().str(), node.name, str(node.where)));
   }
   weft::expect_memory(plan.arena_bytes + plan.constant_bytes, "a run of this step", std::move(parts));
 }
@@ -173,7 +174,9 @@ void Program::Impl::check_feeds(std::span<const Feed> feeds) {
       WEFT_FAIL("no input is named '{}'; this program reads: {}", feed.name, names.empty() ? "nothing" : names);
     }
     WEFT_CHECK(found->tensor == nullptr, "the input '{}' was fed twice", feed.name);
-    WEFT_CHECK(!feed.tensor->empty(), "the input '{}' ({}) must be {}, it was fed no tensor: Tensor(), or one that was moved from", feed.name, str(found->node->where), found->node->types.front().str());
+    WEFT_CHECK(!feed.tensor->empty(),
+               "the input '{}' ({}) must be {}, it was fed no tensor: Tensor(), or one that was moved from", feed.name,
+               str(found->node->where), found->node->types.front().str());
     const TensorType& type = found->node->types.front();
     const auto& extents = feed.tensor->extents();
     bool fits = feed.tensor->dtype() == type.dtype && feed.tensor->rank() == type.shape.rank();

@@ -68,8 +68,8 @@ void store(std::byte* at, DType type, double value) {
 
 Tensor::Tensor(DType type, Extents extents) : type_(type), extents_(std::move(extents)), size_(count(extents_)) {
   WEFT_CHECK(static_cast<std::size_t>(size_) <= machine_bytes() / size_of(type_),
-             "a tensor {}[{}] has more bytes than this process may use ({})", name_of(type_),
-             fmt::join(extents_, ", "), machine_bytes());
+             "a tensor {}[{}] has more bytes than this process may use ({})", name_of(type_), fmt::join(extents_, ", "),
+             machine_bytes());
   auto buffer = allocate_aligned(bytes());
   data_ = buffer.get();
   owner_ = std::move(buffer);
@@ -88,7 +88,8 @@ void Tensor::take(Tensor& other) noexcept {
 }
 
 void Tensor::not_there() const {
-  WEFT_FAIL("there is no tensor here: it is Tensor() or was moved from; hint: Tensor(f32, {{2, 3}}), or if (!x.empty())");
+  WEFT_FAIL(
+      "there is no tensor here: it is Tensor() or was moved from; hint: Tensor(f32, {{2, 3}}), or if (!x.empty())");
 }
 
 std::string Tensor::type_str() const {

@@ -43,15 +43,11 @@ void add_recipe(CLI::App& app, Recipe& recipe) {
   app.add_option("--least-rate", recipe.least_rate, "Learning rate at the end (a tenth of the highest)")
       ->default_str("")
       ->group("Training");
-  app.add_option("--warmup", recipe.warmup, "Steps to the highest rate (100)")
-      ->default_str("")
-      ->group("Training");
+  app.add_option("--warmup", recipe.warmup, "Steps to the highest rate (100)")->default_str("")->group("Training");
   app.add_option("--beta1", recipe.beta1, "AdamW")->group("Training");
   app.add_option("--beta2", recipe.beta2, "AdamW")->group("Training");
-  app.add_option("--weight-decay", recipe.weight_decay, "Of tensors with two and more axes")
-      ->group("Training");
-  app.add_option("--clip", recipe.clip, "Largest norm of the gradient; 0: no clipping")
-      ->group("Training");
+  app.add_option("--weight-decay", recipe.weight_decay, "Of tensors with two and more axes")->group("Training");
+  app.add_option("--clip", recipe.clip, "Largest norm of the gradient; 0: no clipping")->group("Training");
   app.add_option("--seed", recipe.seed, "Of weights, batches and dropout")->group("Training");
 }
 
@@ -108,7 +104,8 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--resume", options.resume, "Saved run to go on with, under its own recipe")
       ->check(file_name)
       ->group("Running");
-  app.add_flag("--overwrite", options.overwrite, "Write onto a --save or --log that is there already")->group("Running");
+  app.add_flag("--overwrite", options.overwrite, "Write onto a --save or --log that is there already")
+      ->group("Running");
   app.add_option("--most-skipped", options.most_skipped,
                  "So many steps in a row without a finite loss and gradient end the run")
       ->check(at_least_1)
@@ -181,8 +178,14 @@ void expect_own_files(const Options& options) {
   };
   const File text{"--text", options.text}, save{"--save", options.save}, log{"--log", options.log},
       picture{"--attention", options.attention}, resume{"--resume", options.resume};
-  for (const auto& [a, b] : {std::pair{save, text}, {log, text}, {picture, text}, {log, save}, {picture, save},
-                             {picture, log}, {log, resume}, {picture, resume}})
+  for (const auto& [a, b] : {std::pair{save, text},
+                             {log, text},
+                             {picture, text},
+                             {log, save},
+                             {picture, save},
+                             {picture, log},
+                             {log, resume},
+                             {picture, resume}})
     WEFT_CHECK(!same_file(a.path, b.path), "{} and {} are the same file, '{}'", a.flag, b.flag, a.path);
   if (options.overwrite) return;
   constexpr const char* hint = "hint: another name, or --overwrite";

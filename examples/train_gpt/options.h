@@ -43,7 +43,8 @@ Recipe merge_saved(const Options& options, const Recipe& saved);
 /// Fills in what depends on other fields, and validates all of them. UserError, which begins with `where`.
 void resolve(Recipe& recipe, const std::string& where);
 
-/// UserError: a file to be written is the text, the save that is resumed, or one that is there already (of another run);
+/// UserError: a file to be written is the text, the save that is resumed, or one that is there already (of another
+/// run);
 /// --overwrite allows the last two.
 void expect_own_files(const Options& options);
 

@@ -19,11 +19,10 @@ constexpr std::string_view activations[] = {"gelu", "gelu_tanh", "relu", "silu"}
 
 }  // namespace
 
-
 void validate(const Recipe& recipe, const std::string& where) {
   const auto whole = [&](const char* flag, std::int64_t value, std::int64_t least) {
-    WEFT_CHECK(value >= least && value <= most, "{}--{} must be a number from {} to {}, got {}", where, flag, least, most,
-               value);
+    WEFT_CHECK(value >= least && value <= most, "{}--{} must be a number from {} to {}, got {}", where, flag, least,
+               most, value);
   };
   const auto real = [&](const char* flag, double value, double least, bool open, double end) {
     const bool high = value < end || (std::isinf(end) && std::isfinite(value));

@@ -165,7 +165,7 @@ Ending Trainer::leave(Ending ending) {
   const bool finished = store_.runs() >= recipe_.steps && ending != Ending::diverged;
   if (ending != Ending::diverged && !finished) save();
   if (!finished) {
-    const std::string kept = options_.save.empty()      ? "nothing was saved, there was no --save"
+    const std::string kept = options_.save.empty()        ? "nothing was saved, there was no --save"
                              : saved_at_ == store_.runs() ? fmt::format("saved to '{}'", options_.save)
                              : saved_at_ > first_step_    ? fmt::format("'{}' holds step {}", options_.save, saved_at_)
                                                           : "nothing was saved since it began";

@@ -1,5 +1,5 @@
-#include <weft/inspect/op/check_op.h>
 #include <weft/graph/registry.h>
+#include <weft/inspect/op/check_op.h>
 #include <weft/inspect/op/op_checker.h>
 
 #include <algorithm>

@@ -124,9 +124,9 @@ std::string fault_in_child(const OpView& view, std::span<const std::span<const s
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return fault;
-  return WIFSIGNALED(status)
-             ? fmt::format("ends the process ({}): it reads or writes far outside of its buffers", strsignal(WTERMSIG(status)))
-             : "ends the process: it reads or writes far outside of its buffers, or calls exit()";
+  return WIFSIGNALED(status) ? fmt::format("ends the process ({}): it reads or writes far outside of its buffers",
+                                           strsignal(WTERMSIG(status)))
+                             : "ends the process: it reads or writes far outside of its buffers, or calls exit()";
 }
 
 }  // namespace weft

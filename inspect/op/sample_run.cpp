@@ -66,7 +66,7 @@ Tensor fill(const OpDef& op, const SampleInput& input, std::size_t index, DType 
 }  // namespace
 
 SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by_plain, std::source_location where)
-    : sample_(sample) {
+    : op_(op), sample_(sample) {
   const auto line = graph_.scope("", where);
   for (std::size_t i = 0; i < sample.inputs.size(); ++i) {
     const SampleInput& input = sample.inputs[i];
@@ -86,24 +86,12 @@ SampleRun::SampleRun(const OpDef& op, const Sample& sample, DType dtype, bool by
   }
   if (!by_plain) {
     outputs_ = graph_.apply(op, operands_, sample.attributes);
-    join_parts(op);
     return;
   }
   const Values node = graph_.apply(op, operands_, sample.attributes);  // for the output types
   if (!graph_.problems().empty()) return;
   const std::vector<TensorType> types = node.front().node().types;
   outputs_ = plain_outputs(op, {operands_, sample.attributes, types});
-  join_parts(op);
-}
-
-// An output in two parts becomes their sum, at the place of the first.
-void SampleRun::join_parts(const OpDef& op) {
-  if (!graph_.problems().empty()) return;
-  for (const auto& [first, second] : op.parts) {
-    outputs_[static_cast<std::size_t>(first)] =
-        add(outputs_[static_cast<std::size_t>(first)], outputs_[static_cast<std::size_t>(second)]);
-    outputs_.erase(outputs_.begin() + second);
-  }
 }
 
 bool SampleRun::supported() const {
@@ -187,8 +175,14 @@ std::vector<Value> SampleRun::smooth_inputs() const {
 
 std::vector<Value> SampleRun::float_outputs() const {
   std::vector<Value> found;
-  for (const Value& output : outputs_)
-    if (output.dtype() == f64) found.push_back(output);
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const auto parts = std::ranges::find_if(
+        op_.parts, [&](const auto& of) { return std::ranges::find(of, static_cast<int>(k)) != of.end(); });
+    if (outputs_[k].dtype() != f64) continue;
+    if (parts == op_.parts.end()) found.push_back(outputs_[k]);
+    else if ((*parts)[1] == static_cast<int>(k))
+      found.push_back(add(outputs_[static_cast<std::size_t>((*parts)[0])], outputs_[k]));
+  }
   return found;
 }
 
@@ -232,6 +226,8 @@ std::vector<Tensor> SampleRun::cotangents() const {
     normal_fill(drawn.data<double>(), drawn.size(), 0, random_key(8, static_cast<std::uint32_t>(made.size())), 0);
     made.back() = drawn.cast(output.dtype());
   }
+  for (const auto& [first, second] : op_.parts)
+    made[static_cast<std::size_t>(first)] = made[static_cast<std::size_t>(second)];
   return made;
 }
 

@@ -33,6 +33,7 @@ class SampleRun {
   std::vector<Tensor> example(std::int64_t i) const;
   const std::vector<std::string>& names() const { return names_; }
   std::vector<Value> smooth_inputs() const;
+  /// Two parts of one number (OpDef::parts) as their sum.
   std::vector<Value> float_outputs() const;
   const Tensor& tensor(std::size_t fed) const { return tensors_[fed]; }
   /// The same run with one element of a fed operand replaced.
@@ -43,14 +44,13 @@ class SampleRun {
   int fed_of(int operand) const;
   /// Floating operands that are differentiated.
   std::vector<Value> differentiable_inputs() const;
-  /// For each output a cotangent of its type; empty where the output is not floating.
+  /// For each output a cotangent of its type; empty where the output is not floating. Parts of one number have one.
   std::vector<Tensor> cotangents() const;
   /// <outputs, cotangents> differentiated by differentiable_inputs(); empty where nothing flows.
   std::vector<Tensor> gradients(const std::vector<Tensor>& cotangents) const;
 
  private:
-  void join_parts(const OpDef& op);
-
+  const OpDef& op_;
   const Sample& sample_;
   Graph graph_;
   Values operands_, outputs_;

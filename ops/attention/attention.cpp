@@ -148,8 +148,15 @@ Values plain_of_attention(const Plain& node) {
 
 AttentionCotangents cotangents_of(const Values& in) {
   using In = AttentionIn;
-  return {in[In::q],   in[In::k],       in[In::v],   attention_masks(in, backward_captures), in[In::y],
-          in[In::top], in[In::log_sum], in[In::d_y], in.size() > In::d_logsumexp ? in[In::d_logsumexp] : Value{}};
+  return {in[In::q],
+          in[In::k],
+          in[In::v],
+          attention_masks(in, backward_captures),
+          in[In::y],
+          in[In::top],
+          in[In::log_sum],
+          in[In::d_y],
+          in.size() > In::d_logsumexp ? in[In::d_logsumexp] : Value{}};
 }
 
 // The node's attributes as its backward has them: which gradients of what is added to the scores are wanted.
@@ -221,7 +228,9 @@ std::vector<std::vector<int>> scored_by(const OpView& view, int more) {
 }
 std::vector<Term> terms_of_attention(const OpView& view) {
   const auto scores = scored_by(view, AttentionIn::count);
-  return {{.output = 0, .factors = {AttentionIn::v}, .inner = scores}, {.output = 1, .inner = scores}};
+  return {{.output = 0, .factors = {AttentionIn::v}, .inner = scores},
+          {.output = 1, .inner = scores},
+          {.output = 2, .inner = scores}};
 }
 
 }  // namespace
@@ -244,6 +253,7 @@ const OpDef& attention_op() {
       .evaluation = without_dropout,
       .terms = terms_of_attention,
       .parts = {{{1, 2}}},
+      .offsets_cost = {AttentionIn::v, AttentionIn::bias},
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
       .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 2); },

@@ -86,8 +86,8 @@ struct BackwardRun {
     return ((b * s.time_q + i) * s.heads + h) * s.value_width;
   }
 
-  // inner_i and the logsumexp of each query, head by head, as shift + rest: beside large scores one number would have no
-  // digit of the log of their sum. exp(s - inf) = 0 for queries without keys.
+  // inner_i and the logsumexp of each query, head by head, as shift + rest: beside large scores one number would have
+  // no digit of the log of their sum. exp(s - inf) = 0 for queries without keys.
   void row_numbers(const BackwardTask<A>& t, const BackwardScratch<T>& w) const {
     for (std::int64_t g = 0; g < s.group(); ++g) {
       const std::int64_t h = t.kv * s.group() + g, at = y_at(t.b, h, 0), row = s.row_index(t.b, h, 0);

@@ -30,9 +30,9 @@ std::vector<SampleInput> operands(const Extents& e, std::vector<SampleInput> mor
 // The operands of an attention sample and what its forward would give; y and logsumexp are free operands here.
 Sample backward_of(Sample forward, const Extents& e, bool d_logsumexp) {
   while (forward.inputs.size() < AttentionIn::count) forward.inputs.push_back(absent());
-  for (const auto& fill :
-       {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 0, 0.3), normal({2, e.heads, e.time_q}, 1, 0.3),
-        normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q})})
+  for (const auto& fill : {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 0, 0.3),
+                           normal({2, e.heads, e.time_q}, 1, 0.3), normal({2, e.time_q, e.heads, e.value_width}),
+                           normal({2, e.heads, e.time_q})})
     forward.inputs.push_back(fill.batched(0));
   if (!d_logsumexp) forward.inputs.pop_back();
   return forward;
@@ -218,8 +218,7 @@ std::vector<Sample> attention_backward_samples() {
 
 std::vector<BadSample> attention_backward_bad_samples() {
   const Attributes plain{{"scale", 0.5}};
-  const TensorType y{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}}, rows{f32, {2, 4, 5}},
-      other{f32, {2, 5, 4, 2}};
+  const TensorType y{f32, {2, 5, 4, 3}}, k{f32, {2, 6, 2, 3}}, rows{f32, {2, 4, 5}}, other{f32, {2, 5, 4, 2}};
   const auto call = [&](TensorType y_in, TensorType top, TensorType d_y, TensorType d_logsumexp) {
     return std::vector<TensorType>{y,
                                    k,

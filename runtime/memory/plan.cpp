@@ -136,8 +136,8 @@ class Planner {
     graph().check();
   }
 
-  // A state that its update may overwrite: all other readers and all that may refuse must have run, which adds edges to the
-  // order. Where those would close a circle the update is copied at the end instead.
+  // A state that its update may overwrite: all other readers and all that may refuse must have run, which adds edges to
+  // the order. Where those would close a circle the update is copied at the end instead.
   void choose_states_updated_in_place() {
     std::unordered_map<ValueRef, std::vector<NodeId>> readers;
     std::unordered_map<NodeId, std::vector<NodeId>> after;

@@ -263,6 +263,30 @@ TEST_CASE("what does not count has gradient 0, also beside logits of -inf", "[co
   CHECK(second[0] == 0);
 }
 
+TEST_CASE("a step is judged by its gradients: a loss beyond the largest float changes nothing", "[core][optim]") {
+  Tensor logits(f32, {8, 3});
+  const Tensor targets(i64, {8});
+  for (std::int64_t i = 0; i < 24; ++i) logits.data<float>()[i] = i % 3 == 1 ? 1e38F : 0;
+  for (const std::int64_t parts : {1, 2, 4})
+    for (const bool scaled : {false, true}) {
+      CAPTURE(parts, scaled);
+      Graph graph;
+      const Dim batch = graph.dim("batch", 8);
+      const Value x = graph.input("x", f32, {batch, 3}), t = graph.input("t", i64, {batch});
+      const Value w = graph.parameter("w", {f32, {3}}, init::zeros());
+      Step step = training_step(cross_entropy(x + w, t));
+      if (parts > 1) step = step | accumulate(parts);
+      if (scaled) step = step | scale_loss(dynamic_scale({.start = 64}));
+      step = step | optimize(sgd({.rate = 0.5}));
+      Store store(step);
+      Program program(step, store);
+      const Result result = program.run({{"x", logits}, {"t", targets}});
+      CHECK(result.scalar("loss") == infinity);
+      CHECK(result.scalar("finite") == 1);
+      CHECK(doubles(store.tensor("w")) == std::vector<double>{0.5, -0.5, 0});
+    }
+}
+
 // torch.amp.GradScaler: the gradients are finite, so the scale stays; the step is skipped for its weight.
 TEST_CASE("batches without tokens leave the loss scale as it is", "[core][optim]") {
   Graph graph;

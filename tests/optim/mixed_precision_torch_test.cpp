@@ -21,7 +21,7 @@ class Generator {
     state_ = (state_ * 1103515245 + 12345) % (std::uint64_t{1} << 31U);
     return state_ >> 8U;
   }
-  void fill(Tensor& tensor, double scale, double mean) {
+  void fill(Tensor tensor, double scale, double mean) {
     for (std::int64_t i = 0; i < tensor.size(); ++i)
       tensor.data<float>()[i] = static_cast<float>(mean + (static_cast<double>(next() % 1024) - 512) / 512 * scale);
   }

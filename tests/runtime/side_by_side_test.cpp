@@ -85,8 +85,7 @@ TEST_CASE("programs with their own stores and numbers of threads do not disturb 
   std::array<Trained, 4> alone, together;
   for (std::size_t i = 0; i < 4; ++i) alone[i] = train(counts[i], i, steps);
   std::vector<std::thread> team;
-  for (std::size_t i = 0; i < 4; ++i)
-    team.emplace_back([&, i] { together[i] = train(counts[i], i, steps); });
+  for (std::size_t i = 0; i < 4; ++i) team.emplace_back([&, i] { together[i] = train(counts[i], i, steps); });
   for (std::thread& thread : team) thread.join();
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(alone[i].error.empty());
@@ -101,8 +100,9 @@ TEST_CASE("a program that is running refuses a second run", "[core][runtime][err
   std::string error;
   during_run = [&] { error = error_of([&] { program.run(); }); };
   CHECK(program.run().tensor(s.called).item() == 1);
-  CHECK_THAT(error, ContainsSubstring("this Program is running; hint: one run at a time: another thread needs a Program "
-                                      "of its own"));
+  CHECK_THAT(error,
+             ContainsSubstring("this Program is running; hint: one run at a time: another thread needs a Program "
+                               "of its own"));
   during_run = nullptr;
   CHECK_NOTHROW(program.run());
 }
@@ -133,8 +133,9 @@ TEST_CASE("runs over one store go together unless one of them writes", "[core][r
   nested = false;
   during_run = once([&] { reading.run(); });
   training.run();
-  CHECK_THAT(error, ContainsSubstring("a run while a program over the same Store runs that writes to it; hint: one after "
-                                      "the other, or a Store of its own (store.clone())"));
+  CHECK_THAT(error,
+             ContainsSubstring("a run while a program over the same Store runs that writes to it; hint: one after "
+                               "the other, or a Store of its own (store.clone())"));
   CHECK(s.store.tensor("w").item() == 0.5);
 
   nested = false;

@@ -126,13 +126,11 @@ TEST_CASE("a run that is refused changes nothing in the store", "[core][runtime]
       const Value term = sum(square(w)) * double(i + 1);
       loss = loss.absent() ? term : loss + term;
     }
-    const Transform rows{.name = "rows",
-                         .claim = Claim::same_bits,
-                         .needs = {"gradients"},
-                         .apply = [&](Step step) {
+    const Transform rows{.name = "rows", .claim = Claim::same_bits, .needs = {"gradients"}, .apply = [&](Step step) {
                            const Value g = step.gradients[3].value;
-                           step.set_fetch("rows", of_library ? index_select(g, 0, step.find(ids))
-                                                             : step.graph.apply(own, {g})[0] + sum(cast(step.find(ids), f32)));
+                           step.set_fetch("rows", of_library
+                                                      ? index_select(g, 0, step.find(ids))
+                                                      : step.graph.apply(own, {g})[0] + sum(cast(step.find(ids), f32)));
                            return step;
                          }};
     for (const Optimizer& optimizer : {adamw(), sgd({.rate = 0.1}), lamb()}) {

@@ -87,7 +87,7 @@ void expect_printed(std::FILE* stream, std::string_view name) {
 }
 
 std::string progress_line(std::int64_t done, std::int64_t total, double loss, double tokens_per_s,
-                          double seconds_left) {
+                          double seconds_left, std::string_view note) {
   constexpr std::int64_t width = 24;
   const std::int64_t full = total > 0 ? std::clamp<std::int64_t>(done * width / total, 0, width) : width;
   std::string bar(static_cast<std::size_t>(full), '=');
@@ -98,8 +98,8 @@ std::string progress_line(std::int64_t done, std::int64_t total, double loss, do
   const auto left = static_cast<std::int64_t>(std::isfinite(seconds_left) ? std::ceil(std::max(0.0, seconds_left)) : 0);
   const std::string time = left < 3600 ? fmt::format("{}:{:02}", left / 60, left % 60)
                                        : fmt::format("{}:{:02}:{:02}", left / 3600, left / 60 % 60, left % 60);
-  return fmt::format("[{}] {:>{}}/{}  loss {:.4f}  {} tokens/s  {} left", bar, done, fmt::formatted_size("{}", total),
-                     total, loss, rate, time);
+  return fmt::format("[{}] {:>{}}/{}  loss {:.4f}  {} tokens/s  {} left{}{}", bar, done,
+                     fmt::formatted_size("{}", total), total, loss, rate, time, note.empty() ? "" : "  ", note);
 }
 
 ProgressBar::ProgressBar(std::FILE* stream, std::int64_t total)
@@ -107,9 +107,10 @@ ProgressBar::ProgressBar(std::FILE* stream, std::int64_t total)
 
 ProgressBar::~ProgressBar() { clear(); }
 
-void ProgressBar::draw(std::int64_t done, double loss, double tokens_per_s, double seconds_left) {
+void ProgressBar::draw(std::int64_t done, double loss, double tokens_per_s, double seconds_left,
+                       std::string_view note) {
   if (!visible_) return;
-  const std::string line = "\r\x1b[K" + progress_line(done, total_, loss, tokens_per_s, seconds_left);
+  const std::string line = "\r\x1b[K" + progress_line(done, total_, loss, tokens_per_s, seconds_left, note);
   std::fwrite(line.data(), 1, line.size(), stream_);
   std::fflush(stream_);
   drawn_ = true;

@@ -46,7 +46,8 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  void draw(std::int64_t done, double loss, double tokens_per_s, double seconds_left);
+  /// `note` stands at the end: "3 skipped, loss scale 64".
+  void draw(std::int64_t done, double loss, double tokens_per_s, double seconds_left, std::string_view note = "");
   /// Takes the line away, so that something else can be printed.
   void clear();
   bool visible() const { return visible_; }
@@ -59,6 +60,7 @@ class ProgressBar {
 };
 
 /// The line of a ProgressBar without the terminal's control characters.
-std::string progress_line(std::int64_t done, std::int64_t total, double loss, double tokens_per_s, double seconds_left);
+std::string progress_line(std::int64_t done, std::int64_t total, double loss, double tokens_per_s, double seconds_left,
+                          std::string_view note = "");
 
 }  // namespace weft

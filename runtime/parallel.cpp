@@ -104,6 +104,10 @@ class Pool {
     for (int slot = 1; slot < team; ++slot) workers_.emplace_back([this, slot] { serve(slot); });
   }
   ~Pool() {
+    if (is_forked_child.load()) {  // its threads are the parent's
+      for (std::thread& worker : workers_) worker.detach();
+      return;
+    }
     {
       std::lock_guard lock(mutex_);
       stop_ = true;
@@ -155,11 +159,10 @@ class Pool {
   std::vector<std::thread> workers_;
 };
 
-std::mutex pool_mutex;
-std::unique_ptr<Pool> pool;
+// Each thread that runs programs has its own, as OpenMP does.
+thread_local std::unique_ptr<Pool> pool;
 
 void run_team(int team, Shares& shares, Body body) {
-  std::lock_guard lock(pool_mutex);
   if (!pool || pool->team() != team) {
     pool.reset();
     pool = std::make_unique<Pool>(team);
@@ -198,8 +201,8 @@ void set_library_threads(int count) { omp_set_num_threads(count); }
 
 #endif
 
-int& thread_count() {
-  static int count = default_threads();
+std::atomic<int>& thread_count() {
+  static std::atomic<int> count{default_threads()};
   return count;
 }
 

@@ -8,14 +8,18 @@
 #include "trainer.h"
 
 #include <weft/graph/error.h>
+#include <weft/io/log.h>
 #include <weft/io/run_state.h>
 #include <weft/runtime/parallel.h>
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+
+#include <fcntl.h>
 
 namespace {
 
@@ -24,34 +28,46 @@ extern "C" void request_stop(int signal) {
   std::signal(signal, SIG_DFL);  // a second one ends at once
 }
 
-void run(const train_gpt::Options& options) {
+// A file that is opened later must not become the stream that a closed one was.
+void keep_standard_streams() {
+  for (int stream = 0; stream <= 2; ++stream)
+    if (::fcntl(stream, F_GETFD) < 0 && errno == EBADF) static_cast<void>(::open("/dev/null", O_RDWR));
+}
+
+train_gpt::Ending run(const train_gpt::Options& options) {
   using namespace train_gpt;
   Recipe recipe = options.recipe;
   if (!options.resume.empty()) {
     const weft::Metadata notes = weft::read_run_notes(options.resume);
     const auto saved = notes.find("train_gpt");
     WEFT_CHECK(saved != notes.end(), "'{}' was not saved by train_gpt", options.resume);
-    recipe = merge_saved(options, from_json(saved->second));
+    const Recipe found = from_json(saved->second);
+    validate(found, fmt::format("'{}': ", options.resume));
+    recipe = merge_saved(options, found);
   }
-  resolve(recipe);
+  resolve(recipe, "");
+  expect_own_files(options);
   if (options.threads > 0) weft::set_threads(options.threads);
   Data data = read_data(options, recipe);
   Trainer trainer(options, recipe, std::move(data));
-  std::signal(SIGINT, request_stop);
-  std::signal(SIGTERM, request_stop);
-  trainer.run();
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, request_stop);
+  return trainer.run();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const train_gpt::ParsedOptions parsed = train_gpt::parse_options(argc, argv);
-  if (!parsed.options) return parsed.exit_code;
+  keep_standard_streams();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that goes is an error of the write, which saves the run
   try {
-    run(*parsed.options);
-    return 0;
+    const train_gpt::ParsedOptions parsed = train_gpt::parse_options(argc, argv);
+    if (!parsed.options) {
+      weft::expect_printed(stdout);
+      return parsed.exit_code;
+    }
+    return static_cast<int>(run(*parsed.options));
   } catch (const std::exception& error) {
-    fmt::print(stderr, "train_gpt: {}\n", error.what());
-    return 1;
+    train_gpt::tell(fmt::format("train_gpt: {}", error.what()));
+    return static_cast<int>(train_gpt::Ending::failed);
   }
 }

@@ -15,6 +15,8 @@ struct Options {
   Recipe recipe;
   std::set<std::string> given;  ///< flags that stand on the command line, without dashes
   std::string text, log, save, resume;
+  bool overwrite = false;
+  std::int64_t most_skipped = 20;
   std::int64_t eval_every = 500;
   std::int64_t stop_after = 0;  ///< 0: never
   int threads = 0;
@@ -38,7 +40,11 @@ ParsedOptions parse_options(int argc, char** argv);
 /// asks for what the save cannot be.
 Recipe merge_saved(const Options& options, const Recipe& saved);
 
-/// Fills in what depends on other fields, and checks how they fit. UserError.
-void resolve(Recipe& recipe);
+/// Fills in what depends on other fields, and validates all of them. UserError, which begins with `where`.
+void resolve(Recipe& recipe, const std::string& where);
+
+/// UserError: a file to be written is the text, the save that is resumed, or one that is there already (of another run);
+/// --overwrite allows the last two.
+void expect_own_files(const Options& options);
 
 }  // namespace train_gpt

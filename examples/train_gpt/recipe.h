@@ -53,6 +53,10 @@ void each_field(R& recipe, F f) {
   f("clip", recipe.clip, Change::allowed);
 }
 
+/// UserError that begins with `where` and names the flag: a value that no run can have. The same for flags and for what
+/// a save holds.
+void validate(const Recipe& recipe, const std::string& where);
+
 /// JSON, and back. UserError: it is no recipe.
 std::string to_json(const Recipe& recipe);
 Recipe from_json(const std::string& json);

@@ -92,13 +92,16 @@ void OpChecker::check_offsets(const Sample& sample) {
         check("large numbers", [&] {
           const auto got = numbers(narrow, fed, large), small = numbers(narrow, fed, base);
           WEFT_CHECK(got && small, "operand {} is refused {} {:g}", fed, offset ? "beside an offset of" : "times", size);
-          const double of_outputs = worst(got->outputs, there->outputs),
+          const double of_outputs = offset ? 0 : worst(got->outputs, there->outputs),
                        of_gradients = worst(got->gradients, there->gradients);
-          WEFT_CHECK(
-              of_outputs <= tolerance && of_gradients <= tolerance,
-              "with operand {} {} {:g} the outputs are off by {:.3g} and the gradients by {:.3g} of f32; in exact "
-              "arithmetic that changes no {}",
-              fed, offset ? "moved by" : "times", size, of_outputs, of_gradients, offset ? "gradient" : "output");
+          // What the small numbers lose already, the large ones may lose too.
+          const double most_of_outputs = std::max(tolerance, 4 * worst(small->outputs, here->outputs)),
+                       most_of_gradients = std::max(tolerance, 4 * worst(small->gradients, here->gradients));
+          WEFT_CHECK(of_outputs <= most_of_outputs && of_gradients <= most_of_gradients,
+                     "with operand {} {} {:g} the outputs are off by {:.3g} and the gradients by {:.3g} of f32; in "
+                     "exact arithmetic that changes no {}",
+                     fed, offset ? "moved by" : "times", size, of_outputs, of_gradients,
+                     offset ? "gradient" : "output");
         });
       }
   }

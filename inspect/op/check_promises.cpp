@@ -1,5 +1,6 @@
 // What a kernel touches, and what its op's traits promise of rows and of evaluation.
 #include <weft/autodiff/plain_outputs.h>
+#include <weft/graph/registry.h>
 #include <weft/inspect/op/hand_run.h>
 #include <weft/inspect/op/op_checker.h>
 #include <weft/runtime/lower.h>
@@ -46,6 +47,11 @@ void OpChecker::check_memory(const SampleRun& run) {
   const auto view = run.graph().view(node);
   if (node.op->traits.view || node.op->traits.source || node.op->kernel(kernel_dtype(view->view)) == nullptr) return;
   const std::vector<Bytes> operands = bytes_of(run);
+  if (!registry().is_library(op_)) {
+    const std::string fault = fault_in_child(view->view, operands);
+    WEFT_CHECK(fault.empty(), "the kernel {}; hint: it may touch operands, outputs and the workspace, in their sizes",
+               fault);
+  }
   const HandRun first = run_by_hand(view->view, operands, std::byte{0xA5}),
                 second = run_by_hand(view->view, operands, std::byte{0x5A});
   WEFT_CHECK(first.fault.empty(),

@@ -7,6 +7,8 @@
 #include <weft/graph/graph_bgl.h>
 #include <boost/graph/topological_sort.hpp>
 
+#include <memory>
+
 using namespace weft;
 using toy::negate, toy::plus, toy::halves;
 
@@ -240,4 +242,31 @@ TEST_CASE("Boost's algorithms run on a graph", "[core][graph]") {
   CHECK(boost::in_degree(vertex_of(graph, y.ref().node), boost_graph) == 2);
   for (auto [at, end] = boost::in_edges(vertex_of(graph, y.ref().node), boost_graph); at != end; ++at)
     CHECK(boost_graph[*at].output == 1 - boost_graph[*at].operand);
+}
+
+TEST_CASE("scopes that end out of order each take back what they set", "[core][graph]") {
+  Graph graph;
+  auto outer = std::make_unique<Scope>(graph.scope("outer"));
+  auto inner = std::make_unique<Scope>(graph.scope("inner"));
+  auto pass = std::make_unique<Scope>(graph.made_by("some_pass", no_node));
+  auto phase = std::make_unique<Scope>(graph.phase(Phase::step));
+  const auto made = [&](const char* name) { return graph.node(graph.input(name, f32, {1})); };
+  CHECK(made("a").name == "outer/inner/a");
+  outer.reset();
+  CHECK(made("b").name == "inner/b");
+  const Value x = graph.find_name("inner/b");
+  pass.reset();
+  CHECK(made("c").provenance.pass.empty());
+  CHECK(graph.node(graph.apply(toy::negate_op(), {x})[0]).phase == Phase::step);
+  inner.reset();
+  CHECK(made("d").name == "d");
+  CHECK(graph.node(graph.apply(toy::negate_op(), {x})[0]).phase == Phase::step);
+  phase.reset();
+  CHECK(graph.node(graph.apply(toy::negate_op(), {x})[0]).phase == Phase::micro);
+  Scope moved = graph.scope("moved");
+  {
+    const Scope here = std::move(moved);
+    CHECK(made("e").name == "moved/e");
+  }
+  CHECK(made("f").name == "f");
 }

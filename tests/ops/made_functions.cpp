@@ -78,6 +78,7 @@ const std::vector<MadeFunction>& made_functions() {
       {"std_dev", "sqrt(var(x))", [](Graph g) { return std_dev(floats(g, {4, 6}), {.axes = {1}}); }},
       {"swiglu", "y = a silu(b), [a, b] = x", [](Graph g) { return swiglu(floats(g, {4, 6})); }},
       {"var", "sum (x - mean)^2 / (n - correction)", [](Graph g) { return var(floats(g, {4, 6}), {.axes = {1}}); }},
+      {"vector_norm", "(sum |x|^p)^(1/p)", [](Graph g) { return vector_norm(floats(g, {4, 6}), {.axes = {1}}); }},
   };
   return list;
 }

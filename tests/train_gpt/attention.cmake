@@ -55,7 +55,7 @@ run(--text "${WORK}/text" --resume "${WORK}/saved" --sample 0 --attention "${WOR
 holds(some.txt 6 "\na .██ +.\n")
 holds(some.txt 3 "decoder/[012]/attention, head 0\n")
 
-set(precious --save "${WORK}/precious")
+set(precious --save "${WORK}/precious" --overwrite)
 file(COPY_FILE "${WORK}/saved" "${WORK}/precious")
 fails("as .svg or .txt, got" ${precious} --attention "${WORK}/a.png")
 fails("there is no folder" ${precious} --attention "${WORK}/none/a.svg")

@@ -52,7 +52,8 @@ void mend_last_line(const std::string& path, std::FILE* file) {
   const bool torn = line.front() == '{' || line.front() == '\0';  // zeros: the machine went down
   WEFT_CHECK(torn, "the log '{}' ends in a line that is not JSON; hint: another name for the log", path);
   WEFT_CHECK(::ftruncate(::fileno(file), now.st_size - static_cast<off_t>(line.size())) == 0,
-             "the log '{}' ends in a part of a line, which cannot be cut off: {}", path, std::strerror(errno));
+             "the log '{}' cannot be written: the part of a line that it ends in cannot be cut off: {}", path,
+             std::strerror(errno));
 }
 
 }  // namespace

@@ -120,9 +120,7 @@ std::string as_json(std::string_view text) {
 void expect_savable(const std::string& path, const Safetensors& contents) {
   for (const auto& [name, tensor] : contents.tensors) {
     expect_tensor_name(name);
-    WEFT_CHECK(!tensor.empty() || std::ranges::count(tensor.extents(), 0) > 0,
-               "cannot write '{}': the tensor '{}' has no buffer (a Tensor made without a type and extents)", path,
-               name);
+    WEFT_CHECK(!tensor.empty(), "cannot write '{}': '{}' is no tensor: it is Tensor() or was moved from", path, name);
   }
   for (const auto& [key, note] : contents.metadata)
     WEFT_CHECK(is_utf8(key) && is_utf8(note), "cannot write '{}': the note {} is not UTF-8", path, as_json(key));

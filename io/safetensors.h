@@ -53,7 +53,7 @@ void expect_tensor_name(std::string_view name);
 
 /// The file is written whole or not at all (io/atomic_file.h). Widest dtypes first, then by name, so that every tensor
 /// is aligned in the file. UserError, before anything is written: the file cannot be written; a name that
-/// expect_tensor_name refuses, a note that is not UTF-8, a tensor without a buffer, names too long for the format.
+/// expect_tensor_name refuses, a note that is not UTF-8, an empty Tensor(), names too long for the format.
 void write_safetensors(const std::string& path, const Safetensors& contents);
 
 }  // namespace weft

@@ -21,8 +21,6 @@ struct DTypeName {
 constexpr std::array<DTypeName, 7> dtype_names{
     {{"F32", f32}, {"F64", f64}, {"BF16", bf16}, {"F16", f16}, {"I32", i32}, {"I64", i64}, {"BOOL", boolean}}};
 
-constexpr std::size_t most_shown = 200;  // of a text that is quoted in a message
-
 // What the JSON reader of nlohmann calls, piece by piece. There is no tree that could be deep or large: a header has
 // three levels, and what has no place in them ends the reading.
 class HeaderReader {
@@ -99,7 +97,7 @@ class HeaderReader {
   }
 
   bool parse_error(std::size_t, const std::string&, const Json::exception& error) {
-    fail("its header is not JSON ({:.{}})", error.what(), most_shown);
+    fail("its header is not JSON ({})", error.what());
   }
 
  private:
@@ -112,7 +110,6 @@ class HeaderReader {
 
   // A value that has no place where it stands.
   [[noreturn]] bool refuse(std::string_view value) const {
-    value = value.substr(0, most_shown);
     if (level_ == Level::tensors && tensor_ == metadata_key) fail("its {} is not an object", metadata_key);
     if (level_ == Level::tensors) fail("the entry of '{}' is not an object", tensor_);
     if (level_ == Level::metadata) fail("'{}' in its {} is not a text", note_, metadata_key);

@@ -18,7 +18,10 @@ std::string_view name_in_file(DType type);  ///< "F32"
 
 template <class... T>
 [[noreturn]] void fail_safetensors(const std::string& file, fmt::format_string<T...> text, T&&... args) {
-  WEFT_FAIL("'{}' is not a sound safetensors file: {}", file, fmt::format(text, std::forward<T>(args)...));
+  std::string what = fmt::format(text, std::forward<T>(args)...);
+  constexpr std::size_t most_shown = 400;  // a damaged header may quote millions of bytes
+  if (what.size() > most_shown) what.replace(most_shown, std::string::npos, "...");
+  WEFT_FAIL("'{}' is not a sound safetensors file: {}", file, what);
 }
 
 /// The header of a file named `file` with so many bytes of data behind it. Takes time and memory in proportion to the

@@ -160,7 +160,8 @@ TEST_CASE("brackets are refused where they have no place, however many follow", 
 
 TEST_CASE("a long text in a header does not come back in the message", "[core][io][errors]") {
   const std::string text(100'000, 'x');
-  for (const std::string& header : {"{\"x\":{\"dtype\":\"" + text + "\"}}", "{\"" + text, "{\"x\":" + text}) {
+  for (const std::string& header :
+       {"{\"x\":{\"dtype\":\"" + text + "\"}}", "{\"" + text, "{\"x\":" + text, "{\"" + text + "\":1}"}) {
     std::string message;
     try {
       parse_safetensors(file_of(header));
@@ -264,12 +265,12 @@ TEST_CASE("what a file cannot hold is refused before it is written", "[core][io]
                     "a tensor cannot be named '__metadata__' in a safetensors file");
   CHECK_THROWS_WITH(write({{{"caf\xe9", one}}, {}}),
                     "a tensor cannot be named \"caf\ufffd\" in a safetensors file: it is not UTF-8");
-  CHECK_THROWS_WITH(write({{{"w", Tensor()}}, {}}), ContainsSubstring("the tensor 'w' has no buffer"));
-  CHECK_THROWS_WITH(write({{{"w", Tensor(f32, {2}, nullptr)}}, {}}), ContainsSubstring("the tensor 'w' has no buffer"));
+  for (const Tensor& none : {Tensor(), Tensor(f32, {2}, nullptr)})
+    CHECK_THROWS_WITH(write({{{"w", none}}, {}}), EndsWith("'w' is no tensor: it is Tensor() or was moved from"));
   CHECK_THROWS_WITH(write({{}, {{"k", "\xff"}}}), EndsWith(R"(the note "k" is not UTF-8)"));
   CHECK_THROWS_WITH(write({{}, {{"\xff", "v"}}}), EndsWith("the note \"\ufffd\" is not UTF-8"));
   CHECK(std::filesystem::is_empty(folder.path()));
-  write({{{"none", Tensor(f32, {0}, nullptr)}, {"", one}, {std::string("a\0b", 3), one}}, {}});
+  write({{{"none", Tensor(f32, {0})}, {"", one}, {std::string("a\0b", 3), one}}, {}});
   CHECK(read_safetensors(folder / "x").tensors.size() == 3);
 }
 

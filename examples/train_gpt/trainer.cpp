@@ -71,10 +71,11 @@ Ending Trainer::run() {
     return train();
   } catch (...) {  // a full disk of the log, a reader of stdout that went: the run itself is sound
     progress_.clear();
-    if (!options_.save.empty() && loss_is_finite_ && saved_at_ != store_.runs()) {
+    if (!options_.save.empty() && saved_at_ != store_.runs()) {
       try {
         save();
-        tell(fmt::format("train_gpt: saved to '{}' after step {}", options_.save, store_.runs()));
+        if (saved_at_ == store_.runs())
+          tell(fmt::format("train_gpt: saved to '{}' after step {}", options_.save, store_.runs()));
       } catch (const std::exception& error) {
         tell(fmt::format("train_gpt: {}", error.what()));
       }
@@ -106,8 +107,7 @@ bool Trainer::train_one() {
   const double loss = result.scalar("loss");
   const std::int64_t step = store_.runs();
   const auto skipped = static_cast<std::int64_t>(result.scalar("skipped"));
-  loss_is_finite_ = std::isfinite(loss);
-  lost_in_a_row_ = loss_is_finite_ && result.scalar("finite") != 0 ? 0 : lost_in_a_row_ + 1;
+  lost_in_a_row_ = std::isfinite(loss) && result.scalar("finite") != 0 ? 0 : lost_in_a_row_ + 1;
   say(json_line({{"step", step},
                  {"loss", loss},
                  {"rate", result.scalar("rate")},
@@ -137,9 +137,15 @@ double Trainer::evaluate() {
   return loss;
 }
 
+// The loss of a step is that before its update, so the first held-out batch is asked.
+bool Trainer::is_sound() {
+  cover(data_.held_out(), batch_, 0);
+  return std::isfinite(evaluation_.run({{"tokens", batch_.tokens}, {"targets", batch_.targets}}).scalar("sum"));
+}
+
 // A state whose loss is not finite does not take the place of a good one.
 void Trainer::save() {
-  if (options_.save.empty() || !loss_is_finite_) return;
+  if (options_.save.empty() || !is_sound()) return;
   save_run(options_.save, store_, {{recipe_note, to_json(recipe_)}});
   saved_at_ = store_.runs();
 }

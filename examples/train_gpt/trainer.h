@@ -48,6 +48,7 @@ class Trainer {
   bool train_one();
   Ending leave(Ending ending);
   double evaluate();
+  bool is_sound();
   void save();
   void write_sample();
   void draw();
@@ -69,7 +70,6 @@ class Trainer {
   std::size_t bytes_ = 0;        ///< of the store and of all programs
   std::int64_t saved_at_ = -1;   ///< the step that the save holds
   std::int64_t lost_in_a_row_ = 0;
-  bool loss_is_finite_ = true;  ///< of the last step: only then the state is worth saving
   std::chrono::steady_clock::time_point started_;
 };
 

@@ -76,7 +76,9 @@ bool finite(const Numbers& numbers) {
 
 void OpChecker::check_offsets(const Sample& sample) {
   const SampleRun narrow = built(sample, f32);
-  if (!sample.gradient || !narrow.supported() || narrow.differentiable_inputs().empty() || (!op_.backward && !op_.plain)) return;
+  if (!sample.gradient || !narrow.supported() || narrow.differentiable_inputs().empty() ||
+      (!op_.backward && !op_.plain))
+    return;
   SampleRun exact = built(sample, f64, !basic());
   exact.take_values(narrow);
   for (const Value& operand : narrow.operands())

@@ -33,6 +33,18 @@ void compare(const Tensor& got, const Tensor& want, double most, const std::stri
   WEFT_CHECK(error <= most, "{} is off by {:.3g}, at most {:.3g} is allowed", what, error, most);
 }
 
+// Two parts of one number (OpDef::parts) as their sum, twice.
+std::vector<Tensor> joined(const OpDef& op, std::vector<Tensor> outputs) {
+  for (const auto& [first, second] : op.parts) {
+    const Tensor &a = outputs[static_cast<std::size_t>(first)], &b = outputs[static_cast<std::size_t>(second)];
+    Tensor sum = a.cast(f64);
+    for (std::int64_t i = 0; i < sum.size(); ++i) sum.data<double>()[i] += b.at(i);
+    const Tensor rounded = sum.cast(a.dtype());
+    outputs[static_cast<std::size_t>(first)] = outputs[static_cast<std::size_t>(second)] = rounded;
+  }
+  return outputs;
+}
+
 }  // namespace
 
 double relative_error(const Tensor& got, const Tensor& want) {
@@ -58,7 +70,8 @@ void OpChecker::check_forward(const Sample& sample, DType dtype, const SampleRun
     SampleRun oracle = built(sample, f64, !basic());
     oracle.graph().check();
     oracle.take_values(run);
-    const std::vector<Tensor> got = run.run(), want = op_.reference ? run.by_reference() : oracle.run();
+    const std::vector<Tensor> got = joined(op_, run.run()),
+                              want = joined(op_, op_.reference ? run.by_reference() : oracle.run());
     for (std::size_t k = 0; k < got.size(); ++k) {
       const double error = got[k].extents() == want[k].extents() ? relative_error(got[k], want[k]) : 0;
       if (dtype == f32) check_.worst_f32 = std::max(check_.worst_f32, error);
@@ -137,9 +150,10 @@ void OpChecker::check_gradient(const SampleRun& exact) {
     WEFT_CHECK(first.passed(), "{}", first.str());
   });
   check("second order", [&] {
+    const std::vector<Value> float_outputs = exact.float_outputs();
     Graph graph = exact.graph().clone();
     std::vector<Value> outputs, cotangents, by;
-    for (const Value& output : exact.float_outputs()) {
+    for (const Value& output : float_outputs) {
       outputs.push_back(graph.find(output));
       // A cotangent that is not constant: its own gradient is checked too.
       cotangents.push_back(

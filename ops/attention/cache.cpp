@@ -178,7 +178,8 @@ const OpDef& cache_append_op() {
       .plain = append_plain,
       .terms = terms_are({{.factors = {In::cache}, .inner = {{In::start}, {In::count}}},
                           {.factors = {In::x}, .inner = {{In::start}, {In::count}}}}),
-      .traits = {.in_place = {{0, In::cache}}, .precision = Precision::widest},
+      // Its require_room refuses for it, so that the caches of all layers may be written in place.
+      .traits = {.refuses = false, .in_place = {{0, In::cache}}, .precision = Precision::widest},
       .kernels = std::move(kernels),
       .samples = {{{normal({2, 7, 3}).batched(0), normal({2, 4, 3}).batched(0), integers({2}, 0, 4).batched(0)}},
                   {{normal({3, 5}).batched(0), normal({3, 1}).batched(0), integers({}, 0, 5)}},

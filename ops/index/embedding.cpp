@@ -247,7 +247,7 @@ const OpDef& embedding_backward_op() {
         const bool all = !view.attributes.has("padding_index");  // else rows of it go nowhere
         return {{.factors = {0}, .inner = {{1}}, .adds = all ? 0 : -1}, {.factors = {2}, .adds = 2}};
       },
-      .traits = {.in_place = {{0, 2}}},
+      .traits = {.refuses = true, .in_place = {{0, 2}}},
       .lowerings = {&fuse_addend()},
       .kernels = {{.dtype = f32, .run = embedding_backward_kernel<float>, .workspace = embedding_backward_workspace},
                   {.dtype = f64, .run = embedding_backward_kernel<double>, .workspace = embedding_backward_workspace},

@@ -277,6 +277,7 @@ const OpDef& layer_norm_op() {
       .backward = layer_norm_gradient,
       .plain = layer_norm_plain,
       .terms = terms_are({{.factors = {1}, .inner = {{0}}}, {.factors = {2}}, {.output = 1, .factors = {0}}}),
+      .offsets_cost = {0},  // the mean is rounded, and x - mean with it, as in PyTorch
       .units = units_of_gains({1, 2}),
       .traits = {.in_place = {{0, 0}}},
       .row_wise = [](const OpView& view) { return axes_of(view.attributes) == 1; },

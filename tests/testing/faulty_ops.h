@@ -10,6 +10,7 @@
 #include <weft/weft.h>
 
 #include <algorithm>
+#include <source_location>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,8 @@ inline OpDef identity(const std::string& name, std::vector<Kernel> kernels) {
           .samples = {{{sample::normal({3, 5}).batched(0)}}}};
 }
 
-inline std::string faults(const OpDef& op) {
-  const OpCheck check = weft::check_op(op);
+inline std::string faults(const OpDef& op, std::source_location where = std::source_location::current()) {
+  const OpCheck check = weft::check_op(op, where);
   CHECK_FALSE(check.passed());
   return check.str();
 }

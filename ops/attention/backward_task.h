@@ -27,7 +27,7 @@ template <class T>
 struct BackwardScratch {
   using A = Wide<T>;
   Rows<A> weights, d_scores, dropped, q, d_y, k, d_k, d_v;
-  A *k_panels, *v_panels, *buffer, *keep, *slope, *inner, *shift, *rest;
+  A *k_panels, *v_panels, *buffer, *keep, *slope, *inner, *shift, *share;
   TileRange range;
   LowScratch low;
   TileFunctions<T> functions;
@@ -49,7 +49,7 @@ struct BackwardScratch {
         slope(carver.take<A>(s.soft_cap > 0 ? s.k_rows() : 0)),
         inner(carver.take<A>(s.group() * s.time_q)),
         shift(carver.take<A>(s.group() * s.time_q)),
-        rest(carver.take<A>(s.group() * s.time_q)),
+        share(carver.take<A>(s.group() * s.time_q)),
         range(carver, s.q_rows()),
         low(carver, s, attention_is_low<T>(s)),
         functions(carver, bound) {}
@@ -86,12 +86,12 @@ struct BackwardRun {
     return ((b * s.time_q + i) * s.heads + h) * s.value_width;
   }
 
-  // inner_i and the logsumexp of each query, head by head, as shift + rest: beside large scores one number would have
-  // no digit of the log of their sum. exp(s - inf) = 0 for queries without keys.
+  // inner_i of each query, head by head, its largest score and 1 / sum exp(s - that): beside large scores one number for
+  // both, the logsumexp, would have no digit of the sum. exp(s - inf) = 0 for queries without keys.
   void row_numbers(const BackwardTask<A>& t, const BackwardScratch<T>& w) const {
     for (std::int64_t g = 0; g < s.group(); ++g) {
       const std::int64_t h = t.kv * s.group() + g, at = y_at(t.b, h, 0), row = s.row_index(t.b, h, 0);
-      A *inner = w.inner + g * s.time_q, *shift = w.shift + g * s.time_q, *rest = w.rest + g * s.time_q;
+      A *inner = w.inner + g * s.time_q, *shift = w.shift + g * s.time_q, *share = w.share + g * s.time_q;
       if constexpr (!is_narrow<T>) {
         tile_kernels<A>().dots(y + at, s.y_stride(), d_y + at, s.y_stride(), s.time_q, s.value_width, inner);
       } else {
@@ -104,14 +104,15 @@ struct BackwardRun {
       for (std::int64_t i = 0; i < s.time_q; ++i) {
         if (d_logsumexp) inner[i] -= d_logsumexp[row + i];
         shift[i] = top[row + i] == -s.infinity ? s.infinity : top[row + i];
-        rest[i] = shift[i] == s.infinity ? A(0) : log_sum[row + i];
+        share[i] = shift[i] == s.infinity ? A(0) : -log_sum[row + i];
       }
+      s.simd.exp(share, share, s.time_q);
     }
   }
 
   // Of the queries of a tile, from its first on.
   struct Numbers {
-    const A *shift, *rest, *inner;
+    const A *shift, *share, *inner;
   };
 
   // Products in `weights` and d_y v^T in `d_scores` become p keep (in `dropped`) and d_s times the scale.
@@ -165,7 +166,7 @@ struct BackwardRun {
                     const Numbers& of_rows, double scale) const {
     tile_kernels<A>().softmax_grad(
         {w.weights[r], w.weights.stride, rows, range.columns, range.first + r, range.last + r, factor},
-        {w.d_scores[r], of_rows.shift + r, of_rows.rest + r, of_rows.inner + r, static_cast<A>(scale)});
+        {w.d_scores[r], of_rows.shift + r, of_rows.share + r, of_rows.inner + r, static_cast<A>(scale)});
   }
 
   A* sum_of(const AttentionSums::Target& target, const BackwardTask<A>& t) const {
@@ -261,7 +262,7 @@ struct BackwardRun {
         const LowRows k{s.k_row(t.b, t.kv, j), s.k_stride()}, v{s.v_row(t.b, t.kv, j), s.v_stride()};
         products.scores(q, k, s.width, w.weights);
         products.scores(d_out, v, s.value_width, w.d_scores);
-        weights(t, w, range, {t.b, h, i, j}, {w.shift + at, w.rest + at, w.inner + at});
+        weights(t, w, range, {t.b, h, i, j}, {w.shift + at, w.share + at, w.inner + at});
         products.round(w.dropped);
         products.from_rows(d_out, s.value_width, dv, add_keys);
         products.round(w.d_scores);
@@ -274,7 +275,7 @@ struct BackwardRun {
     pack_rows(d_y + y_at(t.b, h, i), s.y_stride(), rows, s.value_width, w.d_y);
     products.scores(w.q, w.k_panels, s.width, w.weights);
     products.scores(w.d_y, w.v_panels, s.value_width, w.d_scores);
-    weights(t, w, range, {t.b, h, i, j}, {w.shift + at, w.rest + at, w.inner + at});
+    weights(t, w, range, {t.b, h, i, j}, {w.shift + at, w.share + at, w.inner + at});
     products.from_rows(w.dropped, w.d_y, s.value_width, dv, add_keys);
     products.from_rows(w.d_scores, w.q, s.width, dk, add_keys);
     products.from_columns(w.d_scores, w.k, s.width, dq, add_queries);

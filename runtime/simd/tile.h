@@ -40,11 +40,12 @@ struct TileSoftmax {
   T *top, *sum, *shrink;
 };
 
-/// What softmax_grad needs of row r: its logsumexp as shift[r] + rest[r], and inner[r]; d_p has the tile's stride.
+/// What softmax_grad needs of row r: the largest score shift[r], 1 / sum of exp(score - shift[r]) as share[r], and
+/// inner[r]; d_p has the tile's stride.
 template <class T>
 struct TileSoftmaxGrad {
   T* d_p;
-  const T *shift, *rest, *inner;
+  const T *shift, *share, *inner;
   T scale;
 };
 
@@ -60,7 +61,7 @@ struct TileKernels {
   void (*pack_transposed)(const T* x, std::int64_t ld_x, std::int64_t rows, std::int64_t columns, T* y);
   /// x := exp(score - top), zero where masked; the running statistics are updated.
   void (*softmax)(const TileRows<T>& t, const TileSoftmax<T>& s);
-  /// x := the weights p = exp(score - shift[r] - rest[r]) and d_p := scale p (d_p - inner[r]); zero where masked.
+  /// x := the weights p = share[r] exp(score - shift[r]) and d_p := scale p (d_p - inner[r]); zero where masked.
   void (*softmax_grad)(const TileRows<T>& t, const TileSoftmaxGrad<T>& g);
   /// y[r] = <a_r, b_r>
   void (*dots)(const T* a, std::int64_t ld_a, const T* b, std::int64_t ld_b, std::int64_t rows, std::int64_t columns,

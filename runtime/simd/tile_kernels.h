@@ -233,11 +233,11 @@ struct Tile {
     for (N r = 0; r < t.rows; ++r) {
       T *x = t.x + r * t.ld, *d = g.d_p + r * t.ld;
       const Span span(t, r);
-      const V factor(t.factor), minus(-g.shift[r]), rest(g.rest[r]), product(g.inner[r]), times(g.scale);
+      const V factor(t.factor), minus(-g.shift[r]), share(g.share[r]), product(g.inner[r]), times(g.scale);
       clear(x, 0, span.begin);
       clear(d, 0, span.begin);
       span.each([&](N i, auto mask) {
-        const V p = mask(v_exp_fast(v_fma(factor, load(x + i), minus) - rest), T(0));
+        const V p = mask(share * v_exp_fast(v_fma(factor, load(x + i), minus)), T(0));
         mask(times * p * (load(d + i) - product), T(0)).store_unaligned(d + i);
         p.store_unaligned(x + i);
       });

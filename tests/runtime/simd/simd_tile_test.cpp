@@ -140,8 +140,9 @@ void check_softmax(const TileKernels<T>& tile, std::int64_t rows, std::int64_t c
   }
 
   x = before;
-  const std::vector<T> shift(state_size, T(14)), rest(state_size, T(2)), inner(state_size, T(0.25));
-  tile.softmax_grad(t, {d_p.data(), shift.data(), rest.data(), inner.data(), T(2)});
+  const std::vector<T> shift(state_size, T(14)), share(state_size, static_cast<T>(std::exp(-2.0))),
+      inner(state_size, T(0.25));
+  tile.softmax_grad(t, {d_p.data(), shift.data(), share.data(), inner.data(), T(2)});
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < columns; ++c) {
       const auto at = static_cast<std::size_t>(r * ld + c), row = static_cast<std::size_t>(r);

@@ -253,7 +253,9 @@ const OpDef& attention_op() {
       .evaluation = without_dropout,
       .terms = terms_of_attention,
       .parts = {{{1, 2}}},
-      .offsets_cost = {AttentionIn::v, AttentionIn::bias},
+      // The gradient of the weights grows with v; scores are rounded beside what is added to them, bias or captured.
+      .offsets_cost = {AttentionIn::v, AttentionIn::bias, AttentionIn::count, AttentionIn::count + 1,
+                       AttentionIn::count + 2},
       .traits = {.random = true, .cheap = false, .precision = Precision::low},
       .lowerings = {&attention_in_bf16()},
       .cost = [](const OpView& view) { return attention_cost(view, 2); },

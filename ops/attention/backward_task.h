@@ -86,8 +86,8 @@ struct BackwardRun {
     return ((b * s.time_q + i) * s.heads + h) * s.value_width;
   }
 
-  // inner_i of each query, head by head, its largest score and 1 / sum exp(s - that): beside large scores one number for
-  // both, the logsumexp, would have no digit of the sum. exp(s - inf) = 0 for queries without keys.
+  // inner_i of each query, head by head, its largest score and 1 / sum exp(s - that): beside large scores one number
+  // for both, the logsumexp, would have no digit of the sum. exp(s - inf) = 0 for queries without keys.
   void row_numbers(const BackwardTask<A>& t, const BackwardScratch<T>& w) const {
     for (std::int64_t g = 0; g < s.group(); ++g) {
       const std::int64_t h = t.kv * s.group() + g, at = y_at(t.b, h, 0), row = s.row_index(t.b, h, 0);

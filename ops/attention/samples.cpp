@@ -30,8 +30,8 @@ std::vector<SampleInput> operands(const Extents& e, std::vector<SampleInput> mor
 // The operands of an attention sample and what its forward would give; y and logsumexp are free operands here.
 Sample backward_of(Sample forward, const Extents& e, bool d_logsumexp) {
   while (forward.inputs.size() < AttentionIn::count) forward.inputs.push_back(absent());
-  for (const auto& fill : {normal({2, e.time_q, e.heads, e.value_width}), normal({2, e.heads, e.time_q}, 1, 0.3),
-                           normal({2, e.heads, e.time_q}, 0.5, 0.2), normal({2, e.time_q, e.heads, e.value_width}),
+  for (const auto& fill : {normal({2, e.time_q, e.heads, e.value_width}, 0.5), normal({2, e.heads, e.time_q}, 1, 0.3),
+                           normal({2, e.heads, e.time_q}, 2, 0.1), normal({2, e.time_q, e.heads, e.value_width}),
                            normal({2, e.heads, e.time_q})})
     forward.inputs.push_back(fill.batched(0));
   if (!d_logsumexp) forward.inputs.pop_back();

@@ -3,6 +3,7 @@
 // And more elements than f16 can count.
 #include <weft/inspect/op/op_checker.h>
 
+#include <weft/autodiff/gradient.h>
 #include <weft/inspect/op/with_extents.h>
 #include <weft/runtime/tensor_values.h>
 
@@ -19,6 +20,7 @@ constexpr double unchanged = 1e-6;  // of f64, beside numbers of 1e8
 constexpr double tolerance = 2e-5;  // of f32
 
 constexpr std::int64_t many_elements = 70000;
+constexpr double most_memory = 1e8;
 constexpr double most_work = 2e7;  // operations or bytes of a run
 constexpr double of_f16 = 0x1p-7;
 
@@ -53,6 +55,23 @@ double worst(const std::vector<Tensor>& got, const std::vector<Tensor>& want) {
     error = std::max(error, relative_error(got[i], want[i]));
   }
   return error;
+}
+
+// Of all values of the run and of its gradients.
+double bytes_of(const SampleRun& run, bool gradients) {
+  const Graph graph = run.graph().clone();
+  std::vector<Value> outputs, cotangents, by;
+  for (const Value& output : run.outputs())
+    if (is_float(output.dtype())) {
+      outputs.push_back(graph.find(output));
+      cotangents.push_back(outputs.back());
+    }
+  for (const Value& input : run.differentiable_inputs()) by.push_back(graph.find(input));
+  if (gradients && !outputs.empty() && !by.empty()) vector_jacobian(outputs, cotangents, by);
+  double bytes = 0;
+  for (const NodeId id : graph.ids())
+    for (const TensorType& type : graph.node(id).types) bytes += static_cast<double>(type.bytes());
+  return bytes;
 }
 
 double elements_of(const Sample& sample) {
@@ -143,6 +162,8 @@ void OpChecker::check_counts(const Sample& sample) {
     if (cost.flops > most_work || cost.bytes > most_work) continue;
     check(fmt::format("many elements ({} as {})", extent, many_elements), [&] {
       SampleRun exact = built(many, f64, !basic());
+      for (const SampleRun* of : std::initializer_list<const SampleRun*>{&exact, &run})  // a definition may be quadratic, or a gradient
+        if (bytes_of(*of, sample.gradient) > most_memory) return;
       exact.take_values(run);
       const std::vector<Tensor> cotangents = run.cotangents();
       std::optional<Numbers> want;
